@@ -1,0 +1,142 @@
+"""The contract of a backplane: a store of cells and a set of append-only logs.
+
+A backplane is pulled, in batches; nothing is pushed but doorbells. Gap-free resume then holds by construction.
+All coroutines run on one event loop, the pod's. The conformance suite in `via_state.testing.conformance` is the
+contract's executable half: an adapter that passes it works.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from via_state.core.records import Batch, Cell, Changes, Head, Position
+
+if TYPE_CHECKING:
+    from django.core.checks import CheckMessage
+
+#: Called with the key that may have changed, or with None for "anything may have". Must not block.
+Ring = Callable[[str | None], None]
+
+
+class Watch(ABC):
+    """A subscription to the doorbells of some keys. Rings may be lost, late or doubled."""
+
+    @abstractmethod
+    def add(self, key: str) -> None:
+        """Ring for ``key`` from now on. Returns at once; the subscription may take a moment to hold."""
+
+    @abstractmethod
+    def discard(self, key: str) -> None:
+        """No longer ring for ``key``. Unknown keys are ignored."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """End the subscription. Closing twice is harmless."""
+
+
+class Backplane(ABC):
+    """Where cells and logs live. Construct with the ``OPTIONS`` of the ``VIA_STATE`` setting.
+
+    Constructing does no I/O: connections are made by the first verb, and made again after they break.
+
+    Every verb raises `BackplaneUnavailable` when nothing was sent, `OutcomeUnknown` when a write was sent and no
+    answer came, and `Closed` after `close`. "Error" is never "absent": a failed load raises.
+    Keys are non-empty strings of up to 512 characters, any Unicode but NUL.
+    """
+
+    #: True when other processes see the same data. False: one process only (the memory backplane).
+    shared: ClassVar[bool]
+    #: True when the data outlives the process.
+    durable: ClassVar[bool]
+    #: True when `compact` discards; False when the adapter keeps all records.
+    compacts: ClassVar[bool]
+    #: Seconds after a first attempt during which a repeated append id, or cell write, is still recognised.
+    retry_window: ClassVar[float]
+    #: Largest `data` of one append, in bytes; largest number of records in one append.
+    max_append_bytes: int
+    max_append_records: int
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.options = options
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> list[CheckMessage]:
+        """System checks of this adapter's options and surroundings. Does no I/O."""
+        return []
+
+    # Store ------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def load_many(self, keys: Iterable[str]) -> dict[str, Cell]:
+        """The cells that exist, by key; absent, deleted and expired ones are left out."""
+
+    async def load(self, key: str) -> Cell | None:
+        """The cell, or None when it is absent, deleted or expired."""
+        return (await self.load_many([key])).get(key)
+
+    @abstractmethod
+    async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None = None) -> int:
+        """Replace the cell if its revision is still ``expected_rev`` (0: if it is absent). Returns the new revision.
+
+        ``ttl`` seconds later the cell counts as absent; None keeps it for ever. Raises `CASConflict`.
+        """
+
+    @abstractmethod
+    async def delete(self, key: str, rev: int) -> None:
+        """Remove the cell if its revision is still ``rev``. Raises `CASConflict`. Its revisions are never reused."""
+
+    @abstractmethod
+    async def prune(self, limit: int = 1000) -> int:
+        """Free the space of at most ``limit`` expired cells; returns how many. 0 means that none is left."""
+
+    # Event log --------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
+        """Append ``count`` records, packed in ``data``: all of them or none. Durable when it returns.
+
+        Returns the position of the *last* one; the others lie densely before it. Repeating an ``append_id``
+        within `retry_window` appends nothing and returns the first attempt's position.
+        Raises `AppendTooLarge` before sending.
+        """
+
+    @abstractmethod
+    async def read(self, key: str, after: Position, limit: int = 1000) -> Batch:
+        """What follows ``after``: about ``limit`` records, never fewer than one pack, unless at the head.
+
+        Reads by offset alone, whatever the epoch: the reader judges the evidence in the batch.
+        """
+
+    @abstractmethod
+    async def head(self, key: str) -> Head:
+        """The two ends of the log, read from the leader."""
+
+    @abstractmethod
+    async def changed(self, cursor: object | None) -> Changes:
+        """The logs and cells that moved since ``cursor``. With None: a new cursor and no keys, so that whoever
+        loads a key *after* taking a cursor misses nothing.
+        """
+
+    @abstractmethod
+    def watch(self, ring: Ring) -> Watch:
+        """Subscribe to doorbells. ``ring`` is called on the loop."""
+
+    @abstractmethod
+    async def drop(self, key: str) -> None:
+        """Delete the log with all its records. The next append begins a new epoch."""
+
+    @abstractmethod
+    async def compact(self, key: str, through: int) -> int:
+        """Discard the records up to offset ``through``; returns the floor's offset afterwards.
+
+        Clamped to the head; never lowers the floor. The floor is durable before anything is discarded. Offsets of
+        retained records never change, and numbering goes on. An adapter with ``compacts = False`` returns 0.
+        """
+
+    # ------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Release everything. Afterwards every verb raises `Closed`, nothing blocks. Closing twice is harmless."""

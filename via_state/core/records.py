@@ -1,0 +1,95 @@
+"""What a log is made of: positions, packs of records, and the answers a backplane gives about them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+
+class Position(NamedTuple):
+    """A place in one log: where a projection, a snapshot, an event handler or a tab stands.
+
+    ``offset`` orders the records of one ``epoch`` and means nothing in another. ``record_id`` is the id of
+    the record *at* ``offset``: comparing it proves that history was not rewritten under the reader.
+    """
+
+    epoch: str
+    offset: int
+    record_id: str
+
+
+#: Before the first record. It belongs to every history, because nothing was read yet.
+GENESIS = Position("", 0, "")
+
+
+class Pack(msgspec.Struct, frozen=True, gc=False):
+    """The records of one append, stored together (Kafka calls this a record batch).
+
+    ``id`` is the append id: 32 hexadecimal digits, chosen by the writer, the same on every retry.
+    ``first`` is the offset of the first of ``count`` records; the others follow densely.
+    ``data`` is opaque to the backplane.
+    """
+
+    id: str
+    first: int
+    count: int
+    data: bytes
+
+    @property
+    def last(self) -> int:
+        """Offset of the last record."""
+        return self.first + self.count - 1
+
+    def record_id(self, offset: int) -> str:
+        """Id of the record at ``offset``; it stays the same when a log moves to another backplane."""
+        return f"{self.id}-{offset - self.first}"
+
+
+class Head(NamedTuple):
+    """The two ends of a log. Both are `GENESIS` for a log that was never written.
+
+    ``position`` is the last record, ``floor`` the highest one that was discarded (offset 0 when none was).
+    """
+
+    position: Position
+    floor: Position
+
+
+class Batch(NamedTuple):
+    """What follows a cursor, observed at one moment.
+
+    ``packs`` come in order and without gaps; the first one may begin at or before the cursor, when the cursor
+    stands inside it: the reader drops what it already has. Empty at the head.
+    ``head`` and ``floor`` were observed no earlier than the packs.
+    ``cursor_id`` is the id of the record that the log holds under the cursor's offset, or None where it holds
+    none (discarded, or beyond the head).
+    ``authoritative`` is False when a replica may have answered: strange evidence then needs a second read.
+    """
+
+    packs: list[Pack]
+    head: Position
+    floor: Position
+    cursor_id: str | None
+    authoritative: bool
+
+
+class Cell(NamedTuple):
+    """A durable current value. ``rev`` is at least 1 and never reused for its key, not even after a delete."""
+
+    data: bytes
+    rev: int
+
+
+class Changes(NamedTuple):
+    """What moved since a cursor: may name keys that did not move, never omits one that did.
+
+    ``logs`` maps keys to their heads, ``cells`` keys to their revisions (0 for a deleted cell).
+    ``everything`` says that the cursor proved nothing any more (another server, a restored one): look at every key.
+    ``cursor`` is opaque; pass it to the next call.
+    """
+
+    logs: dict[str, Head]
+    cells: dict[str, int]
+    everything: bool
+    cursor: object

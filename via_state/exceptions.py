@@ -1,0 +1,131 @@
+"""Every error that via_state raises on purpose. Each one says what to do."""
+
+from __future__ import annotations
+
+
+class ViaStateError(Exception):
+    """Base of all errors of via_state."""
+
+
+# --- declaring and addressing -----------------------------------------------------------------------------
+
+
+class DeclarationError(ViaStateError, TypeError):
+    """A declaration can't work. The message names it and says what to write instead."""
+
+
+class InvalidKey(ViaStateError, ValueError):
+    """A family parameter is missing, unknown or of a type that has no stable text.
+
+    Pass every parameter of the key's template as a string, an integer or a UUID.
+    """
+
+
+class NotBound(ViaStateError, TypeError):
+    """Session or user state was used without saying whose.
+
+    Bind it first: ``Feed(request).profile``, or with a WebSocket's ``scope``, a session, or a user.
+    """
+
+
+class SessionRequired(ViaStateError):
+    """There is no session that could hold the value, and none may be created here.
+
+    A WebSocket can't set a cookie: make the first write from an HTTP request, or add SessionMiddleware.
+    """
+
+
+class SessionEnded(ViaStateError):
+    """The session that this value belonged to was flushed (a logout). Bind to the new session."""
+
+
+class UserRequired(ViaStateError):
+    """An anonymous visitor has no user state. Ask ``request.user.is_authenticated`` before writing."""
+
+
+# --- calling ----------------------------------------------------------------------------------------------
+
+
+class SyncVerbInEventLoop(ViaStateError, RuntimeError):
+    """A blocking verb was called inside a running event loop, which it would stall.
+
+    Await the twin that the message names, or call the verb through ``sync_to_async``.
+    """
+
+
+class NotCaughtUp(ViaStateError, TimeoutError):
+    """This pod did not fold the asked offset in time. Read without ``at_least``, or wait longer."""
+
+
+class EpochChanged(ViaStateError):
+    """The offset belongs to another generation of the log, which was restored or recreated. Drop the offset."""
+
+
+class KeyHalted(ViaStateError):
+    """The projection of this key stands still; the message says why. It resumes when the cause is gone."""
+
+
+# --- values and events ------------------------------------------------------------------------------------
+
+
+class EventRefused(ViaStateError, TypeError):
+    """The event can't be appended: a type that this log does not declare, or fields that do not encode.
+
+    Nothing was written. The message names the field.
+    """
+
+
+class ValueRefused(ViaStateError, TypeError):
+    """The new value of a cell does not encode as the declared type. Nothing was written."""
+
+
+class CellUnreadable(ViaStateError):
+    """The stored value no longer decodes as the declared type; it is kept as it is and never overwritten.
+
+    Restore the type (or give the field a default), or call ``reset(force=True)`` to discard the stored value.
+    """
+
+
+class CellFromNewerVersion(ViaStateError):
+    """The stored value was written by a newer version of the code. Deploy that version; nothing is overwritten."""
+
+
+class UpdateContended(ViaStateError):
+    """Other writers won every round until the time was up. Nothing was written by this call.
+
+    For a hot key declare a `StateAppEvents`: appends never conflict.
+    """
+
+
+class UpdateOutcomeUnknown(ViaStateError):
+    """The connection broke during the write, and whether it took effect can no longer be told. Read, then decide."""
+
+
+# --- the backplane ----------------------------------------------------------------------------------------
+
+
+class BackplaneUnavailable(ViaStateError):
+    """The backplane can't be reached. Nothing was written; try again, and look at the backplane's server."""
+
+
+class OutcomeUnknown(ViaStateError):
+    """Inside the pod only: the request was sent and no answer came. Ask again with the same id."""
+
+
+class AppendOutcomeUnknown(OutcomeUnknown):
+    """The append was sent, no answer came, and the time in which the backplane can tell is over.
+
+    It may or may not be in the log. Look before you append it again.
+    """
+
+
+class AppendTooLarge(ViaStateError, ValueError):
+    """The append is larger than the backplane takes. Nothing was sent; append less at once."""
+
+
+class CASConflict(ViaStateError):
+    """Another writer replaced the cell first. ``update`` retries by itself."""
+
+
+class Closed(ViaStateError):
+    """The backplane was closed. Get the current one instead of keeping an old reference."""
