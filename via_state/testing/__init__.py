@@ -1,0 +1,10 @@
+"""Tools for tests of projects that use via_state.
+
+pytest users get the fixtures of `via_state.testing.plugin` by installing the package; `StateTestMixin` does the same
+for Django's ``TestCase``.
+"""
+
+from via_state.testing.isolation import StateTestMixin, drain, memory_pod
+from via_state.testing.pods import pods
+
+__all__ = ["StateTestMixin", "drain", "memory_pod", "pods"]

@@ -1,0 +1,79 @@
+"""The ``VIA_STATE`` setting: read live, so that ``override_settings`` works."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings as django_settings
+
+#: Every name that ``VIA_STATE`` may hold, with its default. Durations are seconds.
+DEFAULTS: Mapping[str, Any] = {
+    "BACKEND": "via_state.backplanes.memory.MemoryBackplane",
+    "OPTIONS": {},
+    "DATABASE": "default",
+    "PREFIX": "via",
+    "RECONCILE_INTERVAL": 1.0,
+    "APPEND_TIMEOUT": 10.0,
+    "FOLD_TIMEOUT": 2.0,
+    "READ_TIMEOUT": 5.0,
+    "UPDATE_TIMEOUT": 10.0,
+    "OUTBOX_INTERVAL": 5.0,
+    "IDLE_TTL": 600.0,
+}
+
+_SECONDS = tuple(name for name, default in DEFAULTS.items() if isinstance(default, float))
+
+
+class Settings:
+    """``settings.NAME`` is the project's value or the default.
+
+    ``BACKEND``: dotted path of the backplane; switching topology is this one line. ``OPTIONS``: its options.
+    ``DATABASE``: alias of the database that keeps the outbox. ``PREFIX``: keeps projects apart that share a server.
+    ``RECONCILE_INTERVAL``: how long a lost doorbell can delay a change. ``APPEND_TIMEOUT``, ``UPDATE_TIMEOUT``: how
+    long a write is tried while the backplane is away. ``FOLD_TIMEOUT``: how long ``append`` waits for this pod's own
+    fold. ``READ_TIMEOUT``: how long a read waits for the first load, or for ``at_least``. ``OUTBOX_INTERVAL``: how
+    often records are looked for that a killed process left in the outbox. ``IDLE_TTL``: how long the state of a
+    family's member, a session or a user stays in memory unused.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in DEFAULTS:
+            raise AttributeError(name)
+        configured = self._configured()
+        return configured.get(name, DEFAULTS[name]) if isinstance(configured, Mapping) else DEFAULTS[name]
+
+    @staticmethod
+    def _configured() -> object:
+        return getattr(django_settings, "VIA_STATE", {})
+
+    def problems(self) -> list[tuple[str, str]]:
+        """What is wrong with ``VIA_STATE``, as (message, hint) pairs; the system checks print them."""
+        configured = self._configured()
+        if not isinstance(configured, Mapping):
+            return [("VIA_STATE is not a dictionary.", f"Write VIA_STATE = {dict(DEFAULTS)!r}, or leave it out.")]
+        found = []
+        for name in configured:
+            if name not in DEFAULTS:
+                near = difflib.get_close_matches(str(name).upper(), DEFAULTS, n=1)
+                hint = f"Did you mean {near[0]!r}?" if near else f"Known names: {', '.join(DEFAULTS)}."
+                found.append((f"VIA_STATE has no setting {name!r}.", hint))
+        for name in _SECONDS:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+                found.append((f"VIA_STATE[{name!r}] is {value!r}.", "Give a number of seconds above 0."))
+        for name in ("BACKEND", "DATABASE", "PREFIX"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value:
+                found.append((f"VIA_STATE[{name!r}] is {value!r}.", "Give a string that is not empty."))
+        if not isinstance(self.OPTIONS, Mapping):
+            found.append((f"VIA_STATE['OPTIONS'] is {self.OPTIONS!r}.", "Give a dictionary."))
+        return found
+
+    def backplane_options(self) -> dict[str, Any]:
+        """``OPTIONS``, completed with the database alias and the prefix that every adapter may need."""
+        return {"DATABASE": self.DATABASE, "PREFIX": self.PREFIX, **self.OPTIONS}
+
+
+settings = Settings()

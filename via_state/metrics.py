@@ -1,0 +1,32 @@
+"""Prometheus metrics, on the default registry; django-prometheus and any other exporter find them there.
+
+``key`` is the declared key (for a family its template), never a session, a user or a room.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_LATENCY = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+events_appended = Counter("via_events_appended", "Events acknowledged by the backplane.")
+append_seconds = Histogram(
+    "via_append_seconds", "From the call of append to its acknowledgement.", buckets=_LATENCY
+)
+
+events_undecodable = Counter("via_events_undecodable", "Records skipped because they do not decode.", ["key"])
+events_unknown = Counter(
+    "via_events_unknown", "Records skipped because no declared event has their name.", ["key"]
+)
+events_forward_incompatible = Counter(
+    "via_events_forward_incompatible", "Times a key halted at a record of a newer version.", ["key"]
+)
+epoch_reset = Counter("via_events_epoch_reset", "Folds started over because history was rewritten.", ["key"])
+compaction_gap_halt = Counter(
+    "via_events_compaction_gap_halt", "Times a key halted because a discarded prefix is needed.", ["key"]
+)
+fold_offset = Gauge("via_fold_offset", "Offset up to which this pod has folded the log.", ["key"])
+halted = Gauge("via_halted", "Projections of this pod that stand still now.", ["key", "reason"])
+
+cell_conflicts = Counter("via_cell_conflicts", "Rounds of compare-and-swap lost to another writer.", ["key"])
+backplane_errors = Counter("via_backplane_errors", "Calls of the backplane that failed for want of a connection.")

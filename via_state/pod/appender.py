@@ -1,0 +1,210 @@
+"""Group commit: the appends of one key that arrive while another is in flight travel together as one pack."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from via_state.core.events import join_packs
+
+from via_state import metrics
+from via_state.backplanes.base import Backplane
+from via_state.core.records import Position
+from via_state.exceptions import AppendOutcomeUnknown, BackplaneUnavailable, Closed, OutcomeUnknown, ViaStateError
+from via_state.pod.backoff import Backoff
+from via_state.pod.loop import LoopThread
+
+#: Called on the loop after an append: key, last position; answers an awaitable when this pod will fold it.
+Appended = Callable[[str, Position], "asyncio.Future[None] | None"]
+Waiter = asyncio.Future[Position] | Future[Position]
+
+
+class Entry:
+    """One call's append. ``append_id`` is set where the caller chose it; such an entry travels alone."""
+
+    __slots__ = ("append_id", "count", "data", "deadline", "folded", "key", "started", "waiter")
+
+    def __init__(
+        self,
+        key: str,
+        data: bytes,
+        count: int,
+        waiter: Waiter,
+        timeout: float,
+        folded: bool,
+        append_id: str | None,
+    ) -> None:
+        self.key, self.data, self.count, self.waiter, self.folded = key, data, count, waiter, folded
+        self.append_id = append_id
+        self.started = time.monotonic()
+        self.deadline = self.started + timeout
+
+
+class Appender:
+    """All appends of one pod. At most one is in flight per key, which keeps a caller's appends in their order."""
+
+    def __init__(self, thread: LoopThread, backplane: Backplane, appended: Appended) -> None:
+        self._thread = thread
+        self._backplane = backplane
+        self._appended = appended
+        self._inbox: deque[Entry] = deque()
+        self._woken = False
+        self._lanes: dict[str, deque[Entry]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(
+        self,
+        key: str,
+        data: bytes,
+        count: int,
+        waiter: Waiter,
+        *,
+        timeout: float,
+        folded: bool = False,
+        append_id: str | None = None,
+    ) -> None:
+        """Hand over an append, from any thread; ``waiter`` gets the position of its last record, or the error.
+
+        ``timeout``: seconds to go on trying. ``folded``: answer only when this pod has folded it, or will not soon.
+        """
+        self._inbox.append(Entry(key, data, count, waiter, timeout, folded, append_id))
+        if not self._woken:
+            self._woken = True
+            self._thread.soon(self._take)
+
+    def _take(self) -> None:
+        self._woken = False
+        while self._inbox:
+            entry = self._inbox.popleft()
+            lane = self._lanes.get(entry.key)
+            if lane is None:
+                lane = self._lanes[entry.key] = deque()
+                task = self._thread.loop.create_task(self._run(entry.key, lane))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            lane.append(entry)
+
+    async def _run(self, key: str, lane: deque[Entry]) -> None:
+        backoff = Backoff()
+        group: list[Entry] = []
+        try:
+            while lane:
+                group = self._group(lane)
+                try:
+                    last = await self._append(key, group)
+                except BackplaneUnavailable as error:
+                    metrics.backplane_errors.inc()
+                    lane.extendleft(reversed(self._still_waiting(group, error)))
+                    await backoff.pause()
+                except ViaStateError as error:
+                    _settle([(entry.waiter, error) for entry in group])
+                else:
+                    backoff = Backoff()
+                    self._acknowledge(key, group, last)
+        except BaseException:
+            unknown = AppendOutcomeUnknown(
+                f"This process stopped during an append to {key!r}. Look before you repeat it."
+            )
+            _settle([(entry.waiter, unknown) for entry in group])
+            _settle([(entry.waiter, Closed("This process stopped. Nothing was appended.")) for entry in lane])
+            raise
+        finally:
+            del self._lanes[key]
+
+    def _group(self, lane: deque[Entry]) -> list[Entry]:
+        """The entries that travel next: as many as one append takes, in order."""
+        group = [lane.popleft()]
+        if group[0].append_id is not None:
+            return group
+        count, size = group[0].count, len(group[0].data)
+        while lane and lane[0].append_id is None:
+            count, size = count + lane[0].count, size + len(lane[0].data)
+            if count > self._backplane.max_append_records or size > self._backplane.max_append_bytes:
+                break
+            group.append(lane.popleft())
+        return group
+
+    async def _append(self, key: str, group: list[Entry]) -> Position:
+        """One append, asked again with the same id while its outcome is unknown."""
+        append_id = group[0].append_id or uuid.uuid4().hex
+        data = group[0].data if len(group) == 1 else join_packs([entry.data for entry in group])
+        count = sum(entry.count for entry in group)
+        backoff, asked, sent = Backoff(), time.monotonic(), False
+        give_up = min(asked + self._backplane.retry_window, max(entry.deadline for entry in group))
+        while True:
+            try:
+                return await self._backplane.append(key, append_id, count, data)
+            except OutcomeUnknown as error:
+                sent, cause = True, error
+            except BackplaneUnavailable as error:
+                if not sent:
+                    raise
+                cause = error
+            if time.monotonic() >= give_up:
+                raise AppendOutcomeUnknown(
+                    f"An append to {key!r} was sent {time.monotonic() - asked:.1f} s ago and no answer came ({cause}). "
+                    "It may or may not be in the log: look before you append it again."
+                ) from cause
+            metrics.backplane_errors.inc()
+            await backoff.pause()
+
+    @staticmethod
+    def _still_waiting(group: list[Entry], error: BackplaneUnavailable) -> list[Entry]:
+        """Nothing was sent. Entries whose time is up learn so; the others try again."""
+        now = time.monotonic()
+        _settle([(entry.waiter, error) for entry in group if entry.deadline <= now])
+        return [entry for entry in group if entry.deadline > now and not entry.waiter.cancelled()]
+
+    def _acknowledge(self, key: str, group: list[Entry], last: Position) -> None:
+        """Answer every caller with its own last position, at once or when the pod has folded the group."""
+        answers: list[tuple[Entry, Position]] = []
+        offset = last.offset - sum(entry.count for entry in group)
+        append_id = last.record_id.rpartition("-")[0]
+        index = -1
+        now = time.monotonic()
+        for entry in group:
+            offset, index = offset + entry.count, index + entry.count
+            answers.append((entry, Position(last.epoch, offset, f"{append_id}-{index}")))
+            metrics.append_seconds.observe(now - entry.started)
+        metrics.events_appended.inc(index + 1)
+        fold = self._appended(key, last)
+        if fold is None or fold.done():
+            _settle([(entry.waiter, position) for entry, position in answers])
+            return
+        _settle([(entry.waiter, position) for entry, position in answers if not entry.folded])
+        later = [(entry.waiter, position) for entry, position in answers if entry.folded]
+        if later:
+            fold.add_done_callback(lambda _: _settle(later))
+
+    async def close(self) -> None:
+        """Let what is in flight finish; what waits behind it fails with the backplane's `Closed`."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=2.0)
+
+
+def _settle(answers: list[tuple[Waiter, Any]]) -> None:
+    """Answer waiters of any thread: one wake-up for each event loop, however many wait on it."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Waiter, Any]]] = {}
+    for waiter, answer in answers:
+        if isinstance(waiter, asyncio.Future):
+            by_loop.setdefault(waiter.get_loop(), []).append((waiter, answer))
+        else:
+            _answer([(waiter, answer)])
+    for loop, batch in by_loop.items():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_answer, batch)
+
+
+def _answer(batch: list[tuple[Waiter, Any]]) -> None:
+    for waiter, answer in batch:
+        if waiter.done():
+            continue
+        if isinstance(answer, BaseException):
+            waiter.set_exception(answer)
+        else:
+            waiter.set_result(answer)

@@ -1,0 +1,277 @@
+"""This pod's copies of cells: read through on first use, replaced when a doorbell or the sweep says so."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
+
+from via_state.core.cells import CellState, LostWrite, judge_lost_write
+from via_state.core.specs import CellSpec
+
+from via_state import metrics
+from via_state.backplanes.base import Backplane
+from via_state.core.records import Cell
+from via_state.exceptions import (
+    BackplaneUnavailable,
+    CASConflict,
+    CellFromNewerVersion,
+    CellUnreadable,
+    Closed,
+    OutcomeUnknown,
+    SessionEnded,
+    UpdateOutcomeUnknown,
+    ViaStateError,
+)
+from via_state.pod.backoff import Backoff
+
+T = TypeVar("T")
+logger = logging.getLogger("via_state.cells")
+
+TOUCH_AFTER = 0.1  # of the time to live: how often an expiring cell that is in use is renewed
+
+
+class Read(NamedTuple, Generic[T]):
+    """What a cell held at ``rev`` (0: nothing). ``state`` is None for an absent cell; then ``value`` is the zero value."""
+
+    value: T
+    state: CellState[T] | None
+    rev: int
+    data: bytes = b""
+
+
+class CachedCell(Generic[T]):
+    """One cell on this pod. `value` never goes back to an older revision."""
+
+    __slots__ = (
+        "__weakref__",
+        "_again",
+        "_backplane",
+        "_moved",
+        "_seen",
+        "_touching",
+        "current",
+        "error",
+        "key",
+        "listeners",
+        "loaded",
+        "spec",
+        "task",
+        "used",
+    )
+
+    def __init__(self, key: str, spec: CellSpec[T], backplane: Backplane) -> None:
+        self.key = key
+        self.spec = spec
+        self._backplane = backplane
+        self.current: Read[T] = Read(spec.zero(), None, 0)
+        self.loaded = False
+        #: Why the stored value can't be shown; `current` is then the last good one.
+        self.error: ViaStateError | None = None
+        self.listeners: set[Callable[[], None]] = set()
+        self.used = time.monotonic()
+        self._seen = 0  # highest revision seen
+        self._moved = 0  # counts what was taken over, so that an older answer is recognised
+        self.task: asyncio.Task[None] | None = None
+        self._again = False
+        self._touching = False
+
+    @property
+    def idle(self) -> bool:
+        """Nobody listens to it and it does nothing: it may be evicted."""
+        return self.task is None and not self.listeners
+
+    @property
+    def rev(self) -> int:
+        return self.current.rev
+
+    def value(self) -> T:
+        """The value to hand out. Raises where there is none: the stored one can't be read and there is no older one."""
+        if self.error is not None and self.current.state is None:
+            raise self.error
+        return self.current.value
+
+    def private(self, read: Read[T]) -> T:
+        """A value that belongs to the caller alone: an update that changes it in place must not change `current`."""
+        if read.state is None or read.state.ended:
+            return self.spec.zero()
+        return self.spec.codec.decode(read.data).value
+
+    def ring(self) -> None:
+        """It may have changed: load it again. On the loop."""
+        self._again = True
+        if self.task is None:
+            self.task = asyncio.get_running_loop().create_task(self._reload())
+            self.task.add_done_callback(self._reloaded)
+
+    def _reloaded(self, task: asyncio.Task[None]) -> None:
+        self.task = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("Loading the cell %r failed.", self.key, exc_info=error)
+
+    async def _reload(self) -> None:
+        backoff = Backoff()
+        while self._again:
+            self._again = False
+            try:
+                await self.load()
+            except Closed:
+                return
+            except BackplaneUnavailable:
+                metrics.backplane_errors.inc()
+                self._again = True
+                await backoff.pause()
+            except (CellUnreadable, CellFromNewerVersion) as error:
+                logger.error("%s", error)
+
+    async def load(self) -> Read[T]:
+        """Read the cell from the backplane. Raises `CellUnreadable` or `CellFromNewerVersion`, keeping the last good one."""
+        while True:
+            before = self._moved
+            cell = await self._backplane.load(self.key)
+            if cell is not None or self._moved == before:
+                break
+            # Somebody wrote while we read "absent": that answer is older than what we know.
+        return self._take(cell)
+
+    def _take(self, cell: Cell | None) -> Read[T]:
+        if cell is None:
+            return self._replace(Read(self.spec.zero(), None, 0))
+        if cell.rev < self._seen:
+            return self.current
+        if cell.rev == self.current.rev and self.loaded and self.error is None:
+            return self.current
+        self._seen = cell.rev
+        try:
+            state = self.spec.codec.decode(cell.data)
+        except (CellUnreadable, CellFromNewerVersion) as error:
+            self.loaded = True
+            self.error = type(error)(f"The cell {self.key!r}: {error}")
+            raise self.error from error
+        value = self.spec.zero() if state.ended else state.value
+        return self._replace(Read(value, state, cell.rev, cell.data))
+
+    def _replace(self, read: Read[T]) -> Read[T]:
+        moved = read.rev != self.current.rev or not self.loaded or self.error is not None
+        self.loaded, self.error = True, None
+        self.current = read
+        self._seen = max(self._seen, read.rev)
+        if moved:
+            self._moved += 1
+            for listener in list(self.listeners):
+                listener()
+        return read
+
+    async def write(self, base: Read[T], value: T, deadline: float) -> Read[T] | None:
+        """Replace the value that ``base`` was read with; None when another writer was first.
+
+        ``deadline`` (of ``time.monotonic``) bounds the attempts while the backplane is away.
+        """
+        if base.state is not None and base.state.ended:
+            raise SessionEnded(
+                f"{self.key!r} belongs to a session that was ended by a logout. Bind to the new session."
+            )
+        write_id = uuid.uuid4().hex[:16]
+        writes = () if base.state is None else base.state.writes
+        data = self.spec.codec.encode(value, write_id=write_id, writes=writes, now=time.time())
+        rev = await self._cas(base.rev, data, write_id, deadline)
+        if rev is None:
+            return None
+        if rev <= self._seen:  # a later write is known already; ours is in the history
+            return Read(value, None, rev)
+        return self._take(Cell(data, rev))
+
+    async def _cas(self, expected: int, data: bytes, write_id: str, deadline: float) -> int | None:
+        backoff, sent = Backoff(), False
+        while True:
+            try:
+                return await self._backplane.cas(self.key, expected, data, self.spec.ttl)
+            except CASConflict:
+                if not sent:
+                    return None
+            except OutcomeUnknown:
+                sent = True
+            except BackplaneUnavailable:
+                if not sent and time.monotonic() >= deadline:
+                    raise
+            if sent:
+                verdict, rev = await self._look(expected, write_id)
+                if verdict is LostWrite.APPLIED:
+                    return rev
+                if verdict is LostWrite.NOT_APPLIED and rev != expected:
+                    return None
+                if verdict is LostWrite.UNKNOWN or time.monotonic() >= deadline:
+                    raise UpdateOutcomeUnknown(
+                        f"A write of {self.key!r} was sent and its answer lost; whether it took effect can't be told. "
+                        "Read the value, then decide."
+                    )
+            await backoff.pause()
+
+    async def _look(self, expected: int, write_id: str) -> tuple[LostWrite | None, int]:
+        """Whether a write whose answer was lost is in the cell; (None, expected) while the backplane is away."""
+        try:
+            cell = await self._backplane.load(self.key)
+        except BackplaneUnavailable:
+            return None, expected
+        state = None if cell is None else self.spec.codec.decode(cell.data)
+        rev = 0 if cell is None else cell.rev
+        return judge_lost_write(state, rev, expected_rev=expected, write_id=write_id, now=time.time()), rev
+
+    async def delete(self, force: bool) -> None:
+        """Remove the cell. One that can't be read is removed only with ``force``."""
+        while True:
+            try:
+                read = await self.load()
+                rev = read.rev
+            except (CellUnreadable, CellFromNewerVersion):
+                if not force:
+                    raise
+                rev = self._seen
+            if rev == 0:
+                return
+            try:
+                await self._backplane.delete(self.key, rev)
+            except CASConflict:
+                continue
+            self.error = None
+            self._replace(Read(self.spec.zero(), None, 0))
+            return
+
+    async def end(self) -> None:
+        """Leave a tombstone: reads give the zero value and writes raise `SessionEnded`, until it expires."""
+        data = self.spec.codec.encode_ended(now=time.time())
+        while True:
+            cell = await self._backplane.load(self.key)
+            try:
+                rev = await self._backplane.cas(self.key, cell.rev if cell else 0, data, self.spec.ttl)
+            except CASConflict:
+                continue
+            self._take(Cell(data, rev))
+            return
+
+    def touch_if_old(self) -> None:
+        """Renew the time to live of a cell in use. On the loop; failing is harmless, the next use tries again."""
+        state = self.current.state
+        if self.spec.ttl is None or state is None or state.ended or self._touching:
+            return
+        if time.time() - state.touched < self.spec.ttl * TOUCH_AFTER:
+            return
+        self._touching = True
+        task = asyncio.get_running_loop().create_task(self._touch(self.current))
+        task.add_done_callback(self._touched)
+
+    async def _touch(self, base: Read[T]) -> None:
+        await self.write(base, base.value, time.monotonic())
+
+    def _touched(self, task: asyncio.Task[None]) -> None:
+        self._touching = False
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.info("Renewing %r failed: %s", self.key, error)
+
+    def stop(self) -> None:
+        """Stop loading."""
+        if self.task is not None:
+            self.task.cancel()

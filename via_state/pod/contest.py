@@ -1,0 +1,52 @@
+"""One update: rounds of compare-and-swap around a function that the caller runs."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from via_state.core.specs import CellSpec
+
+from via_state import metrics
+from via_state.conf import settings
+from via_state.exceptions import UpdateContended
+from via_state.pod.backoff import Backoff, patiently
+from via_state.pod.cells import CachedCell, Read
+from via_state.pod.residents import Residents
+
+
+class Contest:
+    """Its two steps run on the pod's loop, the caller's function between them in the caller's thread or task."""
+
+    def __init__(self, residents: Residents, key: str, spec: CellSpec[Any]) -> None:
+        self._residents, self._key, self._spec = residents, key, spec
+        self._deadline = time.monotonic() + settings.UPDATE_TIMEOUT
+        self._backoff = Backoff(base=0.001, cap=0.05)
+        self._cell: CachedCell[Any] | None = None
+        self._base: Read[Any]
+
+    async def current(self) -> Any:
+        """The value to start this round from: the pod's copy at first, the stored one once that proved stale."""
+        cell = self._cell
+        if cell is None:
+            cell = self._cell = self._residents.cell(self._key, self._spec)
+            if cell.loaded and cell.error is None:
+                self._base = cell.current
+                return cell.private(self._base)
+        left = max(self._deadline - time.monotonic(), 0.1)
+        self._base = await patiently(left, f"Loading {self._key!r}", cell.load)
+        return cell.private(self._base)
+
+    async def offer(self, value: Any) -> bool:
+        """Write the new value; False when another writer was first and the function must run again."""
+        assert self._cell is not None, "current() comes first"
+        if await self._cell.write(self._base, value, self._deadline) is not None:
+            return True
+        metrics.cell_conflicts.labels(self._spec.name).inc()
+        if time.monotonic() >= self._deadline:
+            raise UpdateContended(
+                f"{self._key!r}: other writers won {self._backoff.attempts + 1} rounds in a row. Nothing was written. "
+                "For a hot key declare a StateAppEvents: appends never conflict."
+            )
+        await self._backoff.pause()
+        return False

@@ -1,0 +1,147 @@
+"""The one background thread of a process, whose event loop owns every connection of ours.
+
+Sync and async callers enter through two doors, `LoopThread.call` and `LoopThread.acall`. WSGI, ASGI, a shell, Celery
+and management commands thus share one code path, and none of them needs an event loop of its own.
+Work enters with an empty context: what a caller keeps in context variables (a request, a locale) must not leak into
+tasks that outlive the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
+from contextvars import Context
+from typing import Any, TypeVar
+
+from via_state.exceptions import Closed, SyncVerbInEventLoop
+
+T = TypeVar("T")
+logger = logging.getLogger("via_state.pod")
+
+
+def refuse_in_event_loop(verb: str, twin: str) -> None:
+    """Raise `SyncVerbInEventLoop` when the calling thread runs an event loop that a blocking verb would stall."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise SyncVerbInEventLoop(f"{verb}() would block the running event loop. Write: await {twin}(...)")
+
+
+class LoopThread:
+    """An event loop in a daemon thread. `current_loop` gives the process's one."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self._run, name="via-state", daemon=True)
+        self._stopping: list[Callable[[], Awaitable[None]]] = []
+        self.thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+        finally:
+            self.loop.close()
+
+    @property
+    def alive(self) -> bool:
+        """False in a forked child, where the thread does not exist, and after `stop`."""
+        return self.pid == os.getpid() and self.thread.is_alive() and not self.loop.is_closed()
+
+    def soon(self, callback: Callable[..., object], *args: object) -> None:
+        """Run ``callback(*args)`` on the loop, soon, from any thread."""
+        try:
+            Context().run(self.loop.call_soon_threadsafe, callback, *args)
+        except RuntimeError:
+            raise Closed("The background loop of via_state was stopped: the process is ending.") from None
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start a coroutine on the loop, from any thread."""
+        if not self.alive:
+            coroutine.close()
+            raise Closed("This pod belongs to another process, or was stopped. Get the current one again.")
+        return Context().run(asyncio.run_coroutine_threadsafe, coroutine, self.loop)
+
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The sync door: run a coroutine on the loop and wait for it. Never from a thread that runs a loop."""
+        future = self.submit(coroutine)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    async def acall(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The async door: the same, awaited from any event loop."""
+        if asyncio.get_running_loop() is self.loop:
+            return await coroutine
+        return await asyncio.wrap_future(self.submit(coroutine))
+
+    def on_stop(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Await ``callback()`` on the loop when the process ends."""
+        self._stopping.append(callback)
+
+    def forget(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Take an `on_stop` callback back."""
+        if callback in self._stopping:
+            self._stopping.remove(callback)
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Run what `on_stop` collected, then end the thread. At most ``timeout`` seconds."""
+        if not self.alive:
+            return
+        try:
+            self.submit(self._shut_down()).result(timeout)
+        except TimeoutError:
+            logger.warning("via_state did not shut down within %s s; its connections are dropped.", timeout)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(timeout)
+
+    async def _shut_down(self) -> None:
+        stopping = [callback() for callback in reversed(self._stopping)]
+        for result in await asyncio.gather(*stopping, return_exceptions=True):
+            if isinstance(result, BaseException):
+                logger.warning("A part of via_state failed while stopping: %r", result)
+        own = asyncio.current_task()
+        for task in asyncio.all_tasks():
+            if task is not own:
+                task.cancel()
+
+
+_lock = threading.Lock()
+_current: LoopThread | None = None
+
+
+def current_loop() -> LoopThread:
+    """This process's loop thread; started on first use, and anew in a forked child."""
+    global _current
+    current = _current
+    if current is not None and current.alive:
+        return current
+    with _lock:
+        if _current is None or not _current.alive:
+            _current = LoopThread()
+        return _current
+
+
+def _after_fork() -> None:
+    """The child has neither the thread nor a usable lock: another thread may have held it at the fork."""
+    global _lock, _current
+    _lock = threading.Lock()
+    _current = None
+
+
+def _at_exit() -> None:
+    if _current is not None:
+        _current.stop()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

@@ -1,0 +1,276 @@
+"""A pod: what one process (or one test) knows of the shared state, and the verbs that declarations call.
+
+Every verb has one implementation, a coroutine on the process's loop thread. The sync verb and its ``a`` twin are two
+doors to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Future
+from typing import TypeVar, cast
+
+from via_state.core.specs import CellSpec, LogSpec
+
+from via_state.backplanes.base import Backplane
+from via_state.conf import settings
+from via_state.core.offsets import Offset, Offsets
+from via_state.core.records import Position
+from via_state.exceptions import NotCaughtUp
+from via_state.pod.appender import Appender
+from via_state.pod.backoff import patiently
+from via_state.pod.cells import CachedCell, Read
+from via_state.pod.contest import Contest
+from via_state.pod.feed import feed
+from via_state.pod.loop import LoopThread, current_loop, refuse_in_event_loop
+from via_state.pod.outbox import Outbox
+from via_state.pod.projector import ProjectionStatus, Projector
+from via_state.pod.residents import Residents
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+CAS_BASE, CAS_CAP = 0.001, 0.05  # seconds between two rounds of compare-and-swap
+
+
+class Pod:
+    """Holds the projections and cell copies of one process over ``backplane``; makes no connection until it is used.
+
+    ``close`` also closes the backplane, unless ``owns_backplane`` is False because several pods share it.
+    """
+
+    def __init__(self, backplane: Backplane, *, owns_backplane: bool = True) -> None:
+        self.pod_id = uuid.uuid4().hex[:12]
+        self.backplane = backplane
+        self.thread: LoopThread = current_loop()
+        self._owns_backplane = owns_backplane
+        self.residents = Residents(backplane)
+        self._appender = Appender(self.thread, backplane, self.residents.appended)
+        self.outbox = Outbox(self.thread, backplane, self._appender)
+        self.residents.every_sweep(self.outbox.sweep_if_due)
+        self.thread.on_stop(self._close)
+
+    # Logs -------------------------------------------------------------------------------------------------
+
+    def append(self, key: str, spec: LogSpec[V], events: Sequence[object], *, wait: bool = True) -> Offsets:
+        """Append events, all or none; durable when it returns, and folded where this pod projects the key."""
+        refuse_in_event_loop("append", "aappend")
+        waiter: Future[Position] = Future()
+        self._submit(key, spec, events, wait, waiter)
+        return Offsets(waiter.result(), len(events))
+
+    async def aappend(self, key: str, spec: LogSpec[V], events: Sequence[object], *, wait: bool = True) -> Offsets:
+        """`append`, awaited. Cancelling it does not take an append back that was sent already."""
+        waiter: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        self._submit(key, spec, events, wait, waiter)
+        return Offsets(await waiter, len(events))
+
+    def _submit(
+        self,
+        key: str,
+        spec: LogSpec[V],
+        events: Sequence[object],
+        wait: bool,
+        waiter: asyncio.Future[Position] | Future[Position],
+    ) -> None:
+        data = spec.events.encode(events)
+        self._appender.submit(key, data, len(events), waiter, timeout=settings.APPEND_TIMEOUT, folded=wait)
+
+    def append_on_commit(self, key: str, spec: LogSpec[V], events: Sequence[object]) -> None:
+        """Append with the caller's database transaction, or not at all."""
+        refuse_in_event_loop("append_on_commit", "aappend_on_commit")
+        self.outbox.add(key, spec.events.encode(events), len(events))
+
+    def read(
+        self, key: str, spec: LogSpec[V], *, at_least: Offset | None = None, timeout: float | None = None
+    ) -> V:
+        """This pod's projection, O(1) once loaded. With ``at_least``: waits until that offset is folded.
+
+        Raises `NotCaughtUp` after ``timeout`` seconds, `EpochChanged`, and `KeyHalted` when there is no good value.
+        """
+        if at_least is not None or spec.family:
+            refuse_in_event_loop("read", "aread")
+        if at_least is None and (projector := self.residents.loaded_log(key)) is not None:
+            return cast(V, projector.value)
+        return self.thread.call(self._read(key, spec, at_least, timeout))
+
+    async def aread(
+        self, key: str, spec: LogSpec[V], *, at_least: Offset | None = None, timeout: float | None = None
+    ) -> V:
+        """`read`, awaited."""
+        if at_least is None and (projector := self.residents.loaded_log(key)) is not None:
+            return cast(V, projector.value)
+        return await self.thread.acall(self._read(key, spec, at_least, timeout))
+
+    async def _read(self, key: str, spec: LogSpec[V], at_least: Offset | None, timeout: float | None) -> V:
+        seconds = settings.READ_TIMEOUT if timeout is None else timeout
+        projector = self.residents.log(key, spec)
+        try:
+            async with asyncio.timeout(seconds):
+                await projector.ready()
+                if at_least is not None and (future := projector.reach(at_least.epoch, at_least)) is not None:
+                    await future
+        except TimeoutError:
+            if projector.error is not None:
+                raise projector.error from None
+            status = projector.status
+            wanted = "its head" if at_least is None else f"offset {at_least}"
+            raise NotCaughtUp(
+                f"{key!r} is at offset {status.position.offset} on this pod and did not reach {wanted} in {seconds} s. "
+                "Read without at_least, or wait longer."
+            ) from None
+        return projector.value
+
+    def status(self, key: str, spec: LogSpec[V]) -> ProjectionStatus:
+        """Where the projection of this pod stands, and why it stands still if it does."""
+        refuse_in_event_loop("status", "astatus")
+        return self.thread.call(self._status(key, spec))
+
+    async def astatus(self, key: str, spec: LogSpec[V]) -> ProjectionStatus:
+        """`status`, awaited."""
+        return await self.thread.acall(self._status(key, spec))
+
+    async def _status(self, key: str, spec: LogSpec[V]) -> ProjectionStatus:
+        return self.residents.log(key, spec).status
+
+    async def _log(self, key: str, spec: LogSpec[V]) -> Projector[V]:
+        return self.residents.log(key, spec)
+
+    async def changes(self, key: str, spec: LogSpec[V]) -> AsyncIterator[V]:
+        """The value now, then each newer one. A slow reader misses values in between, never the newest."""
+        await self.aread(key, spec)
+        projector = await self.thread.acall(self._log(key, spec))
+        async for value in feed(self.thread, projector.listeners, lambda: projector.value):
+            yield value
+
+    # Cells ------------------------------------------------------------------------------------------------
+
+    def get(self, key: str, spec: CellSpec[T]) -> T:
+        """The current value, from this pod's copy; loaded on first use."""
+        if spec.family:
+            refuse_in_event_loop("read", "aread")
+        cell = self.residents.loaded_cell(key)
+        if cell is not None and spec.ttl is None:
+            return cast(T, cell.value())
+        return self.thread.call(self._get(key, spec))
+
+    async def aget(self, key: str, spec: CellSpec[T]) -> T:
+        """`get`, awaited."""
+        cell = self.residents.loaded_cell(key)
+        if cell is not None and spec.ttl is None:
+            return cast(T, cell.value())
+        return await self.thread.acall(self._get(key, spec))
+
+    async def _get(self, key: str, spec: CellSpec[T]) -> T:
+        cell = self.residents.cell(key, spec)
+        if not cell.loaded:
+            await self._load(cell)
+        cell.touch_if_old()
+        return cell.value()
+
+    async def _cell(self, key: str, spec: CellSpec[T]) -> CachedCell[T]:
+        return self.residents.cell(key, spec)
+
+    async def _load(self, cell: CachedCell[T]) -> Read[T]:
+        return await patiently(settings.READ_TIMEOUT, f"Loading {cell.key!r}", cell.load)
+
+    def update(self, key: str, spec: CellSpec[T], fn: Callable[[T], T]) -> T:
+        """Replace the value by ``fn(value)``, in the caller's thread; ``fn`` runs again when another writer was first.
+
+        What ``fn`` raises is raised unchanged, and nothing is written. Raises `UpdateContended`,
+        `UpdateOutcomeUnknown`, `ValueRefused`, `CellUnreadable`, `CellFromNewerVersion`, `SessionEnded`.
+        """
+        refuse_in_event_loop("update", "aupdate")
+        contest = Contest(self.residents, key, spec)
+        while True:
+            value = fn(self.thread.call(contest.current()))
+            if self.thread.call(contest.offer(value)):
+                return value
+
+    async def aupdate(self, key: str, spec: CellSpec[T], fn: Callable[[T], T | Awaitable[T]]) -> T:
+        """`update`, awaited; ``fn`` runs in the caller's task and may be an async function."""
+        contest = Contest(self.residents, key, spec)
+        while True:
+            answer = fn(await self.thread.acall(contest.current()))
+            value = cast(T, await answer if inspect.isawaitable(answer) else answer)
+            if await self.thread.acall(contest.offer(value)):
+                return value
+
+    def set(self, key: str, spec: CellSpec[T], value: T) -> T:
+        """Replace the value, whatever it is."""
+        refuse_in_event_loop("set", "aset")
+        return self.update(key, spec, lambda _: value)
+
+    async def aset(self, key: str, spec: CellSpec[T], value: T) -> T:
+        """`set`, awaited."""
+        return await self.aupdate(key, spec, lambda _: value)
+
+    def reset(self, key: str, spec: CellSpec[T], *, force: bool = False) -> None:
+        """Remove the stored value, so that the zero value shows. ``force`` also removes one that can't be read."""
+        refuse_in_event_loop("reset", "areset")
+        self.thread.call(self._reset(key, spec, force))
+
+    async def areset(self, key: str, spec: CellSpec[T], *, force: bool = False) -> None:
+        """`reset`, awaited."""
+        await self.thread.acall(self._reset(key, spec, force))
+
+    async def _reset(self, key: str, spec: CellSpec[T], force: bool) -> None:
+        cell = self.residents.cell(key, spec)
+        await patiently(settings.UPDATE_TIMEOUT, f"Resetting {key!r}", lambda: cell.delete(force))
+
+    def end(self, key: str, spec: CellSpec[T]) -> None:
+        """Leave a tombstone in place of the value: reads give the zero value, writes raise `SessionEnded`."""
+        refuse_in_event_loop("end", "aend")
+        self.thread.call(self._end(key, spec))
+
+    async def aend(self, key: str, spec: CellSpec[T]) -> None:
+        """`end`, awaited."""
+        await self.thread.acall(self._end(key, spec))
+
+    async def _end(self, key: str, spec: CellSpec[T]) -> None:
+        cell = self.residents.cell(key, spec)
+        await patiently(settings.UPDATE_TIMEOUT, f"Ending {key!r}", cell.end)
+
+    async def cell_changes(self, key: str, spec: CellSpec[T]) -> AsyncIterator[T]:
+        """The value now, then each newer one. A slow reader misses values in between, never the newest."""
+        await self.aget(key, spec)
+        cell = await self.thread.acall(self._cell(key, spec))
+        async for value in feed(self.thread, cell.listeners, cell.value):
+            yield value
+
+    # ------------------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Wait until what was committed is relayed and what was rung is folded. For tests."""
+        refuse_in_event_loop("drain", "adrain")
+        self.thread.call(self._drain())
+
+    async def adrain(self) -> None:
+        """`drain`, awaited."""
+        await self.thread.acall(self._drain())
+
+    async def _drain(self) -> None:
+        await self.outbox.settle()
+        await self.residents.settle()
+
+    def close(self) -> None:
+        """Let appends in flight finish, stop projectors, close the backplane. Closing twice is harmless."""
+        refuse_in_event_loop("close", "aclose")
+        if self.thread.alive:
+            self.thread.call(self._close())
+
+    async def aclose(self) -> None:
+        """`close`, awaited."""
+        if self.thread.alive:
+            await self.thread.acall(self._close())
+
+    async def _close(self) -> None:
+        self.thread.forget(self._close)
+        await self.outbox.close()
+        await self._appender.close()
+        await self.residents.close()
+        if self._owns_backplane:
+            await self.backplane.close()

@@ -1,0 +1,261 @@
+"""The only thing that folds a key's log on this pod: the shell around `core.projection` that does the reading."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
+
+from via_state.core.projection import Action, Outcome, Projection
+from via_state.core.specs import LogSpec
+
+from via_state import metrics
+from via_state.backplanes.base import Backplane
+from via_state.core.records import Position
+from via_state.exceptions import BackplaneUnavailable, Closed, EpochChanged, KeyHalted, ViaStateError
+from via_state.pod.backoff import Backoff
+
+V = TypeVar("V")
+logger = logging.getLogger("via_state.projector")
+
+READ_LIMIT = 1000  # records in one read: bounds how long a fold holds the loop
+HALTED_RETRY = 5.0  # seconds: a halted key looks again whether its cause is gone
+
+
+class ProjectionStatus(NamedTuple):
+    """How a key stands on this pod. ``halted`` says why it stands still, or is None."""
+
+    position: Position
+    halted: str | None
+
+
+class _Waiter(NamedTuple):
+    epoch: str
+    offset: int
+    reads: int
+    future: asyncio.Future[None]
+
+
+class Projector(Generic[V]):
+    """Folds one key. Idle it is a small object without a task; a ring makes it read to the head."""
+
+    __slots__ = (
+        "__weakref__",
+        "_again",
+        "_backplane",
+        "_halted_reason",
+        "_projection",
+        "_reads",
+        "_ready",
+        "_timer",
+        "_waiters",
+        "error",
+        "key",
+        "listeners",
+        "loaded",
+        "spec",
+        "task",
+        "used",
+        "value",
+    )
+
+    def __init__(self, key: str, spec: LogSpec[V], backplane: Backplane) -> None:
+        self.key = key
+        self.spec = spec
+        self._backplane = backplane
+        self._projection = Projection(spec)
+        self.value: V = self._projection.value
+        #: True once the head was reached, or the key halted with a good value: `value` may be handed out.
+        self.loaded = False
+        #: The last failure to read, until a read succeeds.
+        self.error: ViaStateError | None = None
+        self.listeners: set[Callable[[], None]] = set()
+        self.used = time.monotonic()
+        self._waiters: list[_Waiter] = []
+        self._reads = 0
+        self._ready: asyncio.Event | None = None
+        self.task: asyncio.Task[None] | None = None
+        self._again = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._halted_reason: str | None = None
+
+    @property
+    def position(self) -> Position:
+        return self._projection.position
+
+    @property
+    def status(self) -> ProjectionStatus:
+        halt = self._projection.halt
+        return ProjectionStatus(self.position, None if halt is None else str(halt))
+
+    @property
+    def idle(self) -> bool:
+        """Nobody waits for it, listens to it, and it does nothing: it may be evicted."""
+        return self.task is None and not self._waiters and not self.listeners
+
+    def ring(self) -> None:
+        """Something may have changed: read to the head. On the loop."""
+        self._again = True
+        if self.task is None:
+            self.task = asyncio.get_running_loop().create_task(self._pump())
+            self.task.add_done_callback(self._pumped)
+
+    def _pumped(self, task: asyncio.Task[None]) -> None:
+        self.task = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("The projector of %r failed; it tries again.", self.key, exc_info=error)
+            self._later(HALTED_RETRY)
+
+    async def _pump(self) -> None:
+        backoff = Backoff()
+        while self._again:
+            self._again = False
+            try:
+                await self._read_to_head()
+            except Closed as error:
+                self.error = error
+                return
+            except BackplaneUnavailable as error:
+                metrics.backplane_errors.inc()
+                self.error = error
+                self._again = True
+                await backoff.pause()
+            else:
+                backoff = Backoff()
+
+    async def _read_to_head(self) -> None:
+        projection = self._projection
+        while True:
+            self._reads += 1
+            batch = await self._backplane.read(self.key, projection.position, READ_LIMIT)
+            self.error = None
+            outcome = projection.feed(batch)
+            if outcome.action is Action.NEEDS_SNAPSHOT:
+                outcome = projection.halt_on_gap()
+            elif outcome.action is Action.NEEDS_LEADER:
+                raise BackplaneUnavailable(f"Only a replica answered for {self.key!r}; its leader must.")
+            self._publish(outcome)
+            if outcome.action is Action.HALTED:
+                self._later(HALTED_RETRY)
+                return
+            if outcome.action is Action.AT_HEAD:
+                return
+            # The loop is shared: between two batches everybody else has a turn.
+            await asyncio.sleep(0)
+
+    def _publish(self, outcome: Outcome) -> None:
+        """Make what was folded visible, then tell those who wait for it."""
+        projection = self._projection
+        self._count(outcome)
+        self.value = projection.value
+        if outcome.action is Action.AT_HEAD or (outcome.action is Action.HALTED and projection.position.offset):
+            self.loaded = True
+        if self._ready is not None and (self.loaded or projection.halt is not None):
+            self._ready.set()
+        if self._waiters:
+            self._wake(outcome.action is Action.AT_HEAD)
+        if outcome.applied or outcome.action is Action.RESET:
+            for listener in list(self.listeners):
+                listener()
+
+    def _count(self, outcome: Outcome) -> None:
+        name = self.spec.name
+        if outcome.undecodable:
+            metrics.events_undecodable.labels(name).inc(outcome.undecodable)
+        if outcome.unknown:
+            metrics.events_unknown.labels(name).inc(outcome.unknown)
+        if outcome.action is Action.RESET:
+            metrics.epoch_reset.labels(name).inc()
+            logger.warning("The history of %r was rewritten: its fold starts over.", self.key)
+        if outcome.applied and not self.spec.family:
+            metrics.fold_offset.labels(name).set(self.position.offset)
+        halt = self._projection.halt
+        reason = None if halt is None else halt.reason.value
+        if reason != self._halted_reason:
+            self._halt_changed(name, reason)
+
+    def _halt_changed(self, name: str, reason: str | None) -> None:
+        if self._halted_reason is not None:
+            metrics.halted.labels(name, self._halted_reason).dec()
+            logger.info("%r folds again.", self.key)
+        if reason is not None:
+            metrics.halted.labels(name, reason).inc()
+            logger.error("%r stands still: %s", self.key, self._projection.halt)
+        if reason == "newer":
+            metrics.events_forward_incompatible.labels(name).inc()
+        elif reason == "gap":
+            metrics.compaction_gap_halt.labels(name).inc()
+        self._halted_reason = reason
+
+    def _later(self, seconds: float) -> None:
+        if self._timer is None:
+
+            def again() -> None:
+                self._timer = None
+                self.ring()
+
+            self._timer = asyncio.get_running_loop().call_later(seconds, again)
+
+    async def ready(self) -> None:
+        """Wait until `value` may be handed out. Raises `KeyHalted` when the key stands still without a good value."""
+        while not self.loaded:
+            if (halt := self._projection.halt) is not None:
+                raise KeyHalted(f"{self.key!r} stands still and has no good value yet: {halt}")
+            if self._ready is None:
+                self._ready = asyncio.Event()
+            await self._ready.wait()
+
+    def reach(self, epoch: str, offset: int) -> asyncio.Future[None] | None:
+        """A future that is done once the fold has passed ``offset`` of ``epoch``; None when it has already. On the loop.
+
+        It raises `EpochChanged` when the log turns out to have another epoch, and `KeyHalted` when the key stands still.
+        """
+        if self._passed(epoch, offset):
+            return None
+        waiter = _Waiter(epoch, offset, self._reads, asyncio.get_running_loop().create_future())
+        self._waiters.append(waiter)
+        self.ring()
+        return waiter.future
+
+    def _passed(self, epoch: str, offset: int) -> bool:
+        return self.position.epoch == epoch and self.position.offset >= offset
+
+    def _wake(self, at_head: bool) -> None:
+        """Answer the waiters whose answer is known now."""
+        waiting = []
+        halt = self._projection.halt
+        for waiter in self._waiters:
+            future = waiter.future
+            if future.done():
+                continue
+            if self._passed(waiter.epoch, waiter.offset):
+                future.set_result(None)
+            elif halt is not None:
+                where = f"{self.key!r} stands still at offset {self.position.offset}"
+                future.set_exception(KeyHalted(f"{where}: {halt}"))
+            elif at_head and self.position.epoch != waiter.epoch and self._reads > waiter.reads:
+                # Only a read that began after the waiter came can say that its epoch is over.
+                future.set_exception(
+                    EpochChanged(
+                        f"The log {self.key!r} was restored or recreated since offset {waiter.offset} was given out. "
+                        "Read without at_least."
+                    )
+                )
+            else:
+                waiting.append(waiter)
+        self._waiters = waiting
+
+    def stop(self) -> None:
+        """Stop reading. Those who wait are told."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.task is not None:
+            self.task.cancel()
+        for waiter in self._waiters:
+            if not waiter.future.done():
+                waiter.future.set_exception(Closed("The pod was closed."))
+        self._waiters = []
+        if self._halted_reason is not None:
+            metrics.halted.labels(self.spec.name, self._halted_reason).dec()
