@@ -12,12 +12,23 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from via_state.core.records import Batch, Cell, Changes, Head, Position
+from via_state.exceptions import InvalidKey
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
 
 #: Called with the key that may have changed, or with None for "anything may have". Must not block.
 Ring = Callable[[str | None], None]
+
+
+#: Characters in the longest key.
+MAX_KEY = 512
+
+
+def check_key(key: str) -> None:
+    """Raise `InvalidKey` for what no backplane stores under."""
+    if not key or len(key) > MAX_KEY or "\0" in key:
+        raise InvalidKey(f"{key!r:.80} is not a key: give 1 to {MAX_KEY} characters other than NUL.")
 
 
 class Watch(ABC):

@@ -1,0 +1,236 @@
+"""The default backplane: everything in this process's memory, gone when it ends. No infrastructure at all."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.core.checks import CheckMessage, Error
+
+from via_state.backplanes.base import Backplane, Ring, Watch, check_key
+from via_state.core.records import GENESIS, Batch, Cell, Changes, Head, Pack, Position
+from via_state.exceptions import AppendTooLarge, CASConflict, Closed
+
+EMPTY = Head(GENESIS, GENESIS)
+
+
+@dataclass(slots=True)
+class _Log:
+    epoch: str
+    floor: Position
+    last: Position
+    packs: list[Pack] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)  # the packs' last offsets, for bisection
+    appends: dict[str, tuple[Position, float]] = field(default_factory=dict)  # recent append ids
+
+    def record_id_at(self, offset: int) -> str | None:
+        """Id of the retained record at an offset, None where there is none."""
+        index = bisect.bisect_left(self.ends, offset)
+        if index == len(self.packs) or not self.packs[index].first <= offset or offset <= self.floor.offset:
+            return None
+        return self.packs[index].record_id(offset)
+
+
+class MemoryBackplane(Backplane):
+    """All on the pod's event loop, so that a verb is atomic without locks."""
+
+    shared = False
+    durable = False
+    compacts = True
+    retry_window = 120.0
+    max_append_bytes = 64 * 1024 * 1024
+    max_append_records = 1_000_000
+
+    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(options or {})
+        self._logs: dict[str, _Log] = {}
+        self._cells: dict[str, tuple[Cell, float]] = {}  # with the time when it expires
+        self._revs = itertools.count(1)
+        self._watches: set[_MemoryWatch] = set()
+        # What moved, in order, the newest mention of a key last: `changed` walks it from its end.
+        self._moves: dict[tuple[str, str], int] = {}
+        self._clock = itertools.count(1)
+        self._closed = False
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> list[CheckMessage]:
+        return [
+            Error(
+                f"The memory backplane has no option {name!r}.",
+                hint="Remove it from VIA_STATE['OPTIONS'], or choose the BACKEND that it belongs to.",
+                id="via_state.E020",
+            )
+            for name in options
+            if name not in ("DATABASE", "PREFIX")
+        ]
+
+    # Store ------------------------------------------------------------------------------------------------
+
+    async def load_many(self, keys: Iterable[str]) -> dict[str, Cell]:
+        self._check_open()
+        now = time.monotonic()
+        found = {key: self._cells[key] for key in keys if key in self._cells}
+        return {key: cell for key, (cell, expires) in found.items() if expires > now}
+
+    async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None = None) -> int:
+        self._expect(key, expected_rev)
+        cell = Cell(bytes(data), next(self._revs))
+        self._cells[key] = (cell, float("inf") if ttl is None else time.monotonic() + ttl)
+        self._moved("cell", key)
+        return cell.rev
+
+    async def delete(self, key: str, rev: int) -> None:
+        self._expect(key, rev)
+        if self._cells.pop(key, None) is not None:
+            self._moved("cell", key)
+
+    def _expect(self, key: str, rev: int) -> None:
+        self._check_key(key)
+        cell, expires = self._cells.get(key, (None, 0.0))
+        found = cell.rev if cell is not None and expires > time.monotonic() else 0
+        if found != rev:
+            raise CASConflict(f"{key!r} is at revision {found}, not {rev}.")
+
+    async def prune(self, limit: int = 1000) -> int:
+        self._check_open()
+        now = time.monotonic()
+        expired = (key for key, (_, expires) in self._cells.items() if expires <= now)
+        gone = list(itertools.islice(expired, limit))
+        for key in gone:
+            del self._cells[key]
+            self._moved("cell", key)
+        return len(gone)
+
+    # Event log --------------------------------------------------------------------------------------------
+
+    async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
+        self._check_key(key)
+        if len(data) > self.max_append_bytes or count > self.max_append_records:
+            raise AppendTooLarge(f"{count} records of {len(data)} bytes are more than one append takes.")
+        log = self._logs.get(key)
+        if log is None:
+            epoch = uuid.uuid4().hex
+            log = self._logs[key] = _Log(epoch, Position(epoch, 0, ""), Position(epoch, 0, ""))
+        now = time.monotonic()
+        if append_id in log.appends:
+            return log.appends[append_id][0]
+        pack = Pack(append_id, log.last.offset + 1, count, bytes(data))
+        log.packs.append(pack)
+        log.ends.append(pack.last)
+        log.last = Position(log.epoch, pack.last, pack.record_id(pack.last))
+        log.appends[append_id] = (log.last, now)
+        self._forget_appends(log, now)
+        self._moved("log", key)
+        return log.last
+
+    def _forget_appends(self, log: _Log, now: float) -> None:
+        """Append ids leave with the retry window, oldest first; two looks per append keep up with any rate."""
+        for _ in range(2):
+            oldest = next(iter(log.appends))
+            if now - log.appends[oldest][1] <= self.retry_window:
+                return
+            del log.appends[oldest]
+
+    async def read(self, key: str, after: Position, limit: int = 1000) -> Batch:
+        self._check_open()
+        log = self._logs.get(key)
+        if log is None:
+            return Batch([], GENESIS, GENESIS, None, True)
+        index = bisect.bisect_right(log.ends, max(after.offset, log.floor.offset))
+        packs: list[Pack] = []
+        records = 0
+        while index < len(log.packs) and (not packs or records + log.packs[index].count <= limit):
+            packs.append(log.packs[index])
+            records += log.packs[index].count
+            index += 1
+        return Batch(packs, log.last, log.floor, log.record_id_at(after.offset), True)
+
+    async def head(self, key: str) -> Head:
+        self._check_open()
+        log = self._logs.get(key)
+        return EMPTY if log is None else Head(log.last, log.floor)
+
+    async def changed(self, cursor: object | None) -> Changes:
+        self._check_open()
+        logs: dict[str, Head] = {}
+        cells: dict[str, int] = {}
+        now = next(self._clock)
+        if isinstance(cursor, int):
+            for (kind, key), moved in reversed(self._moves.items()):
+                if moved <= cursor:
+                    break
+                if kind == "log":
+                    logs[key] = await self.head(key)
+                else:
+                    cells[key] = self._cells[key][0].rev if key in self._cells else 0
+        return Changes(logs, cells, False, now)
+
+    def watch(self, ring: Ring) -> Watch:
+        self._check_open()
+        watch = _MemoryWatch(self._watches, ring)
+        self._watches.add(watch)
+        return watch
+
+    async def drop(self, key: str) -> None:
+        self._check_open()
+        if self._logs.pop(key, None) is not None:
+            self._moved("log", key)
+
+    async def compact(self, key: str, through: int) -> int:
+        self._check_open()
+        log = self._logs.get(key)
+        if log is None:
+            return 0
+        through = min(through, log.last.offset)
+        if through > log.floor.offset:
+            record_id = log.record_id_at(through)
+            assert record_id is not None, "offsets are dense"
+            log.floor = Position(log.epoch, through, record_id)
+            keep = bisect.bisect_right(log.ends, through)
+            del log.packs[:keep], log.ends[:keep]
+            self._moved("log", key)
+        return log.floor.offset
+
+    # ------------------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        self._closed = True
+        self._watches.clear()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed("This memory backplane was closed.")
+
+    def _check_key(self, key: str) -> None:
+        self._check_open()
+        check_key(key)
+
+    def _moved(self, kind: str, key: str) -> None:
+        self._moves.pop((kind, key), None)
+        self._moves[kind, key] = next(self._clock)
+        for watch in tuple(self._watches):
+            watch.rang(key)
+
+
+class _MemoryWatch(Watch):
+    def __init__(self, watches: set[_MemoryWatch], ring: Ring) -> None:
+        self._watches, self._ring = watches, ring
+        self._keys: set[str] = set()
+
+    def add(self, key: str) -> None:
+        self._keys.add(key)
+
+    def discard(self, key: str) -> None:
+        self._keys.discard(key)
+
+    def rang(self, key: str) -> None:
+        if key in self._keys:
+            self._ring(key)
+
+    async def close(self) -> None:
+        self._watches.discard(self)

@@ -1,0 +1,40 @@
+"""What a declaration tells the pod: how a log folds, how a cell is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from via_state.core.cells import CellCodec
+from via_state.core.events import EventCodec
+
+V = TypeVar("V")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LogSpec(Generic[V]):
+    """A declared log. ``name`` is its key, or its family's template; ``family`` says which.
+
+    ``zero`` makes the value before the first event, a new one each time.
+    """
+
+    name: str
+    events: EventCodec
+    zero: Callable[[], V]
+    family: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellSpec(Generic[T]):
+    """A declared cell. ``family`` is True where one declaration has many cells: families, sessions, users.
+
+    ``ttl``: seconds after its last use when a cell counts as absent; None keeps it for ever.
+    """
+
+    name: str
+    codec: CellCodec[T]
+    zero: Callable[[], T]
+    family: bool = False
+    ttl: float | None = None
