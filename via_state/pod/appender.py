@@ -10,10 +10,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from via_state.core.events import join_packs
-
 from via_state import metrics
 from via_state.backplanes.base import Backplane
+from via_state.core.events import join_packs
 from via_state.core.records import Position
 from via_state.exceptions import AppendOutcomeUnknown, BackplaneUnavailable, Closed, OutcomeUnknown, ViaStateError
 from via_state.pod.backoff import Backoff

@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from via_state.core.retry import full_jitter
-
 from via_state import metrics
+from via_state.core.retry import full_jitter
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
 
 T = TypeVar("T")

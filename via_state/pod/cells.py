@@ -9,12 +9,11 @@ import uuid
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
-from via_state.core.cells import CellState, LostWrite, judge_lost_write
-from via_state.core.specs import CellSpec
-
 from via_state import metrics
 from via_state.backplanes.base import Backplane
+from via_state.core.cells import CellState, LostWrite, judge_lost_write
 from via_state.core.records import Cell
+from via_state.core.specs import CellSpec
 from via_state.exceptions import (
     BackplaneUnavailable,
     CASConflict,
@@ -218,7 +217,7 @@ class CachedCell(Generic[T]):
             return None, expected
         state = None if cell is None else self.spec.codec.decode(cell.data)
         rev = 0 if cell is None else cell.rev
-        return judge_lost_write(state, rev, expected_rev=expected, write_id=write_id, now=time.time()), rev
+        return judge_lost_write(state, rev, expected_rev=expected, write_id=write_id), rev
 
     async def delete(self, force: bool) -> None:
         """Remove the cell. One that can't be read is removed only with ``force``."""

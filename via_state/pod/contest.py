@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from via_state.core.specs import CellSpec
-
 from via_state import metrics
 from via_state.conf import settings
+from via_state.core.specs import CellSpec
 from via_state.exceptions import UpdateContended
 from via_state.pod.backoff import Backoff, patiently
 from via_state.pod.cells import CachedCell, Read

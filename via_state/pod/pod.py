@@ -13,12 +13,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar, cast
 
-from via_state.core.specs import CellSpec, LogSpec
-
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
 from via_state.core.offsets import Offset, Offsets
 from via_state.core.records import Position
+from via_state.core.specs import CellSpec, LogSpec
 from via_state.exceptions import NotCaughtUp
 from via_state.pod.appender import Appender
 from via_state.pod.backoff import patiently

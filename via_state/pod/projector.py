@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
-from via_state.core.projection import Action, Outcome, Projection
-from via_state.core.specs import LogSpec
-
 from via_state import metrics
 from via_state.backplanes.base import Backplane
+from via_state.core.projection import Action, Outcome, Projection
 from via_state.core.records import Position
+from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable, Closed, EpochChanged, KeyHalted, ViaStateError
 from via_state.pod.backoff import Backoff
 

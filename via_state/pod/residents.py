@@ -9,12 +9,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from via_state.core.specs import CellSpec, LogSpec
-
 from via_state import metrics
 from via_state.backplanes.base import Backplane, Watch
 from via_state.conf import settings
 from via_state.core.records import Changes, Position
+from via_state.core.specs import CellSpec, LogSpec
 from via_state.exceptions import BackplaneUnavailable, Closed
 from via_state.pod.cells import CachedCell
 from via_state.pod.projector import Projector

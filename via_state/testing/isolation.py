@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from via_state.backplanes.memory import MemoryBackplane
-
 from via_state.pod.default import current_pod, use_pod
 from via_state.pod.pod import Pod
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from via_state.backplanes.memory import MemoryBackplane
-
 from via_state.backplanes.base import Backplane
+from via_state.backplanes.memory import MemoryBackplane
 from via_state.pod.pod import Pod
 
 

@@ -1,0 +1,30 @@
+"""What the benchmarks append and fold."""
+
+from __future__ import annotations
+
+import msgspec
+
+from via_state import State, StateApp, StateAppEvents
+
+
+class Tick(msgspec.Struct, frozen=True, gc=False):
+    """The smallest event: a counter goes up by one."""
+
+    def fold(self, count: int) -> int:
+        return count + 1
+
+
+class Stamped(msgspec.Struct, frozen=True, gc=False):
+    """Carries when it was appended, so that a reader in another process can tell how long it took."""
+
+    at: float  # seconds of the machine's monotonic clock, which its processes share
+
+    def fold(self, latest: float) -> float:
+        return self.at
+
+
+class Bench(State):
+    ticks = StateAppEvents(Tick, key="bench.ticks")
+    stamps = StateAppEvents(Stamped, key="bench.stamps")
+    hits = StateApp(int, key="bench.hits")
+    run = StateAppEvents(Tick, key="bench.run.{run}")

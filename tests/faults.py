@@ -1,0 +1,93 @@
+"""A backplane that fails when it is told to, around a real one."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any
+
+from via_state.backplanes.base import Backplane, Ring, Watch
+from via_state.core.records import Batch, Cell, Changes, Head, Position
+from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
+
+
+class Fault(Enum):
+    """What goes wrong with a call."""
+
+    BEFORE = "nothing is sent"
+    LOST_REQUEST = "sent, never arrives, no answer"
+    LOST_ANSWER = "sent, takes effect, no answer"
+
+
+class FaultyBackplane(Backplane):
+    """``faults[verb]`` is a queue: each call of the verb takes one; None or an empty queue means that it works.
+
+    ``down`` makes every verb fail before anything is sent. ``deaf`` swallows doorbells.
+    """
+
+    shared = durable = compacts = True
+    retry_window = 5.0
+
+    def __init__(self, inner: Backplane) -> None:
+        super().__init__({})
+        self.inner = inner
+        self.max_append_bytes, self.max_append_records = inner.max_append_bytes, inner.max_append_records
+        self.durable = inner.durable  # type: ignore[misc]
+        self.faults: dict[str, deque[Fault | None]] = {}
+        self.calls: dict[str, int] = {}
+        self.down = False
+        self.deaf = False
+
+    def fail(self, verb: str, *faults: Fault | None) -> None:
+        """The next calls of ``verb`` go wrong in these ways."""
+        self.faults.setdefault(verb, deque()).extend(faults)
+
+    async def _do(self, verb: str, *args: Any) -> Any:
+        self.calls[verb] = self.calls.get(verb, 0) + 1
+        queue = self.faults.get(verb)
+        fault = queue.popleft() if queue else None
+        if self.down or fault is Fault.BEFORE:
+            raise BackplaneUnavailable(f"{verb}: injected")
+        if fault is Fault.LOST_REQUEST:
+            raise OutcomeUnknown(f"{verb}: injected")
+        result = await getattr(self.inner, verb)(*args)
+        if fault is Fault.LOST_ANSWER:
+            raise OutcomeUnknown(f"{verb}: injected")
+        return result
+
+    async def load_many(self, keys: Iterable[str]) -> dict[str, Cell]:
+        return await self._do("load_many", keys)  # type: ignore[no-any-return]
+
+    async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None = None) -> int:
+        return await self._do("cas", key, expected_rev, data, ttl)  # type: ignore[no-any-return]
+
+    async def delete(self, key: str, rev: int) -> None:
+        await self._do("delete", key, rev)
+
+    async def prune(self, limit: int = 1000) -> int:
+        return await self._do("prune", limit)  # type: ignore[no-any-return]
+
+    async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
+        return await self._do("append", key, append_id, count, data)  # type: ignore[no-any-return]
+
+    async def read(self, key: str, after: Position, limit: int = 1000) -> Batch:
+        return await self._do("read", key, after, limit)  # type: ignore[no-any-return]
+
+    async def head(self, key: str) -> Head:
+        return await self._do("head", key)  # type: ignore[no-any-return]
+
+    async def changed(self, cursor: object | None) -> Changes:
+        return await self._do("changed", cursor)  # type: ignore[no-any-return]
+
+    def watch(self, ring: Ring) -> Watch:
+        return self.inner.watch(lambda key: None if self.deaf else ring(key))
+
+    async def drop(self, key: str) -> None:
+        await self._do("drop", key)
+
+    async def compact(self, key: str, through: int) -> int:
+        return await self._do("compact", key, through)  # type: ignore[no-any-return]
+
+    async def close(self) -> None:
+        await self.inner.close()

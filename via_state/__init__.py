@@ -1,0 +1,11 @@
+"""Distributed live state for Django: declare it like model fields, every process sees the same value."""
+
+from via_state.core.offsets import Offset
+from via_state.declarations.app import StateApp
+from via_state.declarations.events import StateAppEvents
+from via_state.declarations.session import StateSess
+from via_state.declarations.state import State
+from via_state.declarations.user import StateUser
+
+__all__ = ["Offset", "State", "StateApp", "StateAppEvents", "StateSess", "StateUser"]
+__version__ = "0.1.0"

@@ -1,0 +1,31 @@
+"""What is wrong with a declaration, in the words that both a system check and an exception use."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from via_state.exceptions import DeclarationError
+
+
+class Problem(NamedTuple):
+    """``id`` is the system check's, without the app label. ``hint`` says what to write instead."""
+
+    id: str
+    message: str
+    hint: str
+
+    def error(self) -> DeclarationError:
+        """The problem as an exception; `problem_of` gets it back."""
+        return DeclarationError(self)
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}"
+
+
+def problem_of(error: DeclarationError, otherwise: str) -> Problem:
+    """The problem that an error was made of; one that has none gets the id ``otherwise``."""
+    (cause,) = error.args
+    if isinstance(cause, Problem):
+        return cause
+    message, _, hint = str(cause).partition(". ")
+    return Problem(otherwise, message.removesuffix(".") + ".", hint)
