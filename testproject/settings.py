@@ -1,0 +1,85 @@
+"""Settings of the test project. Without environment variables: SQLite and the memory backplane, one process.
+
+``VIA_DATABASE_PORT`` names a PostgreSQL server on loopback, and makes it the database and the backplane.
+``VIA_SESSION_ENGINE`` and ``VIA_DEBUG`` are for scripts.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+SECRET_KEY = os.environ.get("VIA_SECRET_KEY", "only-for-the-demo-which-listens-on-loopback-alone")
+DEBUG = os.environ.get("VIA_DEBUG") == "1"
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver"]
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "via_state",
+    "testproject.pages",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "via_state.middleware.SessionStateMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "testproject.pages.middleware.content_security_policy",
+]
+
+ROOT_URLCONF = "testproject.urls"
+ASGI_APPLICATION = "testproject.asgi.application"
+WSGI_APPLICATION = "testproject.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+
+def postgres(port: str, name: str = "postgres") -> dict[str, object]:
+    """A server of `testproject.servers` as a Django database."""
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": "127.0.0.1",
+        "PORT": port,
+        "USER": "postgres",
+        "NAME": name,
+    }
+
+
+DATABASES: dict[str, dict[str, object]]
+if port := os.environ.get("VIA_DATABASE_PORT"):
+    INSTALLED_APPS.append("via_state.backplanes.postgres")
+    DATABASES = {"default": postgres(port, os.environ.get("VIA_DATABASE_NAME", "postgres"))}
+    VIA_STATE = {"BACKEND": "via_state.backplanes.postgres.PostgresBackplane"}
+else:
+    DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}}
+    VIA_STATE = {}
+
+SESSION_ENGINE = os.environ.get("VIA_SESSION_ENGINE", "django.contrib.sessions.backends.db")
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+STATIC_URL = "static/"
+LOGIN_URL = "admin:login"

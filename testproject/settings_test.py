@@ -1,0 +1,21 @@
+"""Settings of the test session: SQLite in memory, and a second database on a PostgreSQL that the session starts."""
+
+from __future__ import annotations
+
+import os
+
+from testproject.servers.process import free_port
+from testproject.settings import *  # noqa: F403
+from testproject.settings import INSTALLED_APPS, postgres
+
+# pytest-django reads settings before the fixtures start servers, so the port is chosen here. Child processes of the
+# tests import this module again and must find the same one.
+POSTGRES_PORT = int(os.environ.setdefault("VIA_TEST_POSTGRES_PORT", str(free_port())))
+
+INSTALLED_APPS = [*INSTALLED_APPS, "via_state.backplanes.postgres"]
+DATABASES = {
+    "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
+    "postgres": postgres(str(POSTGRES_PORT)),
+}
+VIA_STATE: dict[str, object] = {}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
