@@ -129,3 +129,7 @@ class CASConflict(ViaStateError):
 
 class Closed(ViaStateError):
     """The backplane was closed. Get the current one instead of keeping an old reference."""
+
+
+class NotMigrated(ViaStateError):
+    """The backplane's tables are missing. Run ``manage.py migrate``."""

@@ -1,0 +1,162 @@
+"""`PostgresBackplane`: the contract, put together from its halves."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error
+
+from via_state.backplanes.base import Backplane, Ring, Watch, check_key
+from via_state.backplanes.postgres.cells import Cells
+from via_state.backplanes.postgres.changes import changed
+from via_state.backplanes.postgres.connections import Connections, connect
+from via_state.backplanes.postgres.doorbell import Bell, Ear
+from via_state.backplanes.postgres.log import Logs
+from via_state.core.records import Batch, Cell, Changes, Head, Position
+from via_state.exceptions import AppendTooLarge, Closed
+
+#: Option names with their defaults. Durations are seconds.
+DEFAULTS: Mapping[str, Any] = {
+    "DATABASE": "default",
+    "LISTEN_DATABASE": None,
+    "PREFIX": "via",
+    "POOL_SIZE": 4,
+    "CONNECT_TIMEOUT": 5.0,
+    "TIMEOUT": 10.0,
+}
+
+
+class PostgresBackplane(Backplane):
+    """Cells and logs in PostgreSQL 14 or newer.
+
+    Options: ``DATABASE``, the alias of the database. ``LISTEN_DATABASE``, an alias that reaches the same server without
+    a transaction-pooling proxy, for LISTEN (default: ``DATABASE``). ``PREFIX`` keeps projects apart that share the
+    tables. ``POOL_SIZE``: connections of a process, besides one that listens and one that rings. ``CONNECT_TIMEOUT``
+    and ``TIMEOUT``: seconds for connecting, and for one verb.
+    """
+
+    shared = True
+    durable = True
+    compacts = True
+    retry_window = 120.0
+    max_append_bytes = 64 * 1024 * 1024
+    max_append_records = 1_000_000
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__({**DEFAULTS, **options})
+        alias, prefix = self.options["DATABASE"], self.options["PREFIX"]
+        connect_timeout, timeout = self.options["CONNECT_TIMEOUT"], self.options["TIMEOUT"]
+        self._connections = Connections(alias, self.options["POOL_SIZE"], connect_timeout, timeout)
+        self._prefix = prefix
+        self._logs = Logs(self._connections, prefix, self.retry_window)
+        self._cells = Cells(self._connections, prefix)
+        self._bell = Bell(functools.partial(connect, alias, connect_timeout, timeout), prefix)
+        listen = self.options["LISTEN_DATABASE"] or alias
+        self._ear = Ear(functools.partial(connect, listen, connect_timeout, timeout), prefix)
+        self._closed = False
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> list[CheckMessage]:
+        found: list[CheckMessage] = []
+        for name in options:
+            if name not in DEFAULTS:
+                hint = f"Known options: {', '.join(DEFAULTS)}."
+                message = f"The PostgreSQL backplane has no option {name!r}."
+                found.append(Error(message, hint=hint, id="via_state.E020"))
+        values = {**DEFAULTS, **options}
+        for name in ("DATABASE", "LISTEN_DATABASE"):
+            alias = values[name]
+            if alias is None:
+                continue
+            database = settings.DATABASES.get(alias)
+            if database is None:
+                hint = f"Known aliases: {', '.join(settings.DATABASES)}."
+                found.append(Error(f"{name} is {alias!r}, which DATABASES lacks.", hint=hint, id="via_state.E021"))
+            elif not _is_postgres(alias):
+                hint = "Point it at a PostgreSQL database, or choose the memory backplane."
+                message = f"{name} {alias!r} is not a PostgreSQL database."
+                found.append(Error(message, hint=hint, id="via_state.E022"))
+        if not apps.is_installed("via_state.backplanes.postgres"):
+            hint = "Add 'via_state.backplanes.postgres' to INSTALLED_APPS and run manage.py migrate."
+            found.append(Error("The PostgreSQL backplane's app is not installed.", hint=hint, id="via_state.E023"))
+        for name in ("POOL_SIZE", "CONNECT_TIMEOUT", "TIMEOUT"):
+            value = values[name]
+            wanted: Any = int if name == "POOL_SIZE" else int | float
+            if isinstance(value, bool) or not isinstance(value, wanted) or value <= 0:
+                message = f"The PostgreSQL backplane's option {name!r} is {value!r}."
+                found.append(Error(message, hint="Give a number above 0.", id="via_state.E024"))
+        return found
+
+    # Store ------------------------------------------------------------------------------------------------
+
+    async def load_many(self, keys: Iterable[str]) -> dict[str, Cell]:
+        return await self._cells.load_many(keys)
+
+    async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None = None) -> int:
+        check_key(key)
+        rev = await self._cells.cas(key, expected_rev, data, ttl)
+        self._ring(key)
+        return rev
+
+    async def delete(self, key: str, rev: int) -> None:
+        await self._cells.delete(key, rev)
+        self._ring(key)
+
+    async def prune(self, limit: int = 1000) -> int:
+        return await self._cells.prune(limit)
+
+    # Event log --------------------------------------------------------------------------------------------
+
+    async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
+        check_key(key)
+        if len(data) > self.max_append_bytes or count > self.max_append_records:
+            raise AppendTooLarge(
+                f"{count} records of {len(data)} bytes are more than one append takes "
+                f"({self.max_append_records} records, {self.max_append_bytes} bytes). Append less at once."
+            )
+        position = await self._logs.append(key, append_id, count, data)
+        self._ring(key)
+        return position
+
+    async def read(self, key: str, after: Position, limit: int = 1000) -> Batch:
+        return await self._logs.read(key, after.offset, limit)
+
+    async def head(self, key: str) -> Head:
+        return await self._logs.head(key)
+
+    async def changed(self, cursor: object | None) -> Changes:
+        return await changed(self._connections, self._prefix, cursor)
+
+    def watch(self, ring: Ring) -> Watch:
+        if self._closed:
+            raise Closed("This PostgreSQL backplane was closed.")
+        return self._ear.watch(ring)
+
+    async def drop(self, key: str) -> None:
+        await self._logs.drop(key)
+        self._ring(key)
+
+    async def compact(self, key: str, through: int) -> int:
+        return await self._logs.compact(key, through)
+
+    # ------------------------------------------------------------------------------------------------------
+
+    def _ring(self, key: str) -> None:
+        if not self._closed:
+            self._bell.ring(key)
+
+    async def close(self) -> None:
+        self._closed = True
+        await self._ear.close()
+        await self._bell.close()
+        await self._connections.close()
+
+
+def _is_postgres(alias: str) -> bool:
+    from django.db import connections
+
+    return connections[alias].vendor == "postgresql"

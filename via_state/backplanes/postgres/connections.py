@@ -1,0 +1,144 @@
+"""A few connections of our own to the project's database, made on demand and dropped when they break."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import psycopg
+from django.db import connections
+from psycopg import errors
+from psycopg.pq import TransactionStatus
+
+from via_state.exceptions import BackplaneUnavailable, Closed, NotMigrated, OutcomeUnknown
+
+Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
+
+#: What Django adds to its parameters and libpq does not know.
+_NOT_LIBPQ = ("cursor_factory", "context", "prepare_threshold")
+#: A peer that vanished is noticed within seconds, not hours.
+_KEEPALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15000,
+}
+
+_IDENTITY = """
+SELECT system_identifier::text || ':' || timeline_id
+FROM pg_control_system(), pg_control_checkpoint()
+"""
+
+
+async def connect(alias: str, connect_timeout: float, statement_timeout: float) -> Connection:
+    """A connection in autocommit mode, with the parameters that Django uses for ``alias`` at this moment."""
+    parameters = {**_KEEPALIVE, **connections[alias].get_connection_params()}
+    prepare_threshold = parameters.get("prepare_threshold")
+    for name in _NOT_LIBPQ:
+        parameters.pop(name, None)
+    try:
+        async with asyncio.timeout(connect_timeout):
+            connection = await psycopg.AsyncConnection.connect(
+                **parameters, autocommit=True, prepare_threshold=prepare_threshold or 3
+            )
+            milliseconds = str(int(statement_timeout * 1000))
+            await connection.execute(
+                "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false), "
+                "set_config('application_name', 'via_state', false)",
+                (milliseconds, milliseconds),
+            )
+            return connection
+    except (psycopg.OperationalError, TimeoutError, OSError) as error:
+        reason = str(error).strip() or f"no answer within {connect_timeout:g} s"
+        raise BackplaneUnavailable(f"PostgreSQL (database {alias!r}) can't be reached: {reason}") from error
+
+
+class Connections:
+    """At most ``size`` at once. A broken one is dropped, and the idle ones with it: they broke together."""
+
+    def __init__(self, alias: str, size: int, connect_timeout: float, timeout: float) -> None:
+        self._alias, self._connect_timeout, self._timeout = alias, connect_timeout, timeout
+        self._idle: list[Connection] = []
+        self._slots = asyncio.Semaphore(size)
+        self._used: set[Connection] = set()
+        self._closed = False
+        self.identity = ""
+
+    @asynccontextmanager
+    async def use(self, *, write: bool) -> AsyncIterator[Connection]:
+        """A connection for one verb; what goes wrong inside becomes one of our errors.
+
+        ``write``: a connection that breaks leaves the outcome unknown.
+        """
+        self._check_open()
+        async with self._slots:
+            self._check_open()
+            connection = self._idle.pop() if self._idle else await self._connect()
+            self._used.add(connection)
+            try:
+                async with asyncio.timeout(self._timeout):
+                    yield connection
+            except (psycopg.Error, TimeoutError) as error:
+                raise await self._translate(connection, error, write) from error
+            finally:
+                self._used.discard(connection)
+                await self._put_back(connection)
+
+    async def _connect(self) -> Connection:
+        connection = await connect(self._alias, self._connect_timeout, self._timeout)
+        try:
+            row = await (await connection.execute(_IDENTITY)).fetchone()
+            self.identity = row[0] if row else ""
+        except errors.InsufficientPrivilege:
+            self.identity = "unknown"
+        except psycopg.OperationalError as error:
+            raise BackplaneUnavailable(f"PostgreSQL went away: {error}") from error
+        return connection
+
+    async def _put_back(self, connection: Connection) -> None:
+        if connection.closed or self._closed or connection.info.transaction_status != TransactionStatus.IDLE:
+            await connection.close()
+        else:
+            self._idle.append(connection)
+
+    async def _translate(self, connection: Connection, error: Exception, write: bool) -> Exception:
+        """What an error of psycopg means to the caller."""
+        if self._closed:
+            return Closed("The backplane was closed during this call.")
+        if isinstance(error, errors.UndefinedTable):
+            return NotMigrated(
+                "The tables of the PostgreSQL backplane are missing. Add 'via_state.backplanes.postgres' to "
+                f"INSTALLED_APPS and run: manage.py migrate --database {self._alias}"
+            )
+        answered = isinstance(error, psycopg.Error) and error.sqlstate is not None
+        if isinstance(error, errors.AdminShutdown | errors.CrashShutdown | errors.ReadOnlySqlTransaction):
+            await connection.close()
+        if connection.closed or not answered:
+            await connection.close()
+            await self._drop_idle()
+        if answered and isinstance(error, psycopg.OperationalError | errors.ReadOnlySqlTransaction):
+            # The server said no, so the statement was undone: a lock, a deadlock, a time-out, a shutdown.
+            return BackplaneUnavailable(f"PostgreSQL refused for now: {error}")
+        if answered:
+            return error  # our SQL, or the data we gave it, is wrong: nothing a caller could try again
+        text = f"The connection to PostgreSQL broke: {str(error).strip() or 'no answer in time'}"
+        return OutcomeUnknown(text) if write else BackplaneUnavailable(text)
+
+    async def _drop_idle(self) -> None:
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            await connection.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed("This PostgreSQL backplane was closed.")
+
+    async def close(self) -> None:
+        """Close all of them, those in use too."""
+        self._closed = True
+        await self._drop_idle()
+        for connection in list(self._used):
+            await connection.close()

@@ -1,0 +1,72 @@
+"""The tables as Django sees them, so that ``flush`` empties them between tests. The SQL is in the migration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+
+
+class TransactionIdField(models.Field[Any, Any]):
+    """PostgreSQL's ``xid8``: the transaction that wrote the row last."""
+
+    def db_type(self, connection: Any) -> str:
+        return "xid8"
+
+
+class Log(models.Model):
+    """The head row of a log. Appending locks it, which makes the order of offsets the order of commits."""
+
+    prefix = models.CharField(max_length=100)
+    key = models.TextField()
+    epoch = models.UUIDField()
+    last = models.BigIntegerField()
+    last_append = models.UUIDField(null=True)
+    last_index = models.IntegerField()
+    floor = models.BigIntegerField()
+    floor_record = models.TextField()
+    xid = TransactionIdField()
+
+    class Meta:
+        db_table = "via_state_log"
+        constraints = [models.UniqueConstraint(fields=["prefix", "key"], name="via_state_log_key")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Pack(models.Model):
+    """The records of one append."""
+
+    pk = models.CompositePrimaryKey("log_id", "first")
+    log_id = models.BigIntegerField()
+    first = models.BigIntegerField()
+    last = models.BigIntegerField()
+    append_id = models.UUIDField()
+    created = models.DateTimeField()
+    data = models.BinaryField()
+
+    class Meta:
+        db_table = "via_state_pack"
+        constraints = [models.UniqueConstraint(fields=["log_id", "append_id"], name="via_state_pack_append")]
+
+    def __str__(self) -> str:
+        return f"{self.log_id}: {self.first} to {self.last}"
+
+
+class Cell(models.Model):
+    """A current value; ``data`` is null where it was deleted."""
+
+    pk = models.CompositePrimaryKey("prefix", "key")
+    prefix = models.CharField(max_length=100)
+    key = models.TextField()
+    data = models.BinaryField(null=True)
+    rev = models.BigIntegerField()
+    expires = models.DateTimeField(null=True)
+    xid = TransactionIdField()
+
+    class Meta:
+        db_table = "via_state_cell"
+
+    def __str__(self) -> str:
+        return self.key
