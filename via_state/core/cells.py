@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from via_state.core.fidelity import difference, plain
+from via_state.core.records import Cell
 from via_state.exceptions import CellFromNewerVersion, CellUnreadable, ValueRefused
 
 T = TypeVar("T")
@@ -17,6 +19,9 @@ T = TypeVar("T")
 REMEMBERED_SECONDS, REMEMBERED_WRITES = 60.0, 64
 
 Write = tuple[str, float]  # write id, Unix time
+
+#: Stands in a cell's writes for "it was absent before".
+NO_WRITE: Write = ("", 0.0)
 
 
 class _Envelope(msgspec.Struct, array_like=True, gc=False):
@@ -43,9 +48,9 @@ class CellCodec(Generic[T]):
 
     def __init__(self, value_type: Any, version: int = 1) -> None:
         self.type = value_type
+        self._type_name = value_type.__name__ if isinstance(value_type, type) else repr(value_type)
         self.version = version
-        self._encoder = msgspec.json.Encoder()
-        self._envelopes = msgspec.json.Decoder(_Envelope)
+        self._encoder = msgspec.json.Encoder(enc_hook=plain)
         self._payloads: msgspec.json.Decoder[T] = msgspec.json.Decoder(value_type)
 
     def encode(self, value: T, *, write_id: str, writes: Sequence[Write], now: float) -> bytes:
@@ -55,13 +60,19 @@ class CellCodec(Generic[T]):
         """
         try:
             payload = self._encoder.encode(value)
-            self._payloads.decode(payload)
-        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+            found = difference(value, self._payloads.decode(payload))
+            cause = None
+        except MemoryError:
+            raise
+        except Exception as error:
+            # The project's code takes part (__post_init__, __eq__): whatever it raises, the value is not stored.
+            found, cause = str(error), error
+        if found is not None:
             raise ValueRefused(
-                f"{value!r:.100} is not stored as {self.type!r}: {error}. Nothing was written."
-            ) from error
-        recent = [write for write in writes if now - write[1] <= REMEMBERED_SECONDS][1 - REMEMBERED_WRITES :]
-        return self._wrap(now, (*recent, (write_id, now)), False, payload)
+                f"{value!r:.100} is not stored as {self._type_name}: {found}. Nothing was written. "
+                "Give a value of the declared type, or declare the type that it has."
+            ) from cause
+        return self._wrap(now, (*_recent(writes or (NO_WRITE,), now), (write_id, now)), False, payload)
 
     def encode_ended(self, now: float) -> bytes:
         """The stored form of a tombstone."""
@@ -72,24 +83,41 @@ class CellCodec(Generic[T]):
 
     def decode(self, data: bytes) -> CellState[T]:
         """Raises `CellUnreadable` and `CellFromNewerVersion`. The value of a tombstone is None."""
-        try:
-            envelope = self._envelopes.decode(data)
-        except (ValueError, msgspec.MsgspecError) as error:
-            raise CellUnreadable(f"it is not a cell of via_state ({error})") from error
-        if envelope.version > self.version:
-            raise CellFromNewerVersion(
-                f"it was written by version {envelope.version} of its declaration, this code has {self.version}: "
-                "deploy the newer code"
-            )
+        envelope = _open(data)
         value: Any = None
         if not envelope.ended:
+            if envelope.version > self.version:
+                raise CellFromNewerVersion(
+                    f"it was written by version {envelope.version} of its declaration, this code has {self.version}: "
+                    "deploy the newer code"
+                )
             try:
                 value = self._payloads.decode(envelope.payload)
-            except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+            except MemoryError:
+                raise
+            except Exception as error:
                 raise CellUnreadable(
-                    f"it does not decode as {self.type!r} ({error}); restore the type, or reset(force=True) to discard it"
+                    f"it does not decode as {self._type_name} ({error}); restore the type, or reset(force=True) to discard it"
                 ) from error
         return CellState(value, envelope.version, envelope.touched, envelope.writes, envelope.ended)
+
+
+_envelopes = msgspec.json.Decoder(_Envelope)
+
+
+def _open(data: bytes) -> _Envelope:
+    try:
+        return _envelopes.decode(data)
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise CellUnreadable(f"it is not a cell of via_state ({error})") from error
+
+
+def _recent(writes: Sequence[Write], now: float) -> Sequence[Write]:
+    """The writes that somebody may still ask for: those that were the last one within `REMEMBERED_SECONDS`."""
+    first = max(0, len(writes) + 1 - REMEMBERED_WRITES)
+    while first + 1 < len(writes) and now - writes[first + 1][1] > REMEMBERED_SECONDS:
+        first += 1
+    return writes[first:]
 
 
 class LostWrite(Enum):
@@ -100,12 +128,23 @@ class LostWrite(Enum):
     UNKNOWN = "unknown"
 
 
-def judge_lost_write(state: CellState[Any] | None, rev: int, *, expected_rev: int, write_id: str) -> LostWrite:
-    """Judge by the cell as it is now (None and 0: absent). Ask within `REMEMBERED_SECONDS` of the write."""
-    if state is not None and any(write == write_id for write, _ in state.writes):
+def judge_lost_write(cell: Cell | None, *, expected_rev: int, writes: Sequence[Write], write_id: str) -> LostWrite:
+    """Judge by the cell as it is now; ``expected_rev`` and ``writes`` are those of the value that was to be replaced.
+
+    The cell lists its latest writes without a gap. Ours is among them, or it was not applied if they reach back to
+    the one it was to follow; where they do not (too many since, too long ago, or a deletion), nobody can tell.
+    """
+    remembered = () if cell is None else [one for one, _ in _writes(cell.data)]
+    if write_id in remembered:
         return LostWrite.APPLIED
-    if rev == expected_rev:
+    rev = 0 if cell is None else cell.rev
+    if rev == expected_rev or (writes or (NO_WRITE,))[-1][0] in remembered:
         return LostWrite.NOT_APPLIED
-    if state is None or state.ended or len(state.writes) >= REMEMBERED_WRITES:
-        return LostWrite.UNKNOWN  # deleted since, or so many writes since that ours may have been forgotten
-    return LostWrite.NOT_APPLIED
+    return LostWrite.UNKNOWN
+
+
+def _writes(data: bytes) -> Sequence[Write]:
+    try:
+        return _open(data).writes
+    except CellUnreadable:
+        return ()

@@ -6,11 +6,12 @@ import functools
 import operator
 from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
 from via_state.core.event_types import EventType
+from via_state.core.fidelity import difference, plain
 from via_state.exceptions import DeclarationError, EventRefused
 
 
@@ -23,7 +24,7 @@ class Unreadable(Enum):
     NEWER = "newer"  # written by a newer version of the code; only that one may fold it
 
 
-class Decoded(NamedTuple):
+class Decoded(msgspec.Struct, frozen=True, gc=False):
     """The records of a pack, in order: events, and `Unreadable` where ``clean`` is False."""
 
     events: list[Any]
@@ -40,62 +41,82 @@ class EventCodec:
     """Encodes and decodes the events of one log.
 
     ``retired``: stored names that no class stands for any more and that fold to nothing.
-    Raises `DeclarationError` when two types claim one stored name.
+    Raises `DeclarationError` when two types claim one stored name, or one of them can't be decoded.
     """
 
     def __init__(self, types: Sequence[EventType], retired: Iterable[str] = ()) -> None:
+        if not types:
+            raise DeclarationError("A log needs at least one event class.")
         self.types = tuple(types)
         self.retired = frozenset(retired)
         self._by_name: dict[str, EventType] = {}
         for event_type in self.types:
-            for name in (event_type.name, *event_type.aliases):
-                if name in self._by_name or name in self.retired:
-                    other = self._by_name[name].type.__name__ if name in self._by_name else "retired"
-                    raise DeclarationError(
-                        f"The stored event name {name!r} is claimed by {event_type.type.__name__} and {other}. "
-                        "Set event_name on one of the classes."
-                    )
-                self._by_name[name] = event_type
-        self._heads = {one.type: (one.name, one.version) for one in self.types}
-        self._payloads = {one.type: msgspec.json.Decoder(one.type) for one in self.types}
-        self._encoder = msgspec.json.Encoder()
+            for name in dict.fromkeys((event_type.name, *event_type.aliases)):
+                self._claim(name, event_type)
+        self._heads = {one.event: (one.name, one.version) for one in self.types}
+        self._payloads = {one.event: _decoder(one) for one in self.types}
+        self._encoder = msgspec.json.Encoder(enc_hook=plain)
         self._packs = msgspec.json.Decoder(list[_union(self._by_name)])  # type: ignore[misc]
         self._raws = msgspec.json.Decoder(list[msgspec.Raw])
         self._envelopes = msgspec.json.Decoder(_Envelope)
 
+    def _claim(self, name: str, event_type: EventType) -> None:
+        """Give a stored name to a type. Raises `DeclarationError` when it is taken."""
+        claimed = f"The stored event name {name!r} is claimed by {event_type.event.__name__}"
+        if name in self.retired:
+            raise DeclarationError(f"{claimed}, and it is in retired=. Remove it from one of them.")
+        if (other := self._by_name.setdefault(name, event_type)) is not event_type:
+            raise DeclarationError(
+                f"{claimed} and by {other.event.__name__}. Set event_name on one of the classes, and list each class once."
+            )
+
     def encode(self, events: Sequence[object]) -> bytes:
-        """The pack of these events. Raises `EventRefused`; what it returns is proven to decode again."""
+        """The pack of these events. Raises `EventRefused`; what it returns is proven to decode to the same events."""
         if not events:
             raise EventRefused("There is nothing to append: give at least one event.")
         heads = self._heads
+        data, read = b"", []
         try:
             data = self._encoder.encode([(*heads[type(event)], event) for event in events])
-            self._packs.decode(data)
-        except (KeyError, TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+            read = self._packs.decode(data)
+        except MemoryError:
+            raise
+        except Exception:
+            data = b""  # below the first event that is to blame raises
+        if not data or not _equal(read, events):
             for event in events:
                 self._refuse(event)
-            raise
+        if not data:
+            raise EventRefused("These events can't be stored together: their fields are nested too deeply.")
         return data
 
     def _refuse(self, event: object) -> None:
         """Raise the reason if this is the event that can't be appended."""
         name = type(event).__name__
         if type(event) not in self._heads:
-            declared = ", ".join(one.type.__name__ for one in self.types)
+            declared = ", ".join(one.event.__name__ for one in self.types)
             raise EventRefused(f"{name} is not declared for this log. Append one of: {declared}.")
         try:
-            self._payloads[type(event)].decode(self._encoder.encode(event))
-        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+            found = difference(event, self._payloads[type(event)].decode(self._encoder.encode(event)))
+            cause = None
+        except MemoryError:
+            raise
+        except Exception as error:
+            found, cause = str(error), error
+        if found is not None:
             raise EventRefused(
-                f"{name} can't be stored: {error}. Give its fields values of the declared types; "
+                f"{name} can't be stored: {found}. Give its fields values of the declared types; "
                 "convert what JSON does not carry (a model instance: its pk) before appending."
-            ) from error
+            ) from cause
 
     def decode(self, data: bytes, count: int) -> Decoded:
-        """The events of a pack of ``count`` records. Never raises."""
+        """The events of a pack of ``count`` records; whatever the data is, it has an answer."""
         try:
             envelopes = self._packs.decode(data)
-        except (ValueError, RecursionError, msgspec.MsgspecError):
+        except MemoryError:
+            raise
+        except Exception:
+            # Not only msgspec's errors: a __post_init__ of the project may raise anything.
             return self._decode_one_by_one(data, count)
         if len(envelopes) != count:
             return Decoded([Unreadable.UNDECODABLE] * count, False)
@@ -124,11 +145,31 @@ class EventCodec:
             return Unreadable.NEWER
         try:
             if envelope.version == event_type.version:
-                return self._payloads[event_type.type].decode(envelope.payload)
+                return self._payloads[event_type.event].decode(envelope.payload)
             return event_type.upcast(msgspec.json.decode(envelope.payload), envelope.version)
+        except MemoryError:
+            raise
         except Exception:
             # An upcaster is the project's code: whatever it raises, the record has no event here.
             return Unreadable.UNDECODABLE
+
+
+def _equal(envelopes: Iterable[Any], events: Iterable[object]) -> bool:
+    """Whether these events came back; False also where their classes can't tell."""
+    try:
+        return all(map(operator.eq, [envelope.payload for envelope in envelopes], events))
+    except Exception:
+        return False
+
+
+def _decoder(event_type: EventType) -> msgspec.json.Decoder[Any]:
+    try:
+        return msgspec.json.Decoder(event_type.event)
+    except Exception as error:
+        raise DeclarationError(
+            f"{event_type.event.__name__} can't be decoded: {error}. Annotate its fields with types that exist at run time "
+            "and that JSON carries."
+        ) from error
 
 
 def join_packs(packs: Sequence[bytes]) -> bytes:
@@ -141,7 +182,7 @@ def _union(types: dict[str, EventType]) -> Any:
     envelopes = [
         msgspec.defstruct(
             f"Envelope{index}",
-            [("version", Literal[one.version]), ("payload", one.type)],  # type: ignore[list-item]
+            [("version", Literal[one.version]), ("payload", one.event)],
             tag=name,
             array_like=True,
             gc=False,

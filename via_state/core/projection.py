@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from operator import length_hint
+from traceback import format_exception_only
 from typing import Any, Generic, TypeVar
 
 from via_state.core.events import Unreadable
@@ -84,7 +86,10 @@ class Projection(Generic[V]):
         return Outcome(Action.HALTED)
 
     def feed(self, batch: Batch) -> Outcome:
-        """Judge the evidence of a batch that was read after `position`, then fold what it brings."""
+        """Judge the evidence of a batch that was read after `position`, then fold what it brings.
+
+        Feeding the same batch again is harmless, also after a halt in its midst.
+        """
         verdict = self._judge(batch)
         if verdict is Action.RESET:
             self.seed(self._spec.zero(), GENESIS)
@@ -110,8 +115,7 @@ class Projection(Generic[V]):
         if head.epoch == cursor.epoch and head.offset >= cursor.offset:
             if cursor.offset < floor.offset:
                 return Action.NEEDS_SNAPSHOT
-            found = floor.record_id if cursor.offset == floor.offset else batch.cursor_id
-            if found == cursor.record_id:
+            if _id_under(cursor, batch) == cursor.record_id:
                 return None
         return Action.RESET if batch.authoritative else Action.NEEDS_LEADER
 
@@ -130,14 +134,15 @@ class Projection(Generic[V]):
 
     def _fold(self, events: list[Any], outcome: Outcome) -> int:
         """Fold events until one raises; how many were folded."""
-        value, done = self.value, 0
+        value, done = self.value, len(events)
+        left = iter(events)
         try:
-            for event in events:
+            for event in left:
                 value = event.fold(value)
-                done += 1
         except Exception as error:
             # The project's code raised: this key stands still, the process goes on.
-            self._halt_fold(events[done], error)
+            done -= length_hint(left) + 1
+            self.halt = Halt(HaltReason.FOLD, f"{type(events[done]).__name__}.fold raised {_text(error)}")
         self.value = value
         outcome.applied += done
         return done
@@ -161,6 +166,18 @@ class Projection(Generic[V]):
                 return done
         return len(events)
 
-    def _halt_fold(self, event: object, error: Exception) -> None:
-        text = f"{type(event).__name__}.fold raised {type(error).__name__}: {error}"
-        self.halt = Halt(HaltReason.FOLD, text)
+
+def _id_under(cursor: Position, batch: Batch) -> str | None:
+    """Id of the record that the log holds at the cursor's offset. A pack that contains it is the best witness."""
+    if cursor.offset == batch.floor.offset:
+        return batch.floor.record_id
+    if batch.packs and batch.packs[0].first <= cursor.offset:
+        for pack in batch.packs:
+            if pack.first <= cursor.offset <= pack.last:
+                return pack.record_id(cursor.offset)
+    return batch.cursor_id
+
+
+def _text(error: Exception) -> str:
+    """An error of the project's code in one line, even if its own text raises."""
+    return "".join(format_exception_only(error)).strip()[:500]

@@ -6,12 +6,12 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from via_state import metrics
 from via_state.backplanes.base import Backplane
-from via_state.core.cells import CellState, LostWrite, judge_lost_write
+from via_state.core.cells import CellState, LostWrite, Write, judge_lost_write
 from via_state.core.records import Cell
 from via_state.core.specs import CellSpec
 from via_state.exceptions import (
@@ -174,20 +174,26 @@ class CachedCell(Generic[T]):
                 f"{self.key!r} belongs to a session that was ended by a logout. Bind to the new session."
             )
         write_id = uuid.uuid4().hex[:16]
-        writes = () if base.state is None else base.state.writes
+        writes: Sequence[Write] = () if base.state is None else base.state.writes
         data = self.spec.codec.encode(value, write_id=write_id, writes=writes, now=time.time())
-        rev = await self._cas(base.rev, data, write_id, deadline)
-        if rev is None:
+        cell = await self._cas(base.rev, writes, data, write_id, deadline)
+        if cell is None:
             return None
-        if rev <= self._seen:  # a later write is known already; ours is in the history
-            return Read(value, None, rev)
-        return self._take(Cell(data, rev))
+        if cell.rev <= self._seen:  # a later write is known already; ours is in the history
+            return Read(value, None, cell.rev)
+        try:
+            return self._take(cell)
+        except (CellUnreadable, CellFromNewerVersion):  # a later write; ours is done all the same
+            return Read(value, None, cell.rev)
 
-    async def _cas(self, expected: int, data: bytes, write_id: str, deadline: float) -> int | None:
+    async def _cas(
+        self, expected: int, writes: Sequence[Write], data: bytes, write_id: str, deadline: float
+    ) -> Cell | None:
+        """The cell with our write in it, perhaps with later ones on top; None when another writer was first."""
         backoff, sent = Backoff(), False
         while True:
             try:
-                return await self._backplane.cas(self.key, expected, data, self.spec.ttl)
+                return Cell(data, await self._backplane.cas(self.key, expected, data, self.spec.ttl))
             except CASConflict:
                 if not sent:
                     return None
@@ -197,10 +203,10 @@ class CachedCell(Generic[T]):
                 if not sent and time.monotonic() >= deadline:
                     raise
             if sent:
-                verdict, rev = await self._look(expected, write_id)
+                cell, verdict = await self._look(expected, writes, write_id)
                 if verdict is LostWrite.APPLIED:
-                    return rev
-                if verdict is LostWrite.NOT_APPLIED and rev != expected:
+                    return cell
+                if verdict is LostWrite.NOT_APPLIED and (0 if cell is None else cell.rev) != expected:
                     return None
                 if verdict is LostWrite.UNKNOWN or time.monotonic() >= deadline:
                     raise UpdateOutcomeUnknown(
@@ -209,15 +215,15 @@ class CachedCell(Generic[T]):
                     )
             await backoff.pause()
 
-    async def _look(self, expected: int, write_id: str) -> tuple[LostWrite | None, int]:
-        """Whether a write whose answer was lost is in the cell; (None, expected) while the backplane is away."""
+    async def _look(
+        self, expected: int, writes: Sequence[Write], write_id: str
+    ) -> tuple[Cell | None, LostWrite | None]:
+        """Whether a write whose answer was lost is in the cell; the verdict is None while the backplane is away."""
         try:
             cell = await self._backplane.load(self.key)
         except BackplaneUnavailable:
-            return None, expected
-        state = None if cell is None else self.spec.codec.decode(cell.data)
-        rev = 0 if cell is None else cell.rev
-        return judge_lost_write(state, rev, expected_rev=expected, write_id=write_id), rev
+            return None, None
+        return cell, judge_lost_write(cell, expected_rev=expected, writes=writes, write_id=write_id)
 
     async def delete(self, force: bool) -> None:
         """Remove the cell. One that can't be read is removed only with ``force``."""

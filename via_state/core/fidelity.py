@@ -1,0 +1,54 @@
+"""Whether JSON gives back what was put in. What it can't carry is refused when it is written, not missed when it is read."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import msgspec
+
+
+def field_names(cls: Any) -> tuple[str, ...] | None:
+    """Names of the fields of a dataclass, msgspec.Struct or attrs class; None for anything else."""
+    if not isinstance(cls, type):
+        return None
+    if issubclass(cls, msgspec.Struct):
+        return cls.__struct_fields__
+    if dataclasses.is_dataclass(cls):
+        return tuple(one.name for one in dataclasses.fields(cls))
+    attributes = getattr(cls, "__attrs_attrs__", None)
+    return None if attributes is None else tuple(one.name for one in attributes)
+
+
+def plain(value: Any) -> Any:
+    """Encoder hook: a subclass of a builtin (Django's SafeString, an offset) is stored as that builtin."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    raise TypeError(f"objects of type {type(value).__name__} have no place in JSON")
+
+
+def difference(sent: Any, read: Any, where: str = "") -> str | None:
+    """Say what of ``sent`` came back different as ``read``, None when nothing did.
+
+    A list for a tuple, or an int for a float, is the same; a missing NaN, a number that became text or an object that
+    became a dict is not.
+    """
+    names = field_names(type(read))
+    parts: list[tuple[str, Any, Any]]
+    if names is not None and type(sent) is type(read):
+        parts = [(f"{where}.{name}", getattr(sent, name, None), getattr(read, name, None)) for name in names]
+    elif isinstance(sent, dict) and isinstance(read, dict) and sent.keys() == read.keys():
+        parts = [(f"{where}[{key!r}]", value, read[key]) for key, value in sent.items()]
+    elif isinstance(sent, list | tuple) and isinstance(read, list | tuple) and len(sent) == len(read):
+        parts = [
+            (f"{where}[{index}]", one, other) for index, (one, other) in enumerate(zip(sent, read, strict=True))
+        ]
+    elif sent == read:
+        return None
+    else:
+        return f"{where.lstrip('.') or 'it'} is {sent!r:.100} and would come back as {read!r:.100}"
+    return next((found for where, one, other in parts if (found := difference(one, other, where))), None)
