@@ -14,6 +14,10 @@ class ViaStateConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from via_state import checks, signals  # noqa: F401 - both register themselves
+        from django.contrib.auth.signals import user_logged_out
 
+        from via_state import checks  # noqa: F401 - registers them
+        from via_state.declarations.session_end import end_on_logout
+
+        user_logged_out.connect(end_on_logout, dispatch_uid="via_state.end_on_logout")
         autodiscover_modules("state")

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from via_state.declarations.owners import SESSION_ID
-from via_state.exceptions import ViaStateError
-from via_state.sessions import aend_session, end_session
-
-logger = logging.getLogger("via_state.sessions")
+from via_state.declarations.session_end import aend_session_state, end_session_state
+from via_state.declarations.session_id import Flushes
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
 
 
 class SessionStateMiddleware:
-    """Notices that a view flushed the session, and ends the session's state. Put it behind SessionMiddleware.
+    """Notices that a request flushed its session, and ends the session's state. Put it behind SessionMiddleware.
 
-    A logout through ``django.contrib.auth`` is noticed without it. With sessions that live in signed cookies it is
-    what keeps an old cookie from reviving flushed state.
+    A logout through ``django.contrib.auth`` is noticed without it. A login as somebody else, a password changed
+    elsewhere and a ``flush`` of your own are not; with sessions in signed cookies an old cookie could then revive the
+    state.
     """
 
     sync_capable = True
@@ -38,21 +36,24 @@ class SessionStateMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self._is_async:
             return self._acall(request)
-        before = request.session.get(SESSION_ID)
+        flushes = _watch(request)
         response = cast(HttpResponseBase, self.get_response(request))
-        if before is not None and request.session.get(SESSION_ID) != before:
-            try:
-                end_session(before)
-            except ViaStateError:
-                logger.exception("The state of a flushed session could not be ended.")
+        for sid in flushes.sids:
+            end_session_state(sid)
         return response
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
-        before = await request.session.aget(SESSION_ID)
+        flushes = _watch(request)
         response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
-        if before is not None and await request.session.aget(SESSION_ID) != before:
-            try:
-                await aend_session(before)
-            except ViaStateError:
-                logger.exception("The state of a flushed session could not be ended.")
+        for sid in flushes.sids:
+            await aend_session_state(sid)
         return response
+
+
+def _watch(request: HttpRequest) -> Flushes:
+    if not hasattr(request, "session"):
+        raise ImproperlyConfigured(
+            "SessionStateMiddleware needs the session: put "
+            "'django.contrib.sessions.middleware.SessionMiddleware' before it in MIDDLEWARE."
+        )
+    return Flushes(request.session)

@@ -1,0 +1,1 @@
+"""What users write: state, declared as model fields are."""

@@ -1,26 +1,19 @@
-"""`StateApp`: one value for everybody."""
+"""One value for everybody."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-from via_state.declarations.cells import CellDeclaration, Place
+from via_state.declarations.cell import Address, Cell
 
 T = TypeVar("T")
 
 
-class StateApp(CellDeclaration[T]):
-    """``banner = StateApp(str)``: one current value that every process sees. For low churn: settings, flags, texts.
+class StateApp(Cell[T], Generic[T]):
+    """``banner = StateApp(str)``: one value, the same on every pod."""
 
-    ``default``: the value before the first write, or a function that makes it; otherwise the type called without
-    arguments. ``key``: the wire key, or a family's template (``banner.{site}``). ``version``: raise it when the type
-    changes in a way that older code must not overwrite.
-    """
+    def _address(self, verb: str, *, writes: bool) -> Address[T]:
+        return Address(self._one_key(), self.definition.spec())
 
-    kind = "value"
-
-    def _place(self, *, write: bool) -> Place[T]:
-        return Place(self.key, self.spec)
-
-    async def _aplace(self, *, write: bool) -> Place[T]:
-        return Place(self.key, self.spec)
+    async def _aaddress(self, *, writes: bool) -> Address[T]:
+        return Address(self._one_key(), self.definition.spec())

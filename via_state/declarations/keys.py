@@ -18,7 +18,7 @@ Parameter: TypeAlias = str | int | UUID
 RESERVED = "via"
 
 MAX_TEMPLATE = 256  # characters
-MAX_KEY = 512  # characters: what every backplane takes
+MAX_MEMBER = 400  # characters: every backplane takes 512, and an owner's prefix comes before it
 
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _PARAMETER = re.compile(r"\{([^{}]*)\}")
@@ -94,13 +94,14 @@ class KeyTemplate:
 
     def fill(self, values: Mapping[str, Parameter]) -> str:
         """The key of one member of the family. Raises `InvalidKey`."""
+        if not self.family:
+            raise InvalidKey(f"The key {self.text!r} has no parameters: leave .at() out.")
         missing = [name for name in self.parameters if name not in values]
         unknown = [name for name in values if name not in self.parameters]
         if missing or unknown:
             wanted = ", ".join(f"{name}=…" for name in self.parameters)
             wrong = [f"{name} is missing" for name in missing] + [f"{name} is unknown" for name in unknown]
-            hint = f"Write .at({wanted})." if self.parameters else "It has no parameters: leave .at() out."
-            raise InvalidKey(f"The key {self.text!r}: {', '.join(wrong)}. {hint}")
+            raise InvalidKey(f"The key {self.text!r}: {', '.join(wrong)}. Write .at({wanted}).")
         words = []
         for word in self._words:
             if word.parameter is None:
@@ -111,7 +112,12 @@ class KeyTemplate:
             except InvalidKey as error:
                 raise InvalidKey(f"The key {self.text!r}, parameter {word.parameter}: {error}") from None
             words.append(word.prefix + text + word.suffix)
-        return ".".join(words)
+        key = ".".join(words)
+        if len(key) > MAX_MEMBER:
+            raise InvalidKey(
+                f"The key {key[:40]!r}… has {len(key)} characters; at most {MAX_MEMBER} are possible."
+            )
+        return key
 
     def overlaps(self, other: KeyTemplate) -> bool:
         """Whether some key belongs to both. Parameters never contain dots, so word stands against word."""

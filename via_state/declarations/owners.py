@@ -1,116 +1,146 @@
-"""Whose state it is: from a request, a WebSocket's scope, a session or a user to a session id or a user's key."""
+"""Whose session or user state it is: found in a request, a scope, a session or a user."""
 
 from __future__ import annotations
 
-import secrets
-import string
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
+from django.utils.functional import LazyObject, empty
 
-from via_state.declarations.keys import Parameter
 from via_state.exceptions import NotBound, SessionRequired, UserRequired
 
-#: Where a session keeps the random id of its state. It survives the login's key rotation and dies with ``flush``; it
-#: opens nothing by itself, so it may stand in keys and logs.
-SESSION_ID = "_via_sid"
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.models import AnonymousUser
 
-_ALPHABET = string.ascii_letters + string.digits
-
-
-def new_session_id() -> str:
-    """22 random letters and digits: 131 bits."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(22))
+    User: TypeAlias = AbstractBaseUser | AnonymousUser
+    OwnerSource: TypeAlias = HttpRequest | Mapping[str, Any] | SessionBase | User
 
 
 class Owner:
-    """A visitor. ``may_mint``: a session may still get its id here, because a cookie can be set."""
+    """What a `State` class was bound to. This base has neither a session nor a user."""
 
-    def __init__(
-        self,
-        session: SessionBase | None = None,
-        user: Callable[[], Any] | None = None,
-        auser: Callable[[], Awaitable[Any]] | None = None,
-        *,
-        may_mint: bool = True,
-    ) -> None:
-        self._session, self._user, self._auser, self._may_mint = session, user, auser, may_mint
+    #: Whether a new session would reach the browser as a cookie.
+    may_start_session = False
 
-    @classmethod
-    def of(cls, value: object) -> Owner:
-        """The owner that a request, a scope, a session or a user stands for."""
-        if isinstance(value, HttpRequest):
-            user = (lambda: value.user) if hasattr(value, "user") else None
-            return cls(getattr(value, "session", None), user, getattr(value, "auser", None))
-        if isinstance(value, Mapping):
-            user = (lambda: value["user"]) if "user" in value else None
-            return cls(value.get("session"), user, may_mint=False)
-        if isinstance(value, SessionBase):
-            return cls(value)
-        if hasattr(value, "is_authenticated") and hasattr(value, "pk"):
-            return cls(None, lambda: value)
-        raise NotBound(
-            f"State can't be bound to {value!r:.60}. Pass a request, a WebSocket's scope, a session or a user."
+    def session(self) -> SessionBase:
+        """The session, which may still be empty. Raises `SessionRequired`."""
+        raise SessionRequired(
+            "A user has no session of its own. Bind to the request, a scope or a session instead."
         )
 
-    # Sessions ---------------------------------------------------------------------------------------------
+    def user(self) -> User:
+        """The user, who may be anonymous. May query the database. Raises `UserRequired`."""
+        raise UserRequired(
+            "A session alone does not say whose it is. Bind to the request, a scope or a user instead."
+        )
 
-    def session_id(self, *, mint: bool) -> str | None:
-        """The session's id; None when it has none. With ``mint`` it gets one, or `SessionRequired` is raised."""
-        found = None if self._session is None else self._session.get(SESSION_ID)
-        if found is None and mint:
-            session, found = self._mintable(), new_session_id()
-            session[SESSION_ID] = found
-        return found
+    async def auser(self) -> User:
+        """`user`, awaited."""
+        return self.user()
 
-    async def asession_id(self, *, mint: bool) -> str | None:
-        """`session_id`, through the session's async API."""
-        found = None if self._session is None else await self._session.aget(SESSION_ID)
-        if found is None and mint:
-            session, found = self._mintable(), new_session_id()
-            await session.aset(SESSION_ID, found)
-        return found
 
-    def _mintable(self) -> SessionBase:
-        if self._session is None:
+class RequestOwner(Owner):
+    """The visitor of an HTTP request."""
+
+    may_start_session = True
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+
+    def session(self) -> SessionBase:
+        session: SessionBase | None = getattr(self._request, "session", None)
+        if session is None:
             raise SessionRequired(
-                "There is no session to keep this value in. Add django.contrib.sessions.middleware.SessionMiddleware, "
-                "or for a WebSocket channels.sessions.SessionMiddlewareStack."
+                "The request has no session. Add 'django.contrib.sessions.middleware.SessionMiddleware' to MIDDLEWARE."
             )
-        if not self._may_mint:
-            raise SessionRequired(
-                "This session has no state yet, and a WebSocket can't set the cookie that it needs. "
-                "Make the first write from an HTTP request."
+        return session
+
+    def user(self) -> User:
+        if not hasattr(self._request, "user"):
+            raise UserRequired(
+                "The request has no user. Add 'django.contrib.auth.middleware.AuthenticationMiddleware' to MIDDLEWARE."
             )
+        return self._request.user
+
+    async def auser(self) -> User:
+        # Logins, logouts and tests assign the user itself; until then request.user is lazy and would query here.
+        assigned = vars(self._request).get("user")
+        if assigned is not None and not isinstance(assigned, LazyObject):
+            return cast("User", assigned)
+        if hasattr(self._request, "auser"):
+            return cast("User", await self._request.auser())
+        return await _loaded(self.user())
+
+
+class ScopeOwner(Owner):
+    """The visitor behind an ASGI connection. Its cookies are set already, so it never starts a session."""
+
+    def __init__(self, scope: Mapping[str, Any]) -> None:
+        self._scope = scope
+
+    def session(self) -> SessionBase:
+        return cast(SessionBase, self._part("session", SessionRequired, "SessionMiddlewareStack"))
+
+    def user(self) -> User:
+        return cast("User", self._part("user", UserRequired, "AuthMiddlewareStack"))
+
+    def _part(self, name: str, error: type[Exception], stack: str) -> object:
+        if name not in self._scope:
+            raise error(f"The scope has no {name}. Wrap the ASGI application in Channels' {stack}.")
+        return self._scope[name]
+
+
+class SessionOwner(Owner):
+    """A session that somebody else saves."""
+
+    may_start_session = True
+
+    def __init__(self, session: SessionBase) -> None:
+        self._session = session
+
+    def session(self) -> SessionBase:
         return self._session
 
-    def session_age(self) -> float:
-        """Seconds after which the session would expire."""
-        return float(self._session.get_expiry_age()) if self._session is not None else 0.0
 
-    async def asession_age(self) -> float:
-        """`session_age`, through the session's async API."""
-        return float(await self._session.aget_expiry_age()) if self._session is not None else 0.0
+class UserOwner(Owner):
+    """A user, wherever they came from."""
 
-    # Users ------------------------------------------------------------------------------------------------
+    def __init__(self, user: User) -> None:
+        self._user = user
 
-    def user_pk(self) -> Parameter | None:
-        """The signed-in user's primary key; None for an anonymous visitor."""
-        return self._pk(None if self._user is None else self._user())
+    def user(self) -> User:
+        return self._user
 
-    async def auser_pk(self) -> Parameter | None:
-        """`user_pk`, without touching the database in an event loop."""
-        if self._auser is not None:
-            return self._pk(await self._auser())
-        return self._pk(None if self._user is None else self._user())
+    async def auser(self) -> User:
+        return await _loaded(self._user)
 
-    def _pk(self, user: Any) -> Parameter | None:
-        if user is None:
-            raise UserRequired(
-                "There is no user here. Add django.contrib.auth.middleware.AuthenticationMiddleware, "
-                "or for a WebSocket channels.auth.AuthMiddlewareStack; or pass the user itself."
-            )
-        pk: Parameter | None = user.pk if user.is_authenticated else None
-        return pk
+
+async def _loaded(user: User) -> User:
+    """A lazy ``request.user`` queries the database on its first use, which an event loop forbids."""
+    if isinstance(user, LazyObject) and user._wrapped is empty:
+        await sync_to_async(bool)(user)
+    return user
+
+
+def owner_of(source: object, name: str) -> Owner:
+    """What ``Feed(source)`` is bound to; ``name`` is the class's, for the message. Raises `NotBound`."""
+    kind = type(source)
+    if isinstance(source, LazyObject):
+        if source._wrapped is empty:  # request.user before its first use, which must not happen here
+            return UserOwner(cast("User", source))
+        kind = type(source._wrapped)
+    if issubclass(kind, Mapping):
+        return ScopeOwner(cast("Mapping[str, Any]", source))
+    if issubclass(kind, SessionBase):
+        return SessionOwner(cast(SessionBase, source))
+    if issubclass(kind, HttpRequest) or hasattr(source, "META"):  # Django REST framework wraps the request
+        return RequestOwner(cast(HttpRequest, source))
+    if hasattr(kind, "is_authenticated"):
+        return UserOwner(cast("User", source))
+    raise NotBound(
+        f"{name}({source!r:.100}) has no owner. Pass the request, a WebSocket's scope, a session or a user."
+    )

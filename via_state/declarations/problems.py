@@ -8,22 +8,27 @@ from via_state.exceptions import DeclarationError
 
 
 class Problem(NamedTuple):
-    """``id`` is the system check's, without the app label. ``hint`` says what to write instead."""
+    """``id`` is the system check's, without the app label. ``hint`` says what to write instead.
+
+    It travels as the only argument of a `DeclarationError`.
+    """
 
     id: str
     message: str
     hint: str
+    #: The declaration, once it is known.
+    where: str = ""
 
     def error(self) -> DeclarationError:
-        """The problem as an exception; `problem_of` gets it back."""
+        """The exception to raise."""
         return DeclarationError(self)
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}"
+        return f"{self.where}{': ' if self.where else ''}{self.message} {self.hint}"
 
 
-def problem_of(error: DeclarationError, otherwise: str) -> Problem:
-    """The problem that an error was made of; one that has none gets the id ``otherwise``."""
+def problem_of(error: DeclarationError, otherwise: str = "") -> Problem:
+    """The problem that an error carries; an error without one gets the id ``otherwise``."""
     (cause,) = error.args
     if isinstance(cause, Problem):
         return cause

@@ -1,43 +1,48 @@
-"""All `State` classes of the project, in the order in which they were declared."""
+"""All declared state of the process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
 
 if TYPE_CHECKING:
-    from via_state.declarations.base import Declaration
+    from via_state.declarations.definition import Definition
     from via_state.declarations.state import State
 
 
 class Registry:
-    """Filled while ``state.py`` modules are imported. A class that is defined again replaces the former one."""
+    """What concrete `State` classes declare, in the order of their definition."""
 
     def __init__(self) -> None:
-        self._states: dict[str, type[State]] = {}
+        self._definitions: dict[tuple[str, str], Sequence[Definition[Any]]] = {}
 
-    def add(self, state: type[State]) -> None:
-        self._states[f"{state.__module__}.{state.__qualname__}"] = state
+    def add(self, state: type[State], definitions: Sequence[Definition[Any]]) -> None:
+        """Called when a class is defined. One that is defined again (a reloaded module) replaces itself."""
+        self._definitions[state.__module__, state.__qualname__] = definitions
 
-    def __iter__(self) -> Iterator[type[State]]:
-        return iter(list(self._states.values()))
-
-    def declarations(self) -> list[Declaration]:
-        """Every declaration once, however many classes inherit it."""
-        found: dict[int, Declaration] = {}
-        for state in self:
-            found.update({id(one): one for one in state.declarations().values()})
-        return list(found.values())
+    def definitions(self) -> Iterator[Definition[Any]]:
+        """Each one once: a subclass of a concrete class shares its parent's."""
+        for definitions in list(self._definitions.values()):
+            yield from definitions
 
     @contextmanager
-    def isolated(self) -> Iterator[Registry]:
-        """Within the block the registry begins empty. For tests that declare states of their own."""
-        before, self._states = self._states, {}
+    def isolated(self) -> Iterator[None]:
+        """Within the block the registry is empty, and what is declared in it is forgotten after. For tests."""
+        before, self._definitions = self._definitions, {}
         try:
-            yield self
+            yield
         finally:
-            self._states = before
+            self._definitions = before
 
 
 registry = Registry()
+
+
+def label_of(state: type[State]) -> str:
+    """``app_label.Class``: how checks and errors call a class."""
+    config = apps.get_containing_app_config(state.__module__) if apps.apps_ready else None
+    app_label = state.__module__.partition(".")[0] if config is None else config.label
+    return f"{app_label}.{state.__name__}"

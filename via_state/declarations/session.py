@@ -1,44 +1,74 @@
-"""`StateSess`: one value per browser session."""
+"""One value per browser session."""
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TypeVar
+from dataclasses import replace
+from typing import ClassVar, Generic, TypeVar
 
-from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase
 
-from via_state.declarations.cells import CellDeclaration, Place
-from via_state.declarations.keys import session_key
+from via_state.declarations import session_index
+from via_state.declarations.cell import Address, Cell
+from via_state.declarations.owners import Owner
+from via_state.declarations.session_id import amint_sid, aread_sid, mint_sid, read_sid, state_ttl
+from via_state.exceptions import NotBound, SessionRequired
+from via_state.pod.loop import refuse_in_event_loop
 
 T = TypeVar("T")
 
 
-class StateSess(CellDeclaration[T]):
-    """``profile = StateSess(Profile)``: one current value per Django session, the same in all its tabs and pods.
+class StateSess(Cell[T], Generic[T]):
+    """``profile = StateSess(Profile)``: used as ``Feed(request).profile``.
 
-    Bind it: ``Feed(request).profile.read()``. It survives the login's key rotation and ends with ``flush`` (a logout).
-    Reading never creates a session. A value that is not used for as long as its session may live expires.
+    It survives the rotation of the session's key at login, and ends when the session is flushed, as a logout does.
+    Reading never creates a session. The first write does, so it needs an HTTP request: elsewhere it raises
+    `SessionRequired`.
     """
 
-    kind = "session value"
+    scope: ClassVar[str] = "session"
 
-    @property
-    def shared_declaration(self) -> bool:
-        return True
+    def _address(self, verb: str, *, writes: bool) -> Address[T] | None:
+        owner = self._bound()
+        refuse_in_event_loop(verb, f"a{verb}")
+        key, spec = self._one_key(), self.definition.spec()
+        session = owner.session()
+        sid = read_sid(session)
+        if sid is None:
+            if not writes:
+                return None
+            sid = mint_sid(self._startable(owner, session))
+        ttl = state_ttl(session.get_expiry_age())
+        if writes and self._member is not None:
+            session_index.remember(self._on(), sid, spec.name, key, ttl)
+        return Address(session_index.session_key(sid, key), replace(spec, ttl=ttl))
 
-    def _place(self, *, write: bool) -> Place[T] | None:
-        owner = self._bound_owner()
-        session_id = owner.session_id(mint=write)
-        return None if session_id is None else self.at_session(session_id, owner.session_age())
+    async def _aaddress(self, *, writes: bool) -> Address[T] | None:
+        owner = self._bound()
+        key, spec = self._one_key(), self.definition.spec()
+        session = owner.session()
+        sid = await aread_sid(session)
+        if sid is None:
+            if not writes:
+                return None
+            sid = await amint_sid(self._startable(owner, session))
+        ttl = state_ttl(await session.aget_expiry_age())
+        if writes and self._member is not None:
+            await session_index.aremember(self._on(), sid, spec.name, key, ttl)
+        return Address(session_index.session_key(sid, key), replace(spec, ttl=ttl))
 
-    async def _aplace(self, *, write: bool) -> Place[T] | None:
-        owner = self._bound_owner()
-        session_id = await owner.asession_id(mint=write)
-        return None if session_id is None else self.at_session(session_id, await owner.asession_age())
+    def _bound(self) -> Owner:
+        if self._owner is None:
+            name = self.definition.name
+            raise NotBound(
+                f"{self} belongs to a session: say to which. Write {self.definition.state_name}(request).{name}, "
+                "or pass a WebSocket's scope or a session."
+            )
+        return self._owner
 
-    def at_session(self, session_id: str, age: float = 0.0) -> Place[T]:
-        """Where the value of a session is stored: ``session_id`` is what the session keeps under ``_via_sid``, ``age``
-        the seconds it may still live.
-        """
-        ttl = max(age, float(settings.SESSION_COOKIE_AGE))
-        return Place(session_key(session_id, self.key), dataclasses.replace(self.spec, ttl=ttl))
+    def _startable(self, owner: Owner, session: SessionBase) -> SessionBase:
+        if not owner.may_start_session:
+            raise SessionRequired(
+                f"{self}: nothing was written in this session yet, and a connection that is open already can't set "
+                "its cookie. Make the first write from an HTTP request."
+            )
+        return session

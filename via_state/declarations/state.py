@@ -1,45 +1,63 @@
-"""`State`: the class that a project's ``state.py`` fills with declarations."""
+"""The base of what users write in ``state.py``."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from via_state.declarations.base import Declaration
-from via_state.declarations.owners import Owner
+from via_state.declarations.handle import Handle
+from via_state.declarations.owners import Owner, owner_of
 from via_state.declarations.registry import registry
+from via_state.exceptions import DeclarationError
+
+if TYPE_CHECKING:
+    from via_state.declarations.owners import OwnerSource
 
 
 class State:
-    """A group of declarations.
+    """A group of declared state, found by autodiscovery in the ``state.py`` of each installed app.
 
-    ``class Feed(State): items = StateAppEvents(AddItem)`` declares; ``Feed.items.read()`` uses. ``Feed(request)`` binds
-    session and user state to the visitor: to a request, a WebSocket's scope, a session, or a user.
-    ``class Base(State, abstract=True)`` gives each subclass declarations of its own.
+    ``Feed.items`` is state of everybody. ``Feed(request)`` binds an owner, which session and user state needs:
+    an ``HttpRequest``, the ``scope`` of an ASGI connection, a session, or a user.
+
+    ``class Base(State, abstract=True)`` declares for its subclasses: each concrete one gets state of its own.
+    A subclass of a concrete class shares what it inherits.
     """
 
-    #: Django's templates call what is callable; a class is meant by ``{{ Feed.items.read }}``.
+    #: ``{{ Feed.items.read }}`` works: Django's templates call a class otherwise.
     do_not_call_in_templates: ClassVar[bool] = True
-    abstract: ClassVar[bool] = True
+    _abstract: ClassVar[bool] = True
 
-    def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls.abstract = abstract
+    def __init__(self, of: OwnerSource, /) -> None:
+        self._owner: Owner = owner_of(of, type(self).__name__)
+
+    def __init_subclass__(cls, *, abstract: bool = False, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._abstract = abstract
         if abstract:
             return
-        for base in cls.__mro__[1:]:
-            if getattr(base, "abstract", False):
-                for name, value in vars(base).items():
-                    if isinstance(value, Declaration) and name not in vars(cls):
-                        setattr(cls, name, value.for_state(cls))
-        registry.add(cls)
-
-    def __init__(self, owner: object) -> None:
-        self.owner = Owner.of(owner)
+        for name, inherited in cls._left_by_abstract_bases().items():
+            own = inherited.declared_anew()
+            own.__set_name__(cls, name)
+            setattr(cls, name, own)
+        for name, handle in _handles(cls).items():
+            if not handle.is_declared_as(cls, name):
+                raise DeclarationError(
+                    f"{cls.__name__}.{name} is the very object that {handle} is. Declare a new one; "
+                    "to share the state, write the same key= on both."
+                )
+        registry.add(cls, [handle.definition for handle in _handles(cls).values()])
 
     @classmethod
-    def declarations(cls) -> dict[str, Declaration]:
-        """The declarations by field name, inherited ones included."""
-        found: dict[str, Declaration] = {}
-        for base in reversed(cls.__mro__):
-            found.update({name: value for name, value in vars(base).items() if isinstance(value, Declaration)})
+    def _left_by_abstract_bases(cls) -> dict[str, Handle[Any]]:
+        """What this class has to declare anew, by name; nearer bases come first."""
+        found: dict[str, Handle[Any]] = {}
+        taken = set(vars(cls))
+        for base in cls.__mro__[1:]:
+            if issubclass(base, State) and base._abstract:
+                found.update({name: handle for name, handle in _handles(base).items() if name not in taken})
+            taken.update(vars(base))
         return found
+
+
+def _handles(cls: type) -> dict[str, Handle[Any]]:
+    return {name: value for name, value in vars(cls).items() if isinstance(value, Handle)}

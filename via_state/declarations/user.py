@@ -1,40 +1,50 @@
-"""`StateUser`: one value per signed-in user."""
+"""One value per signed-in user."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
-from via_state.declarations.cells import CellDeclaration, Place
-from via_state.declarations.keys import Parameter, user_key
-from via_state.exceptions import UserRequired
+from via_state.declarations.cell import Address, Cell
+from via_state.declarations.keys import escape
+from via_state.declarations.owners import Owner
+from via_state.exceptions import NotBound, UserRequired
+from via_state.pod.loop import refuse_in_event_loop
+
+if TYPE_CHECKING:
+    from via_state.declarations.owners import User
 
 T = TypeVar("T")
 
 
-class StateUser(CellDeclaration[T]):
-    """``theme = StateUser(str, default="auto")``: one current value per user, in all the user's sessions.
+class StateUser(Cell[T], Generic[T]):
+    """``theme = StateUser(str, default="auto")``: used as ``Feed(request).theme``.
 
-    Bind it: ``Feed(request).theme.read()``, or ``Feed(user).theme``. An anonymous visitor reads the zero value and
-    can't write (`UserRequired`).
+    Anonymous visitors read the zero value; writing raises `UserRequired`.
     """
 
-    kind = "user value"
+    scope: ClassVar[str] = "user"
 
-    @property
-    def shared_declaration(self) -> bool:
-        return True
+    def _address(self, verb: str, *, writes: bool) -> Address[T] | None:
+        owner = self._bound()
+        refuse_in_event_loop(verb, f"a{verb}")
+        return self._address_of(owner.user(), writes)
 
-    def _place(self, *, write: bool) -> Place[T] | None:
-        return self._at(self._bound_owner().user_pk(), write)
+    async def _aaddress(self, *, writes: bool) -> Address[T] | None:
+        return self._address_of(await self._bound().auser(), writes)
 
-    async def _aplace(self, *, write: bool) -> Place[T] | None:
-        return self._at(await self._bound_owner().auser_pk(), write)
-
-    def _at(self, pk: Parameter | None, write: bool) -> Place[T] | None:
-        if pk is not None:
-            return Place(user_key(pk, self.key), self.spec)
-        if write:
-            raise UserRequired(
-                f"{self} can't be written for an anonymous visitor. Ask user.is_authenticated first."
+    def _bound(self) -> Owner:
+        if self._owner is None:
+            name = self.definition.name
+            raise NotBound(
+                f"{self} belongs to a user: say to which. Write {self.definition.state_name}(request).{name}, "
+                "or pass a scope or a user."
             )
+        return self._owner
+
+    def _address_of(self, user: User, writes: bool) -> Address[T] | None:
+        key, spec = self._one_key(), self.definition.spec()
+        if user.is_authenticated and user.pk is not None:
+            return Address(f"via.user.{escape(user.pk)}.{key}", spec)
+        if writes:
+            raise UserRequired(f"{self}: an anonymous visitor has no user state. Ask user.is_authenticated first.")
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import typing
 from collections.abc import Iterator, Sequence
@@ -32,13 +33,10 @@ def folded_type(events: Sequence[type[Any]]) -> Any:
 
 
 def _fold_annotation(event: type[Any]) -> Any:
-    fold: Any = event.fold  # type: ignore[attr-defined]  # EventType.of has seen it
-    parameters = [one for one in inspect.signature(fold).parameters.values() if one.kind in _POSITIONAL]
-    if len(parameters) < 2:
-        raise Problem(
-            "E005", f"{event.__name__}.fold does not take a value.", "Write: def fold(self, value: V) -> V."
-        ).error()
+    fold: Any = event.fold
     try:
+        # Since Python 3.14 the signature evaluates the annotations, too.
+        parameters = [one for one in inspect.signature(fold).parameters.values() if one.kind in _POSITIONAL]
         hints = typing.get_type_hints(fold, localns={event.__name__: event}, include_extras=True)
     except Exception as error:
         raise Problem(
@@ -46,6 +44,10 @@ def _fold_annotation(event: type[Any]) -> Any:
             f"The annotations of {event.__name__}.fold do not resolve: {error}.",
             "Import the type at run time, outside of TYPE_CHECKING and of functions, or write value=.",
         ).error() from error
+    if len(parameters) < 2:
+        raise Problem(
+            "E005", f"{event.__name__}.fold does not take a value.", "Write: def fold(self, value: V) -> V."
+        ).error()
     found = hints.get(parameters[1].name)
     if found is None or found is Any or found is object or isinstance(found, typing.TypeVar):
         raise Problem(
@@ -54,6 +56,13 @@ def _fold_annotation(event: type[Any]) -> Any:
             f"Annotate its first parameter after self, {parameters[1].name!r}, or write value=.",
         ).error()
     return found
+
+
+def has_fields(stored: type[Any]) -> bool:
+    """Whether msgspec stores it field by field: a dataclass, a Struct or an attrs class."""
+    if issubclass(stored, msgspec.Struct) or dataclasses.is_dataclass(stored):
+        return True
+    return hasattr(stored, "__attrs_attrs__")
 
 
 def refuse_undecodable(stored: Any, what: str) -> None:

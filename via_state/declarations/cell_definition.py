@@ -1,0 +1,52 @@
+"""The definition of a value that is replaced as a whole."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Self
+
+from via_state.core.cells import CellCodec
+from via_state.core.specs import CellSpec
+from via_state.declarations.definition import Definition
+from via_state.declarations.problems import Problem
+from via_state.declarations.value_types import refuse_undecodable
+from via_state.declarations.zero import MISSING, make_zero
+from via_state.exceptions import ValueRefused
+
+
+class CellDefinition(Definition[CellSpec[Any]]):
+    """``value_type`` is `MISSING` until the handle knows its subscript, in ``StateApp[int | None](default=None)``."""
+
+    def __init__(
+        self, kind: str, scope: str, key: str | None, value_type: Any, default: Any, version: int
+    ) -> None:
+        super().__init__(kind, scope, key)
+        self.value_type = value_type
+        self.default = default
+        self.version = version
+
+    def copy(self) -> Self:
+        return type(self)(self.kind, self.scope, self.explicit_key, self.value_type, self.default, self.version)
+
+    def _make_spec(self) -> CellSpec[Any]:
+        if self.value_type is MISSING:
+            raise Problem(
+                "E005",
+                "It has no value type.",
+                f"Write {self.kind}(str), or {self.kind}[int | None](default=None).",
+            ).error()
+        refuse_undecodable(self.value_type, f"{self.value_type!r}")
+        zero = make_zero(self.value_type, self.default)
+        codec: CellCodec[Any] = CellCodec(self.value_type, self.version)
+        try:
+            codec.encode(zero(), write_id="", writes=(), now=time.time())
+        except ValueRefused as error:
+            raise Problem(
+                "E007", f"Its zero value has another type: {error}", "Give a default= of the type."
+            ).error() from None
+        family = self.template().family or self.scope != "app"
+        return CellSpec(self.template().text, codec, zero, family=family)
+
+    def agreement(self) -> tuple[object, ...]:
+        spec = self.built()
+        return self.value_type, self.version, spec.zero()

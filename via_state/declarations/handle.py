@@ -1,0 +1,88 @@
+"""What users hold: a descriptor on a `State` class, by which its state is addressed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVar
+
+from via_state.core.specs import CellSpec, LogSpec
+from via_state.declarations.definition import Definition
+from via_state.declarations.keys import Parameter
+from via_state.pod.default import current_pod
+
+if TYPE_CHECKING:
+    from via_state.declarations.owners import Owner
+    from via_state.declarations.state import State
+    from via_state.pod.pod import Pod
+
+S = TypeVar("S", bound=LogSpec[Any] | CellSpec[Any])
+
+
+class Handle(Generic[S]):
+    """Reading it from the class gives the declaration itself; `at`, `using` and ``Feed(request)`` give copies of it,
+    bound to a member of a family, a pod, an owner. All copies share one `Definition`.
+    """
+
+    scope: ClassVar[str] = "app"
+
+    def __init__(self, definition: Definition[S]) -> None:
+        self.definition = definition
+        self._member: str | None = None
+        self._owner: Owner | None = None
+        self._pod: Pod | None = None
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        from via_state.declarations.state import State  # it imports this module
+
+        if not self.definition.name and issubclass(owner, State):
+            self.definition.state, self.definition.name = owner, name
+
+    def __get__(self, instance: State | None, owner: type | None = None) -> Self:
+        return self if instance is None else self._copy(_owner=instance._owner)
+
+    def __set__(self, instance: object, value: object) -> NoReturn:
+        raise AttributeError(f"Assigning does not change state: call a verb of {self}.")
+
+    def is_declared_as(self, owner: type, name: str) -> bool:
+        """False for an object that was declared elsewhere and assigned here."""
+        return self.definition.state is owner and self.definition.name == name
+
+    def declared_anew(self) -> Self:
+        """The same declaration for another class."""
+        return self._copy(definition=self.definition.copy())
+
+    def _copy(self, **changes: Any) -> Self:
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, **changes)
+        return copy
+
+    @property
+    def key(self) -> str:
+        """The wire key; a family's template until `at` says which member.
+
+        Keys of session and user state begin, on the wire, with a prefix that names the owner; this is the rest.
+        """
+        return self.definition.template().text if self._member is None else self._member
+
+    def at(self, **parameters: Parameter) -> Self:
+        """One member of a family: ``Feed.room.at(room=7)``. Raises `InvalidKey`."""
+        return self._copy(_member=self.definition.template().fill(parameters))
+
+    def using(self, pod: Pod) -> Self:
+        """The same state as another pod sees it, as ``QuerySet.using`` does with databases."""
+        return self._copy(_pod=pod)
+
+    def _one_key(self) -> str:
+        """The key of one piece of state. Raises `InvalidKey` for a family without its parameters."""
+        if self._member is not None:
+            return self._member
+        template = self.definition.template()
+        return template.fill({}) if template.family else template.text
+
+    def _on(self) -> Pod:
+        return current_pod() if self._pod is None else self._pod
+
+    def __str__(self) -> str:
+        return str(self.definition)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"

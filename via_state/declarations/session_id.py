@@ -1,0 +1,103 @@
+"""The random id, kept inside a Django session, under which its state is stored.
+
+It is not the session key: it survives the key's rotation at login, and knowing it opens nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from contextlib import suppress
+
+from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase, UpdateError
+
+SESSION_KEY = "_via_sid"
+
+_FORM = re.compile(r"[A-Za-z0-9_-]{16,64}")
+
+
+def read_sid(session: SessionBase) -> str | None:
+    """The id, or None for a session that has no state yet. Creates and changes nothing."""
+    return _checked(session.get(SESSION_KEY))
+
+
+async def aread_sid(session: SessionBase) -> str | None:
+    """`read_sid` by the session's own async methods."""
+    return _checked(await session.aget(SESSION_KEY))
+
+
+def mint_sid(session: SessionBase) -> str:
+    """Give the session an id, which its next save keeps.
+
+    A session that is stored already gets it at once: two first requests in parallel then find one another's, and a
+    response that fails, whose changes to the session Django drops, does not lose what was written.
+    """
+    sid = _new()
+    if session.session_key and session.exists(session.session_key):
+        stored = type(session)(session.session_key)
+        sid = read_sid(stored) or sid
+        stored[SESSION_KEY] = sid
+        if stored.session_key == session.session_key:  # it has not just expired
+            with suppress(UpdateError):  # nor just been deleted
+                stored.save()
+    session[SESSION_KEY] = sid
+    return sid
+
+
+async def amint_sid(session: SessionBase) -> str:
+    """`mint_sid` by the session's own async methods."""
+    sid = _new()
+    if session.session_key and await session.aexists(session.session_key):
+        stored = type(session)(session.session_key)
+        sid = await aread_sid(stored) or sid
+        await stored.aset(SESSION_KEY, sid)
+        if stored.session_key == session.session_key:
+            with suppress(UpdateError):
+                await stored.asave()
+    await session.aset(SESSION_KEY, sid)
+    return sid
+
+
+def state_ttl(expiry_age: float) -> float:
+    """Seconds that session state outlives its last use: as long as any cookie of the session may be presented.
+
+    Signed cookies are accepted for SESSION_COOKIE_AGE, whatever the session itself says.
+    """
+    return float(max(expiry_age, settings.SESSION_COOKIE_AGE, 1))
+
+
+def _checked(value: object) -> str | None:
+    return value if isinstance(value, str) and _FORM.fullmatch(value) else None
+
+
+def _new() -> str:
+    return secrets.token_urlsafe(16)
+
+
+class Flushes:
+    """The ids that a session loses when it is flushed during a request.
+
+    It stands in for the session's own ``flush``, because asking every session for its id would load it: a query, and a
+    ``Vary: Cookie`` on pages that have nothing to do with sessions.
+    """
+
+    def __init__(self, session: SessionBase) -> None:
+        self.sids: list[str] = []
+        self._session = session
+        self._flush, self._aflush = session.flush, session.aflush
+        session.flush, session.aflush = self.flush, self.aflush  # type: ignore[method-assign]
+
+    def flush(self) -> None:
+        """Note the id, then flush."""
+        self._note(read_sid(self._session))
+        self._flush()
+
+    async def aflush(self) -> None:
+        """`flush`, awaited."""
+        self._note(await aread_sid(self._session))
+        await self._aflush()
+
+    def _note(self, sid: str | None) -> None:
+        if sid is not None:
+            self.sids.append(sid)
