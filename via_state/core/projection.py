@@ -1,6 +1,6 @@
 """The fold of one key as a state machine without I/O. Everything subtle about logs is decided here.
 
-The shell reads a batch after `Projection.position` and feeds it; the answer says what happened and what to do next.
+The shell reads a batch after `Projection.position` and feeds both; the answer says what happened and what to do next.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from traceback import format_exception_only
 from typing import Any, Generic, TypeVar
 
 from via_state.core.events import Unreadable
-from via_state.core.records import GENESIS, Batch, Pack, Position
+from via_state.core.records import GENESIS, Batch, Position
 from via_state.core.specs import LogSpec
 
 V = TypeVar("V")
@@ -22,7 +22,7 @@ class Action(Enum):
     """What the shell does after feeding a batch."""
 
     AT_HEAD = "wait for a doorbell"
-    ADVANCED = "read on"
+    ADVANCED = "read on, after the position"
     RESET = "history was rewritten, the fold started over: read again"
     NEEDS_SNAPSHOT = "records before the floor are gone: seed, or halt_on_gap"
     NEEDS_LEADER = "strange evidence from a replica: read again from the leader"
@@ -85,11 +85,14 @@ class Projection(Generic[V]):
         self.halt = Halt(HaltReason.GAP, text)
         return Outcome(Action.HALTED)
 
-    def feed(self, batch: Batch) -> Outcome:
-        """Judge the evidence of a batch that was read after `position`, then fold what it brings.
+    def feed(self, batch: Batch, after: Position) -> Outcome:
+        """Judge the evidence of a batch that was read after ``after``, then fold what it brings.
 
-        Feeding the same batch again is harmless, also after a halt in its midst.
+        A batch that was read after another cursor than `position`, a late or a doubled one, proves nothing about it
+        and changes nothing.
         """
+        if after != self.position:
+            return Outcome()
         verdict = self._judge(batch)
         if verdict is Action.RESET:
             self.seed(self._spec.zero(), GENESIS)
@@ -97,15 +100,35 @@ class Projection(Generic[V]):
             return Outcome(verdict)
         self.halt = None
         outcome = Outcome()
-        for pack in batch.packs:
-            if pack.last > self.position.offset:
-                self._apply(pack, batch.head.epoch, outcome)
-            if self.halt is not None:
-                outcome.action = Action.HALTED
-                return outcome
-        if self.position.offset >= batch.head.offset:
+        self._fold_packs(batch, outcome)
+        if self.halt is not None:
+            outcome.action = Action.HALTED
+        elif self.position.offset >= batch.head.offset:
             outcome.action = Action.AT_HEAD
         return outcome
+
+    def _fold_packs(self, batch: Batch, outcome: Outcome) -> None:
+        """Fold what lies behind the cursor, up to a halt. The position follows the value, also when memory runs out."""
+        decode = self._spec.events.decode
+        cursor = self.position.offset
+        witness = None  # the pack that holds the record at the cursor
+        try:
+            for pack in batch.packs:
+                skip = cursor + 1 - pack.first
+                if skip >= pack.count:
+                    continue
+                decoded = decode(pack.data, pack.count)
+                events = decoded.events[skip:] if skip > 0 else decoded.events
+                done = self._fold(events, outcome) if decoded.clean else self._fold_readable(events, outcome)
+                if done:
+                    cursor, witness = pack.last - len(events) + done, pack
+                if self.halt is not None:
+                    where = pack.record_id(pack.last - len(events) + done + 1)
+                    self.halt = Halt(self.halt.reason, f"{self.halt.text} (record {where})")
+                    return
+        finally:
+            if witness is not None:
+                self.position = Position(batch.head.epoch, cursor, witness.record_id(cursor))
 
     def _judge(self, batch: Batch) -> Action | None:
         """None when the batch continues the history that was folded so far."""
@@ -115,22 +138,10 @@ class Projection(Generic[V]):
         if head.epoch == cursor.epoch and head.offset >= cursor.offset:
             if cursor.offset < floor.offset:
                 return Action.NEEDS_SNAPSHOT
-            if _id_under(cursor, batch) == cursor.record_id:
+            found = floor.record_id if cursor.offset == floor.offset else batch.cursor_id
+            if found == cursor.record_id:
                 return None
         return Action.RESET if batch.authoritative else Action.NEEDS_LEADER
-
-    def _apply(self, pack: Pack, epoch: str, outcome: Outcome) -> None:
-        """Fold a pack's records behind the cursor; on a halt the position is that of the last record folded."""
-        decoded = self._spec.events.decode(pack.data, pack.count)
-        skip = max(0, self.position.offset - pack.first + 1)
-        events = decoded.events[skip:] if skip else decoded.events
-        done = (self._fold if decoded.clean else self._fold_readable)(events, outcome)
-        if done:
-            last = pack.first + skip + done - 1
-            self.position = Position(epoch, last, pack.record_id(last))
-        if done < len(events) and self.halt is not None:
-            where = pack.record_id(pack.first + skip + done)
-            self.halt = Halt(self.halt.reason, f"{self.halt.text} (record {where})")
 
     def _fold(self, events: list[Any], outcome: Outcome) -> int:
         """Fold events until one raises; how many were folded."""
@@ -165,17 +176,6 @@ class Projection(Generic[V]):
             elif not self._fold([event], outcome):
                 return done
         return len(events)
-
-
-def _id_under(cursor: Position, batch: Batch) -> str | None:
-    """Id of the record that the log holds at the cursor's offset. A pack that contains it is the best witness."""
-    if cursor.offset == batch.floor.offset:
-        return batch.floor.record_id
-    if batch.packs and batch.packs[0].first <= cursor.offset:
-        for pack in batch.packs:
-            if pack.first <= cursor.offset <= pack.last:
-                return pack.record_id(cursor.offset)
-    return batch.cursor_id
 
 
 def _text(error: Exception) -> str:

@@ -128,9 +128,10 @@ class Projector(Generic[V]):
         projection = self._projection
         while True:
             self._reads += 1
-            batch = await self._backplane.read(self.key, projection.position, READ_LIMIT)
+            after = projection.position
+            batch = await self._backplane.read(self.key, after, READ_LIMIT)
             self.error = None
-            outcome = projection.feed(batch)
+            outcome = projection.feed(batch, after)
             if outcome.action is Action.NEEDS_SNAPSHOT:
                 outcome = projection.halt_on_gap()
             elif outcome.action is Action.NEEDS_LEADER:
