@@ -39,6 +39,7 @@ async def connect(alias: str, connect_timeout: float, statement_timeout: float) 
     prepare_threshold = parameters.get("prepare_threshold")
     for name in _NOT_LIBPQ:
         parameters.pop(name, None)
+    connection: Connection | None = None
     try:
         async with asyncio.timeout(connect_timeout):
             connection = await psycopg.AsyncConnection.connect(
@@ -51,7 +52,11 @@ async def connect(alias: str, connect_timeout: float, statement_timeout: float) 
                 (milliseconds, milliseconds),
             )
             return connection
-    except (psycopg.OperationalError, TimeoutError, OSError) as error:
+    except BaseException as error:
+        if connection is not None:
+            await connection.close()
+        if not isinstance(error, psycopg.OperationalError | TimeoutError | OSError):
+            raise
         reason = str(error).strip() or f"no answer within {connect_timeout:g} s"
         raise BackplaneUnavailable(f"PostgreSQL (database {alias!r}) can't be reached: {reason}") from error
 
@@ -94,8 +99,11 @@ class Connections:
             self.identity = row[0] if row else ""
         except errors.InsufficientPrivilege:
             self.identity = "unknown"
-        except psycopg.OperationalError as error:
-            raise BackplaneUnavailable(f"PostgreSQL went away: {error}") from error
+        except BaseException as error:
+            await connection.close()
+            if isinstance(error, psycopg.OperationalError):
+                raise BackplaneUnavailable(f"PostgreSQL went away: {error}") from error
+            raise
         return connection
 
     async def _put_back(self, connection: Connection) -> None:
@@ -113,17 +121,16 @@ class Connections:
                 "The tables of the PostgreSQL backplane are missing. Add 'via_state.backplanes.postgres' to "
                 f"INSTALLED_APPS and run: manage.py migrate --database {self._alias}"
             )
-        answered = isinstance(error, psycopg.Error) and error.sqlstate is not None
-        if isinstance(error, errors.AdminShutdown | errors.CrashShutdown | errors.ReadOnlySqlTransaction):
-            await connection.close()
-        if connection.closed or not answered:
-            await connection.close()
-            await self._drop_idle()
-        if answered and isinstance(error, psycopg.OperationalError | errors.ReadOnlySqlTransaction):
-            # The server said no, so the statement was undone: a lock, a deadlock, a time-out, a shutdown.
+        state = error.sqlstate if isinstance(error, psycopg.Error) else None
+        if state is not None and not state.startswith("57P"):  # 57P..: the server ends the session
+            if isinstance(error, errors.ReadOnlySqlTransaction):
+                await connection.close()  # a standby: the next connection may find the primary
+            elif not isinstance(error, psycopg.OperationalError):
+                return error  # our SQL, or the data we gave it, is wrong: nothing that could be tried again
+            # The server said no, so the statement was undone: a lock, a deadlock, a time-out.
             return BackplaneUnavailable(f"PostgreSQL refused for now: {error}")
-        if answered:
-            return error  # our SQL, or the data we gave it, is wrong: nothing a caller could try again
+        await connection.close()
+        await self._drop_idle()
         text = f"The connection to PostgreSQL broke: {str(error).strip() or 'no answer in time'}"
         return OutcomeUnknown(text) if write else BackplaneUnavailable(text)
 

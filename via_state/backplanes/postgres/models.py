@@ -7,7 +7,7 @@ from typing import Any
 from django.db import models
 
 
-class TransactionIdField(models.Field[Any, Any]):
+class TransactionIdField(models.Field):  # type: ignore[type-arg]  # a subscript only for type checkers
     """PostgreSQL's ``xid8``: the transaction that wrote the row last."""
 
     def db_type(self, connection: Any) -> str:

@@ -1,0 +1,235 @@
+"""The PostgreSQL backplane keeps the contract, on a good network and on a bad one."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+import pytest
+from django.db import connections
+
+from testproject.servers.postgres import Postgres
+from testproject.servers.proxy import Proxy
+from tests.conftest import POSTGRES_ALIAS
+from via_state.backplanes.base import Backplane
+from via_state.backplanes.postgres import PostgresBackplane
+from via_state.backplanes.postgres.changes import Cursor
+from via_state.core.records import GENESIS, Position
+from via_state.exceptions import BackplaneUnavailable, CASConflict, Closed, NotMigrated, OutcomeUnknown
+from via_state.testing.conformance import BackplaneConformance, append, eventually, new_id, read_all
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def prefix() -> str:
+    """Each test has rows of its own."""
+    return uuid.uuid4().hex
+
+
+@pytest.fixture
+def through_proxy(postgres_proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """The alias ``postgres`` leads through the proxy."""
+    monkeypatch.setitem(connections.databases[POSTGRES_ALIAS], "PORT", str(postgres_proxy.port))
+    yield postgres_proxy
+
+
+@pytest.mark.usefixtures("postgres")
+class TestPostgresBackplane(BackplaneConformance):
+    @pytest.fixture(autouse=True)
+    def _prefix(self, prefix: str) -> None:
+        self.prefix = prefix
+
+    def make(self) -> Backplane:
+        return PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": self.prefix})
+
+    async def rewrite_history(self, plane: Backplane, key: str) -> None:
+        """A restored backup: the same epoch, other records under the same offsets."""
+        assert isinstance(plane, PostgresBackplane)
+        async with plane._connections.use(write=True) as connection:
+            await connection.execute(
+                "UPDATE via_state_pack SET append_id = gen_random_uuid() WHERE log_id = "
+                "(SELECT id FROM via_state_log WHERE prefix = %s AND key = %s)",
+                (self.prefix, key),
+            )
+
+
+async def persist(step: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Ask again until there is an answer, as a pod does."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return await step()
+        except (BackplaneUnavailable, OutcomeUnknown):
+            assert time.monotonic() < deadline, "the backplane never came back"
+            await asyncio.sleep(random.uniform(0, 0.02))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_cut_connections_neither_lose_nor_double_appends(
+    postgres: Postgres, through_proxy: Proxy, prefix: str, seed: int
+) -> None:
+    plane = PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix, "TIMEOUT": 2.0})
+    chaos = random.Random(seed)
+    landed = 0
+
+    async def cut() -> int:
+        cuts, next_cut = 0, 10
+        while landed < 240:
+            if landed < next_cut:
+                await asyncio.sleep(chaos.uniform(0, 0.002))
+                continue
+            next_cut = landed + chaos.randint(5, 25)
+            if chaos.random() < 0.7:
+                await asyncio.to_thread(through_proxy.sever)
+            else:
+                await asyncio.to_thread(through_proxy.cut)
+                await asyncio.sleep(chaos.uniform(0, 0.05))
+                await asyncio.to_thread(through_proxy.restore)
+            cuts += 1
+        return cuts
+
+    async def write(name: int) -> list[Position]:
+        nonlocal landed
+        positions = []
+        for number in range(60):
+            append_id, data = new_id(), f"{name}:{number}".encode()
+            positions.append(await persist(lambda i=append_id, d=data: plane.append("log", i, 1, d)))  # type: ignore[misc]
+            landed += 1
+        return positions
+
+    cutting = asyncio.create_task(cut())
+    written = await asyncio.gather(*(write(name) for name in range(4)))
+    assert await cutting > 5
+    found = await persist(lambda: read_all(plane, "log"))
+    await plane.close()
+    assert sorted(offset for positions in written for offset in (p.offset for p in positions)) == list(range(1, 241))
+    for name, positions in enumerate(written):
+        mine = [(offset, data) for offset, data in found if data.startswith(b"%d:" % name)]
+        assert mine == [(p.offset, f"{name}:{n}".encode()) for n, p in enumerate(positions)]
+
+
+async def test_a_database_that_is_down_is_said_quickly_and_found_again(
+    postgres: Postgres, through_proxy: Proxy, prefix: str
+) -> None:
+    through_proxy.cut()
+    plane = PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix})
+    started = time.monotonic()
+    with pytest.raises(BackplaneUnavailable, match="can't be reached"):
+        await plane.append("log", new_id(), 1, b"x")
+    assert time.monotonic() - started < 5
+    through_proxy.restore()
+    assert (await plane.append("log", new_id(), 1, b"x")).offset == 1
+    await plane.close()
+
+
+async def test_a_silent_network_ends_in_a_time_out(postgres: Postgres, through_proxy: Proxy, prefix: str) -> None:
+    plane = PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix, "TIMEOUT": 0.3, "CONNECT_TIMEOUT": 0.3})
+    await append(plane, "log", b"x")
+    through_proxy.freeze()
+    append_id = new_id()
+    with pytest.raises(OutcomeUnknown):
+        await plane.append("log", append_id, 1, b"y")
+    with pytest.raises(BackplaneUnavailable):
+        await plane.head("log")
+    through_proxy.thaw()
+    await persist(lambda: plane.append("log", append_id, 1, b"y"))
+    assert [data for _, data in await persist(lambda: read_all(plane, "log"))] == [b"x", b"y"]
+    await plane.close()
+
+
+async def test_a_lost_listening_connection_is_made_again(
+    postgres: Postgres, through_proxy: Proxy, prefix: str
+) -> None:
+    plane = PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix})
+    rung: list[str | None] = []
+    watch = plane.watch(rung.append)
+    watch.add("log")
+    await eventually(lambda: rung == [None], "the first listening")
+    through_proxy.sever()
+    await eventually(lambda: rung == [None, None], "the second listening, and its word that rings were missed")
+    await persist(lambda: append(plane, "log", b"x"))
+    await eventually(lambda: "log" in rung, "a doorbell")
+    await plane.close()
+
+
+async def test_many_keys_at_once_ring_as_anything(postgres: Postgres, prefix: str) -> None:
+    plane = PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix})
+    rung: list[str | None] = []
+    plane.watch(rung.append).add("none of them")
+    await eventually(lambda: rung == [None], "listening")
+    await asyncio.gather(*(append(plane, f"{'鍵' * 400}{number}", b"x") for number in range(60)))
+    await eventually(lambda: len(rung) > 1, "a doorbell for all")
+    assert set(rung) == {None}
+    await plane.close()
+
+
+async def test_closing_ends_calls_in_flight(postgres: Postgres, through_proxy: Proxy, prefix: str) -> None:
+    plane = PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix})
+    await append(plane, "log", b"x")
+    through_proxy.freeze()
+    call = asyncio.create_task(plane.head("log"))
+    await eventually(lambda: bool(plane._connections._used), "the call")
+    await plane.close()
+    with pytest.raises(Closed):
+        await asyncio.wait_for(call, 5)
+    through_proxy.thaw()
+
+
+async def test_a_cursor_of_another_server_asks_to_look_at_everything(postgres: Postgres, prefix: str) -> None:
+    plane = PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix})
+    cursor = (await plane.changed(None)).cursor
+    assert isinstance(cursor, Cursor)
+    assert not (await plane.changed(cursor)).everything
+    changes = await plane.changed(cursor._replace(server="another:1"))
+    assert changes.everything
+    assert not (await plane.changed(changes.cursor)).everything
+    await plane.close()
+
+
+async def test_missing_tables_say_what_to_run(postgres: Postgres, prefix: str) -> None:
+    async def run(sql: str) -> None:
+        async with plane._connections.use(write=True) as connection:
+            await connection.execute(sql)
+
+    plane = PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix})
+    await run("ALTER TABLE via_state_log RENAME TO via_state_log_away")
+    try:
+        with pytest.raises(NotMigrated, match="manage.py migrate --database postgres"):
+            await plane.read("log", GENESIS)
+    finally:
+        await run("ALTER TABLE via_state_log_away RENAME TO via_state_log")
+        await plane.close()
+
+
+async def test_prefixes_keep_projects_apart(postgres: Postgres, prefix: str) -> None:
+    one = PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix})
+    other = PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix + "2"})
+    cursor = (await other.changed(None)).cursor
+    await append(one, "log", b"x")
+    rev = await one.cas("cell", 0, b"x")
+    assert await read_all(other, "log") == []
+    assert await other.load("cell") is None
+    with pytest.raises(CASConflict):
+        await other.delete("cell", rev)
+    changes = await other.changed(cursor)
+    assert not changes.logs
+    assert not changes.cells
+    await one.close()
+    await other.close()
+
+
+def test_options_are_checked() -> None:
+    def ids(**options: object) -> list[str | None]:
+        return [message.id for message in PostgresBackplane.check({"DATABASE": POSTGRES_ALIAS, **options})]
+
+    assert ids() == []
+    assert ids(POOL=3) == ["via_state.E020"]
+    assert ids(DATABASE="nowhere") == ["via_state.E021"]
+    assert ids(DATABASE="default") == ["via_state.E022"]
+    assert ids(LISTEN_DATABASE="default") == ["via_state.E022"]
+    assert ids(TIMEOUT=0) == ids(POOL_SIZE=1.5) == ["via_state.E024"]

@@ -1,0 +1,72 @@
+"""Servers for the whole session, each started when a test first asks for it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+
+from testproject.servers.nats import Nats
+from testproject.servers.postgres import Postgres
+from testproject.servers.proxy import Proxy
+from testproject.servers.redis import Redis
+
+POSTGRES_ALIAS = "postgres"
+
+
+@contextmanager
+def server_folder() -> Iterator[Path]:
+    """A folder that the account of a server may enter."""
+    with tempfile.TemporaryDirectory(prefix="via-state-test-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def postgres(django_db_blocker: pytest.FixtureRequest) -> Iterator[Postgres]:
+    """The PostgreSQL behind the alias ``postgres``, with all tables."""
+    with server_folder() as folder:
+        server = Postgres(folder / "postgres", settings.POSTGRES_PORT)
+        server.start()
+        try:
+            with django_db_blocker.unblock():  # type: ignore[attr-defined]
+                call_command("migrate", database=POSTGRES_ALIAS, verbosity=0)
+                from django.db import connections
+
+                connections[POSTGRES_ALIAS].close()
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def postgres_proxy(postgres: Postgres) -> Iterator[Proxy]:
+    """A way to the PostgreSQL server that can be cut."""
+    with Proxy(postgres.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def nats() -> Iterator[Nats]:
+    """A NATS server with JetStream."""
+    with server_folder() as folder:
+        server = Nats(folder / "nats")
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[Redis]:
+    """A Redis server."""
+    with server_folder() as folder:
+        server = Redis(folder / "redis")
+        server.start()
+        yield server
+        server.stop()
