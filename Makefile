@@ -1,0 +1,53 @@
+# Needs python3 (3.11 or newer), make and a package registry. PYTHON= chooses another interpreter.
+PYTHON ?= python3
+PORT ?= 8001
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test lint types bench clean
+
+help:
+	@echo "make demo            two pods over PostgreSQL; PORT=9001 moves the first"
+	@echo "make test            every check"
+	@echo "make lint            style and types only"
+	@echo "make bench           the table of figures; ONLY=fold runs one"
+	@echo "make clean           remove the environment and the demo's data"
+
+$(VENV)/made: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Install Python 3.11 or newer, or say: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$$($(PYTHON) --version) is too old: 3.11 or newer is needed. Say: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python can't make environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "Making the environment (once)..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@touch $@
+
+# What the demo needs; and on top of it what the checks need.
+$(VENV)/demo: $(VENV)/made
+	@echo "Installing the demo's packages (once)..."
+	@$(BIN)/python -m pip install --quiet --editable ".[all]" --group servers
+	@touch $@
+
+$(VENV)/dev: $(VENV)/demo
+	@echo "Installing the packages of the checks (once)..."
+	@$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+demo: $(VENV)/demo
+	@exec $(BIN)/python -m testproject.demo --port $(PORT)
+
+test: lint
+	$(BIN)/python manage.py makemigrations --check --dry-run --settings testproject.settings_test
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/dev
+	$(BIN)/python -m benchmarks $(ONLY)
+
+clean:
+	rm -rf $(VENV) .demo
