@@ -70,6 +70,7 @@ def postgres(port: str, name: str = "postgres") -> dict[str, object]:
 
 
 DATABASES: dict[str, dict[str, object]]
+VIA_STATE: dict[str, object]
 if port := os.environ.get("VIA_DATABASE_PORT"):
     INSTALLED_APPS.append("via_state.backplanes.postgres")
     DATABASES = {"default": postgres(port, os.environ.get("VIA_DATABASE_NAME", "postgres"))}

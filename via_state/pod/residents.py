@@ -39,6 +39,9 @@ class Residents:
         self._closed = False
         self._prune_at = time.monotonic() + PRUNE_INTERVAL * random.uniform(0.5, 1.5)
 
+    def _all(self) -> list[Projector[Any] | CachedCell[Any]]:
+        return [*self._logs.values(), *self._cells.values()]
+
     # What a verb finds ------------------------------------------------------------------------------------
 
     def loaded_log(self, key: str) -> Projector[Any] | None:
@@ -86,6 +89,10 @@ class Residents:
             future.add_done_callback(_read_outcome)
             asyncio.get_running_loop().call_later(settings.FOLD_TIMEOUT, future.cancel)
         return future
+
+    def holds(self, key: str) -> bool:
+        """Whether the key is in memory; asking does not count as use."""
+        return key in self._logs or key in self._cells
 
     # What keeps them fresh --------------------------------------------------------------------------------
 
@@ -141,7 +148,7 @@ class Residents:
 
     def _ring_changed(self, changes: Changes, everything: bool) -> None:
         if everything:
-            for resident in [*self._logs.values(), *self._cells.values()]:
+            for resident in self._all():
                 resident.ring()
             return
         for key, head in changes.logs.items():
@@ -170,7 +177,7 @@ class Residents:
 
     async def settle(self) -> None:
         """Wait until every projector and cell that was rung has caught up. For tests."""
-        while tasks := [one.task for one in [*self._logs.values(), *self._cells.values()] if one.task is not None]:
+        while tasks := [one.task for one in self._all() if one.task is not None]:
             await asyncio.wait(tasks)
 
     async def close(self) -> None:
@@ -178,7 +185,7 @@ class Residents:
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
-        for resident in [*self._logs.values(), *self._cells.values()]:
+        for resident in self._all():
             resident.stop()
         if self._watch is not None:
             await self._watch.close()

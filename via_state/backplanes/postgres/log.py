@@ -129,10 +129,9 @@ class Logs:
             try:
                 row = await self._append(connection, values)
             except errors.UniqueViolation:
-                cursor = await connection.execute(APPENDED_BEFORE, values)
-                row = await cursor.fetchone()
-                assert row is not None, "the append that was in the way is there"
-                epoch, last, first = row
+                before = await (await connection.execute(APPENDED_BEFORE, values)).fetchone()
+                assert before is not None, "the append that was in the way is there"
+                epoch, last, first = before
                 return Position(epoch.hex, last, f"{append_id}-{last - first}")
         epoch, last = row
         return Position(epoch.hex, last, f"{append_id}-{count - 1}")
