@@ -64,7 +64,7 @@ def check_ports(ports: list[int]) -> None:
 def migrate(environment: dict[str, str]) -> None:
     """Bring the database up to date."""
     command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         command, cwd=PROJECT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
     if done.returncode:
@@ -97,7 +97,7 @@ def pod(name: str, port: int, environment: dict[str, str]) -> Process:
 def serves(port: int) -> bool:
     """Whether a pod answers requests."""
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/", timeout=5) as response:  # noqa: S310
+        with urllib.request.urlopen(f"http://{HOST}:{port}/", timeout=5) as response:
             return bool(response.status == 200)
     except OSError:
         return False

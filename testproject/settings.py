@@ -25,10 +25,15 @@ INSTALLED_APPS = [
     "channels",
     "via_state",
     "testproject.pages",
+    "testproject.counter",
+    "testproject.chat",
+    "testproject.banner",
+    "testproject.profile",
 ]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "testproject.pages.middleware.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "via_state.middleware.SessionStateMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -36,7 +41,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "testproject.pages.middleware.content_security_policy",
+    "testproject.pages.middleware.UnavailableMiddleware",
 ]
 
 ROOT_URLCONF = "testproject.urls"
@@ -52,6 +57,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "testproject.pages.pod.pod",
             ],
         },
     }

@@ -86,7 +86,7 @@ class Postgres:
         return self._run("pg_isready", "-q", "-h", HOST, "-p", str(self.port), "-U", USER, check=False) == 0
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> int:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             [self._bin / program, *arguments],
             user=None if self.account is None else self.account.pw_uid,
             extra_groups=None if self.account is None else [],

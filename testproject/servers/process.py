@@ -82,7 +82,7 @@ class Process:
 
         with self.log.open("ab") as log:
             # A session of its own: Ctrl-C at the terminal reaches us alone, and we stop the children in order.
-            self._child = subprocess.Popen(  # noqa: S603
+            self._child = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -91,7 +91,7 @@ class Process:
                 user=self._user,
                 extra_groups=None if self._user is None else [],
                 start_new_session=True,
-                preexec_fn=die_with_parent if hasattr(libc, "prctl") else None,  # noqa: PLW1509
+                preexec_fn=die_with_parent if hasattr(libc, "prctl") else None,
                 cwd=self._cwd,
             )
         try:

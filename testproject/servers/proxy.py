@@ -104,6 +104,8 @@ class Proxy:
             for end in (writer, back):
                 self._writers.discard(end)
                 end.transport.abort()
+                with contextlib.suppress(OSError):
+                    await end.wait_closed()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -115,6 +117,7 @@ class Proxy:
     async def _close(self) -> None:
         await self._refuse()
         self._flowing.set()
+        await asyncio.sleep(0.01)  # what was accepted already begins to be served, so that it can be ended
         while self._serving:
             await self._sever()
             await asyncio.wait(self._serving, timeout=0.1)

@@ -16,7 +16,7 @@ from via_state.exceptions import CellFromNewerVersion, CellUnreadable, ValueRefu
 T = TypeVar("T")
 
 #: How long, in seconds, and how many writes a cell remembers, so that one whose answer was lost is recognised.
-REMEMBERED_SECONDS, REMEMBERED_WRITES = 60.0, 64
+REMEMBERED_SECONDS, REMEMBERED_WRITES = 60.0, 256
 
 Write = tuple[str, float]  # write id, Unix time
 
@@ -72,14 +72,14 @@ class CellCodec(Generic[T]):
                 f"{value!r:.100} is not stored as {self._type_name}: {found}. Nothing was written. "
                 "Give a value of the declared type, or declare the type that it has."
             ) from cause
-        return self._wrap(now, (*_recent(writes or (NO_WRITE,), now), (write_id, now)), False, payload)
+        return self._wrap(now, (*_recent(writes or (NO_WRITE,), now), (write_id, round(now))), False, payload)
 
     def encode_ended(self, now: float) -> bytes:
         """The stored form of a tombstone."""
         return self._wrap(now, (), True, b"null")
 
     def _wrap(self, now: float, writes: tuple[Write, ...], ended: bool, payload: bytes) -> bytes:
-        return self._encoder.encode(_Envelope(self.version, round(now, 3), writes, ended, msgspec.Raw(payload)))
+        return self._encoder.encode(_Envelope(self.version, round(now), writes, ended, msgspec.Raw(payload)))
 
     def decode(self, data: bytes) -> CellState[T]:
         """Raises `CellUnreadable` and `CellFromNewerVersion`. The value of a tombstone is None."""

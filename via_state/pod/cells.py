@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
@@ -173,7 +173,7 @@ class CachedCell(Generic[T]):
             raise SessionEnded(
                 f"{self.key!r} belongs to a session that was ended by a logout. Bind to the new session."
             )
-        write_id = uuid.uuid4().hex[:16]
+        write_id = secrets.token_urlsafe(6)
         writes: Sequence[Write] = () if base.state is None else base.state.writes
         data = self.spec.codec.encode(value, write_id=write_id, writes=writes, now=time.time())
         cell = await self._cas(base.rev, writes, data, write_id, deadline)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import select
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -10,7 +14,7 @@ from typing import Any, TypeAlias
 import psycopg
 from django.db import connections
 from psycopg import errors
-from psycopg.pq import TransactionStatus
+from psycopg.pq import ConnStatus, TransactionStatus
 
 from via_state.exceptions import BackplaneUnavailable, Closed, NotMigrated, OutcomeUnknown
 
@@ -81,16 +85,28 @@ class Connections:
         self._check_open()
         async with self._slots:
             self._check_open()
-            connection = self._idle.pop() if self._idle else await self._connect()
+            connection = await self._living() or await self._connect()
             self._used.add(connection)
+            # Not asyncio.timeout: psycopg answers a cancellation by asking the server to cancel, which takes seconds
+            # when the network is what went quiet.
+            timer = asyncio.get_running_loop().call_later(self._timeout, _hang_up, connection)
             try:
-                async with asyncio.timeout(self._timeout):
-                    yield connection
-            except (psycopg.Error, TimeoutError) as error:
+                yield connection
+            except psycopg.Error as error:
                 raise await self._translate(connection, error, write) from error
             finally:
+                timer.cancel()
                 self._used.discard(connection)
                 await self._put_back(connection)
+
+    async def _living(self) -> Connection | None:
+        """An idle connection that did not end while it lay idle: what is never sent has no unknown outcome."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not _ended(connection):
+                return connection
+            await connection.close()
+        return None
 
     async def _connect(self) -> Connection:
         connection = await connect(self._alias, self._connect_timeout, self._timeout)
@@ -112,7 +128,7 @@ class Connections:
         else:
             self._idle.append(connection)
 
-    async def _translate(self, connection: Connection, error: Exception, write: bool) -> Exception:
+    async def _translate(self, connection: Connection, error: psycopg.Error, write: bool) -> Exception:
         """What an error of psycopg means to the caller."""
         if self._closed:
             return Closed("The backplane was closed during this call.")
@@ -121,7 +137,7 @@ class Connections:
                 "The tables of the PostgreSQL backplane are missing. Add 'via_state.backplanes.postgres' to "
                 f"INSTALLED_APPS and run: manage.py migrate --database {self._alias}"
             )
-        state = error.sqlstate if isinstance(error, psycopg.Error) else None
+        state = error.sqlstate
         if state is not None and not state.startswith("57P"):  # 57P..: the server ends the session
             if isinstance(error, errors.ReadOnlySqlTransaction):
                 await connection.close()  # a standby: the next connection may find the primary
@@ -147,5 +163,26 @@ class Connections:
         """Close all of them, those in use too."""
         self._closed = True
         await self._drop_idle()
-        for connection in list(self._used):
-            await connection.close()
+        for connection in self._used:
+            _hang_up(connection)
+
+
+def _ended(connection: Connection) -> bool:
+    """Whether the server's end is gone, as far as this machine knows. An idle connection has nothing to read."""
+    if connection.closed:
+        return True
+    readable, _, _ = select.select([connection.fileno()], [], [], 0)
+    if not readable:
+        return False
+    try:
+        connection.pgconn.consume_input()
+    except psycopg.OperationalError:
+        return True
+    return connection.pgconn.status != ConnStatus.OK
+
+
+def _hang_up(connection: Connection) -> None:
+    """End a connection that is in use: whoever waits for it gets an error now."""
+    if not connection.closed:
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)

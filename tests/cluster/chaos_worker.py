@@ -1,0 +1,47 @@
+"""A process that writes: ``python -m tests.cluster.chaos_worker append|update NAME COUNT``; prints what it knows as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import django
+
+
+def main(job: str, name: int, count: int) -> None:
+    django.setup()
+    from tests.cluster.shared_state import Shared, Step
+    from via_state.exceptions import AppendOutcomeUnknown, UpdateOutcomeUnknown
+
+    unknown = 0
+    if job == "append":
+        acknowledged = {}
+        for number in range(count):
+            try:
+                acknowledged[int(Shared.steps.append(Step(name * 100_000 + number)))] = name * 100_000 + number
+            except AppendOutcomeUnknown:
+                unknown += 1
+        print(json.dumps({"acknowledged": acknowledged, "unknown": unknown}), flush=True)
+        last = int(sys.stdin.readline())  # the test says up to where everybody wrote
+        epoch = Shared.steps.status().position.epoch
+        while Shared.steps.status().position.offset < last:
+            Shared.steps.read()
+        print(json.dumps({"digest": Shared.steps.read(), "epoch": epoch}), flush=True)
+    else:
+        done = 0
+        for _ in range(count):
+            try:
+                Shared.total.update(lambda old: old + 1)
+                done += 1
+            except UpdateOutcomeUnknown:
+                unknown += 1
+        print(json.dumps({"acknowledged": done, "unknown": unknown}), flush=True)
+        total = int(sys.stdin.readline())  # the test says what the database holds
+        while Shared.total.read() != total:
+            time.sleep(0.01)
+        print(json.dumps({"total": total}), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,32 @@
+"""Settings of the worker processes: one PostgreSQL, reached through the port that the test names."""
+
+import os
+
+SECRET_KEY = "tests"
+USE_TZ = True
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "via_state",
+    "via_state.backplanes.postgres",
+]
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": "127.0.0.1",
+        "PORT": os.environ["VIA_DATABASE_PORT"],
+        "USER": "postgres",
+        "NAME": "postgres",
+    }
+}
+VIA_STATE = {
+    "BACKEND": "via_state.backplanes.postgres.PostgresBackplane",
+    "OPTIONS": {"TIMEOUT": 3.0},
+    "PREFIX": os.environ["VIA_PREFIX"],
+    "APPEND_TIMEOUT": 60.0,
+    "READ_TIMEOUT": 60.0,
+    "UPDATE_TIMEOUT": 60.0,
+    "OUTBOX_INTERVAL": 0.5,
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -1,0 +1,167 @@
+"""Eight processes write to one key while the connection to the database is cut and restored."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+import pytest
+
+from testproject.servers.postgres import Postgres
+from testproject.servers.proxy import Proxy
+from tests.cluster.shared_state import digest
+from tests.conftest import POSTGRES_ALIAS
+from via_state.backplanes.postgres import PostgresBackplane
+from via_state.core.cells import CellCodec
+from via_state.core.records import GENESIS, Position
+
+PROCESSES = 8
+
+pytestmark = pytest.mark.cluster
+
+
+@contextmanager
+def workers(job: str, count: int, port: int, prefix: str) -> Iterator[list[subprocess.Popen[str]]]:
+    """The processes, writing."""
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.cluster.settings",
+        "VIA_DATABASE_PORT": str(port),
+        "VIA_PREFIX": prefix,
+    }
+    command = [sys.executable, "-W", "ignore", "-m", "tests.cluster.chaos_worker", job]
+    started = [
+        subprocess.Popen(
+            [*command, str(name), str(count)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in range(PROCESSES)
+    ]
+    try:
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
+
+
+@contextmanager
+def cutting(proxy: Proxy, seed: int) -> Iterator[list[str]]:
+    """Cut and restore the connection, again and again; gives the list of what was done."""
+    stop = threading.Event()
+    chaos = random.Random(seed)
+    done: list[str] = []
+
+    def work() -> None:
+        while not stop.wait(chaos.uniform(0.1, 0.4)):
+            if chaos.random() < 0.6:
+                proxy.sever()
+                done.append("sever")
+            else:
+                proxy.cut()
+                stop.wait(chaos.uniform(0.05, 0.6))
+                proxy.restore()
+                done.append("cut")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield done
+    finally:
+        stop.set()
+        thread.join()
+
+
+def answer(process: subprocess.Popen[str]) -> dict[str, object]:
+    """The next line that a worker prints."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, f"a worker ended: {process.stderr.read() if process.stderr else ''}"
+    return json.loads(line)  # type: ignore[no-any-return]
+
+
+def tell(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+
+
+def stored_numbers(prefix: str) -> list[int]:
+    """The log, read from the tables by offset."""
+
+    async def read() -> list[int]:
+        plane = PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix})
+        numbers: list[int] = []
+        after = GENESIS
+        while (batch := await plane.read("cluster.steps", after)).packs:
+            for pack in batch.packs:
+                assert pack.first == len(numbers) + 1
+                numbers += [payload["number"] for _, _, payload in msgspec.json.decode(pack.data)]
+                after = Position("", pack.last, "")
+        await plane.close()
+        return numbers
+
+    return asyncio.run(read())
+
+
+def stored_total(prefix: str) -> int:
+    """The cell, read from its table."""
+
+    async def read() -> int:
+        plane = PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix})
+        cell = await plane.load("cluster.total")
+        await plane.close()
+        assert cell is not None
+        return CellCodec[int](int).decode(cell.data).value
+
+    return asyncio.run(read())
+
+
+def test_every_acknowledged_append_is_there_once_in_order(postgres: Postgres, postgres_proxy: Proxy) -> None:
+    prefix = uuid.uuid4().hex
+    with workers("append", 1000, postgres_proxy.port, prefix) as started:
+        with cutting(postgres_proxy, seed=1) as cuts:
+            answers = [answer(process) for process in started]
+        assert len(cuts) > 5
+        numbers = stored_numbers(prefix)
+        for process in started:
+            tell(process, str(len(numbers)))
+        finals = [answer(process) for process in started]
+    assert sum(int(one["unknown"]) for one in answers) == 0  # type: ignore[call-overload]
+    assert len(numbers) == len(set(numbers)) == PROCESSES * 1000
+    for one in answers:
+        acknowledged = {int(offset): number for offset, number in one["acknowledged"].items()}  # type: ignore[attr-defined]
+        assert len(acknowledged) == 1000
+        assert all(numbers[offset - 1] == number for offset, number in acknowledged.items())
+        assert sorted(acknowledged.items()) == sorted(acknowledged.items(), key=lambda item: item[1])
+    assert {one["digest"] for one in finals} == {digest(numbers)}
+
+
+def test_no_update_is_lost(postgres: Postgres, postgres_proxy: Proxy) -> None:
+    prefix = uuid.uuid4().hex
+    with workers("update", 500, postgres_proxy.port, prefix) as started:
+        with cutting(postgres_proxy, seed=2) as cuts:
+            answers = [answer(process) for process in started]
+        assert len(cuts) > 5
+        total = stored_total(prefix)
+        for process in started:
+            tell(process, str(total))
+        assert {answer(process)["total"] for process in started} == {total}
+    acknowledged = sum(int(one["acknowledged"]) for one in answers)  # type: ignore[call-overload]
+    unknown = sum(int(one["unknown"]) for one in answers)  # type: ignore[call-overload]
+    assert acknowledged + unknown == PROCESSES * 500
+    assert acknowledged <= total <= acknowledged + unknown
+    assert unknown <= 10, "an outcome is hardly ever unknown: a cell remembers its latest writes"
