@@ -1,0 +1,19 @@
+"""The banner's text."""
+
+from __future__ import annotations
+
+from django import forms
+
+
+class BannerForm(forms.Form):
+    """One line."""
+
+    text = forms.CharField(
+        label="Text",
+        max_length=120,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        error_messages={
+            "required": "Write something: the banner can't be empty.",
+            "max_length": "The banner has at most %(limit_value)d characters, not %(show_value)d.",
+        },
+    )

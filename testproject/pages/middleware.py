@@ -1,0 +1,65 @@
+"""What every answer carries, and what a visitor sees while the backplane is away."""
+
+from __future__ import annotations
+
+import logging
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.deprecation import MiddlewareMixin
+
+from testproject.pages.answers import wants_json
+from via_state import exceptions as via
+
+logger = logging.getLogger(__name__)
+
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+
+#: Nothing was done: the visitor may simply try again.
+NOT_NOW = (
+    via.BackplaneUnavailable,
+    via.KeyHalted,
+    via.NotCaughtUp,
+    via.NotMigrated,
+    via.UpdateContended,
+    OperationalError,
+    InterfaceError,
+)
+#: It may have been done: trying again may do it twice.
+UNKNOWN = (via.OutcomeUnknown, via.UpdateOutcomeUnknown)
+
+
+class ContentSecurityPolicyMiddleware(MiddlewareMixin):
+    """A strict policy: only our own files, nothing inline, nothing evaluated."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        response.headers.setdefault("Content-Security-Policy", POLICY)
+        return response
+
+
+class UnavailableMiddleware(MiddlewareMixin):
+    """503 and a sentence instead of a crash, for errors that pass by themselves."""
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, UNKNOWN):
+            text = "It may or may not have been done: look before you try again."
+        elif isinstance(error, NOT_NOW):
+            text = "This can't be done at the moment. Nothing was changed; try again soon."
+        else:
+            return None
+        logger.warning("%s: %s: %s", request.path, type(error).__name__, error)
+        if wants_json(request):
+            return JsonResponse({"error": text, "kind": type(error).__name__}, status=503)
+        return render(request, "pages/unavailable.html", {"text": text}, status=503)

@@ -1,0 +1,1 @@
+"""A name for each browser session."""

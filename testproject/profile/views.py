@@ -1,0 +1,27 @@
+"""The profile's page, as a sync view."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from testproject.pages.answers import answer, refusal, wants_json
+from testproject.profile.forms import ProfileForm
+from testproject.profile.state import Visitor
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def profile(request: HttpRequest) -> HttpResponse:
+    """Shows the visitor's name; POST changes it. The first POST starts the session; looking never does."""
+    mine = Visitor(request).profile
+    form = ProfileForm(request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        value = mine.update(lambda old: replace(old, name=form.cleaned_data["name"]))
+        return answer(value) if wants_json(request) else redirect("profile")
+    if wants_json(request):
+        return refusal(form) if form.is_bound else answer(mine.read())
+    context = {"key": mine.key, "profile": mine.read(), "form": form}
+    return render(request, "profile/profile.html", context, status=400 if form.is_bound else 200)

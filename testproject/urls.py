@@ -1,0 +1,20 @@
+"""Where the pages are."""
+
+from django.contrib import admin
+from django.urls import path
+
+from testproject.banner.views import banner
+from testproject.chat.views import room, rooms
+from testproject.counter.views import counter
+from testproject.pages.views import index
+from testproject.profile.views import profile
+
+urlpatterns = [
+    path("", index, name="index"),
+    path("counter/", counter, name="counter"),
+    path("chat/", rooms, name="rooms"),
+    path("chat/<str:room>/", room, name="room"),
+    path("banner/", banner, name="banner"),
+    path("profile/", profile, name="profile"),
+    path("admin/", admin.site.urls),
+]
