@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings as django_settings
+from django.contrib.sessions.backends import signed_cookies
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 from django.utils.module_loading import import_string
@@ -102,12 +103,20 @@ def _session_problems(middleware: list[str]) -> Iterator[CheckMessage]:
             hint=f"Add {SESSION_MIDDLEWARE!r} to MIDDLEWARE{where}.",
             id="via_state.E013",
         )
-    elif states is None and django_settings.SESSION_ENGINE.endswith("signed_cookies"):
+    elif states is None and _sessions_are_cookies():
         yield CheckWarning(
             "Sessions are kept in signed cookies: after a flush, an old cookie revives their state.",
             hint=f"Add {STATE_MIDDLEWARE!r} to MIDDLEWARE, behind {SESSION_MIDDLEWARE!r}.",
             id="via_state.W001",
         )
+
+
+def _sessions_are_cookies() -> bool:
+    try:
+        store = import_string(f"{django_settings.SESSION_ENGINE}.SessionStore")
+    except ImportError:
+        return False  # Django itself complains about it
+    return issubclass(store, signed_cookies.SessionStore)
 
 
 def _position(path: str, middleware: list[str]) -> int | None:

@@ -40,9 +40,9 @@ class CellDefinition(Definition[CellSpec[Any]]):
         codec: CellCodec[Any] = CellCodec(self.value_type, self.version)
         try:
             codec.encode(zero(), write_id="", writes=(), now=time.time())
-        except ValueRefused as error:
+        except ValueRefused:
             raise Problem(
-                "E007", f"Its zero value has another type: {error}", "Give a default= of the type."
+                "E007", f"Its zero value {zero()!r:.60} is no {self.value_type!r}.", "Give a default= of the type."
             ).error() from None
         family = self.template().family or self.scope != "app"
         return CellSpec(self.template().text, codec, zero, family=family)

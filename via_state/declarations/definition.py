@@ -44,10 +44,12 @@ class Definition(ABC, Generic[S]):
 
     @abstractmethod
     def agreement(self) -> tuple[object, ...]:
-        """What definitions must have in common, beside their kind, to share a key."""
+        """What definitions must have in common to share a key. Two kinds never have it."""
 
     def template(self) -> KeyTemplate:
         """The key, parsed. Raises `DeclarationError`."""
+        if self.state is None:
+            raise DeclarationError(f"{self} works only as an attribute of a class that inherits State.")
         if self._template is None:
             with self._naming_itself():
                 self._template = KeyTemplate(self.name.lower() if self.explicit_key is None else self.explicit_key)
@@ -63,9 +65,9 @@ class Definition(ABC, Generic[S]):
     def spec(self) -> S:
         """What the pod needs to know. Raises `DeclarationError` with what the system checks say."""
         if not self._usable:
-            if self.state is None:
-                raise DeclarationError(f"{self} works only as an attribute of a class that inherits State.")
             self.template()
+            if self.state is not None and self.state._abstract:
+                raise DeclarationError(f"{self} belongs to an abstract class. Use it by a subclass.")
             self.built()
             for problem in self.collisions(registry.definitions()):
                 raise problem._replace(where=str(self)).error()
@@ -91,7 +93,7 @@ class Definition(ABC, Generic[S]):
         try:
             if self.scope != other.scope or not self.template().overlaps(other.template()):
                 return None
-            agree = self.kind == other.kind and self.agreement() == other.agreement()
+            agree = self.agreement() == other.agreement()
         except DeclarationError:
             return None  # one of them has a problem of its own
         if agree and self.explicit_key is not None and other.explicit_key is not None:

@@ -12,6 +12,7 @@ from via_state.core.specs import LogSpec
 from via_state.declarations.handle import Handle
 from via_state.declarations.log_definition import LogDefinition
 from via_state.declarations.zero import MISSING
+from via_state.pod.projector import ProjectionStatus
 
 V = TypeVar("V")
 E_co = TypeVar("E_co", covariant=True)
@@ -343,6 +344,14 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
     def changes(self: StateAppEvents[Foldable[V]]) -> AsyncIterator[V]:
         """The value now, then each newer one; a slow reader misses values in between, never the newest."""
         return self._on().changes(*self._log())
+
+    def status(self) -> ProjectionStatus:
+        """Where this pod's projection stands, and why it stands still if it does."""
+        return self._on().status(*self._log())
+
+    async def astatus(self) -> ProjectionStatus:
+        """`status`, awaited."""
+        return await self._on().astatus(*self._log())
 
     def _log(self) -> tuple[str, LogSpec[Any]]:
         return self._one_key(), self.definition.spec()

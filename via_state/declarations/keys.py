@@ -83,9 +83,8 @@ class KeyTemplate:
         if len(set(self.parameters)) < len(self.parameters):
             raise _bad(text, "uses a parameter twice", "Give each parameter a name of its own.")
         if self._words[0].can_read(RESERVED):
-            raise _bad(
-                text, f"can read {RESERVED!r} in its first word, which is reserved", "Begin it with another word."
-            )
+            hint = "Begin it with a word of its own, as in 'site.{site}'."
+            raise _bad(text, f"can have {RESERVED!r} as its first word, which is reserved", hint)
 
     @cached_property
     def family(self) -> bool:

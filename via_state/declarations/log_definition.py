@@ -6,10 +6,11 @@ from typing import Any, Self
 
 from via_state.core.event_types import EventType
 from via_state.core.events import EventCodec
+from via_state.core.fidelity import field_names
 from via_state.core.specs import LogSpec
 from via_state.declarations.definition import Definition
 from via_state.declarations.problems import Problem, problem_of
-from via_state.declarations.value_types import folded_type, has_fields, refuse_undecodable
+from via_state.declarations.value_types import folded_type, refuse_undecodable
 from via_state.declarations.zero import MISSING, make_zero
 from via_state.exceptions import DeclarationError
 
@@ -64,7 +65,7 @@ class LogDefinition(Definition[LogSpec[Any]]):
 
 def _event_type(event: Any) -> EventType:
     name = getattr(event, "__name__", repr(event))
-    if not isinstance(event, type) or not has_fields(event):
+    if field_names(event) is None:
         raise Problem(
             "E003", f"{name} can't be an event.", "Declare it as a dataclass, a msgspec.Struct or an attrs class."
         ).error()

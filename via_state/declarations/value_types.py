@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import typing
 from collections.abc import Iterator, Sequence
@@ -56,13 +55,6 @@ def _fold_annotation(event: type[Any]) -> Any:
             f"Annotate its first parameter after self, {parameters[1].name!r}, or write value=.",
         ).error()
     return found
-
-
-def has_fields(stored: type[Any]) -> bool:
-    """Whether msgspec stores it field by field: a dataclass, a Struct or an attrs class."""
-    if issubclass(stored, msgspec.Struct) or dataclasses.is_dataclass(stored):
-        return True
-    return hasattr(stored, "__attrs_attrs__")
 
 
 def refuse_undecodable(stored: Any, what: str) -> None:

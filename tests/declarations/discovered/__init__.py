@@ -1,0 +1,1 @@
+"""An app whose state is found by autodiscovery."""
