@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.core.management import call_command
+from django.db import connections
 
 from testproject.servers.nats import Nats
 from testproject.servers.postgres import Postgres
@@ -29,20 +29,33 @@ def server_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres(django_db_blocker: pytest.FixtureRequest) -> Iterator[Postgres]:
-    """The PostgreSQL behind the alias ``postgres``, with all tables."""
+def postgres_server() -> Iterator[Postgres]:
+    """The PostgreSQL behind the alias ``postgres``."""
     with server_folder() as folder:
         server = Postgres(folder / "postgres", settings.POSTGRES_PORT)
         server.start()
-        try:
-            with django_db_blocker.unblock():  # type: ignore[attr-defined]
-                call_command("migrate", database=POSTGRES_ALIAS, verbosity=0)
-                from django.db import connections
+        yield server
+        server.stop()
 
-                connections[POSTGRES_ALIAS].close()
-            yield server
-        finally:
-            server.stop()
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(postgres_server: Postgres) -> None:
+    """pytest-django makes a test database on every alias, so the server must be there first."""
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_server: Postgres, django_db_setup: None) -> Postgres:
+    """The server, with all tables in the test database of the alias ``postgres``."""
+    return postgres_server
+
+
+@pytest.fixture(scope="session")
+def postgres_environment(postgres: Postgres) -> dict[str, str]:
+    """What a child process needs to use the same database."""
+    return {
+        "VIA_DATABASE_PORT": str(postgres.port),
+        "VIA_DATABASE_NAME": connections[POSTGRES_ALIAS].settings_dict["NAME"],
+    }
 
 
 @pytest.fixture

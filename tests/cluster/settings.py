@@ -17,7 +17,7 @@ DATABASES = {
         "HOST": "127.0.0.1",
         "PORT": os.environ["VIA_DATABASE_PORT"],
         "USER": "postgres",
-        "NAME": "postgres",
+        "NAME": os.environ["VIA_DATABASE_NAME"],
     }
 }
 VIA_STATE = {

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 import msgspec
 import pytest
 
-from testproject.servers.postgres import Postgres
 from testproject.servers.proxy import Proxy
 from tests.cluster.shared_state import digest
 from tests.conftest import POSTGRES_ALIAS
@@ -30,12 +29,12 @@ pytestmark = pytest.mark.cluster
 
 
 @contextmanager
-def workers(job: str, count: int, port: int, prefix: str) -> Iterator[list[subprocess.Popen[str]]]:
+def workers(job: str, count: int, database: dict[str, str], prefix: str) -> Iterator[list[subprocess.Popen[str]]]:
     """The processes, writing."""
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.cluster.settings",
-        "VIA_DATABASE_PORT": str(port),
+        **database,
         "VIA_PREFIX": prefix,
     }
     command = [sys.executable, "-W", "ignore", "-m", "tests.cluster.chaos_worker", job]
@@ -85,6 +84,12 @@ def cutting(proxy: Proxy, seed: int) -> Iterator[list[str]]:
         thread.join()
 
 
+@pytest.fixture
+def proxied(postgres_environment: dict[str, str], postgres_proxy: Proxy) -> dict[str, str]:
+    """The database, reached through the proxy."""
+    return {**postgres_environment, "VIA_DATABASE_PORT": str(postgres_proxy.port)}
+
+
 def answer(process: subprocess.Popen[str]) -> dict[str, object]:
     """The next line that a worker prints."""
     assert process.stdout is not None
@@ -130,9 +135,9 @@ def stored_total(prefix: str) -> int:
     return asyncio.run(read())
 
 
-def test_every_acknowledged_append_is_there_once_in_order(postgres: Postgres, postgres_proxy: Proxy) -> None:
+def test_every_acknowledged_append_is_there_once_in_order(postgres_proxy: Proxy, proxied: dict[str, str]) -> None:
     prefix = uuid.uuid4().hex
-    with workers("append", 1000, postgres_proxy.port, prefix) as started:
+    with workers("append", 1000, proxied, prefix) as started:
         with cutting(postgres_proxy, seed=1) as cuts:
             answers = [answer(process) for process in started]
         assert len(cuts) > 5
@@ -150,9 +155,9 @@ def test_every_acknowledged_append_is_there_once_in_order(postgres: Postgres, po
     assert {one["digest"] for one in finals} == {digest(numbers)}
 
 
-def test_no_update_is_lost(postgres: Postgres, postgres_proxy: Proxy) -> None:
+def test_no_update_is_lost(postgres_proxy: Proxy, proxied: dict[str, str]) -> None:
     prefix = uuid.uuid4().hex
-    with workers("update", 500, postgres_proxy.port, prefix) as started:
+    with workers("update", 500, proxied, prefix) as started:
         with cutting(postgres_proxy, seed=2) as cuts:
             answers = [answer(process) for process in started]
         assert len(cuts) > 5

@@ -57,16 +57,15 @@ class LoopThread:
 
     def soon(self, callback: Callable[..., object], *args: object) -> None:
         """Run ``callback(*args)`` on the loop, soon, from any thread."""
-        try:
-            Context().run(self.loop.call_soon_threadsafe, callback, *args)
-        except RuntimeError:
-            raise Closed("The background loop of via_state was stopped: the process is ending.") from None
+        if not self.alive:
+            raise _closed()
+        Context().run(self.loop.call_soon_threadsafe, callback, *args)
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Start a coroutine on the loop, from any thread."""
         if not self.alive:
             coroutine.close()
-            raise Closed("This pod belongs to another process, or was stopped. Get the current one again.")
+            raise _closed()
         return Context().run(asyncio.run_coroutine_threadsafe, coroutine, self.loop)
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -113,6 +112,10 @@ class LoopThread:
         for task in asyncio.all_tasks():
             if task is not own:
                 task.cancel()
+
+
+def _closed() -> Closed:
+    return Closed("This pod belongs to another process, or was stopped. Get the current one again.")
 
 
 _lock = threading.Lock()

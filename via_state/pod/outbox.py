@@ -52,7 +52,9 @@ class Outbox:
             )
         if not self._backplane.durable:
             # Nothing outlives this process, so neither need the promise: the commit itself makes the append.
-            transaction.on_commit(lambda: self._append(key, data, count).result(), using=settings.DATABASE)
+            transaction.on_commit(
+                lambda: self._append(key, data, count, folded=True).result(), using=settings.DATABASE
+            )
             return
         from via_state.models import OutboxRecord  # models load after this module does
 
@@ -62,10 +64,12 @@ class Outbox:
         )
         transaction.on_commit(lambda: self._thread.soon(self._relay_soon, lane), using=settings.DATABASE)
 
-    def _append(self, key: str, data: bytes, count: int, append_id: str | None = None) -> Future[Position]:
+    def _append(
+        self, key: str, data: bytes, count: int, *, append_id: str | None = None, folded: bool = False
+    ) -> Future[Position]:
         waiter: Future[Position] = Future()
         timeout = settings.APPEND_TIMEOUT
-        self._appender.submit(key, data, count, waiter, timeout=timeout, append_id=append_id)
+        self._appender.submit(key, data, count, waiter, timeout=timeout, folded=folded, append_id=append_id)
         return waiter
 
     # On the loop -----------------------------------------------------------------------------------------
@@ -127,7 +131,9 @@ class Outbox:
             records = list(rows[:BATCH])
             try:
                 for record in records:
-                    self._append(record.key, bytes(record.data), record.count, record.append_id.hex).result()
+                    self._append(
+                        record.key, bytes(record.data), record.count, append_id=record.append_id.hex
+                    ).result()
                     moved.append(record.pk)
             except ViaStateError as error:
                 failure = error
