@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_http_methods
 
 from testproject.banner.forms import BannerForm
@@ -12,6 +13,7 @@ from testproject.pages.answers import answer, refusal, wants_json
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@ensure_csrf_cookie
 async def banner(request: HttpRequest) -> HttpResponse:
     """Shows the banner; POST replaces it."""
     form = BannerForm(request.POST if request.method == "POST" else None)

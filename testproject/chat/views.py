@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_http_methods, require_safe
 
 from testproject.chat.forms import LineForm, RoomForm
@@ -24,6 +25,7 @@ async def rooms(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@ensure_csrf_cookie
 async def room(request: HttpRequest, room: str) -> HttpResponse:
     """Shows what was said; POST says something."""
     if not (named := RoomForm({"room": room})).is_valid():

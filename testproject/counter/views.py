@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_http_methods
 
 from testproject.counter.state import Counter, Tick
@@ -11,6 +12,7 @@ from testproject.pages.answers import appended, folded, wants_json
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@ensure_csrf_cookie
 def counter(request: HttpRequest) -> HttpResponse:
     """Shows the total; POST adds one."""
     if request.method == "POST":

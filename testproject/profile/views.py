@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_http_methods
 
 from testproject.pages.answers import answer, refusal, wants_json
@@ -14,6 +15,7 @@ from testproject.profile.state import Visitor
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@ensure_csrf_cookie
 def profile(request: HttpRequest) -> HttpResponse:
     """Shows the visitor's name; POST changes it. The first POST starts the session; looking never does."""
     mine = Visitor(request).profile

@@ -13,6 +13,7 @@ const LONGEST_PAUSE = 5000;
 const WORDS = { online: "Live", connecting: "Connecting…", offline: "Not connected; trying again" };
 
 const connections = new Map(); // path → state
+const settled = new Set(); // what asks again for those that had nothing to follow
 
 function show(path, state) {
   connections.set(path, state);
@@ -33,14 +34,18 @@ function follow(path, failures = 0) {
     show(path, "online");
   };
   socket.onclose = (event) => {
-    const settled = event.code === NOTHING_TO_FOLLOW;
-    if (!settled) show(path, "offline");
+    const nothing = event.code === NOTHING_TO_FOLLOW;
+    if (!nothing) show(path, "offline");
     // Full jitter: after a restart, pages do not come back all at once.
-    const pause = Math.random() * (settled ? LONGEST_PAUSE : Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** failures));
-    setTimeout(() => {
-      if (!settled) show(path, "connecting");
+    const pause = Math.random() * (nothing ? LONGEST_PAUSE : Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** failures));
+    const again = () => {
+      clearTimeout(timer);
+      settled.delete(again);
+      if (!nothing) show(path, "connecting");
       follow(path, failures + 1);
-    }, pause);
+    };
+    const timer = setTimeout(again, pause);
+    if (nothing) settled.add(again);
   };
 }
 
@@ -83,12 +88,15 @@ async function send(event) {
   const body = new FormData(form, event.submitter);
   let problem = "";
   try {
-    const address = new URL(form.action);
+    const address = new URL(form.getAttribute("action") ?? "", location.href); // form.action may be a button
     address.searchParams.set("format", "json");
     const answer = await fetch(address, { method: "POST", body });
-    if (answer.ok) form.reset();
-    else if (answer.headers.get("Content-Type") === "application/json") problem = (await answer.json()).error;
-    else problem = `The server answered ${answer.status}. Reload the page and try again.`;
+    if (answer.ok) {
+      form.reset();
+      settled.forEach((again) => again()); // the session that was missing may have begun
+    } else if (answer.headers.get("Content-Type") === "application/json") {
+      problem = (await answer.json()).error;
+    } else problem = `The server answered ${answer.status}. Reload the page and try again.`;
   } catch {
     problem = "No answer came. It may or may not have been done: look before you try again.";
   }

@@ -1,0 +1,45 @@
+"""The test project as a web process."""
+
+from __future__ import annotations
+
+import http.client
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from testproject.servers.process import HOST, Process, free_port
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+class WebPod:
+    """Uvicorn on a port of its own, which it keeps when it is started again; it logs into ``folder``."""
+
+    def __init__(self, name: str, folder: Path, env: Mapping[str, str], port: int | None = None) -> None:
+        self.name = name
+        self.port = port or free_port()
+        self.url = f"http://{HOST}:{self.port}"
+        command = [sys.executable, "-m", "uvicorn", "testproject.asgi:application", "--log-level", "warning"]
+        command += ["--host", HOST, "--port", str(self.port), "--timeout-graceful-shutdown", "2"]
+        self.process = Process(
+            name,
+            command,
+            folder / f"{name.replace(' ', '-')}.log",
+            env={"DJANGO_SETTINGS_MODULE": "testproject.settings", "VIA_POD_NAME": name, **env},
+            cwd=PROJECT,
+        )
+
+    def start(self) -> None:
+        """Start, and wait until it answers. Raises `ServerError`."""
+        self.process.start(self.answers)
+
+    def answers(self) -> bool:
+        """Whether it serves the first page."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
