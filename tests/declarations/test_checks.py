@@ -128,6 +128,7 @@ def anyvalue(*arguments: Any, **options: Any) -> Any:
         (lambda: anyvalue(int, default="x"), "E007", "zero value 'x' is no <class 'int'>"),
         (lambda: StateApp(Opaque), "E008", "can't be stored: it holds a <class 'tests"),
         (lambda: StateApp(dict[str, list[Opaque]]), "E008", "can't be stored: it holds a <class 'tests"),
+        (lambda: anyvalue(list[int] | set[int], default=list), "E008", "can't be stored: Type unions may not"),
         (lambda: StateAppEvents(Holder), "E008", "The event Holder can't be stored"),
         (lambda: StateAppEvents(Tick, Named), "E009", "'Tick' is claimed by"),
         (lambda: StateAppEvents(Nameless), "E009", "event_name"),

@@ -133,6 +133,8 @@ def owner_of(source: object, name: str) -> Owner:
         if source._wrapped is empty:  # request.user before its first use, which must not happen here
             return UserOwner(cast("User", source))
         kind = type(source._wrapped)
+        if issubclass(kind, SessionBase):  # as Channels puts it into a scope
+            return ScopeOwner({"session": source})
     if issubclass(kind, Mapping):
         return ScopeOwner(cast("Mapping[str, Any]", source))
     if issubclass(kind, SessionBase):

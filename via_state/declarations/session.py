@@ -40,7 +40,7 @@ class StateSess(Cell[T], Generic[T]):
         ttl = state_ttl(session.get_expiry_age())
         if writes and self._member is not None:
             session_index.remember(self._on(), sid, spec.name, key, ttl)
-        return Address(session_index.session_key(sid, key), replace(spec, ttl=ttl))
+        return Address(session_index.state_key(sid, key), replace(spec, ttl=ttl))
 
     async def _aaddress(self, *, writes: bool) -> Address[T] | None:
         owner = self._bound()
@@ -54,7 +54,7 @@ class StateSess(Cell[T], Generic[T]):
         ttl = state_ttl(await session.aget_expiry_age())
         if writes and self._member is not None:
             await session_index.aremember(self._on(), sid, spec.name, key, ttl)
-        return Address(session_index.session_key(sid, key), replace(spec, ttl=ttl))
+        return Address(session_index.state_key(sid, key), replace(spec, ttl=ttl))
 
     def _bound(self) -> Owner:
         if self._owner is None:

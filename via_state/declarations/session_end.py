@@ -11,9 +11,10 @@ from django.http import HttpRequest
 
 from via_state.core.specs import CellSpec
 from via_state.declarations import session_index
+from via_state.declarations.definition import Definition
 from via_state.declarations.registry import registry
 from via_state.declarations.session_id import SESSION_KEY, read_sid, state_ttl
-from via_state.exceptions import DeclarationError, ViaStateError
+from via_state.exceptions import ViaStateError
 from via_state.pod.default import current_pod
 
 logger = logging.getLogger("via_state.sessions")
@@ -23,13 +24,13 @@ _FAILED = "The state of a session could not be ended; it stays until it expires.
 
 def end_session_state(sid: str) -> None:
     """Leave tombstones in place of all that the session holds. Logs a failure: it must not prevent a logout."""
-    specs = _session_specs()
-    if not specs:
+    declared = _declared_for_sessions()
+    if not declared:
         return
     try:
         pod, ttl = current_pod(), state_ttl(0)
-        members = session_index.close(pod, sid, ttl) if _families(specs) else []
-        for key, spec in _cells(sid, specs, members):
+        members = session_index.close(pod, sid, ttl) if _any_family(declared) else []
+        for key, spec in _cells(sid, declared, members):
             pod.end(key, replace(spec, ttl=ttl))
     except ViaStateError:
         logger.exception(_FAILED)
@@ -37,13 +38,13 @@ def end_session_state(sid: str) -> None:
 
 async def aend_session_state(sid: str) -> None:
     """`end_session_state`, awaited."""
-    specs = _session_specs()
-    if not specs:
+    declared = _declared_for_sessions()
+    if not declared:
         return
     try:
         pod, ttl = current_pod(), state_ttl(0)
-        members = await session_index.aclose(pod, sid, ttl) if _families(specs) else []
-        for key, spec in _cells(sid, specs, members):
+        members = await session_index.aclose(pod, sid, ttl) if _any_family(declared) else []
+        for key, spec in _cells(sid, declared, members):
             await pod.aend(key, replace(spec, ttl=ttl))
     except ViaStateError:
         logger.exception(_FAILED)
@@ -58,29 +59,25 @@ def end_on_logout(*, request: HttpRequest | None = None, **_: Any) -> None:
     del session[SESSION_KEY]
 
 
-def _session_specs() -> dict[str, CellSpec[Any]]:
-    """What is declared for sessions, by template; a faulty declaration holds nothing."""
-    specs = {}
+def _declared_for_sessions() -> dict[str, Definition[Any]]:
+    """By template. A declaration that can't work holds nothing."""
+    found = {}
     for definition in registry.definitions():
-        if definition.scope == "session":
-            try:
-                spec = definition.spec()
-            except DeclarationError:
-                continue
-            specs[spec.name] = spec
-    return specs
+        if definition.scope == "session" and definition.problem() is None:
+            found[definition.template().text] = definition
+    return found
 
 
-def _families(specs: dict[str, CellSpec[Any]]) -> bool:
-    return any("{" in template for template in specs)
+def _any_family(declared: dict[str, Definition[Any]]) -> bool:
+    return any(definition.template().family for definition in declared.values())
 
 
 def _cells(
-    sid: str, specs: dict[str, CellSpec[Any]], members: list[tuple[str, str]]
+    sid: str, declared: dict[str, Definition[Any]], members: list[tuple[str, str]]
 ) -> Iterator[tuple[str, CellSpec[Any]]]:
-    for template, spec in specs.items():
-        if "{" not in template:
-            yield session_index.session_key(sid, template), spec
+    for template, definition in declared.items():
+        if not definition.template().family:
+            yield session_index.state_key(sid, template), definition.built()
     for template, key in members:
-        if template in specs:
-            yield session_index.session_key(sid, key), specs[template]
+        if template in declared:
+            yield session_index.state_key(sid, key), declared[template].built()

@@ -31,7 +31,7 @@ class SessionIndex:
 _SPEC: CellSpec[SessionIndex] = CellSpec("via.sess", CellCodec(SessionIndex), SessionIndex, family=True)
 
 
-def session_key(sid: str, key: str) -> str:
+def state_key(sid: str, key: str) -> str:
     """Where a session's state is stored."""
     return f"via.sess.{sid}.{key}"
 
