@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 
-from testproject.servers.process import free_port
+from testproject.servers.ports import free_port
 from testproject.settings import *  # noqa: F403
 from testproject.settings import INSTALLED_APPS, postgres
 
 # pytest-django reads settings before the fixtures start servers, so the port is chosen here. Child processes of the
 # tests import this module again and must find the same one.
 POSTGRES_PORT = int(os.environ.setdefault("VIA_TEST_POSTGRES_PORT", str(free_port())))
+POSTGRES_NAME = "postgres"
 
 INSTALLED_APPS = [*INSTALLED_APPS, "via_state.backplanes.postgres"]
 DATABASES = {
     "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
-    "postgres": postgres(str(POSTGRES_PORT)),
+    # Usable without the other one.
+    "postgres": {**postgres(str(POSTGRES_PORT), POSTGRES_NAME), "TEST": {"DEPENDENCIES": []}},
 }
 VIA_STATE = {}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

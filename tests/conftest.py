@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.db import connections
+from django.test.utils import setup_databases
+from pytest_django import DjangoDbBlocker
 
 from testproject.servers.nats import Nats
 from testproject.servers.postgres import Postgres
@@ -44,8 +46,12 @@ def django_db_modify_db_settings(postgres_server: Postgres) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres(postgres_server: Postgres, django_db_setup: None) -> Postgres:
+def postgres(postgres_server: Postgres, django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Postgres:
     """The server, with all tables in the test database of the alias ``postgres``."""
+    if connections[POSTGRES_ALIAS].settings_dict["NAME"] == settings.POSTGRES_NAME:
+        # pytest-django makes the databases that the tests' marks name, and this one is used without a mark as well.
+        with django_db_blocker.unblock():
+            setup_databases(verbosity=0, interactive=False, aliases={POSTGRES_ALIAS: None})
     return postgres_server
 
 
