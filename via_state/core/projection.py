@@ -115,8 +115,6 @@ class Projection(Generic[V]):
         try:
             for pack in batch.packs:
                 skip = cursor + 1 - pack.first
-                if skip >= pack.count:
-                    continue
                 decoded = decode(pack.data, pack.count)
                 events = decoded.events[skip:] if skip > 0 else decoded.events
                 done = self._fold(events, outcome) if decoded.clean else self._fold_readable(events, outcome)
