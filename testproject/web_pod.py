@@ -7,7 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from testproject.servers.process import HOST, Process, free_port
+from testproject.servers.ports import HOST, free_port
+from testproject.servers.process import Process
 
 PROJECT = Path(__file__).resolve().parent.parent
 

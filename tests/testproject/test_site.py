@@ -12,7 +12,7 @@ from channels.testing import HttpCommunicator
 from django.test import Client, override_settings
 
 from testproject.asgi import application as asgi
-from testproject.servers.process import wait_until
+from testproject.servers.waiting import wait_until
 from testproject.wsgi import application as wsgi
 from tests.faults import Fault, FaultyBackplane
 from via_state.backplanes.memory import MemoryBackplane

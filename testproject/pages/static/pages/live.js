@@ -61,14 +61,15 @@ function paint({ key, value }) {
 
 // Leaves the lines in place that are there already, so that a screen reader speaks the new ones only.
 function paintLines(list, lines) {
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  const box = list.parentElement;
+  const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
   const wanted = lines.map(({ author, text }) => `${author}\n${text}`);
   const shown = [...list.children].map((item) => `${item.children[0].textContent}\n${item.children[1].textContent}`);
   let gone = 0;
   while (!shown.slice(gone).every((line, index) => line === wanted[index])) gone += 1;
   for (let count = 0; count < gone; count += 1) list.firstElementChild.remove();
   for (const line of lines.slice(shown.length - gone)) list.append(item(line));
-  if (atEnd) list.scrollTop = list.scrollHeight;
+  if (atEnd) box.scrollTop = box.scrollHeight;
 }
 
 function item({ author, text, note }) {
@@ -111,7 +112,7 @@ async function send(event) {
   place.textContent = problem;
 }
 
-for (const list of document.querySelectorAll("[data-live-lines]")) list.scrollTop = list.scrollHeight;
+for (const box of document.querySelectorAll(".lines")) box.scrollTop = box.scrollHeight;
 for (const form of document.querySelectorAll("form[data-in-place]")) form.addEventListener("submit", send);
 for (const path of new Set([...document.querySelectorAll("[data-live]")].map((one) => one.dataset.live))) {
   show(path, "connecting");
