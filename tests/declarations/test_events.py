@@ -17,9 +17,9 @@ from via_state.testing import pods
 
 
 class Feed(State):
-    items = StateAppEvents(AddItem)
-    shelf = StateAppEvents(AddItem, Clear, Repeat, default=["first"])
-    room = StateAppEvents(Tick, key="room.{room}")
+    items = StateAppEvents(AddItem, key="events.items")
+    shelf = StateAppEvents(AddItem, Clear, Repeat, default=["first"], key="events.shelf")
+    room = StateAppEvents(Tick, key="events.room.{room}")
 
 
 def test_what_is_appended_is_read() -> None:

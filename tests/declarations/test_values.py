@@ -22,11 +22,11 @@ class Profile:
 
 
 class Site(State):
-    banner = StateApp(str)
-    limit = StateApp[int | None](default=None)
-    links = StateApp(list[str], default=["home"])
-    profile = StateApp(Profile, default=lambda: Profile("nobody"))
-    notice = StateApp(str, key="notice.{site}")
+    banner = StateApp(str, key="values.banner")
+    limit = StateApp[int | None](default=None, key="values.limit")
+    links = StateApp(list[str], default=["home"], key="values.links")
+    profile = StateApp(Profile, default=lambda: Profile("nobody"), key="values.profile")
+    notice = StateApp(str, key="values.notice.{site}")
 
 
 def test_a_value_is_read_set_updated_and_reset() -> None:

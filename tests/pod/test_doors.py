@@ -100,6 +100,7 @@ def test_a_view_under_wsgi(state_pod: Pod, name: str) -> None:
     assert body == b"[1, [1], 1]"
 
 
+@pytest.mark.django_db(transaction=True)  # Channels looks at the connections that earlier tests left open
 @pytest.mark.parametrize("consumer", [SyncConsumer, AsyncConsumer])
 async def test_a_channels_consumer(state_pod: Pod, consumer: Any) -> None:
     communicator = WebsocketCommunicator(consumer.as_asgi(), "/")
