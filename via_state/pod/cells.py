@@ -30,6 +30,7 @@ from via_state.pod.backoff import Backoff
 T = TypeVar("T")
 logger = logging.getLogger("via_state.cells")
 
+HOT_PAUSE = 0.02  # seconds between two loads of a cell that never rests
 TOUCH_AFTER = 0.1  # of the time to live: how often an expiring cell that is in use is renewed
 
 
@@ -125,6 +126,9 @@ class CachedCell(Generic[T]):
                 await backoff.pause()
             except (CellUnreadable, CellFromNewerVersion) as error:
                 logger.error("%s", error)
+            if self._again:
+                # Rung again while loading: a hot cell. Its values in between are worth nothing to a reader.
+                await asyncio.sleep(HOT_PAUSE)
 
     async def load(self) -> Read[T]:
         """Read the cell from the backplane. Raises `CellUnreadable` or `CellFromNewerVersion`, keeping the last good one."""

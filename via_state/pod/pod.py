@@ -22,7 +22,7 @@ from via_state.exceptions import NotCaughtUp
 from via_state.pod.appender import Appender
 from via_state.pod.backoff import patiently
 from via_state.pod.cells import CachedCell, Read
-from via_state.pod.contest import Contest
+from via_state.pod.contest import MISSING, Contest
 from via_state.pod.feed import feed
 from via_state.pod.loop import LoopThread, current_loop, refuse_in_event_loop
 from via_state.pod.outbox import Outbox
@@ -184,19 +184,23 @@ class Pod:
         """
         refuse_in_event_loop("update", "aupdate")
         contest = Contest(self.residents, key, spec)
+        old = contest.cached()
         while True:
-            value = fn(self.thread.call(contest.current()))
+            value = fn(self.thread.call(contest.current()) if old is MISSING else old)
             if self.thread.call(contest.offer(value)):
                 return value
+            old = MISSING
 
     async def aupdate(self, key: str, spec: CellSpec[T], fn: Callable[[T], T | Awaitable[T]]) -> T:
         """`update`, awaited; ``fn`` runs in the caller's task and may be an async function."""
         contest = Contest(self.residents, key, spec)
+        old = contest.cached()
         while True:
-            answer = fn(await self.thread.acall(contest.current()))
+            answer = fn(await self.thread.acall(contest.current()) if old is MISSING else old)
             value = cast(T, await answer if inspect.isawaitable(answer) else answer)
             if await self.thread.acall(contest.offer(value)):
                 return value
+            old = MISSING
 
     def set(self, key: str, spec: CellSpec[T], value: T) -> T:
         """Replace the value, whatever it is."""

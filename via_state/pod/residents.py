@@ -76,6 +76,7 @@ class Residents:
         if cell is None:
             self._open(key)
             cell = self._cells[key] = CachedCell(key, spec, self._backplane)
+        cell.spec = spec  # a session's time to live follows the session
         cell.used = time.monotonic()
         return cell
 

@@ -24,7 +24,7 @@ logger = logging.getLogger("via_state.postgres")
 Connect = Callable[[], Coroutine[None, None, Connection]]
 
 #: Seconds between two NOTIFYs of a process: what happens meanwhile rings together.
-INTERVAL = 0.01
+INTERVAL = 0.002
 #: Bytes that PostgreSQL takes; longer ones ring as "anything may have changed".
 MAX_PAYLOAD = 7999
 #: Seconds without a doorbell after which the listening connection is asked whether it lives.
