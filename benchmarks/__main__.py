@@ -1,0 +1,64 @@
+"""``python -m benchmarks [ID]``: run all benchmarks, or those whose id begins with ID; print and write the table."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from testproject.servers.postgres import Postgres
+
+RESULTS = Path(__file__).parent / "results.json"
+
+
+def main(only: str) -> None:
+    import django
+
+    with tempfile.TemporaryDirectory(prefix="via-state-bench-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        server = Postgres(Path(name) / "postgres")
+        server.start()
+        try:
+            os.environ["VIA_DATABASE_PORT"] = str(server.port)
+            os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
+            django.setup()
+            from django.core.management import call_command
+
+            call_command("migrate", verbosity=0)
+            run(only)
+        finally:
+            server.stop()
+
+
+def run(only: str) -> None:
+    """Run the benchmarks and write their results."""
+    from benchmarks import memory, postgres
+    from benchmarks.harness import table
+
+    known = [*memory.benchmarks(), *postgres.benchmarks()]
+    chosen = [benchmark for benchmark in known if benchmark.id.startswith(only)]
+    if not chosen:
+        sys.exit(f"There is no benchmark {only!r}. Known: {', '.join(benchmark.id for benchmark in known)}.")
+    results = []
+    for benchmark in chosen:
+        print(f"{benchmark.id}...", file=sys.stderr, flush=True)
+        result = benchmark.run()
+        if benchmark.id == "update-8":
+            result.note += f"; {sum(postgres.conflicts) / len(postgres.conflicts):.2f} conflicts per update"
+        results.append(result)
+    print(table(results))
+    for result in results:
+        print(f"{result.id}: {result.note}")
+    print(f"{os.cpu_count()} processors, Python {platform.python_version()}; the notes give the spread of the rounds.")
+    if only:
+        return
+    RESULTS.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
+    print(f"Written to {RESULTS.relative_to(Path.cwd())}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "")

@@ -1,0 +1,87 @@
+"""The other process of a benchmark: ``python -m benchmarks.child folded|listen|update|raw-update``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+
+import django
+import psycopg
+
+
+def say(text: object) -> None:
+    print(text, flush=True)
+
+
+def folded() -> None:
+    """Print how old each stamp is when this process has folded it."""
+    from benchmarks.state import Bench
+
+    async def follow() -> None:
+        first = True
+        async for at in Bench.stamps.changes():
+            say("ready" if first else time.monotonic() - at)
+            first = False
+
+    asyncio.run(follow())
+
+
+def listen(dsn: str) -> None:
+    """The same by hand."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("LISTEN raw_stamp")
+        say("ready")
+        while list(connection.notifies(stop_after=1)):
+            row = connection.execute("SELECT at FROM raw_stamp ORDER BY id DESC LIMIT 1").fetchone()
+            assert row is not None
+            say(time.monotonic() - row[0])
+
+
+def update() -> None:
+    """Count up a shared cell."""
+    from prometheus_client import REGISTRY
+
+    from benchmarks.state import Bench
+
+    Bench.hits.read()
+    say("ready")
+    count = int(sys.stdin.readline())
+    began = time.monotonic()
+    for _ in range(count):
+        Bench.hits.update(lambda old: old + 1)
+    ended = time.monotonic()
+    conflicts = REGISTRY.get_sample_value("via_cell_conflicts_total", {"key": "bench.hits"}) or 0.0
+    say(json.dumps({"began": began, "ended": ended, "conflicts": conflicts}))
+
+
+def raw_update(dsn: str) -> None:
+    """The same by hand."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        say("ready")
+        count = int(sys.stdin.readline())
+        began, conflicts = time.monotonic(), 0
+        for _ in range(count):
+            while True:
+                row = connection.execute("SELECT value, rev FROM raw_cell WHERE id = 1").fetchone()
+                assert row is not None
+                done = connection.execute(
+                    "UPDATE raw_cell SET value = %s, rev = rev + 1 WHERE id = 1 AND rev = %s", (row[0] + 1, row[1])
+                )
+                if done.rowcount:
+                    break
+                conflicts += 1
+        say(json.dumps({"began": began, "ended": time.monotonic(), "conflicts": conflicts}))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.settings")
+    address = f"host=127.0.0.1 port={os.environ['VIA_DATABASE_PORT']} user=postgres dbname=postgres"
+    job = sys.argv[1]
+    if job in ("listen", "raw-update"):
+        (listen if job == "listen" else raw_update)(address)
+    else:
+        django.setup()
+        (folded if job == "folded" else update)()

@@ -1,0 +1,273 @@
+"""Figures over a real PostgreSQL, each beside psycopg doing the same work alone."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+
+import msgspec
+import psycopg
+
+from benchmarks.harness import Benchmark
+from benchmarks.state import Bench, Stamped, Tick
+from via_state.backplanes.postgres import PostgresBackplane
+from via_state.pod.pod import Pod
+
+APPENDS, IN_FLIGHT = 40_000, 256
+REPLAY, PACK = 500_000, 1000
+STAMPS = 400
+PROCESSES, UPDATES = 8, 200
+runs = itertools.count()
+
+
+def dsn() -> str:
+    return f"host=127.0.0.1 port={os.environ['VIA_DATABASE_PORT']} user=postgres dbname=postgres"
+
+
+def new_pod() -> Pod:
+    return Pod(PostgresBackplane({}))
+
+
+def append_concurrently() -> float:
+    """Acknowledged appends per second: many tasks, one event each, one hot key."""
+
+    async def work(pod: Pod) -> float:
+        ticks = Bench.run.at(run=next(runs)).using(pod)
+        await ticks.aappend(Tick())
+
+        async def caller() -> None:
+            for _ in range(APPENDS // IN_FLIGHT):
+                await ticks.aappend(Tick())
+
+        started = time.perf_counter()
+        await asyncio.gather(*(caller() for _ in range(IN_FLIGHT)))
+        return APPENDS / (time.perf_counter() - started)
+
+    pod = new_pod()
+    try:
+        return asyncio.run(work(pod))
+    finally:
+        pod.close()
+
+
+def insert_batches() -> float:
+    """Raw: rows per second, inserted a hundred at a time with a commit each, head row moved in the same statement."""
+    with psycopg.connect(dsn(), autocommit=True) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS raw_head (key text PRIMARY KEY, pos bigint NOT NULL)")
+        connection.execute("CREATE TABLE IF NOT EXISTS raw_log (key text, pos bigint, data bytea, PRIMARY KEY (key, pos))")
+        key = uuid.uuid4().hex
+        connection.execute("INSERT INTO raw_head VALUES (%s, 0)", (key,))
+        batch = [b'["Tick",1,{}]'] * 100
+        started = time.perf_counter()
+        for _ in range(APPENDS // 100):
+            connection.execute(
+                "WITH h AS (UPDATE raw_head SET pos = pos + 100 WHERE key = %s RETURNING key, pos) "
+                "INSERT INTO raw_log SELECT h.key, h.pos - 100 + d.n, d.data "
+                "FROM h, unnest(%s::bytea[]) WITH ORDINALITY AS d(data, n)",
+                (key, batch),
+            )
+        return APPENDS / (time.perf_counter() - started)
+
+
+def _fill(key_run: int) -> str:
+    """A log of `REPLAY` ticks; its key."""
+    pod = new_pod()
+    ticks = Bench.run.at(run=key_run).using(pod)
+    try:
+        for _ in range(REPLAY // PACK):
+            ticks.append_many([Tick()] * PACK, wait=False)
+        return ticks.key
+    finally:
+        pod.close()
+
+
+_filled: list[int] = []
+
+
+def _filled_run() -> int:
+    if not _filled:
+        _filled.append(next(runs))
+        _fill(_filled[0])
+    return _filled[0]
+
+
+def replay() -> float:
+    """Events per second that a new pod folds from the beginning."""
+    run = _filled_run()
+    pod = new_pod()
+    try:
+        Bench.run.at(run=-1).using(pod).read()  # connected
+        started = time.perf_counter()
+        assert Bench.run.at(run=run).using(pod).read() == REPLAY
+        return REPLAY / (time.perf_counter() - started)
+    finally:
+        pod.close()
+
+
+def select_and_decode() -> float:
+    """Raw: psycopg reading the same rows in the same portions, msgspec decoding them."""
+    key = Bench.run.at(run=_filled_run()).key
+    decoder = msgspec.json.Decoder(list[tuple[str, int, Tick]])
+    with psycopg.connect(dsn(), autocommit=True) as connection:
+        started = time.perf_counter()
+        after = count = 0
+        while True:
+            rows = connection.execute(
+                "SELECT first, last, data FROM via_state_pack WHERE log_id = (SELECT id FROM via_state_log WHERE key = %s) "
+                "AND first > %s AND first <= %s + 1000 ORDER BY first",
+                (key, after, after),
+                binary=True,
+            ).fetchall()
+            if not rows:
+                break
+            for _, after, data in rows:
+                count += len(decoder.decode(data))
+        assert count == REPLAY
+        return REPLAY / (time.perf_counter() - started)
+
+
+def _child(job: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "benchmarks.child", job],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _line(child: subprocess.Popen[str]) -> str:
+    assert child.stdout is not None
+    return child.stdout.readline()
+
+
+def _latencies(job: str, send: Callable[[], None]) -> list[float]:
+    """Milliseconds until a child process had each stamp; one at a time, as a person clicks."""
+    child = _child(job)
+    try:
+        assert _line(child).strip() == "ready"
+        found = []
+        for _ in range(STAMPS):
+            send()
+            found.append(float(_line(child)) * 1000)
+        return sorted(found)
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def latency(quantile: float) -> float:
+    """Milliseconds from before the append until another process has folded it."""
+    pod = new_pod()
+    stamps = Bench.stamps.using(pod)
+    try:
+        found = _latencies("folded", lambda: stamps.append(Stamped(time.monotonic()), wait=False) and None)
+    finally:
+        pod.close()
+    return found[int(len(found) * quantile)]
+
+
+def raw_latency(quantile: float) -> float:
+    """Raw: insert a row and NOTIFY after it; another process listens and reads the row."""
+    with psycopg.connect(dsn(), autocommit=True) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS raw_stamp (id bigserial PRIMARY KEY, at double precision)")
+
+        def send() -> None:
+            connection.execute("INSERT INTO raw_stamp (at) VALUES (%s)", (time.monotonic(),))
+            connection.execute("NOTIFY raw_stamp")
+
+        found = _latencies("listen", send)
+    return found[int(len(found) * quantile)]
+
+
+conflicts: list[float] = []
+
+
+def _together(job: str) -> list[dict[str, float]]:
+    children = [_child(job) for _ in range(PROCESSES)]
+    try:
+        for child in children:
+            assert _line(child).strip() == "ready"
+        for child in children:
+            assert child.stdin is not None
+            child.stdin.write(f"{UPDATES}\n")
+            child.stdin.flush()
+        return [json.loads(_line(child)) for child in children]
+    finally:
+        for child in children:
+            child.kill()
+            child.communicate()
+
+
+def update() -> float:
+    """Updates per second of eight processes on one cell; checks that none is lost."""
+    pod = new_pod()
+    try:
+        Bench.hits.using(pod).reset()
+        started = time.perf_counter()
+        answers = _together("update")
+        seconds = max(answer["ended"] for answer in answers) - min(answer["began"] for answer in answers)
+        assert time.perf_counter() > started
+        conflicts.append(sum(answer["conflicts"] for answer in answers) / (PROCESSES * UPDATES))
+        Bench.hits.using(pod).update(lambda old: old)
+        assert Bench.hits.using(pod).read() == PROCESSES * UPDATES, "an update was lost"
+        return PROCESSES * UPDATES / seconds
+    finally:
+        pod.close()
+
+
+def raw_update() -> float:
+    """Raw: the same with SELECT and a conditional UPDATE, tried again at once."""
+    with psycopg.connect(dsn(), autocommit=True) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS raw_cell (id int PRIMARY KEY, value int, rev bigint)")
+        connection.execute("INSERT INTO raw_cell VALUES (1, 0, 0) ON CONFLICT (id) DO UPDATE SET value = 0")
+    answers = _together("raw-update")
+    return PROCESSES * UPDATES / (max(answer["ended"] for answer in answers) - min(answer["began"] for answer in answers))
+
+
+def benchmarks() -> list[Benchmark]:
+    found = [
+        Benchmark(
+            "append-postgres",
+            "appends/s",
+            append_concurrently,
+            insert_batches,
+            f"{IN_FLIGHT} appends in flight, one key; raw: psycopg, batches of 100 rows",
+        ),
+        Benchmark(
+            "replay-postgres",
+            "events/s",
+            replay,
+            select_and_decode,
+            f"{REPLAY:,} events in packs of {PACK}, from the beginning; raw: psycopg and msgspec, without folding",
+        ),
+        Benchmark(
+            "update-8",
+            "updates/s",
+            update,
+            raw_update,
+            f"{PROCESSES} processes, {UPDATES} updates each, one cell",
+            rounds=3,
+        ),
+    ]
+    for quantile in (0.5, 0.99):
+        found.append(
+            Benchmark(
+                f"latency-postgres-p{quantile * 100:.0f}",
+                "ms",
+                lambda q=quantile: latency(q),  # type: ignore[misc]
+                lambda q=quantile: raw_latency(q),  # type: ignore[misc]
+                "append to folded in another process; raw: INSERT, NOTIFY, LISTEN, SELECT",
+                lower_is_better=True,
+                rounds=3,
+            )
+        )
+    return found
+
+

@@ -1,0 +1,24 @@
+"""Settings of the benchmarks: one PostgreSQL, on the port that ``python -m benchmarks`` started it on."""
+
+import os
+
+SECRET_KEY = "benchmarks"
+USE_TZ = True
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "via_state",
+    "via_state.backplanes.postgres",
+]
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": "127.0.0.1",
+        "PORT": os.environ["VIA_DATABASE_PORT"],
+        "USER": "postgres",
+        "NAME": "postgres",
+    }
+}
+VIA_STATE = {"BACKEND": "via_state.backplanes.postgres.PostgresBackplane"}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
