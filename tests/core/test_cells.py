@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -31,6 +31,11 @@ class Admin(Profile):
 
 class Theme(msgspec.Struct):
     dark: bool = False
+
+
+class Pair(NamedTuple):
+    one: int
+    other: int = 0
 
 
 def store(value_type: Any, value: Any, version: int = 1) -> bytes:
@@ -84,6 +89,7 @@ def test_a_stored_value_is_read_again(case: tuple[Any, Any], version: int) -> No
         (Profile, Admin("ann", password="secret"), "would come back as Profile"),
         (Profile, Profile("ann", boss=Profile(7)), r"got `int` - at `\$.boss.name`"),  # type: ignore[arg-type]
         (Theme, Profile(), "would come back as Theme"),
+        (Pair, (1,), r"it is \(1,\) and would come back as Pair"),
     ],
 )
 def test_a_value_that_would_come_back_as_another_is_refused(value_type: Any, value: Any, says: str) -> None:
