@@ -53,7 +53,9 @@ def run(only: str) -> None:
     print(table(results))
     for result in results:
         print(f"{result.id}: {result.note}")
-    print(f"{os.cpu_count()} processors, Python {platform.python_version()}; the notes give the spread of the rounds.")
+    print(
+        f"{os.cpu_count()} processors, Python {platform.python_version()}; the notes give the spread of the rounds."
+    )
     if only:
         return
     RESULTS.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")

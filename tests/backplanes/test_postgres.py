@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
@@ -32,10 +32,10 @@ def prefix() -> str:
 
 
 @pytest.fixture
-def through_proxy(postgres_proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+def through_proxy(postgres_proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Proxy:
     """The alias ``postgres`` leads through the proxy."""
     monkeypatch.setitem(connections.databases[POSTGRES_ALIAS], "PORT", str(postgres_proxy.port))
-    yield postgres_proxy
+    return postgres_proxy
 
 
 @pytest.mark.usefixtures("postgres")
@@ -107,7 +107,9 @@ async def test_cut_connections_neither_lose_nor_double_appends(
     assert await cutting > 5
     found = await persist(lambda: read_all(plane, "log"))
     await plane.close()
-    assert sorted(offset for positions in written for offset in (p.offset for p in positions)) == list(range(1, 241))
+    assert sorted(offset for positions in written for offset in (p.offset for p in positions)) == list(
+        range(1, 241)
+    )
     for name, positions in enumerate(written):
         mine = [(offset, data) for offset, data in found if data.startswith(b"%d:" % name)]
         assert mine == [(p.offset, f"{name}:{n}".encode()) for n, p in enumerate(positions)]
@@ -128,7 +130,9 @@ async def test_a_database_that_is_down_is_said_quickly_and_found_again(
 
 
 async def test_a_silent_network_ends_in_a_time_out(postgres: Postgres, through_proxy: Proxy, prefix: str) -> None:
-    plane = PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix, "TIMEOUT": 0.3, "CONNECT_TIMEOUT": 0.3})
+    plane = PostgresBackplane(
+        {"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix, "TIMEOUT": 0.3, "CONNECT_TIMEOUT": 0.3}
+    )
     await append(plane, "log", b"x")
     through_proxy.freeze()
     append_id = new_id()
@@ -199,7 +203,7 @@ async def test_missing_tables_say_what_to_run(postgres: Postgres, prefix: str) -
     plane = PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix})
     await run("ALTER TABLE via_state_log RENAME TO via_state_log_away")
     try:
-        with pytest.raises(NotMigrated, match="manage.py migrate --database postgres"):
+        with pytest.raises(NotMigrated, match=r"manage\.py migrate --database postgres"):
             await plane.read("log", GENESIS)
     finally:
         await run("ALTER TABLE via_state_log_away RENAME TO via_state_log")

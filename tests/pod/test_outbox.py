@@ -11,8 +11,7 @@ from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.test import TestCase, override_settings
 
-from testproject.servers.postgres import Postgres
-from testproject.servers.process import wait_until
+from testproject.servers.waiting import wait_until
 from tests.conftest import POSTGRES_ALIAS
 from tests.pod.board import Add, Board
 from via_state.backplanes.postgres import PostgresBackplane

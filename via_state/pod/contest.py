@@ -13,7 +13,6 @@ from via_state.pod.backoff import Backoff, patiently
 from via_state.pod.cells import CachedCell, Read
 from via_state.pod.residents import Residents
 
-
 MISSING: Final = object()
 
 

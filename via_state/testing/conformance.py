@@ -43,7 +43,9 @@ async def append(plane: Backplane, key: str, *datas: bytes) -> list[Position]:
     return [await plane.append(key, new_id(), 1, data) for data in datas]
 
 
-async def read_all(plane: Backplane, key: str, after: Position = GENESIS, limit: int = 1000) -> list[tuple[int, bytes]]:
+async def read_all(
+    plane: Backplane, key: str, after: Position = GENESIS, limit: int = 1000
+) -> list[tuple[int, bytes]]:
     """Everything behind a cursor, as (first offset, data) of the packs, read batch by batch."""
     found: list[tuple[int, bytes]] = []
     while (batch := await plane.read(key, after, limit)).packs:
