@@ -8,13 +8,16 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.declarations.events import AddItem
 from via_state import State, StateApp, StateAppEvents
 from via_state.declarations.keys import KeyTemplate, Parameter, escape
 from via_state.exceptions import DeclarationError, InvalidKey
+
+#: A busy machine is no fault of a key.
+unhurried = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 parameters: st.SearchStrategy[Parameter] = st.one_of(st.text(max_size=12), st.integers(), st.uuids())
 
@@ -70,11 +73,13 @@ def test_a_parameter_is_escaped(value: Parameter, text: str) -> None:
     assert escape(value) == text
 
 
+@unhurried
 @given(parameters, parameters)
 def test_different_texts_stay_different(one: Parameter, other: Parameter) -> None:
     assert (escape(one) == escape(other)) == (text_of(one) == text_of(other))
 
 
+@unhurried
 @given(st.tuples(parameters, parameters), st.tuples(parameters, parameters))
 def test_members_of_a_family_share_a_key_only_if_all_parameters_agree(
     one: tuple[Parameter, Parameter], other: tuple[Parameter, Parameter]
@@ -84,6 +89,7 @@ def test_members_of_a_family_share_a_key_only_if_all_parameters_agree(
     assert (keys[0] == keys[1]) == ([text_of(part) for part in one] == [text_of(part) for part in other])
 
 
+@unhurried
 @given(parameters)
 def test_a_parameter_holds_nothing_that_means_something_in_a_key(value: Parameter) -> None:
     assert set(escape(value)) <= set(string.ascii_letters + string.digits + "_-~")
@@ -171,7 +177,7 @@ def templates_with_a_key(draw: st.DrawFn) -> tuple[KeyTemplate, str]:
     return template, template.fill(texts) if texts else template.text
 
 
-@settings(max_examples=300)
+@unhurried
 @given(templates_with_a_key(), templates_with_a_key())
 def test_templates_that_can_make_one_key_overlap(
     one: tuple[KeyTemplate, str], other: tuple[KeyTemplate, str]
