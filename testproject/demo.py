@@ -3,36 +3,53 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import fcntl
 import hashlib
 import os
 import signal
 import subprocess
 import sys
-import tempfile
-import threading
-import urllib.request
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 
-from testproject.servers.postgres import Postgres, readable_by_others
-from testproject.servers.process import HOST, Process, ServerError, answers
+from testproject.servers.accounts import readable_by_others, shared_folder, unprivileged_account
+from testproject.servers.ports import why_unusable
+from testproject.servers.postgres import Postgres
+from testproject.servers.process import ServerError, end_with
+from testproject.web_pod import PROJECT, WebPod
 
-PROJECT = Path(__file__).resolve().parent.parent
-FOLDER = PROJECT / ".demo"
 PODS = 2
+PORTS = range(1, 65536 - PODS + 1)
 
 
 class DemoError(Exception):
     """Why the demo can't run, and what to do."""
 
 
+class Stopped(BaseException):
+    """Somebody pressed Ctrl-C or sent SIGTERM."""
+
+
+def stop(number: int, frame: FrameType | None) -> None:
+    """Handle the first signal; what comes while everything is being stopped changes nothing."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise Stopped
+
+
 @contextmanager
-def only_one() -> Iterator[None]:
-    """One demo per checkout: two would share a data folder."""
-    FOLDER.mkdir(exist_ok=True)
-    with (FOLDER / "lock").open("w") as lock:
+def only_one(folder: Path) -> Iterator[None]:
+    """One demo per folder: two would share its data."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise DemoError(f"The demo can't use {error.filename} ({error.strerror}). Say: make clean") from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -42,28 +59,42 @@ def only_one() -> Iterator[None]:
         yield
 
 
-def data_folder() -> Path:
-    """Where PostgreSQL keeps its data: inside the project, unless its account can't enter there."""
-    if os.geteuid() != 0 or readable_by_others(PROJECT):
-        return FOLDER / "postgres"
-    name = hashlib.blake2b(str(PROJECT).encode(), digest_size=6).hexdigest()
-    aside = Path(tempfile.gettempdir()) / f"via-state-demo-{name}"
-    print(f"PostgreSQL's account can't enter this folder; its data is in {aside}", flush=True)
+def data_folder(folder: Path) -> Path:
+    """Where PostgreSQL keeps its data: in ``folder``, unless its account can't enter there."""
+    account, inside = unprivileged_account(), folder / "postgres"
+    if account is None or readable_by_others(folder):
+        return inside
+    name = hashlib.blake2b(str(folder).encode(), digest_size=6).hexdigest()
+    aside = shared_folder(Path("/var/tmp")) / f"via-state-demo-{name}"  # outlives a reboot
+    aside.mkdir(exist_ok=True)
+    if aside.is_symlink() or aside.stat().st_uid not in (os.geteuid(), account.pw_uid):
+        raise DemoError(f"{aside} belongs to another account, so it can't be trusted. Remove it.")
+    if inside.is_symlink():
+        inside.unlink()
+    if not inside.exists():
+        inside.symlink_to(aside)  # `make clean` follows it
+    print(f"PostgreSQL's account can't enter {folder}; its data is in {aside}", flush=True)
     return aside
 
 
-def check_ports(ports: list[int]) -> None:
-    """Raise `DemoError` when a port can't be used."""
-    if ports[0] < 1 or ports[-1] > 65535:
-        raise DemoError(f"{ports[0]} is no port to begin with. Say: make demo PORT=9001")
-    for port in ports:
-        if answers(port):
-            raise DemoError(f"Port {port} is in use. Say: make demo PORT={port + 1000 if port < 64000 else 9001}")
+def ports(text: str) -> list[int]:
+    """The pods' ports, all of them usable. Raises `DemoError`."""
+    if not (text.isascii() and text.isdigit() and int(text) in PORTS):
+        raise DemoError(
+            f"PORT={text} is no port for the first pod: {PORTS[0]} to {PORTS[-1]}. Say: make demo PORT=9001"
+        )
+    found = [int(text) + number for number in range(PODS)]
+    for port in found:
+        if error := why_unusable(port):
+            why = "is in use" if error.errno == errno.EADDRINUSE else f"can't be used ({error.strerror})"
+            elsewhere = found[0] + 1000 if 1024 <= found[0] < 60000 else 9001
+            raise DemoError(f"Port {port} {why}. Say: make demo PORT={elsewhere}")
+    return found
 
 
 def migrate(environment: dict[str, str]) -> None:
-    """Bring the database up to date."""
-    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    """Bring the database up to date. Raises `DemoError`."""
+    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0", "--settings", "testproject.settings"]
     done = subprocess.run(
         command, cwd=PROJECT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
@@ -71,76 +102,58 @@ def migrate(environment: dict[str, str]) -> None:
         raise DemoError(f"manage.py migrate failed:\n{done.stderr.strip()}")
 
 
-def pod(name: str, port: int, environment: dict[str, str]) -> Process:
-    """A web process of the test project."""
-    return Process(
-        name,
-        [
-            *(
-                sys.executable,
-                "-m",
-                "uvicorn",
-                "testproject.asgi:application",
-                "--host",
-                HOST,
-                "--port",
-                str(port),
-            ),
-            *("--log-level", "warning", "--timeout-graceful-shutdown", "2"),
-        ],
-        FOLDER / f"{name.replace(' ', '-')}.log",
-        env={**environment, "VIA_POD_NAME": name},
-        cwd=PROJECT,
-    )
+def stop_together(pods: list[WebPod]) -> None:
+    """They finish what they are doing at the same time, not one after another."""
+    for pod in pods:
+        pod.process.ask_to_stop()
+    for pod in pods:
+        pod.process.stop()
 
 
-def serves(port: int) -> bool:
-    """Whether a pod answers requests."""
-    try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/", timeout=5) as response:
-            return bool(response.status == 200)
-    except OSError:
-        return False
-
-
-def run(port: int, stop: threading.Event) -> None:
-    """Start everything, say where it is, and wait for ``stop`` or for something to end by itself."""
-    ports = [port + number for number in range(PODS)]
-    check_ports(ports)
-    with only_one(), ExitStack() as running:
+def run(port: str, folder: Path) -> None:
+    """Start everything, say where it is, and wait until something ends by itself. Raises `Stopped` in between."""
+    with only_one(folder), ExitStack() as running:
+        found = ports(port)
         print("Starting PostgreSQL...", flush=True)
-        database = Postgres(data_folder())
+        database = Postgres(data_folder(folder))
         running.callback(database.stop)
         database.start()
-        environment = {"VIA_DATABASE_PORT": str(database.port), "DJANGO_SETTINGS_MODULE": "testproject.settings"}
+        environment = {"VIA_DATABASE_PORT": str(database.port)}
         migrate(environment)
-        pods = []
-        for number, pod_port in enumerate(ports, 1):
-            print(f"Starting pod {number}...", flush=True)
-            process = pod(f"pod {number}", pod_port, environment)
-            running.callback(process.stop)
-            process.start(lambda at=pod_port: serves(at))  # type: ignore[misc]
-            pods.append(process)
+        pods = [WebPod(f"pod {number}", folder, environment, at) for number, at in enumerate(found, 1)]
+        running.callback(stop_together, pods)
+        for pod in pods:
+            print(f"Starting {pod.name}...", flush=True)
+            pod.start()
         print("\nTwo processes share one state. Open both side by side, and press the buttons in one of them:")
-        for pod_port in ports:
-            print(f"  http://{HOST}:{pod_port}/")
+        for pod in pods:
+            print(f"  {pod.url}/")
         print("\nCtrl-C stops them. What they stored is there again at the next start.", flush=True)
-        while not stop.wait(0.5):
-            for process in [*pods, database.process]:
-                if not process.running:
-                    raise DemoError(f"{process.name} ended by itself. Its log ends:\n{process.tail()}")
-        print("\nStopping...", flush=True)
+        running.callback(print, "\nStopping...", flush=True)
+        processes = [*(pod.process for pod in pods), database.process]
+        while all(process.running for process in processes):
+            time.sleep(0.3)
+        ended = next(process for process in processes if not process.running)
+    raise DemoError(ended.ending())
 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--port", type=int, default=8001, help="of the first pod; the second has the next one")
-    stop = threading.Event()
+    parser = argparse.ArgumentParser(prog="python -m testproject.demo", description=__doc__)
+    parser.add_argument("--port", default="8001", help="of the first pod; the second has the next one")
+    parser.add_argument("--folder", type=Path, default=PROJECT / ".demo", help="for data and logs")
+    parser.add_argument(
+        "--end-with-parent", action="store_true", help="stop when the process that started this is gone"
+    )
+    options = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, stop)
+    if options.end_with_parent:
+        end_with(os.getppid())
     try:
-        run(parser.parse_args().port, stop)
+        run(options.port, options.folder.resolve())
+    except Stopped:
+        print("Stopped.", flush=True)
     except (DemoError, ServerError) as error:
         sys.exit(f"\n{error}")
 

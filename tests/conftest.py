@@ -13,6 +13,7 @@ from django.db import connections
 from django.test.utils import setup_databases
 from pytest_django import DjangoDbBlocker
 
+from testproject.servers.accounts import shared_folder
 from testproject.servers.nats import Nats
 from testproject.servers.postgres import Postgres
 from testproject.servers.proxy import Proxy
@@ -24,7 +25,9 @@ POSTGRES_ALIAS = "postgres"
 @contextmanager
 def server_folder() -> Iterator[Path]:
     """A folder that the account of a server may enter."""
-    with tempfile.TemporaryDirectory(prefix="via-state-test-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(
+        prefix="via-state-test-", dir=shared_folder(), ignore_cleanup_errors=True
+    ) as name:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder

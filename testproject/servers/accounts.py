@@ -42,11 +42,11 @@ def readable_by_others(path: Path) -> bool:
     return all(folder.stat().st_mode & 0o005 == 0o005 for folder in folders)
 
 
-def shared_folder() -> Path:
-    """A folder for temporary things that every account can enter."""
-    for folder in (Path(tempfile.gettempdir()), Path("/var/tmp"), Path("/tmp")):
+def shared_folder(preferred: Path | None = None) -> Path:
+    """A folder for temporary things that every account can enter: ``preferred``, or else the usual ones."""
+    for folder in (preferred or Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")):
         if folder.is_dir() and readable_by_others(folder):
             return folder
     raise ServerError(
-        "PostgreSQL's account can enter neither /var/tmp nor /tmp. Run this as another user than root."
+        "PostgreSQL's account can enter neither /tmp nor /var/tmp. Run this as another user than root."
     )

@@ -6,7 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from testproject.servers.process import HOST, Process, ServerError, answers, free_port
+from testproject.servers.ports import HOST, answers, free_port
+from testproject.servers.process import Process, ServerError
 
 
 class Nats:

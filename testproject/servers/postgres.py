@@ -12,7 +12,7 @@ from pathlib import Path
 from testproject.servers.accounts import unprivileged_account
 from testproject.servers.ports import HOST, free_port
 from testproject.servers.postgres_binaries import postgres_binaries
-from testproject.servers.process import Process, ServerError
+from testproject.servers.process import Process, ServerError, end_with
 
 USER = "postgres"  # the database role
 # The same on every machine, whatever it has installed; messages in English.
@@ -85,10 +85,12 @@ class Postgres:
         # Renamed when it is whole, so that a start that was interrupted here leaves no half-made data folder.
         new = self.folder / "data.new"
         shutil.rmtree(new, ignore_errors=True)
+        parent = os.getpid()
         done = subprocess.run(
             [self._bin / "initdb", "-D", new, "-U", USER, "-A", "trust", "-E", "UTF8", *COLLATION],
             user=None if self.account is None else self.account.pw_uid,
             extra_groups=None if self.account is None else [],
+            preexec_fn=lambda: end_with(parent, signal.SIGKILL),
             env={**os.environ, **LOCALE},
             cwd=self.folder,
             capture_output=True,

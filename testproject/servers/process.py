@@ -9,10 +9,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from testproject.servers.ports import HOST, answers, free_port
 from testproject.servers.waiting import wait_until
-
-__all__ = ["HOST", "Process", "ServerError", "answers", "free_port", "wait_until"]
 
 PR_SET_PDEATHSIG = 1
 # Looked up here: the child of a fork in a process with threads had better not search libraries.

@@ -5,44 +5,47 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections.abc import Coroutine
 from types import TracebackType
 from typing import Self
 
-from testproject.servers.process import HOST
+from testproject.servers.ports import HOST, free_port
 
 
 class Proxy:
-    """Forwards ``port`` to ``target_port``. A context manager; its loop runs in a thread of its own."""
+    """Forwards ``port`` to ``target_port``. A context manager; its loop runs in a thread of its own.
+
+    When a method has returned, what it says is the case.
+    """
 
     def __init__(self, target_port: int) -> None:
         self.host = HOST
-        self.port = 0
+        self.port = free_port()
+        self.connections = 0  # accepted so far
         self._target = target_port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._serving: set[asyncio.Task[None]] = set()
+        self._links: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
-        self.connections = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._run(self._listen())
-        self._loop.call_soon_threadsafe(self._flowing.set)
+        self.thaw()
+        self.restore()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._run(self._close())
+        self.cut()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
     def cut(self) -> None:
         """Close every connection and refuse new ones."""
-        self._run(self._refuse())
+        self._run(self._cut())
 
     def restore(self) -> None:
         """Accept connections again, on the same port."""
@@ -53,71 +56,72 @@ class Proxy:
         self._run(self._sever())
 
     def freeze(self) -> None:
-        """Connections stay, and nothing passes: the network that just went quiet."""
-        self._loop.call_soon_threadsafe(self._flowing.clear)
+        """Connections stay, and nothing passes, not even their end: the network that just went quiet."""
+        self._run(self._flow(False))
 
     def thaw(self) -> None:
         """What was held back passes now."""
-        self._loop.call_soon_threadsafe(self._flowing.set)
+        self._run(self._flow(True))
 
-    def _run(self, coroutine: object) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)  # type: ignore[arg-type]
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _listen(self) -> None:
         if self._server is None:
             self._server = await asyncio.start_server(self._serve, HOST, self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
 
-    async def _refuse(self) -> None:
+    async def _cut(self) -> None:
         server, self._server = self._server, None
         if server is not None:
             server.close()
         await self._sever()
 
     async def _sever(self) -> None:
-        for writer in list(self._writers):
-            writer.transport.abort()
-        # Those that were being accepted meanwhile get their turn, and are closed as well.
-        await asyncio.sleep(0)
+        links = list(self._links)
+        for link in links:
+            link.cancel()
+        await asyncio.gather(*links)
+
+    async def _flow(self, flowing: bool) -> None:
+        if flowing:
+            self._flowing.set()
+        else:
+            self._flowing.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self._writers.add(writer)
-        task = asyncio.current_task()
-        assert task is not None
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
+        link = asyncio.current_task()
+        assert link is not None
+        self._links.add(link)
+        ends = [writer]
         try:
-            there, back = await asyncio.open_connection(HOST, self._target)
-        except OSError:
-            writer.transport.abort()
-            self._writers.discard(writer)
-            return
-        self._writers.add(back)
-        pumps = [asyncio.ensure_future(self._pump(reader, back)), asyncio.ensure_future(self._pump(there, writer))]
-        try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            if self._server is not None:  # accepted, then cut before its turn came
+                self.connections += 1
+                there, back = await asyncio.open_connection(HOST, self._target)
+                ends.append(back)
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(self._pump(reader, back))
+                    both.create_task(self._pump(there, writer))
+                for end in ends:
+                    end.close()
+                    await end.wait_closed()  # what is still to be sent is sent
+        except* (OSError, asyncio.CancelledError):
+            pass
         finally:
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
-            for end in (writer, back):
-                self._writers.discard(end)
+            for end in ends:
                 end.transport.abort()
                 with contextlib.suppress(OSError):
                     await end.wait_closed()
+            self._links.discard(link)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        """Pass on what one side sends, and that it has no more to send."""
+        try:
             while data := await reader.read(65536):
                 await self._flowing.wait()
                 writer.write(data)
                 await writer.drain()
-
-    async def _close(self) -> None:
-        await self._refuse()
-        self._flowing.set()
-        await asyncio.sleep(0.01)  # what was accepted already begins to be served, so that it can be ended
-        while self._serving:
-            await self._sever()
-            await asyncio.wait(self._serving, timeout=0.1)
+        except OSError:
+            await self._flowing.wait()
+            raise
+        await self._flowing.wait()
+        writer.write_eof()

@@ -6,7 +6,8 @@ import importlib.util
 import shutil
 from pathlib import Path
 
-from testproject.servers.process import HOST, Process, ServerError, answers, free_port
+from testproject.servers.ports import HOST, answers, free_port
+from testproject.servers.process import Process, ServerError
 
 
 class Redis:
