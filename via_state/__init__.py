@@ -2,10 +2,20 @@
 
 from via_state.core.offsets import Offset
 from via_state.declarations.app import StateApp
-from via_state.declarations.events import StateAppEvents
+from via_state.declarations.events import Foldable, StateAppEvents
 from via_state.declarations.session import StateSess
 from via_state.declarations.state import State
 from via_state.declarations.user import StateUser
+from via_state.pod.default import current_pod
 
-__all__ = ["Offset", "State", "StateApp", "StateAppEvents", "StateSess", "StateUser"]
+__all__ = [
+    "Foldable",
+    "Offset",
+    "State",
+    "StateApp",
+    "StateAppEvents",
+    "StateSess",
+    "StateUser",
+    "current_pod",
+]
 __version__ = "0.1.0"

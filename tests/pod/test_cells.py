@@ -232,7 +232,7 @@ async def test_a_value_that_becomes_unreadable_stays_the_last_good_one(
 
 async def test_changes_follow_a_cell(pod: Pod, peer: Pod) -> None:
     seen = []
-    async with asyncio.timeout(10), contextlib.aclosing(Board.hits.using(pod).changes()) as changes:  # type: ignore[type-var]
+    async with asyncio.timeout(10), contextlib.aclosing(Board.hits.using(pod).changes()) as changes:
         async for value in changes:
             seen.append(value)
             if value == 3:

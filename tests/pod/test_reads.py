@@ -181,7 +181,7 @@ async def test_unreadable_records_are_counted_and_newer_ones_halt(pod: Pod, back
 async def test_changes_gives_the_value_and_each_newer_one(pod: Pod, peer: Pod) -> None:
     await Board.numbers.using(peer).aappend(Add(1))
     seen = []
-    async with asyncio.timeout(10), contextlib.aclosing(Board.numbers.using(pod).changes()) as changes:  # type: ignore[type-var]
+    async with asyncio.timeout(10), contextlib.aclosing(Board.numbers.using(pod).changes()) as changes:
         async for value in changes:
             seen.append(value)
             if len(value) == 3:
@@ -225,3 +225,41 @@ async def test_plain_keys_read_in_an_event_loop_and_families_do_not(pod: Pod) ->
 
 async def test_an_untouched_log_stands_at_its_beginning(pod: Pod) -> None:
     assert (await Board.numbers.using(pod).astatus()).position == GENESIS
+
+
+async def test_the_last_value_stays_in_sight_until_a_rewritten_log_is_folded_whole(
+    pod: Pod, peer: Pod, backplane: FaultyBackplane
+) -> None:
+    numbers = Board.numbers.using(pod)
+    await numbers.aappend_many([Add(number) for number in range(10)])
+    assert len(await numbers.aread()) == 10
+    await Board.numbers.using(peer).aread()
+    seen: list[int] = []
+
+    async def watch() -> None:
+        async with contextlib.aclosing(numbers.changes()) as changes:
+            async for value in changes:
+                seen.append(len(value))
+                if len(value) == 5000:
+                    return
+
+    watching = asyncio.create_task(watch())
+    await eventually(lambda: seen, "the first value")
+    backplane.deaf = True
+    await pod.thread.acall(backplane.drop(Board.numbers.key))
+    last = None
+    for start in range(0, 5000, 500):
+        last = await Board.numbers.using(peer).aappend_many(
+            [Add(n) for n in range(start, start + 500)], wait=False
+        )
+    assert last is not None
+    assert len(await numbers.aread(at_least=last[-1])) == 5000
+    async with asyncio.timeout(10):
+        await watching
+    assert seen == [10, 5000]
+
+
+async def test_a_status_shows_value_and_position_of_one_moment(pod: Pod, peer: Pod) -> None:
+    await Board.numbers.using(peer).aappend_many([Add(1), Add(2)])
+    status = await Board.numbers.using(pod).astatus()
+    assert (status.position.offset, status.value, status.halted) == (2, [1, 2], None)

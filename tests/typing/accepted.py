@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_type
 from uuid import UUID
@@ -169,7 +169,7 @@ async def awaited() -> None:
     assert_type(await Feed.banner.aupdate(lambda old: old + "!"), str)
     assert_type(await Feed.limit.aupdate(lambda old: (old or 0) + 1), int | None)
     await Feed.banner.areset()
-    assert_type(Feed.banner.changes(), AsyncIterator[str])
+    assert_type(Feed.banner.changes(), AsyncGenerator[str, None])
     assert_type(await Feed.items.aappend(AddItem("a")), Offset)
     assert_type(await Feed.items.aappend_many([AddItem("a")]), Sequence[Offset])
     assert_type(await Feed.items.aread(), list[str])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Generic, NamedTuple, TypeVar, cast, get_args
 
@@ -92,7 +92,7 @@ class Cell(Handle[CellSpec[T]], Generic[T]):
         if address is not None:
             await self._on().areset(*address, force=force)
 
-    async def changes(self) -> AsyncIterator[T]:
+    async def changes(self) -> AsyncGenerator[T, None]:
         """The value now, then each newer one; a slow reader misses values in between, never the newest.
 
         Where there is no session state yet, or no user, nothing can change it from here: it gives the zero value and

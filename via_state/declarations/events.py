@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar, overload
 
 from asgiref.sync import sync_to_async
@@ -341,7 +341,7 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         """`read`, awaited."""
         return await self._on().aread(*self._log(), at_least=at_least, timeout=timeout)
 
-    def changes(self: StateAppEvents[Foldable[V]]) -> AsyncIterator[V]:
+    def changes(self: StateAppEvents[Foldable[V]]) -> AsyncGenerator[V, None]:
         """The value now, then each newer one; a slow reader misses values in between, never the newest."""
         return self._on().changes(*self._log())
 

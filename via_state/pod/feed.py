@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import TypeVar
 
 from via_state.pod.loop import LoopThread
@@ -11,7 +11,9 @@ from via_state.pod.loop import LoopThread
 T = TypeVar("T")
 
 
-async def feed(thread: LoopThread, listeners: set[Callable[[], None]], value: Callable[[], T]) -> AsyncIterator[T]:
+async def feed(
+    thread: LoopThread, listeners: set[Callable[[], None]], value: Callable[[], T]
+) -> AsyncGenerator[T, None]:
     """``value()`` now, and again each time the pod calls the listener this adds. Holds one value, never a queue."""
     loop = asyncio.get_running_loop()
     changed = asyncio.Event()

@@ -39,6 +39,7 @@ class LoopThread:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.loop = asyncio.new_event_loop()
+        self._stopped = False
         self.thread = threading.Thread(target=self._run, name="via-state", daemon=True)
         self._stopping: list[Callable[[], Awaitable[None]]] = []
         self.thread.start()
@@ -48,12 +49,13 @@ class LoopThread:
         try:
             self.loop.run_forever()
         finally:
+            self._stopped = True
             self.loop.close()
 
     @property
     def alive(self) -> bool:
         """False in a forked child, where the thread does not exist, and after `stop`."""
-        return self.pid == os.getpid() and self.thread.is_alive() and not self.loop.is_closed()
+        return not self._stopped and self.pid == os.getpid()
 
     def soon(self, callback: Callable[..., object], *args: object) -> None:
         """Run ``callback(*args)`` on the loop, soon, from any thread."""
@@ -100,6 +102,7 @@ class LoopThread:
             self.submit(self._shut_down()).result(timeout)
         except TimeoutError:
             logger.warning("via_state did not shut down within %s s; its connections are dropped.", timeout)
+        self._stopped = True
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(timeout)
 

@@ -7,9 +7,10 @@ doors to it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar, cast
 
@@ -18,7 +19,7 @@ from via_state.conf import settings
 from via_state.core.offsets import Offset, Offsets
 from via_state.core.records import Position
 from via_state.core.specs import CellSpec, LogSpec
-from via_state.exceptions import NotCaughtUp
+from via_state.exceptions import KeyHalted, NotCaughtUp
 from via_state.pod.appender import Appender
 from via_state.pod.backoff import patiently
 from via_state.pod.cells import CachedCell, Read
@@ -133,17 +134,23 @@ class Pod:
         return await self.thread.acall(self._status(key, spec))
 
     async def _status(self, key: str, spec: LogSpec[V]) -> ProjectionStatus:
-        return self.residents.log(key, spec).status
+        projector = self.residents.log(key, spec)
+        # A key that stands still, or a backplane that is away, is what a status is asked for.
+        with contextlib.suppress(KeyHalted, TimeoutError):
+            async with asyncio.timeout(settings.READ_TIMEOUT):
+                await projector.ready()
+        return projector.status
 
     async def _log(self, key: str, spec: LogSpec[V]) -> Projector[V]:
         return self.residents.log(key, spec)
 
-    async def changes(self, key: str, spec: LogSpec[V]) -> AsyncIterator[V]:
+    async def changes(self, key: str, spec: LogSpec[V]) -> AsyncGenerator[V, None]:
         """The value now, then each newer one. A slow reader misses values in between, never the newest."""
         await self.aread(key, spec)
         projector = await self.thread.acall(self._log(key, spec))
-        async for value in feed(self.thread, projector.listeners, lambda: projector.value):
-            yield value
+        async with contextlib.aclosing(feed(self.thread, projector.listeners, lambda: projector.value)) as values:
+            async for value in values:
+                yield value
 
     # Cells ------------------------------------------------------------------------------------------------
 
@@ -237,12 +244,13 @@ class Pod:
         cell = self.residents.cell(key, spec)
         await patiently(settings.UPDATE_TIMEOUT, f"Ending {key!r}", cell.end)
 
-    async def cell_changes(self, key: str, spec: CellSpec[T]) -> AsyncIterator[T]:
+    async def cell_changes(self, key: str, spec: CellSpec[T]) -> AsyncGenerator[T, None]:
         """The value now, then each newer one. A slow reader misses values in between, never the newest."""
         await self.aget(key, spec)
         cell = await self.thread.acall(self._cell(key, spec))
-        async for value in feed(self.thread, cell.listeners, cell.value):
-            yield value
+        async with contextlib.aclosing(feed(self.thread, cell.listeners, cell.value)) as values:
+            async for value in values:
+                yield value
 
     # ------------------------------------------------------------------------------------------------------
 

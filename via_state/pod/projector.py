@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from via_state import metrics
 from via_state.backplanes.base import Backplane
@@ -24,10 +24,14 @@ HALTED_RETRY = 5.0  # seconds: a halted key looks again whether its cause is gon
 
 
 class ProjectionStatus(NamedTuple):
-    """How a key stands on this pod. ``halted`` says why it stands still, or is None."""
+    """How a key stands on this pod, at one moment. ``value`` is the fold up to ``position``.
+
+    ``halted`` says why it stands still, or is None.
+    """
 
     position: Position
     halted: str | None
+    value: Any
 
 
 class _Waiter(NamedTuple):
@@ -47,6 +51,7 @@ class Projector(Generic[V]):
         "_halted_reason",
         "_projection",
         "_reads",
+        "_rebuilding",
         "_ready",
         "_timer",
         "_waiters",
@@ -74,6 +79,7 @@ class Projector(Generic[V]):
         self.used = time.monotonic()
         self._waiters: list[_Waiter] = []
         self._reads = 0
+        self._rebuilding = False
         self._ready: asyncio.Event | None = None
         self.task: asyncio.Task[None] | None = None
         self._again = False
@@ -87,7 +93,7 @@ class Projector(Generic[V]):
     @property
     def status(self) -> ProjectionStatus:
         halt = self._projection.halt
-        return ProjectionStatus(self.position, None if halt is None else str(halt))
+        return ProjectionStatus(self.position, None if halt is None else str(halt), self._projection.value)
 
     @property
     def idle(self) -> bool:
@@ -149,14 +155,20 @@ class Projector(Generic[V]):
         """Make what was folded visible, then tell those who wait for it."""
         projection = self._projection
         self._count(outcome)
-        self.value = projection.value
+        # After a reset the last value stays in sight until the new one is whole.
+        self._rebuilding = outcome.action is Action.RESET or (
+            self._rebuilding and outcome.action is Action.ADVANCED
+        )
+        if self._rebuilding:
+            return
+        before, self.value = self.value, projection.value
         if outcome.action is Action.AT_HEAD or (outcome.action is Action.HALTED and projection.position.offset):
             self.loaded = True
         if self._ready is not None and (self.loaded or projection.halt is not None):
             self._ready.set()
         if self._waiters:
             self._wake(outcome.action is Action.AT_HEAD)
-        if outcome.applied or outcome.action is Action.RESET:
+        if self.value is not before:
             for listener in list(self.listeners):
                 listener()
 
@@ -220,7 +232,8 @@ class Projector(Generic[V]):
         return waiter.future
 
     def _passed(self, epoch: str, offset: int) -> bool:
-        return self.position.epoch == epoch and self.position.offset >= offset
+        """Whether the visible value holds the record."""
+        return not self._rebuilding and self.position.epoch == epoch and self.position.offset >= offset
 
     def _wake(self, at_head: bool) -> None:
         """Answer the waiters whose answer is known now."""

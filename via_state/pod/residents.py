@@ -124,17 +124,23 @@ class Residents:
 
     async def _sweep(self) -> None:
         cursor: object | None = None
+        away = False
         while True:
             try:
                 changes = await self._backplane.changed(cursor)
                 self._ring_changed(changes, everything=cursor is None or changes.everything)
                 cursor = changes.cursor
                 await self._prune()
+                if away:
+                    logger.info("The backplane is reachable again.")
+                away = False
             except Closed:
                 return
             except BackplaneUnavailable as error:
                 metrics.backplane_errors.inc()
-                logger.warning("The sweep could not reach the backplane: %s", error)
+                if not away:
+                    logger.warning("The backplane is away; it is tried again until it answers: %s", error)
+                away = True
             except Exception:
                 logger.exception("The sweep failed; it goes on.")
             self._evict()
