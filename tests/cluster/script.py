@@ -6,7 +6,7 @@ import json
 from http.cookiejar import CookieJar
 from typing import Any
 from urllib.parse import urlencode
-from urllib.request import HTTPCookieProcessor, Request, build_opener
+from urllib.request import HTTPCookieProcessor, ProxyHandler, Request, build_opener
 
 
 class Script:
@@ -14,7 +14,7 @@ class Script:
 
     def __init__(self) -> None:
         self._cookies = CookieJar()
-        self._opener = build_opener(HTTPCookieProcessor(self._cookies))
+        self._opener = build_opener(ProxyHandler({}), HTTPCookieProcessor(self._cookies))
 
     def get(self, url: str) -> Any:
         """The JSON answer of a page. Raises OSError (HTTPError) for anything but success."""
