@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ class WebPod:
             name,
             command,
             folder / f"{name.replace(' ', '-')}.log",
+            death_signal=signal.SIGKILL,  # its port is free again at once
             env={"DJANGO_SETTINGS_MODULE": "testproject.settings", "VIA_POD_NAME": name, **env},
             cwd=PROJECT,
         )
