@@ -21,7 +21,7 @@ from tests.faults import FaultyBackplane
 from via_state.backplanes.memory import MemoryBackplane
 from via_state.pod.default import use_pod
 from via_state.pod.pod import Pod
-from via_state.testing.conformance import eventually
+from via_state.testing.conformance.harness import eventually
 
 # Channels closes old database connections between two messages.
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from via_state.core.specs import CellSpec, LogSpec
+from via_state.declarations.group import Group
 from via_state.declarations.keys import KeyTemplate
 from via_state.declarations.problems import Problem, problem_of
 from via_state.declarations.registry import label_of, registry
 from via_state.exceptions import DeclarationError
-
-if TYPE_CHECKING:
-    from via_state.declarations.state import State
 
 S = TypeVar("S", bound=LogSpec[Any] | CellSpec[Any])
 
@@ -28,7 +26,7 @@ class Definition(ABC, Generic[S]):
         #: Keys collide only inside one: "app", "session" or "user".
         self.scope = scope
         self.explicit_key = key
-        self.state: type[State] | None = None
+        self.state: type[Group] | None = None
         self.name = ""
         self._template: KeyTemplate | None = None
         self._spec: S | None = None

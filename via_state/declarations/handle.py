@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVa
 
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.declarations.definition import Definition
+from via_state.declarations.group import Group
 from via_state.declarations.keys import Parameter
 from via_state.pod.default import current_pod
 
 if TYPE_CHECKING:
     from via_state.declarations.owners import Owner
-    from via_state.declarations.state import State
     from via_state.pod.pod import Pod
 
 S = TypeVar("S", bound=LogSpec[Any] | CellSpec[Any])
@@ -31,12 +31,10 @@ class Handle(Generic[S]):
         self._pod: Pod | None = None
 
     def __set_name__(self, owner: type, name: str) -> None:
-        from via_state.declarations.state import State  # it imports this module
-
-        if not self.definition.name and issubclass(owner, State):
+        if not self.definition.name and issubclass(owner, Group):
             self.definition.state, self.definition.name = owner, name
 
-    def __get__(self, instance: State | None, owner: type | None = None) -> Self:
+    def __get__(self, instance: Group | None, owner: type | None = None) -> Self:
         return self if instance is None else self._copy(_owner=instance._owner)
 
     def __set__(self, instance: object, value: object) -> NoReturn:

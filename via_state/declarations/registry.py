@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.apps import apps
 
-if TYPE_CHECKING:
-    from via_state.declarations.definition import Definition
-    from via_state.declarations.state import State
+from via_state.declarations.group import Group
 
 
 class Registry:
-    """What concrete `State` classes declare, in the order of their definition."""
+    """What concrete `State` classes declare, in the order of their definition.
+
+    It holds each `Definition` without knowing what one is: definitions look here for those they collide with.
+    """
 
     def __init__(self) -> None:
-        self._definitions: dict[tuple[str, str], Sequence[Definition[Any]]] = {}
+        self._definitions: dict[tuple[str, str], Sequence[Any]] = {}
 
-    def add(self, state: type[State], definitions: Sequence[Definition[Any]]) -> None:
+    def add(self, state: type[Group], definitions: Sequence[Any]) -> None:
         """Called when a class is defined. One that is defined again (a reloaded module) replaces itself."""
         self._definitions[state.__module__, state.__qualname__] = definitions
 
-    def definitions(self) -> Iterator[Definition[Any]]:
+    def definitions(self) -> Iterator[Any]:
         """Each one once: a subclass of a concrete class shares its parent's."""
         for definitions in list(self._definitions.values()):
             yield from definitions
@@ -41,7 +42,7 @@ class Registry:
 registry = Registry()
 
 
-def label_of(state: type[State]) -> str:
+def label_of(state: type[Group]) -> str:
     """``app_label.Class``: how checks and errors call a class."""
     config = apps.get_containing_app_config(state.__module__) if apps.apps_ready else None
     app_label = state.__module__.partition(".")[0] if config is None else config.label

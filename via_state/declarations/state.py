@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from via_state.declarations.group import Group
 from via_state.declarations.handle import Handle
-from via_state.declarations.owners import Owner, owner_of
+from via_state.declarations.owners import owner_of
 from via_state.declarations.registry import registry
 from via_state.exceptions import DeclarationError
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from via_state.declarations.owners import OwnerSource
 
 
-class State:
+class State(Group):
     """A group of declared state, found by autodiscovery in the ``state.py`` of each installed app.
 
     ``Feed.items`` is state of everybody. ``Feed(request)`` binds an owner, which session and user state needs:
@@ -25,10 +26,9 @@ class State:
 
     #: ``{{ Feed.items.read }}`` works: Django's templates call a class otherwise.
     do_not_call_in_templates: ClassVar[bool] = True
-    _abstract: ClassVar[bool] = True
 
     def __init__(self, of: OwnerSource, /) -> None:
-        self._owner: Owner = owner_of(of, type(self).__name__)
+        self._owner = owner_of(of, type(self).__name__)
 
     def __init_subclass__(cls, *, abstract: bool = False, **options: Any) -> None:
         super().__init_subclass__(**options)

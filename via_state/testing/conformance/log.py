@@ -1,0 +1,179 @@
+"""Appending and reading."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from via_state.core.records import GENESIS, Position
+from via_state.exceptions import AppendTooLarge, InvalidKey
+from via_state.testing.conformance.harness import ODD_KEYS, Harness, append, new_id, read_all
+
+
+class LogConformance(Harness):
+    async def test_an_unwritten_log_is_empty(self) -> None:
+        async with self.one() as plane:
+            head = await plane.head("empty")
+            assert head.position.offset == head.floor.offset == 0
+            batch = await plane.read("empty", GENESIS)
+            assert batch.packs == []
+            assert batch.head.offset == 0
+
+    async def test_offsets_rise_and_the_head_follows(self) -> None:
+        async with self.one() as plane:
+            positions = await append(plane, "log", b"a", b"b", b"c")
+            offsets = [position.offset for position in positions]
+            assert offsets == sorted(set(offsets))
+            assert offsets[0] > 0
+            assert len({position.epoch for position in positions}) == 1
+            assert (await plane.head("log")).position == positions[-1]
+
+    async def test_records_come_in_order_from_the_beginning(self) -> None:
+        async with self.one() as plane:
+            await append(plane, "log", b"a", b"b", b"c")
+            assert [data for _, data in await read_all(plane, "log")] == [b"a", b"b", b"c"]
+
+    async def test_reading_resumes_behind_the_cursor(self) -> None:
+        async with self.one() as plane:
+            positions = await append(plane, "log", b"a", b"b", b"c")
+            assert await read_all(plane, "log", positions[1]) == [(positions[2].offset, b"c")]
+            assert await read_all(plane, "log", positions[2]) == []
+
+    async def test_a_pack_keeps_its_records_together_and_dense(self) -> None:
+        async with self.one() as plane:
+            append_id = new_id()
+            last = await plane.append("log", append_id, 5, b"five")
+            (pack,) = (await plane.read("log", GENESIS)).packs
+            assert (pack.id, pack.count, pack.last, pack.data) == (append_id, 5, last.offset, b"five")
+            assert last.record_id == f"{append_id}-4" == pack.record_id(last.offset)
+
+    async def test_a_cursor_inside_a_pack_gets_the_whole_pack(self) -> None:
+        async with self.one() as plane:
+            last = await plane.append("log", new_id(), 5, b"five")
+            (pack,) = (await plane.read("log", last._replace(offset=last.offset - 2))).packs
+            assert pack.data == b"five"
+
+    async def test_a_batch_is_bounded_and_never_stalls(self) -> None:
+        async with self.one() as plane:
+            for _ in range(10):
+                await plane.append("log", new_id(), 10, b"ten")
+            batch = await plane.read("log", GENESIS, limit=25)
+            assert 1 <= len(batch.packs) <= 3
+            assert len((await plane.read("log", GENESIS, limit=1)).packs) == 1
+            assert len(await read_all(plane, "log", limit=7)) == 10
+
+    async def test_logs_are_independent(self) -> None:
+        async with self.one() as plane:
+            for data in (b"1", b"2"):
+                await append(plane, "alpha", b"a" + data)
+                await append(plane, "beta", b"b" + data)
+            assert [data for _, data in await read_all(plane, "alpha")] == [b"a1", b"a2"]
+            assert [data for _, data in await read_all(plane, "beta")] == [b"b1", b"b2"]
+
+    async def test_odd_keys_are_distinct(self) -> None:
+        async with self.one() as plane:
+            for key in ODD_KEYS:
+                await append(plane, key, key.encode())
+                await plane.cas(key, 0, key.encode())
+            for key in ODD_KEYS:
+                assert [data for _, data in await read_all(plane, key)] == [key.encode()]
+            assert {key: cell.data for key, cell in (await plane.load_many(ODD_KEYS)).items()} == {
+                key: key.encode() for key in ODD_KEYS
+            }
+
+    @pytest.mark.parametrize("key", ["", "x" * 513, "a\0b"])
+    async def test_impossible_keys_are_refused(self, key: str) -> None:
+        async with self.one() as plane:
+            with pytest.raises(InvalidKey):
+                await plane.append(key, new_id(), 1, b"x")
+            with pytest.raises(InvalidKey):
+                await plane.cas(key, 0, b"x")
+
+    async def test_bytes_come_back_as_they_were(self) -> None:
+        async with self.one() as plane:
+            datas = [bytes(range(256)), b"", b"\0" * 1000, b"large" * 200_000]
+            await append(plane, "log", *datas)
+            assert [data for _, data in await read_all(plane, "log")] == datas
+
+    async def test_the_writers_buffer_is_its_own(self) -> None:
+        async with self.one() as plane:
+            buffer = bytearray(b"before")
+            await plane.append("log", new_id(), 1, buffer)  # type: ignore[arg-type]
+            await plane.cas("cell", 0, buffer)  # type: ignore[arg-type]
+            buffer[:] = b"after!"
+            assert [data for _, data in await read_all(plane, "log")] == [b"before"]
+            assert (await plane.load_many(["cell"]))["cell"].data == b"before"
+
+    async def test_too_large_is_refused_before_it_is_sent(self) -> None:
+        async with self.one() as plane:
+            with pytest.raises(AppendTooLarge):
+                await plane.append("log", new_id(), plane.max_append_records + 1, b"x")
+            plane.max_append_bytes = 10
+            with pytest.raises(AppendTooLarge):
+                await plane.append("log", new_id(), 1, b"x" * 11)
+            assert (await plane.head("log")).position.offset == 0
+
+    async def test_concurrent_appends_all_land_once(self) -> None:
+        async with self.two() as planes:
+            datas = [str(number).encode() for number in range(60)]
+            positions = await asyncio.gather(
+                *(planes[number % 2].append("log", new_id(), 1, data) for number, data in enumerate(datas))
+            )
+            by_offset = {position.offset: data for position, data in zip(positions, datas, strict=True)}
+            assert len(by_offset) == 60
+            assert await read_all(planes[0], "log") == sorted(by_offset.items())
+            assert (await planes[1].head("log")).position.offset == max(by_offset)
+
+    async def test_a_reader_under_concurrent_appends_misses_nothing(self) -> None:
+        async with self.two() as (writer, reader):
+            done = asyncio.Event()
+
+            async def write(name: int) -> None:
+                for number in range(40):
+                    await append(writer, "log", f"{name}:{number}".encode())
+
+            async def read() -> list[bytes]:
+                found: list[bytes] = []
+                after = GENESIS
+                while True:
+                    last_look = done.is_set()
+                    await asyncio.sleep(0)  # an adapter without I/O would not let the writers run
+                    batch = await reader.read("log", after, limit=7)
+                    for pack in batch.packs:
+                        found.append(pack.data)
+                        after = Position(batch.head.epoch, pack.last, pack.record_id(pack.last))
+                    if last_look and not batch.packs:
+                        return found
+
+            reading = asyncio.create_task(read())
+            await asyncio.gather(*(write(name) for name in range(4)))
+            done.set()
+            found = [data.decode().split(":") for data in await reading]
+            for name in range(4):
+                assert [int(number) for who, number in found if int(who) == name] == list(range(40))
+
+    async def test_an_append_id_counts_once(self) -> None:
+        async with self.two() as (first, second):
+            append_id = new_id()
+            before = await first.append("log", append_id, 3, b"abc")
+            await append(first, "log", b"later")
+            assert await first.append("log", append_id, 3, b"abc") == before
+            assert await second.append("log", append_id, 3, b"abc") == before
+            assert [data for _, data in await read_all(first, "log")] == [b"abc", b"later"]
+
+    async def test_the_same_append_id_at_the_same_time_counts_once(self) -> None:
+        async with self.two() as planes:
+            append_id = new_id()
+            positions = await asyncio.gather(
+                *(planes[number % 2].append("log", append_id, 1, b"once") for number in range(8))
+            )
+            assert len(set(positions)) == 1
+            assert [data for _, data in await read_all(planes[0], "log")] == [b"once"]
+
+    async def test_an_append_id_counts_once_per_log(self) -> None:
+        async with self.one() as plane:
+            append_id = new_id()
+            await plane.append("one", append_id, 1, b"x")
+            await plane.append("other", append_id, 1, b"x")
+            assert len(await read_all(plane, "other")) == 1

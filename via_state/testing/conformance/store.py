@@ -1,0 +1,76 @@
+"""Cells and compare-and-swap."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from via_state.exceptions import CASConflict
+from via_state.testing.conformance.harness import Harness
+
+
+class StoreConformance(Harness):
+    async def test_an_absent_cell_is_absent(self) -> None:
+        async with self.one() as plane:
+            assert await plane.load("cell") is None
+            assert await plane.load_many([]) == {}
+            with pytest.raises(CASConflict):
+                await plane.cas("cell", 5, b"x")
+            with pytest.raises(CASConflict):
+                await plane.delete("cell", 5)
+
+    async def test_a_stale_revision_changes_nothing(self) -> None:
+        async with self.two() as (first, second):
+            rev = await first.cas("cell", 0, b"one")
+            assert rev > 0
+            with pytest.raises(CASConflict):
+                await second.cas("cell", 0, b"two")
+            newer = await second.cas("cell", rev, b"three")
+            assert newer > rev
+            with pytest.raises(CASConflict):
+                await first.cas("cell", rev, b"four")
+            assert await first.load("cell") == (b"three", newer)
+
+    async def test_each_round_has_one_winner(self) -> None:
+        async with self.two() as planes:
+            rev = 0
+            for number in range(10):
+                results = await asyncio.gather(
+                    *(planes[racer % 2].cas("cell", rev, f"{number}.{racer}".encode()) for racer in range(6)),
+                    return_exceptions=True,
+                )
+                won = [result for result in results if isinstance(result, int)]
+                assert len(won) == 1
+                assert sum(isinstance(result, CASConflict) for result in results) == 5
+                rev = won[0]
+
+    async def test_a_revision_is_never_used_again(self) -> None:
+        async with self.two() as (first, second):
+            seen = set()
+            for _ in range(3):
+                rev = await first.cas("cell", 0, b"same")
+                assert rev not in seen
+                seen.add(rev)
+                await second.delete("cell", rev)
+                assert await first.load("cell") is None
+                with pytest.raises(CASConflict):
+                    await first.cas("cell", rev, b"late")
+            await first.prune()
+            assert await first.cas("cell", 0, b"same") not in seen
+
+    async def test_a_cell_expires(self) -> None:
+        async with self.one() as plane:
+            first = await plane.cas("short", 0, b"x", ttl=0.05)
+            await plane.cas("long", 0, b"x", ttl=100)
+            deadline = time.monotonic() + 10
+            while await plane.load("short") is not None:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.01)
+            with pytest.raises(CASConflict):
+                await plane.cas("short", first, b"y")
+            assert await plane.prune() == 1
+            assert await plane.prune() == 0
+            assert await plane.load("long") is not None
+            assert await plane.cas("short", 0, b"y") > first
