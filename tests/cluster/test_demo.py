@@ -107,7 +107,7 @@ def press(port: int) -> None:
     Script().post(f"http://{HOST}:{port}/counter/")
 
 
-def test_ctrl_c_stops_all_that_it_started(demo: Start, port: int) -> None:
+def test_ctrl_c_stops_all_that_it_started(demo: Start, folder: Path, port: int) -> None:
     run = demo(port)
     run.wait_to_say(READY)
     assert f"  http://{HOST}:{port}/\n  http://{HOST}:{port + 1}/\n" in run.output
@@ -117,6 +117,8 @@ def test_ctrl_c_stops_all_that_it_started(demo: Start, port: int) -> None:
     assert run.end() == 0
     assert run.output.endswith("\nStopping...\nStopped.\n")
     assert all(gone(pid) for pid in started)
+    # In order: PostgreSQL when nobody used it any more.
+    assert "terminating connection" not in (folder / "postgres" / "postgres.log").read_text()
 
 
 def test_a_killed_demo_leaves_nothing_running_and_the_next_one_has_its_data(demo: Start, port: int) -> None:
