@@ -77,10 +77,10 @@ class Proxy:
         await self._sever()
 
     async def _sever(self) -> None:
-        links = list(self._links)
+        links, self._links = self._links, set()  # each is cancelled once: it closes its ends in peace
         for link in links:
             link.cancel()
-        await asyncio.gather(*links)
+        await asyncio.gather(*links, return_exceptions=True)
 
     async def _flow(self, flowing: bool) -> None:
         if flowing:
