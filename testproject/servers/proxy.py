@@ -7,7 +7,7 @@ import contextlib
 import threading
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from testproject.servers.ports import HOST, free_port
 
@@ -26,7 +26,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._server: asyncio.Server | None = None
-        self._links: set[asyncio.Task[None]] = set()
+        self._links: dict[asyncio.Task[None], asyncio.Event] = {}  # with the order to end
         self._flowing = asyncio.Event()
 
     def __enter__(self) -> Self:
@@ -74,13 +74,16 @@ class Proxy:
         server, self._server = self._server, None
         if server is not None:
             server.close()
+        for _ in range(10):
+            await asyncio.sleep(0)  # what was accepted already gets its turn, so that it can be ended
         await self._sever()
 
     async def _sever(self) -> None:
-        links, self._links = self._links, set()  # each is cancelled once: it closes its ends in peace
-        for link in links:
-            link.cancel()
-        await asyncio.gather(*links, return_exceptions=True)
+        links = dict(self._links)
+        for severed in links.values():
+            severed.set()
+        if links:
+            await asyncio.wait(links)
 
     async def _flow(self, flowing: bool) -> None:
         if flowing:
@@ -89,29 +92,36 @@ class Proxy:
             self._flowing.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link = asyncio.current_task()
+        # Told to end by an event, never cancelled: asyncio complains about a cancelled connection callback.
+        link, severed = asyncio.current_task(), asyncio.Event()
         assert link is not None
-        self._links.add(link)
+        self._links[link] = severed
         ends = [writer]
+        tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(severed.wait())]
         try:
-            if self._server is not None:  # accepted, then cut before its turn came
+            if self._server is not None:  # else: accepted, then cut before its turn came
                 self.connections += 1
                 there, back = await asyncio.open_connection(HOST, self._target)
                 ends.append(back)
-                async with asyncio.TaskGroup() as both:
-                    both.create_task(self._pump(reader, back))
-                    both.create_task(self._pump(there, writer))
-                for end in ends:
-                    end.close()
-                    await end.wait_closed()  # what is still to be sent is sent
-        except* (OSError, asyncio.CancelledError):
-            pass
+                both = asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+                tasks.append(both)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                if both.done():
+                    both.result()
+                    for end in ends:
+                        end.close()
+                        await end.wait_closed()  # what is still to be sent is sent
+        except OSError:
+            pass  # one side is gone: so is the link
         finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             for end in ends:
                 end.transport.abort()
                 with contextlib.suppress(OSError):
                     await end.wait_closed()
-            self._links.discard(link)
+            del self._links[link]
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass on what one side sends, and that it has no more to send."""
