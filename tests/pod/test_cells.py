@@ -13,6 +13,8 @@ from django.test import override_settings
 from tests.faults import Fault, FaultyBackplane
 from tests.pod.board import Board, eventually
 from via_state import State, StateApp
+from via_state.backplanes.memory import MemoryBackplane
+from via_state.core.records import Cell
 from via_state.declarations.registry import registry
 from via_state.exceptions import (
     BackplaneUnavailable,
@@ -240,3 +242,18 @@ async def test_changes_follow_a_cell(pod: Pod, peer: Pod) -> None:
             await Board.hits.using(peer).aset(value + 1)
     assert seen[0] == 0
     assert seen[-1] == 3
+
+
+async def test_a_restored_store_is_believed_although_its_revisions_are_lower(
+    pod: Pod, backplane: FaultyBackplane
+) -> None:
+    hits = Board.hits.using(pod)
+    for number in range(5):
+        await hits.aset(number)
+    inner = backplane.inner
+    assert isinstance(inner, MemoryBackplane)
+    cell, expires = inner._cells[Board.hits.key]
+    old = Board.hits._address("read", writes=False)[1].codec.encode(2, write_id="old", writes=(), now=0)  # type: ignore[index]
+    inner._cells[Board.hits.key] = (Cell(old, cell.rev - 3), expires)
+    assert await hits.aupdate(lambda value: value + 1) == 3
+    assert await hits.aread() == 3

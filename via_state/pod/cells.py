@@ -135,9 +135,13 @@ class CachedCell(Generic[T]):
         while True:
             before = self._moved
             cell = await self._backplane.load(self.key)
-            if cell is not None or self._moved == before:
+            rev = 0 if cell is None else cell.rev
+            if self._moved == before:
+                # Nothing was taken over meanwhile: the store is right, even when it was restored and is older.
+                self._seen = min(self._seen, rev)
                 break
-            # Somebody wrote while we read "absent": that answer is older than what we know.
+            if rev >= self._seen:
+                break
         return self._take(cell)
 
     def _take(self, cell: Cell | None) -> Read[T]:
