@@ -1,0 +1,102 @@
+"""The pages say what is so: their snippets run, and they list what the code has."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from via_state import exceptions
+from via_state.backplanes.postgres.backend import DEFAULTS as POSTGRES_OPTIONS
+from via_state.conf import DEFAULTS
+from via_state.declarations.registry import registry
+from via_state.pod.pod import Pod
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+REFERENCE = (DOCS / "reference.md").read_text()
+CODE = {path: path.read_text() for path in (ROOT / "via_state").rglob("*.py")}
+
+
+def snippets(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The names of a new module, to run snippets in; what they declare is forgotten afterwards."""
+    made = ModuleType("tests.snippets")
+    monkeypatch.setitem(sys.modules, made.__name__, made)
+    return vars(made)
+
+
+@pytest.mark.django_db
+def test_the_how_to_snippets_run_one_after_the_other(state_pod: Pod, module: dict[str, Any]) -> None:
+    found = snippets("how-to.md")
+    assert len(found) > 8
+    with registry.isolated():
+        for snippet in found:
+            exec(compile(snippet, "how-to.md", "exec"), module)
+        case = module["FeedTests"]("test_an_item_shows")
+        assert case.run().wasSuccessful()
+
+
+@pytest.mark.parametrize("snippet", snippets("tutorial.md"))
+def test_the_tutorial_snippets_are_python(snippet: str) -> None:
+    ast.parse(snippet)
+
+
+def test_the_tutorial_poll_counts(state_pod: Pod, module: dict[str, Any]) -> None:
+    (declared,) = [snippet for snippet in snippets("tutorial.md") if snippet.startswith("# poll/state.py")]
+    with registry.isolated():
+        exec(compile(declared, "poll/state.py", "exec"), module)
+        module["Poll"].votes.append(module["Voted"]("tea"))
+        assert module["Poll"].votes.read() == {"tea": 1}
+        assert module["Poll"].question.read() == "Tea or coffee?"
+
+
+def test_every_test_that_a_guarantee_names_exists() -> None:
+    named = set(
+        re.findall(r"`((?:tests|via_state)/[\w/]+\.py(?:::[\w:]+)?)`", (DOCS / "guarantees.md").read_text())
+    )
+    assert len(named) > 15
+    for name in named:
+        path, _, test = name.partition("::")
+        assert (ROOT / path).exists(), name
+        for part in filter(None, test.split("::")):
+            assert re.search(rf"(def|class) {part}\b", (ROOT / path).read_text()), name
+
+
+def test_the_reference_lists_every_setting_with_its_default() -> None:
+    for name, default in DEFAULTS.items():
+        shown = f'"{default}"' if isinstance(default, str) else repr(default)
+        assert f"| `{name}` | `{shown}` |" in REFERENCE
+    for name in set(POSTGRES_OPTIONS) - {"DATABASE", "PREFIX"}:
+        assert f"`{name}`" in REFERENCE
+
+
+def test_the_reference_lists_every_check() -> None:
+    in_code = {f"via_state.{found}" for text in CODE.values() for found in re.findall(r"\b[EW]0\d\d\b", text)}
+    assert set(re.findall(r"via_state\.[EW]\d+", REFERENCE)) == in_code
+
+
+def test_the_reference_names_every_error() -> None:
+    for name, error in inspect.getmembers(exceptions, inspect.isclass):
+        if issubclass(error, exceptions.ViaStateError):
+            assert error.__doc__, name
+            assert f"{name}`" in REFERENCE, name
+
+
+def test_the_reference_lists_every_metric() -> None:
+    ours = set()
+    for metric in REGISTRY.collect():
+        if metric.name.startswith("via_"):
+            ours.add(f"{metric.name}_total" if metric.type == "counter" else metric.name)
+    assert set(re.findall(r"`(via_[a-z_]+)`", REFERENCE)) == ours
