@@ -253,7 +253,7 @@ async def test_a_restored_store_is_believed_although_its_revisions_are_lower(
     inner = backplane.inner
     assert isinstance(inner, MemoryBackplane)
     cell, expires = inner._cells[Board.hits.key]
-    old = Board.hits._address("read", writes=False)[1].codec.encode(2, write_id="old", writes=(), now=0)  # type: ignore[index]
+    old = Board.hits._address("read", writes=False)[1].codec.encode(2, write_id="old", writes=(), now=0)
     inner._cells[Board.hits.key] = (Cell(old, cell.rev - 3), expires)
     assert await hits.aupdate(lambda value: value + 1) == 3
     assert await hits.aread() == 3
