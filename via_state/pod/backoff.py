@@ -14,6 +14,9 @@ from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
 
 T = TypeVar("T")
 
+#: Without a state: a seeded project stays reproducible, and forked children do not jitter in step.
+jitter = random.SystemRandom()
+
 
 class Backoff:
     """Pauses between attempts: full jitter, doubling from ``base`` to ``cap`` seconds."""
@@ -27,7 +30,7 @@ class Backoff:
     def next(self) -> float:
         """Count an attempt that failed; the seconds to wait before the next one."""
         self.attempts += 1
-        return full_jitter(self.attempts, self.base, self.cap, random.random)
+        return full_jitter(self.attempts, self.base, self.cap, jitter.random)
 
     async def pause(self) -> None:
         """Count an attempt that failed, and wait."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ from via_state.conf import settings
 from via_state.core.records import Changes, Position
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.exceptions import BackplaneUnavailable, Closed
+from via_state.pod.backoff import jitter
 from via_state.pod.cells import CachedCell
 from via_state.pod.projector import Projector
 
@@ -37,7 +37,7 @@ class Residents:
         self._sweep_now = asyncio.Event()
         self._hooks: list[Callable[[], Awaitable[None]]] = []
         self._closed = False
-        self._prune_at = time.monotonic() + PRUNE_INTERVAL * random.uniform(0.5, 1.5)
+        self._prune_at = time.monotonic() + PRUNE_INTERVAL * jitter.uniform(0.5, 1.5)
 
     def _all(self) -> list[Projector[Any] | CachedCell[Any]]:
         return [*self._logs.values(), *self._cells.values()]
@@ -148,7 +148,7 @@ class Residents:
                 await hook()
             self._sweep_now.clear()
             try:
-                async with asyncio.timeout(settings.RECONCILE_INTERVAL * random.uniform(0.8, 1.0)):
+                async with asyncio.timeout(settings.RECONCILE_INTERVAL * jitter.uniform(0.8, 1.0)):
                     await self._sweep_now.wait()
             except TimeoutError:
                 pass
@@ -170,7 +170,7 @@ class Residents:
     async def _prune(self) -> None:
         if time.monotonic() < self._prune_at:
             return
-        self._prune_at = time.monotonic() + PRUNE_INTERVAL * random.uniform(0.5, 1.5)
+        self._prune_at = time.monotonic() + PRUNE_INTERVAL * jitter.uniform(0.5, 1.5)
         await self._backplane.prune()
 
     def _evict(self) -> None:
