@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import socket
 import threading
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from testproject.servers.ports import HOST, free_port
 
@@ -25,8 +25,8 @@ class Proxy:
         self._target = target_port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
-        self._server: asyncio.Server | None = None
-        self._links: dict[asyncio.Task[None], asyncio.Event] = {}  # with the order to end
+        self._listener: socket.socket | None = None
+        self._links: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
 
     def __enter__(self) -> Self:
@@ -67,23 +67,37 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _listen(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(self._serve, HOST, self.port)
+        if self._listener is None:
+            self._listener = socket.create_server((HOST, self.port))
+            self._listener.setblocking(False)
+            # Not asyncio's server: what it has accepted when it is closed stays open.
+            self._loop.add_reader(self._listener, self._accept, self._listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return  # gone again
+        connection.setblocking(False)
+        self.connections += 1
+        link = self._loop.create_task(self._forward(connection))
+        self._links.add(link)
+        link.add_done_callback(self._links.discard)
+        link.add_done_callback(lambda _: connection.close())
 
     async def _cut(self) -> None:
-        server, self._server = self._server, None
-        if server is not None:
-            server.close()
-        for _ in range(10):
-            await asyncio.sleep(0)  # what was accepted already gets its turn, so that it can be ended
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            self._loop.remove_reader(listener)
+            listener.close()
         await self._sever()
 
     async def _sever(self) -> None:
-        links = dict(self._links)
-        for severed in links.values():
-            severed.set()
-        if links:
-            await asyncio.wait(links)
+        links = list(self._links)
+        for link in links:
+            if not link.cancelling():
+                link.cancel()
+        await asyncio.gather(*links, return_exceptions=True)
 
     async def _flow(self, flowing: bool) -> None:
         if flowing:
@@ -91,47 +105,27 @@ class Proxy:
         else:
             self._flowing.clear()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # Told to end by an event, never cancelled: asyncio complains about a cancelled connection callback.
-        link, severed = asyncio.current_task(), asyncio.Event()
-        assert link is not None
-        self._links[link] = severed
-        ends = [writer]
-        tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(severed.wait())]
-        try:
-            if self._server is not None:  # else: accepted, then cut before its turn came
-                self.connections += 1
-                there, back = await asyncio.open_connection(HOST, self._target)
-                ends.append(back)
-                both = asyncio.gather(self._pump(reader, back), self._pump(there, writer))
-                tasks.append(both)
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                if both.done():
-                    both.result()
-                    for end in ends:
-                        end.close()
-                        await end.wait_closed()  # what is still to be sent is sent
-        except OSError:
-            pass  # one side is gone: so is the link
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            for end in ends:
-                end.transport.abort()
-                with contextlib.suppress(OSError):
-                    await end.wait_closed()
-            del self._links[link]
+    async def _forward(self, front: socket.socket) -> None:
+        """Connect to the server, and pass everything on until both sides have ended."""
+        # Plain sockets, not streams: a stream that is cancelled while it opens is never closed.
+        with front, socket.socket() as back:
+            back.setblocking(False)
+            try:
+                await self._loop.sock_connect(back, (HOST, self._target))
+                async with asyncio.TaskGroup() as pumps:
+                    pumps.create_task(self._pump(front, back))
+                    pumps.create_task(self._pump(back, front))
+            except* OSError:
+                pass  # one side is gone: so is the link
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, source: socket.socket, target: socket.socket) -> None:
         """Pass on what one side sends, and that it has no more to send."""
         try:
-            while data := await reader.read(65536):
+            while data := await self._loop.sock_recv(source, 65536):
                 await self._flowing.wait()
-                writer.write(data)
-                await writer.drain()
+                await self._loop.sock_sendall(target, data)
         except OSError:
             await self._flowing.wait()
             raise
         await self._flowing.wait()
-        writer.write_eof()
+        target.shutdown(socket.SHUT_WR)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 
 from testproject.servers.ports import HOST, answers, free_port
 from testproject.servers.proxy import Proxy
+from testproject.servers.waiting import wait_until
 
 PATIENCE = 10.0
 MOMENT = 0.2  # how long something must not happen
@@ -188,6 +190,39 @@ def test_a_frozen_connection_can_be_cut(proxy: Proxy, verb: str) -> None:
         connection.sendall(b"b")
         getattr(proxy, verb)()
         assert ended(connection)
+
+
+@pytest.mark.parametrize("verb", ["cut", "sever"])
+def test_a_client_that_does_not_read_can_be_cut(verb: str) -> None:
+    with closing(Echo(b"x" * 20_000_000)) as echo, Proxy(echo.port) as proxy, connected(proxy) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(1)  # the rest is on its way, more than buffers hold
+        getattr(proxy, verb)()
+        assert len(received(connection, 20_000_000)) < 20_000_000
+
+
+@pytest.mark.parametrize("verb", ["cut", "sever"])
+def test_clients_that_keep_knocking_leave_nothing_behind(proxy: Proxy, verb: str) -> None:
+    stop = threading.Event()
+
+    def knock() -> None:
+        while not stop.wait(0.001):
+            with suppress(OSError), connected(proxy) as connection:
+                connection.sendall(b"a")
+
+    clients = [threading.Thread(target=knock) for _ in range(4)]
+    for client in clients:
+        client.start()
+    for _ in range(5):
+        before = proxy.connections
+        wait_until(lambda before=before: proxy.connections > before + 20, "some connections")  # type: ignore[misc]
+        getattr(proxy, verb)()
+        proxy.restore()
+    proxy.cut()
+    stop.set()
+    for client in clients:
+        client.join()
+    gc.collect()  # what was not closed warns now
 
 
 def test_a_server_that_is_down_is_an_ended_connection() -> None:
