@@ -191,7 +191,7 @@ async def test_a_cursor_of_another_server_asks_to_look_at_everything(postgres: P
     cursor = (await plane.changed(None)).cursor
     assert isinstance(cursor, Cursor)
     assert not (await plane.changed(cursor)).everything
-    changes = await plane.changed(cursor._replace(server="another:1"))
+    changes = await plane.changed(cursor._replace(source="another:1"))
     assert changes.everything
     assert not (await plane.changed(changes.cursor)).everything
     await plane.close()

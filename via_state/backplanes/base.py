@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from via_state.core.records import Batch, Cell, Changes, Head, Position
-from via_state.exceptions import InvalidKey
+from via_state.exceptions import AppendTooLarge, InvalidKey
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
@@ -27,8 +27,15 @@ MAX_KEY = 512
 
 def check_key(key: str) -> None:
     """Raise `InvalidKey` for what no backplane stores under."""
-    if not key or len(key) > MAX_KEY or "\0" in key:
-        raise InvalidKey(f"{key!r:.80} is not a key: give 1 to {MAX_KEY} characters other than NUL.")
+    try:
+        # A lone surrogate has no UTF-8: servers could not store it.
+        if key.encode() and len(key) <= MAX_KEY and "\0" not in key:
+            return
+    except UnicodeEncodeError:
+        pass
+    raise InvalidKey(
+        f"{key!r:.80} is not a key: give 1 to {MAX_KEY} characters other than NUL and lone surrogates."
+    )
 
 
 class Watch(ABC):
@@ -52,9 +59,11 @@ class Backplane(ABC):
 
     Constructing does no I/O: connections are made by the first verb, and made again after they break.
 
-    Every verb raises `BackplaneUnavailable` when nothing was sent, `OutcomeUnknown` when a write was sent and no
-    answer came, and `Closed` after `close`. "Error" is never "absent": a failed load raises.
-    Keys are non-empty strings of up to 512 characters, any Unicode but NUL.
+    Every verb raises `BackplaneUnavailable` when nothing was written (it could not be sent, or the server refused),
+    `OutcomeUnknown` when a write was sent and no answer came, and `Closed` after `close`, also when it was under way
+    then. "Error" is never "absent": a failed load raises.
+    Keys are non-empty strings of up to 512 characters, any Unicode but NUL and lone surrogates; every verb raises
+    `InvalidKey` for others.
     """
 
     #: True when other processes see the same data. False: one process only (the memory backplane).
@@ -63,7 +72,8 @@ class Backplane(ABC):
     durable: ClassVar[bool]
     #: True when `compact` discards; False when the adapter keeps all records.
     compacts: ClassVar[bool]
-    #: Seconds after a first attempt during which a repeated append id, or cell write, is still recognised.
+    #: Seconds after a first attempt during which a repeated append id, or cell write, may be sent and is recognised.
+    #: The adapter remembers them for longer: what is sent at the last moment takes a while to arrive.
     retry_window: ClassVar[float]
     #: Largest `data` of one append, in bytes; largest number of records in one append.
     max_append_bytes: int
@@ -71,6 +81,17 @@ class Backplane(ABC):
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = options
+
+    def check_append(self, key: str, count: int, data: bytes) -> None:
+        """Raise what `append` raises before it sends anything: `InvalidKey`, `AppendTooLarge`, ValueError for no record."""
+        check_key(key)
+        if count < 1:
+            raise ValueError(f"An append has at least one record, not {count}.")
+        if count > self.max_append_records or len(data) > self.max_append_bytes:
+            raise AppendTooLarge(
+                f"{count} records of {len(data)} bytes are more than one append takes "
+                f"({self.max_append_records} records, {self.max_append_bytes} bytes). Append less at once."
+            )
 
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> list[CheckMessage]:
@@ -128,6 +149,9 @@ class Backplane(ABC):
     async def changed(self, cursor: object | None) -> Changes:
         """The logs and cells that moved since ``cursor``. With None: a new cursor and no keys, so that whoever
         loads a key *after* taking a cursor misses nothing.
+
+        A cursor that proves nothing here (of another server or adapter, or too old) is answered with ``everything``.
+        A cell that only expired may be left out.
         """
 
     @abstractmethod

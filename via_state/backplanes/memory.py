@@ -14,9 +14,11 @@ from django.core.checks import CheckMessage, Error
 
 from via_state.backplanes.base import Backplane, Ring, Watch, check_key
 from via_state.core.records import GENESIS, Batch, Cell, Changes, Head, Pack, Position
-from via_state.exceptions import AppendTooLarge, CASConflict, Closed
+from via_state.exceptions import CASConflict, Closed
 
 EMPTY = Head(GENESIS, GENESIS)
+#: Keys whose latest move is remembered, for sweeps. Most sweeps look back a second.
+MOVES = 10_000
 
 
 @dataclass(slots=True)
@@ -52,8 +54,10 @@ class MemoryBackplane(Backplane):
         self._cells: dict[str, tuple[Cell, float]] = {}  # with the time when it expires
         self._revs = itertools.count(1)
         self._watches: set[_MemoryWatch] = set()
-        # What moved, in order, the newest mention of a key last: `changed` walks it from its end.
+        # What moved, in order, the newest mention of a key last: `changed` walks it from its end. Keys come and go
+        # with sessions, so it is bounded; `_forgotten` is the time of the newest move that fell out.
         self._moves: dict[tuple[str, str], int] = {}
+        self._forgotten = 0
         self._clock = itertools.count(1)
         self._closed = False
 
@@ -73,6 +77,9 @@ class MemoryBackplane(Backplane):
 
     async def load_many(self, keys: Iterable[str]) -> dict[str, Cell]:
         self._check_open()
+        keys = list(keys)
+        for key in keys:
+            check_key(key)
         now = time.monotonic()
         found = {key: self._cells[key] for key in keys if key in self._cells}
         return {key: cell for key, (cell, expires) in found.items() if expires > now}
@@ -86,8 +93,10 @@ class MemoryBackplane(Backplane):
 
     async def delete(self, key: str, rev: int) -> None:
         self._expect(key, rev)
-        if self._cells.pop(key, None) is not None:
-            self._moved("cell", key)
+        if not rev:
+            raise CASConflict(f"{key!r} is absent.")
+        del self._cells[key]
+        self._moved("cell", key)
 
     def _expect(self, key: str, rev: int) -> None:
         self._check_key(key)
@@ -109,9 +118,8 @@ class MemoryBackplane(Backplane):
     # Event log --------------------------------------------------------------------------------------------
 
     async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
-        self._check_key(key)
-        if len(data) > self.max_append_bytes or count > self.max_append_records:
-            raise AppendTooLarge(f"{count} records of {len(data)} bytes are more than one append takes.")
+        self._check_open()
+        self.check_append(key, count, data)
         log = self._logs.get(key)
         if log is None:
             epoch = uuid.uuid4().hex
@@ -135,7 +143,7 @@ class MemoryBackplane(Backplane):
                 del log.appends[append_id]
 
     async def read(self, key: str, after: Position, limit: int = 1000) -> Batch:
-        self._check_open()
+        self._check_key(key)
         log = self._logs.get(key)
         if log is None:
             return Batch([], GENESIS, GENESIS, None, True)
@@ -149,7 +157,7 @@ class MemoryBackplane(Backplane):
         return Batch(packs, log.last, log.floor, log.record_id_at(after.offset), True)
 
     async def head(self, key: str) -> Head:
-        self._check_open()
+        self._check_key(key)
         log = self._logs.get(key)
         return EMPTY if log is None else Head(log.last, log.floor)
 
@@ -158,6 +166,8 @@ class MemoryBackplane(Backplane):
         logs: dict[str, Head] = {}
         cells: dict[str, int] = {}
         now = next(self._clock)
+        if cursor is not None and not (isinstance(cursor, int) and self._forgotten <= cursor <= now):
+            return Changes(logs, cells, True, now)
         if isinstance(cursor, int):
             for (kind, key), moved in reversed(self._moves.items()):
                 if moved <= cursor:
@@ -175,12 +185,12 @@ class MemoryBackplane(Backplane):
         return watch
 
     async def drop(self, key: str) -> None:
-        self._check_open()
+        self._check_key(key)
         if self._logs.pop(key, None) is not None:
             self._moved("log", key)
 
     async def compact(self, key: str, through: int) -> int:
-        self._check_open()
+        self._check_key(key)
         log = self._logs.get(key)
         if log is None:
             return 0
@@ -211,6 +221,8 @@ class MemoryBackplane(Backplane):
     def _moved(self, kind: str, key: str) -> None:
         self._moves.pop((kind, key), None)
         self._moves[kind, key] = next(self._clock)
+        if len(self._moves) > MOVES:
+            self._forgotten = self._moves.pop(next(iter(self._moves)))
         for watch in tuple(self._watches):
             watch.rang(key)
 

@@ -83,6 +83,8 @@ class Pod:
         """Append with the caller's database transaction, or not at all."""
         refuse_in_event_loop("append_on_commit", "aappend_on_commit")
         self.outbox.add(key, spec.events.encode(events), len(events))
+        if self.backplane.durable:  # a process that only appends also looks after what others left behind
+            self.thread.soon(self.residents.start_sweeping)
 
     def read(
         self, key: str, spec: LogSpec[V], *, at_least: Offset | None = None, timeout: float | None = None

@@ -13,11 +13,12 @@ from django.core.checks import CheckMessage, Error
 from via_state.backplanes.base import Backplane, Ring, Watch, check_key
 from via_state.backplanes.postgres.cells import Cells
 from via_state.backplanes.postgres.changes import changed
-from via_state.backplanes.postgres.connections import Connections, connect
+from via_state.backplanes.postgres.connection import open_connection
+from via_state.backplanes.postgres.connections import Connections
 from via_state.backplanes.postgres.doorbell import Bell, Ear
 from via_state.backplanes.postgres.log import Logs
 from via_state.core.records import Batch, Cell, Changes, Head, Position
-from via_state.exceptions import AppendTooLarge, Closed
+from via_state.exceptions import Closed
 
 #: Option names with their defaults. Durations are seconds.
 DEFAULTS: Mapping[str, Any] = {
@@ -30,13 +31,20 @@ DEFAULTS: Mapping[str, Any] = {
 }
 
 
+#: Characters in the longest prefix: the width of its column.
+MAX_PREFIX = 100
+
+
 class PostgresBackplane(Backplane):
     """Cells and logs in PostgreSQL 14 or newer.
 
     Options: ``DATABASE``, the alias of the database. ``LISTEN_DATABASE``, an alias that reaches the same server without
     a transaction-pooling proxy, for LISTEN (default: ``DATABASE``). ``PREFIX`` keeps projects apart that share the
-    tables. ``POOL_SIZE``: connections of a process, besides one that listens and one that rings. ``CONNECT_TIMEOUT``
-    and ``TIMEOUT``: seconds for connecting, and for one verb.
+    tables: up to 100 characters. ``POOL_SIZE``: connections of a process, besides one that listens and one that rings.
+    ``CONNECT_TIMEOUT`` and ``TIMEOUT``: seconds for connecting to one host, and for one verb.
+
+    Behind a transaction-pooling proxy set ``DISABLE_SERVER_SIDE_CURSORS`` for the alias, as for Django itself: no
+    session settings and no prepared statements are used then.
     """
 
     shared = True
@@ -52,11 +60,12 @@ class PostgresBackplane(Backplane):
         connect_timeout, timeout = self.options["CONNECT_TIMEOUT"], self.options["TIMEOUT"]
         self._connections = Connections(alias, self.options["POOL_SIZE"], connect_timeout, timeout)
         self._prefix = prefix
-        self._logs = Logs(self._connections, prefix, self.retry_window)
+        # What is sent at the end of the retry window may wait for a connection and then for a lock.
+        self._logs = Logs(self._connections, prefix, self.retry_window + 2 * (connect_timeout + timeout))
         self._cells = Cells(self._connections, prefix)
-        self._bell = Bell(functools.partial(connect, alias, connect_timeout, timeout), prefix)
+        self._bell = Bell(functools.partial(open_connection, alias, connect_timeout), prefix, timeout)
         listen = self.options["LISTEN_DATABASE"] or alias
-        self._ear = Ear(functools.partial(connect, listen, connect_timeout, timeout), prefix)
+        self._ear = Ear(functools.partial(open_connection, listen, connect_timeout), prefix, timeout)
         self._closed = False
 
     @classmethod
@@ -83,6 +92,10 @@ class PostgresBackplane(Backplane):
         if not apps.is_installed("via_state.backplanes.postgres"):
             hint = "Add 'via_state.backplanes.postgres' to INSTALLED_APPS and run manage.py migrate."
             found.append(Error("The PostgreSQL backplane's app is not installed.", hint=hint, id="via_state.E023"))
+        if not isinstance(values["PREFIX"], str) or not 0 < len(values["PREFIX"]) <= MAX_PREFIX:
+            message = f"The PostgreSQL backplane's prefix is {values['PREFIX']!r}."
+            hint = f"Give a string of 1 to {MAX_PREFIX} characters."
+            found.append(Error(message, hint=hint, id="via_state.E025"))
         for name in ("POOL_SIZE", "CONNECT_TIMEOUT", "TIMEOUT"):
             value = values[name]
             wanted: Any = int if name == "POOL_SIZE" else int | float
@@ -94,6 +107,9 @@ class PostgresBackplane(Backplane):
     # Store ------------------------------------------------------------------------------------------------
 
     async def load_many(self, keys: Iterable[str]) -> dict[str, Cell]:
+        keys = list(keys)
+        for key in keys:
+            check_key(key)
         return await self._cells.load_many(keys)
 
     async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None = None) -> int:
@@ -103,6 +119,7 @@ class PostgresBackplane(Backplane):
         return rev
 
     async def delete(self, key: str, rev: int) -> None:
+        check_key(key)
         await self._cells.delete(key, rev)
         self._ring(key)
 
@@ -112,20 +129,17 @@ class PostgresBackplane(Backplane):
     # Event log --------------------------------------------------------------------------------------------
 
     async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
-        check_key(key)
-        if len(data) > self.max_append_bytes or count > self.max_append_records:
-            raise AppendTooLarge(
-                f"{count} records of {len(data)} bytes are more than one append takes "
-                f"({self.max_append_records} records, {self.max_append_bytes} bytes). Append less at once."
-            )
+        self.check_append(key, count, data)
         position = await self._logs.append(key, append_id, count, data)
         self._ring(key)
         return position
 
     async def read(self, key: str, after: Position, limit: int = 1000) -> Batch:
+        check_key(key)
         return await self._logs.read(key, after.offset, limit)
 
     async def head(self, key: str) -> Head:
+        check_key(key)
         return await self._logs.head(key)
 
     async def changed(self, cursor: object | None) -> Changes:
@@ -137,10 +151,12 @@ class PostgresBackplane(Backplane):
         return self._ear.watch(ring)
 
     async def drop(self, key: str) -> None:
+        check_key(key)
         await self._logs.drop(key)
         self._ring(key)
 
     async def compact(self, key: str, through: int) -> int:
+        check_key(key)
         return await self._logs.compact(key, through)
 
     # ------------------------------------------------------------------------------------------------------

@@ -1,12 +1,14 @@
-"""Cells as rows. Deleted ones stay for a day without their value, so that a sweep sees the deletion."""
+"""Cells as rows. Deleted ones stay for a while without their value, so that a sweep sees the deletion."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from via_state.backplanes.postgres.connections import Connections
+from via_state.backplanes.postgres.xid import XID
 from via_state.core.records import Cell
 from via_state.exceptions import CASConflict
+
+#: Hours for which a deleted cell is kept, for the sweeps of pods that were away.
+KEEP_DELETED = 24
 
 LIVE = "data IS NOT NULL AND (expires IS NULL OR expires > now())"
 
@@ -15,16 +17,16 @@ LOAD = f"SELECT key, data, rev FROM via_state_cell WHERE prefix = %s AND key = A
 REPLACE = f"""
 UPDATE via_state_cell
 SET data = %(data)s, rev = nextval('via_state_rev'), expires = now() + make_interval(secs => %(ttl)s),
-    xid = pg_current_xact_id()
+    xid = {XID}
 WHERE prefix = %(prefix)s AND key = %(key)s AND rev = %(rev)s AND {LIVE}
 RETURNING rev
 """
 
 # The revision is drawn again where a row is in the way: drawn before its lock was held, it could be too low.
-CREATE = """
+CREATE = f"""
 INSERT INTO via_state_cell AS cell (prefix, key, data, rev, expires, xid)
 VALUES (%(prefix)s, %(key)s, %(data)s, nextval('via_state_rev'), now() + make_interval(secs => %(ttl)s),
-        pg_current_xact_id())
+        {XID})
 ON CONFLICT (prefix, key) DO UPDATE
 SET data = excluded.data, rev = nextval('via_state_rev'), expires = excluded.expires, xid = excluded.xid
 WHERE cell.data IS NULL OR cell.expires <= now()
@@ -33,7 +35,7 @@ RETURNING rev
 
 DELETE = f"""
 UPDATE via_state_cell
-SET data = NULL, rev = nextval('via_state_rev'), expires = now() + interval '1 day', xid = pg_current_xact_id()
+SET data = NULL, rev = nextval('via_state_rev'), expires = now() + interval '{KEEP_DELETED} hours', xid = {XID}
 WHERE prefix = %s AND key = %s AND rev = %s AND {LIVE}
 """
 
@@ -50,9 +52,9 @@ class Cells:
     def __init__(self, connections: Connections, prefix: str) -> None:
         self._connections, self._prefix = connections, prefix
 
-    async def load_many(self, keys: Iterable[str]) -> dict[str, Cell]:
+    async def load_many(self, keys: list[str]) -> dict[str, Cell]:
         async with self._connections.use(write=False) as connection:
-            cursor = await connection.execute(LOAD, (self._prefix, list(keys)), binary=True)
+            cursor = await connection.execute(LOAD, (self._prefix, keys), binary=True)
             return {key: Cell(data, rev) async for key, data, rev in cursor}
 
     async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None) -> int:

@@ -4,44 +4,55 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from via_state.backplanes.postgres.cells import LIVE
+from via_state.backplanes.postgres.cells import KEEP_DELETED, LIVE
 from via_state.backplanes.postgres.connections import Connections
 from via_state.backplanes.postgres.log import HEAD_COLUMNS, head_of
 from via_state.core.records import Changes
 
 # All in one statement, so of one snapshot. Every transaction below its xmin had ended, and was seen by whoever looked
 # then; everything else has an xid from it on, and is looked at again. Seeing a row twice is harmless.
+#
+# Transaction ids mean something while this server runs over these files. A start, a failover, a restored backup, tables
+# that were emptied and filled again: afterwards `source` is another one.
 CHANGED = f"""
-SELECT 'xmin', pg_snapshot_xmin(pg_current_snapshot())::text,
-       NULL::uuid, NULL::bigint, NULL::uuid, NULL::integer, NULL::bigint, NULL, NULL::bigint
+WITH now AS MATERIALIZED (
+    SELECT concat_ws(':', extract(epoch FROM pg_postmaster_start_time()),
+                     pg_relation_filenode('via_state_log'), pg_relation_filenode('via_state_cell')) AS source,
+           pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin,
+           extract(epoch FROM now())::bigint AS seconds
+)
+SELECT 'now' AS kind, source AS key, NULL::uuid AS epoch, xmin AS last, NULL::uuid AS last_append,
+       NULL::integer AS last_index, NULL::bigint AS floor, NULL AS floor_record, seconds AS rev
+FROM now
 UNION ALL
-SELECT 'log', key, {HEAD_COLUMNS}, NULL FROM via_state_log
-WHERE prefix = %(prefix)s AND xid >= %(xmin)s::xid8
+SELECT 'log', key, {HEAD_COLUMNS}, NULL FROM now, via_state_log
+WHERE source = %(source)s AND prefix = %(prefix)s AND xid >= %(xmin)s
 UNION ALL
-SELECT 'cell', key, NULL, NULL, NULL, NULL, NULL, NULL, CASE WHEN {LIVE} THEN rev ELSE 0 END FROM via_state_cell
-WHERE prefix = %(prefix)s AND xid >= %(xmin)s::xid8
+SELECT 'cell', key, NULL, NULL, NULL, NULL, NULL, NULL, CASE WHEN {LIVE} THEN rev ELSE 0 END FROM now, via_state_cell
+WHERE source = %(source)s AND prefix = %(prefix)s AND xid >= %(xmin)s
 """
-
-#: Above every transaction id: a first look returns a cursor and nothing else.
-NOTHING = "18446744073709551615"
 
 
 class Cursor(NamedTuple):
-    """Transaction ids mean something on one server and timeline only; ``server`` names both."""
+    """``source`` names the server and the files that ``xmin`` belongs to; ``seconds`` is the server's time then."""
 
-    server: str
-    xmin: str
+    source: str
+    xmin: int
+    seconds: int
+
+
+NOWHERE = Cursor("", 0, 0)
 
 
 async def changed(connections: Connections, prefix: str, cursor: object | None) -> Changes:
     """See `Backplane.changed`."""
-    before = cursor if isinstance(cursor, Cursor) else None
+    before = cursor if isinstance(cursor, Cursor) else NOWHERE
+    values = {"prefix": prefix, "source": before.source, "xmin": before.xmin}
     async with connections.use(write=False) as connection:
-        server = connections.identity
-        lost = before is not None and before.server != server
-        xmin = NOTHING if before is None or lost else before.xmin
-        rows = await (await connection.execute(CHANGED, {"prefix": prefix, "xmin": xmin})).fetchall()
+        rows = await (await connection.execute(CHANGED, values, binary=True)).fetchall()
     logs = {key: head_of(tuple(columns)) for kind, key, *columns, _ in rows if kind == "log"}
     cells = {key: rev for kind, key, *_, rev in rows if kind == "cell"}
-    (now,) = (text for kind, text, *_ in rows if kind == "xmin")
-    return Changes(logs, cells, lost, Cursor(server, now))
+    ((_, source, _, xmin, *_, seconds),) = (row for row in rows if row[0] == "now")
+    too_old = seconds - before.seconds > KEEP_DELETED * 1800  # half the time for which deletions are remembered
+    lost = before.source != source or too_old
+    return Changes(logs, cells, cursor is not None and lost, Cursor(source, xmin, seconds))

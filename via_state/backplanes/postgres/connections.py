@@ -1,101 +1,67 @@
-"""A few connections of our own to the project's database, made on demand and dropped when they break."""
+"""A few connections, made on demand and dropped when they break."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import select
-import socket
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
 
 import psycopg
 from django.db import connections
-from psycopg import errors
-from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg.pq import TransactionStatus
 
-from via_state.exceptions import BackplaneUnavailable, Closed, NotMigrated, OutcomeUnknown
+from via_state.backplanes.postgres import failures
+from via_state.backplanes.postgres.connection import Connection, deadline, ended, hang_up, open_connection
+from via_state.exceptions import Closed
 
-Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
+logger = logging.getLogger("via_state.postgres")
 
-#: What Django adds to its parameters and libpq does not know.
-_NOT_LIBPQ = ("cursor_factory", "context", "prepare_threshold")
-#: A peer that vanished is noticed within seconds, not hours.
-_KEEPALIVE = {
-    "keepalives": 1,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 15000,
-}
+#: Executions of a statement after which the server keeps its plan.
+PREPARE_THRESHOLD = 3
+#: Part of the time for a verb that the server gets for a statement, so that it says no before we hang up on it.
+SERVER_SHARE = 0.8
 
-_IDENTITY = """
-SELECT system_identifier::text || ':' || timeline_id
-FROM pg_control_system(), pg_control_checkpoint()
+_SETTINGS = """
+SELECT set_config('statement_timeout', %s, false), set_config('default_transaction_isolation', 'read committed', false)
 """
-
-
-async def connect(alias: str, connect_timeout: float, statement_timeout: float) -> Connection:
-    """A connection in autocommit mode, with the parameters that Django uses for ``alias`` at this moment."""
-    parameters = {**_KEEPALIVE, **connections[alias].get_connection_params()}
-    prepare_threshold = parameters.get("prepare_threshold")
-    for name in _NOT_LIBPQ:
-        parameters.pop(name, None)
-    connection: Connection | None = None
-    try:
-        async with asyncio.timeout(connect_timeout):
-            connection = await psycopg.AsyncConnection.connect(
-                **parameters, autocommit=True, prepare_threshold=prepare_threshold or 3
-            )
-            milliseconds = str(int(statement_timeout * 1000))
-            await connection.execute(
-                "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false), "
-                "set_config('application_name', 'via_state', false)",
-                (milliseconds, milliseconds),
-            )
-            return connection
-    except BaseException as error:
-        if connection is not None:
-            await connection.close()
-        if not isinstance(error, psycopg.OperationalError | TimeoutError | OSError):
-            raise
-        reason = str(error).strip() or f"no answer within {connect_timeout:g} s"
-        raise BackplaneUnavailable(f"PostgreSQL (database {alias!r}) can't be reached: {reason}") from error
+_ROLE = "SELECT set_config('role', %s, false)"
 
 
 class Connections:
-    """At most ``size`` at once. A broken one is dropped, and the idle ones with it: they broke together."""
+    """At most ``size`` at once. A broken one is dropped, and the idle ones with it: they broke together.
+
+    Not psycopg's own pool: after an outage it reconnects by a backoff of its own, and it hands out what died meanwhile.
+    """
 
     def __init__(self, alias: str, size: int, connect_timeout: float, timeout: float) -> None:
-        self._alias, self._connect_timeout, self._timeout = alias, connect_timeout, timeout
+        self._alias, self._size, self._connect_timeout, self._timeout = alias, size, connect_timeout, timeout
         self._idle: list[Connection] = []
         self._slots = asyncio.Semaphore(size)
         self._used: set[Connection] = set()
+        self._opening: set[asyncio.Task[Connection]] = set()
+        self._prepares = True
         self._closed = False
-        self.identity = ""
 
     @asynccontextmanager
-    async def use(self, *, write: bool) -> AsyncIterator[Connection]:
+    async def use(self, *, write: bool, seconds: float | None = None) -> AsyncIterator[Connection]:
         """A connection for one verb; what goes wrong inside becomes one of our errors.
 
-        ``write``: a connection that breaks leaves the outcome unknown.
+        ``write``: a connection that breaks leaves the outcome unknown. ``seconds``: time for all that is done with it.
         """
         self._check_open()
         async with self._slots:
             self._check_open()
             connection = await self._living() or await self._connect()
             self._used.add(connection)
-            # Not asyncio.timeout: psycopg answers a cancellation by asking the server to cancel, which takes seconds
-            # when the network is what went quiet.
-            timer = asyncio.get_running_loop().call_later(self._timeout, _hang_up, connection)
             try:
-                yield connection
+                with deadline(connection, self._timeout if seconds is None else seconds):
+                    yield connection
             except psycopg.Error as error:
-                raise await self._translate(connection, error, write) from error
+                await self._judge(connection, error)
+                raise self._translated(error, write) from error
             finally:
-                timer.cancel()
                 self._used.discard(connection)
                 await self._put_back(connection)
 
@@ -103,52 +69,81 @@ class Connections:
         """An idle connection that did not end while it lay idle: what is never sent has no unknown outcome."""
         while self._idle:
             connection = self._idle.pop()
-            if not _ended(connection):
+            if not ended(connection):
                 return connection
             await connection.close()
         return None
 
     async def _connect(self) -> Connection:
-        connection = await connect(self._alias, self._connect_timeout, self._timeout)
+        connection = await self._opened()
+        self._used.add(connection)
         try:
-            row = await (await connection.execute(_IDENTITY)).fetchone()
-            self.identity = row[0] if row else ""
-        except errors.InsufficientPrivilege:
-            self.identity = "unknown"
+            with deadline(connection, self._connect_timeout):
+                await self._set_up(connection)
+            self._check_open()
         except BaseException as error:
             await connection.close()
-            if isinstance(error, psycopg.OperationalError):
-                raise BackplaneUnavailable(f"PostgreSQL went away: {error}") from error
+            if isinstance(error, psycopg.Error):
+                raise self._translated(error, write=False) from error
             raise
+        finally:
+            self._used.discard(connection)
         return connection
+
+    async def _opened(self) -> Connection:
+        """A new connection. In a task of its own, which `close` can end while it is left in peace by us."""
+        opening = asyncio.create_task(open_connection(self._alias, self._connect_timeout))
+        self._opening.add(opening)
+        caller = asyncio.current_task()
+        try:
+            return await opening
+        except asyncio.CancelledError:
+            if opening.done() and not opening.cancelled() and opening.exception() is None:
+                await opening.result().close()
+            if self._closed and caller is not None and not caller.cancelling():
+                self._check_open()
+            raise
+        finally:
+            self._opening.discard(opening)
+
+    async def _set_up(self, connection: Connection) -> None:
+        settings = connections[self._alias].settings_dict
+        # Django's name for "behind a transaction-pooling proxy": what one client sets or prepares there, others get.
+        behind_pooler = settings.get("DISABLE_SERVER_SIDE_CURSORS")
+        threshold = None if behind_pooler else PREPARE_THRESHOLD
+        connection.prepare_threshold = (
+            settings["OPTIONS"].get("prepare_threshold", threshold) if self._prepares else None
+        )
+        if not behind_pooler:
+            milliseconds = str(int(self._timeout * SERVER_SHARE * 1000) or 1)
+            await connection.execute(_SETTINGS, (milliseconds,))
+        if role := settings["OPTIONS"].get("assume_role"):
+            await connection.execute(_ROLE, (role,))
+
+    async def _judge(self, connection: Connection, error: psycopg.Error) -> None:
+        """Drop the connections that will not serve the next verb either."""
+        if failures.pooled(error) and self._prepares:
+            self._prepares = False
+            logger.warning(
+                "Database %r forgets prepared statements; via_state does without them from now on. Behind a "
+                "transaction-pooling proxy, set DISABLE_SERVER_SIDE_CURSORS in DATABASES, as Django's manual says.",
+                self._alias,
+            )
+        elif failures.refused(error) and not failures.elsewhere(error):
+            return
+        await connection.close()
+        await self._drop_idle()
+
+    def _translated(self, error: psycopg.Error, write: bool) -> Exception:
+        if self._closed:
+            return Closed("The PostgreSQL backplane was closed during this call.")
+        return failures.translated(error, self._alias, write)
 
     async def _put_back(self, connection: Connection) -> None:
         if connection.closed or self._closed or connection.info.transaction_status != TransactionStatus.IDLE:
             await connection.close()
         else:
             self._idle.append(connection)
-
-    async def _translate(self, connection: Connection, error: psycopg.Error, write: bool) -> Exception:
-        """What an error of psycopg means to the caller."""
-        if self._closed:
-            return Closed("The backplane was closed during this call.")
-        if isinstance(error, errors.UndefinedTable):
-            return NotMigrated(
-                "The tables of the PostgreSQL backplane are missing. Add 'via_state.backplanes.postgres' to "
-                f"INSTALLED_APPS and run: manage.py migrate --database {self._alias}"
-            )
-        state = error.sqlstate
-        if state is not None and not state.startswith("57P"):  # 57P..: the server ends the session
-            if isinstance(error, errors.ReadOnlySqlTransaction):
-                await connection.close()  # a standby: the next connection may find the primary
-            elif not isinstance(error, psycopg.OperationalError):
-                return error  # our SQL, or the data we gave it, is wrong: nothing that could be tried again
-            # The server said no, so the statement was undone: a lock, a deadlock, a time-out.
-            return BackplaneUnavailable(f"PostgreSQL refused for now: {error}")
-        await connection.close()
-        await self._drop_idle()
-        text = f"The connection to PostgreSQL broke: {str(error).strip() or 'no answer in time'}"
-        return OutcomeUnknown(text) if write else BackplaneUnavailable(text)
 
     async def _drop_idle(self) -> None:
         idle, self._idle = self._idle, []
@@ -160,29 +155,17 @@ class Connections:
             raise Closed("This PostgreSQL backplane was closed.")
 
     async def close(self) -> None:
-        """Close all of them, those in use too."""
+        """Close all of them, those in use too, and see their users off."""
+        if self._closed:
+            return
         self._closed = True
         await self._drop_idle()
+        for opening in self._opening:
+            opening.cancel()
         for connection in self._used:
-            _hang_up(connection)
-
-
-def _ended(connection: Connection) -> bool:
-    """Whether the server's end is gone, as far as this machine knows. An idle connection has nothing to read."""
-    if connection.closed:
-        return True
-    readable, _, _ = select.select([connection.fileno()], [], [], 0)
-    if not readable:
-        return False
-    try:
-        connection.pgconn.consume_input()
-    except psycopg.OperationalError:
-        return True
-    return connection.pgconn.status != ConnStatus.OK
-
-
-def _hang_up(connection: Connection) -> None:
-    """End a connection that is in use: whoever waits for it gets an error now."""
-    if not connection.closed:
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
-            line.shutdown(socket.SHUT_RDWR)
+            hang_up(connection)
+        # Not for ever: somebody may have cancelled a call, and psycopg still tells a silent server so.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                for _ in range(self._size):
+                    await self._slots.acquire()

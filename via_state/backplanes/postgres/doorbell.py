@@ -12,16 +12,17 @@ import logging
 import random
 from collections.abc import Callable, Coroutine
 
+import msgspec
 import psycopg
 
 from via_state.backplanes.base import Ring, Watch
-from via_state.backplanes.postgres.connections import Connection
+from via_state.backplanes.postgres.connection import Connection, deadline, ended, hang_up
 from via_state.core.retry import full_jitter
 from via_state.exceptions import BackplaneUnavailable
 
 logger = logging.getLogger("via_state.postgres")
 
-Connect = Callable[[], Coroutine[None, None, Connection]]
+Open = Callable[[], Coroutine[None, None, Connection]]
 
 #: Seconds between two NOTIFYs of a process: what happens meanwhile rings together.
 INTERVAL = 0.002
@@ -37,10 +38,13 @@ def channel(prefix: str) -> str:
 
 
 class Bell:
-    """Rings for keys that this process changed. Rings that can't be delivered are dropped: sweeps make up for them."""
+    """Rings for keys that this process changed. Rings that can't be delivered are dropped: sweeps make up for them.
 
-    def __init__(self, connect: Connect, prefix: str) -> None:
-        self._connect, self._channel = connect, channel(prefix)
+    ``timeout``: seconds for one NOTIFY.
+    """
+
+    def __init__(self, open_connection: Open, prefix: str, timeout: float) -> None:
+        self._open, self._channel, self._timeout = open_connection, channel(prefix), timeout
         self._connection: Connection | None = None
         self._keys: set[str] = set()
         self._task: asyncio.Task[None] | None = None
@@ -54,73 +58,91 @@ class Bell:
     async def _send(self) -> None:
         try:
             while self._keys:
-                keys, self._keys = self._keys, set()
-                payload = json.dumps(sorted(keys), ensure_ascii=False, separators=(",", ":"))
-                if len(payload.encode()) > MAX_PAYLOAD:
-                    payload = ""
-                if self._connection is None:
-                    self._connection = await self._connect()
-                await self._connection.execute("SELECT pg_notify(%s, %s)", (self._channel, payload))
+                await self._notify()
                 await asyncio.sleep(INTERVAL)
         except (BackplaneUnavailable, psycopg.Error) as error:
             logger.info("A doorbell was not rung: %s", error)
-            await self._hang_up()
+            await self._drop_connection()
         finally:
             self._task = None
 
-    async def _hang_up(self) -> None:
+    async def _notify(self) -> None:
+        keys, self._keys = self._keys, set()
+        payload = json.dumps(sorted(keys), ensure_ascii=False, separators=(",", ":"))
+        if len(payload.encode()) > MAX_PAYLOAD:
+            payload = ""
+        if self._connection is not None and ended(self._connection):
+            await self._drop_connection()
+        if self._connection is None:
+            self._connection = await self._open()
+        with deadline(self._connection, self._timeout):
+            await self._connection.execute("SELECT pg_notify(%s, %s)", (self._channel, payload))
+
+    async def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
 
     async def close(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        await self._hang_up()
+            await _end(self._task, self._connection)
+        await self._drop_connection()
 
 
 class Ear:
-    """Listens for all watches of a process on one connection, which it makes again for ever."""
+    """Listens for all watches of a process on one connection, which it makes again for ever.
 
-    def __init__(self, connect: Connect, prefix: str) -> None:
-        self._connect, self._channel = connect, channel(prefix)
+    ``timeout``: seconds for an answer when the connection is asked whether it lives.
+    """
+
+    def __init__(self, open_connection: Open, prefix: str, timeout: float) -> None:
+        self._open, self._channel, self._timeout = open_connection, channel(prefix), timeout
         self._watches: set[_PostgresWatch] = set()
+        self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
 
     def watch(self, ring: Ring) -> Watch:
         watch = _PostgresWatch(self._watches, ring)
         self._watches.add(watch)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._listen())
+            self._task = asyncio.get_running_loop().create_task(self._listen_for_ever())
         return watch
 
-    async def _listen(self) -> None:
+    async def _listen_for_ever(self) -> None:
         attempt = 0
-        while True:
-            connection: Connection | None = None
+        while not self._closed:
             try:
-                connection = await self._connect()
-                await connection.execute(f"LISTEN {self._channel}")
+                self._connection = await self._open()
+                with deadline(self._connection, self._timeout):
+                    await self._connection.execute(f"LISTEN {self._channel}")
                 attempt = 0
                 self._rang(None)  # while nobody listened, anything may have changed
-                while True:
-                    async for notification in connection.notifies(timeout=SILENCE):
-                        self._hear(notification.payload)
-                    await connection.execute("SELECT 1")
+                await self._listen(self._connection)
             except (BackplaneUnavailable, psycopg.Error) as error:
-                attempt += 1
                 logger.info("Doorbells are not heard, sweeps go on: %s", error)
+            except Exception:
+                logger.exception("Hearing doorbells failed; it goes on.")
             finally:
-                if connection is not None:
-                    await connection.close()
-            await asyncio.sleep(full_jitter(attempt, 0.05, 1.0, random.SystemRandom().random))
+                if self._connection is not None:
+                    await self._connection.close()
+                    self._connection = None
+            attempt += 1
+            if not self._closed:
+                await asyncio.sleep(full_jitter(attempt, 0.05, 1.0, random.SystemRandom().random))
+
+    async def _listen(self, connection: Connection) -> None:
+        while True:
+            async for notification in connection.notifies(timeout=SILENCE):
+                self._hear(notification.payload)
+            with deadline(connection, self._timeout):
+                await connection.execute("SELECT 1")
 
     def _hear(self, payload: str) -> None:
         try:
-            keys = json.loads(payload) if payload else [None]
-        except ValueError:
-            keys = [None]  # somebody else's words on our channel
+            keys: list[str | None] = [*msgspec.json.decode(payload, type=list[str])]
+        except msgspec.DecodeError:  # too many keys for one NOTIFY, or somebody else's words on our channel
+            keys = [None]
         for key in keys:
             self._rang(key)
 
@@ -129,10 +151,19 @@ class Ear:
             watch.rang(key)
 
     async def close(self) -> None:
+        self._closed = True
         self._watches.clear()
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await _end(self._task, self._connection)
+
+
+async def _end(task: asyncio.Task[None], connection: Connection | None) -> None:
+    """End a task that may wait for its connection: psycopg answers a cancellation by asking the server, which may be silent."""
+    if connection is not None:
+        hang_up(connection)
+        await asyncio.wait({task}, timeout=1.0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 class _PostgresWatch(Watch):

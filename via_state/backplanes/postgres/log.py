@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 from psycopg import errors
 
-from via_state.backplanes.postgres.connections import Connection, Connections
+from via_state.backplanes.postgres.connection import Connection
+from via_state.backplanes.postgres.connections import Connections
+from via_state.backplanes.postgres.xid import XID
 from via_state.core.records import GENESIS, Batch, Head, Pack, Position
 
 #: Bytes of packs in one batch, beyond the first.
 BATCH_BYTES = 8 * 1024 * 1024
 #: Rows deleted in one statement of a compaction.
 DELETE_ROWS = 5000
+#: Seconds that dropping a log may take, with all its rows.
+DROP_TIMEOUT = 600.0
 
-APPEND = """
+APPEND = f"""
 WITH head AS (
     UPDATE via_state_log
-    SET last = last + %(count)s, last_append = %(id)s, last_index = %(count)s - 1, xid = pg_current_xact_id()
+    SET last = last + %(count)s, last_append = %(id)s, last_index = %(count)s - 1, xid = {XID}
     WHERE prefix = %(prefix)s AND key = %(key)s
     RETURNING id, epoch, last
 ), pack AS (
     INSERT INTO via_state_pack (log_id, first, last, append_id, data)
     SELECT id, last - %(count)s + 1, last, %(id)s, %(data)s FROM head
 )
-SELECT epoch, last FROM head
+SELECT epoch, last - %(count)s + 1, last FROM head
 """
 
-CREATE = """
+CREATE = f"""
 INSERT INTO via_state_log (prefix, key, epoch, last, last_index, floor, floor_record, xid)
-VALUES (%(prefix)s, %(key)s, gen_random_uuid(), 0, -1, 0, '', pg_current_xact_id())
+VALUES (%(prefix)s, %(key)s, gen_random_uuid(), 0, -1, 0, '', {XID})
 ON CONFLICT DO NOTHING
 """
 
 APPENDED_BEFORE = """
-SELECT log.epoch, pack.last, pack.first
+SELECT log.epoch, pack.first, pack.last
 FROM via_state_log log JOIN via_state_pack pack ON pack.log_id = log.id
 WHERE log.prefix = %(prefix)s AND log.key = %(key)s AND pack.append_id = %(id)s
 """
@@ -70,37 +74,46 @@ ORDER BY pack.first
 
 HEAD = f"SELECT {HEAD_COLUMNS} FROM via_state_log WHERE prefix = %(prefix)s AND key = %(key)s"
 
-NEW_FLOOR = """
-SELECT log.id, log.epoch, log.floor, least(%(through)s, log.last), pack.first, pack.append_id
-FROM via_state_log log
-LEFT JOIN LATERAL (
-    SELECT first, append_id FROM via_state_pack
-    WHERE log_id = log.id AND first <= least(%(through)s, log.last)
-    ORDER BY first DESC LIMIT 1
-) pack ON true
-WHERE log.prefix = %(prefix)s AND log.key = %(key)s
-"""
-
-RAISE_FLOOR = """
-UPDATE via_state_log SET floor = %(floor)s, floor_record = %(record)s, xid = pg_current_xact_id()
-WHERE id = %(id)s AND epoch = %(epoch)s AND floor < %(floor)s
-"""
-
-# Rows younger than the retry window stay, unseen below the floor: a repeated append must still be recognised.
-DISCARD = """
-DELETE FROM via_state_pack WHERE log_id = %(id)s AND first IN (
-    SELECT first FROM via_state_pack
-    WHERE log_id = %(id)s AND first <= %(floor)s AND last <= %(floor)s
-      AND created < now() - make_interval(secs => %(window)s)
-    ORDER BY first LIMIT %(rows)s
+# The floor goes up to a record that is there, so the pack with it is found unless another compaction was faster.
+RAISE_FLOOR = f"""
+WITH target AS (
+    SELECT log.id, log.epoch, least(%(through)s, log.last) AS floor, pack.first, pack.append_id
+    FROM via_state_log log JOIN LATERAL (
+        SELECT first, append_id FROM via_state_pack
+        WHERE log_id = log.id AND first <= least(%(through)s, log.last)
+        ORDER BY first DESC LIMIT 1
+    ) pack ON true
+    WHERE log.prefix = %(prefix)s AND log.key = %(key)s
 )
+UPDATE via_state_log log
+SET floor = target.floor,
+    floor_record = replace(target.append_id::text, '-', '') || '-' || (target.floor - target.first),
+    xid = {XID}
+FROM target
+WHERE log.id = target.id AND log.epoch = target.epoch AND log.floor < target.floor
+"""
+
+FLOOR = "SELECT floor FROM via_state_log WHERE prefix = %(prefix)s AND key = %(key)s"
+
+# Below the floor as it is in this statement: between two statements the log may have been dropped and begun anew. Rows
+# that are younger than the retry window stay, unseen: a repeated append must still be recognised.
+DISCARD = """
+DELETE FROM via_state_pack pack USING (
+    SELECT log.id, pack.first
+    FROM via_state_log log JOIN via_state_pack pack ON pack.log_id = log.id
+    WHERE log.prefix = %(prefix)s AND log.key = %(key)s
+      AND pack.first <= log.floor AND pack.last <= log.floor
+      AND pack.created < now() - make_interval(secs => %(window)s)
+    ORDER BY pack.first LIMIT %(rows)s
+) old
+WHERE pack.log_id = old.id AND pack.first = old.first
 """
 
 DROP_LOCK = "SELECT id FROM via_state_log WHERE prefix = %(prefix)s AND key = %(key)s FOR UPDATE"
-DROP_HEAD = """
+DROP_HEAD = f"""
 UPDATE via_state_log
 SET epoch = gen_random_uuid(), last = 0, last_append = NULL, last_index = -1, floor = 0, floor_record = '',
-    xid = pg_current_xact_id()
+    xid = {XID}
 WHERE id = %s
 """
 DROP_PACKS = "DELETE FROM via_state_pack WHERE log_id = %s"
@@ -115,10 +128,10 @@ def head_of(columns: tuple[Any, ...]) -> Head:
 
 
 class Logs:
-    """The event log half of the backplane."""
+    """The event log half of the backplane. ``remember``: seconds for which it knows the id of an append."""
 
-    def __init__(self, connections: Connections, prefix: str, retry_window: float) -> None:
-        self._connections, self._prefix, self._retry_window = connections, prefix, retry_window
+    def __init__(self, connections: Connections, prefix: str, remember: float) -> None:
+        self._connections, self._prefix, self._remember = connections, prefix, remember
 
     def _names(self, key: str, **more: Any) -> dict[str, Any]:
         return {"prefix": self._prefix, "key": key, **more}
@@ -126,25 +139,25 @@ class Logs:
     async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
         values = self._names(key, id=UUID(append_id), count=count, data=data)
         async with self._connections.use(write=True) as connection:
-            try:
-                row = await self._append(connection, values)
-            except errors.UniqueViolation:
-                before = await (await connection.execute(APPENDED_BEFORE, values)).fetchone()
-                assert before is not None, "the append that was in the way is there"
-                epoch, last, first = before
-                return Position(epoch.hex, last, f"{append_id}-{last - first}")
-        epoch, last = row
-        return Position(epoch.hex, last, f"{append_id}-{count - 1}")
+            while True:
+                try:
+                    row = await self._row(connection, APPEND, values)
+                except errors.UniqueViolation as error:
+                    if error.diag.constraint_name != "via_state_pack_append":
+                        raise
+                    row = await self._row(connection, APPENDED_BEFORE, values)
+                if row is not None:
+                    epoch, first, last = row
+                    return Position(epoch.hex, last, f"{append_id}-{last - first}")
+                # No such log; or it had this append, and was dropped a moment ago.
+                await connection.execute(CREATE, values)
 
-    async def _append(self, connection: Connection, values: dict[str, Any]) -> tuple[Any, ...]:
-        while True:
-            row = await (await connection.execute(APPEND, values, binary=True)).fetchone()
-            if row is not None:
-                return row
-            await connection.execute(CREATE, values)
+    @staticmethod
+    async def _row(connection: Connection, statement: LiteralString, values: dict[str, Any]) -> tuple[Any, ...] | None:
+        return await (await connection.execute(statement, values, binary=True)).fetchone()
 
     async def read(self, key: str, after: int, limit: int) -> Batch:
-        values = self._names(key, after=after, limit=limit, bytes=BATCH_BYTES)
+        values = self._names(key, after=after, limit=max(limit, 1), bytes=BATCH_BYTES)
         async with self._connections.use(write=False) as connection:
             rows = await (await connection.execute(READ, values, binary=True)).fetchall()
         if not rows:
@@ -167,25 +180,20 @@ class Logs:
         return Head(GENESIS, GENESIS) if row is None else head_of(row)
 
     async def drop(self, key: str) -> None:
-        async with self._connections.use(write=True) as connection, connection.transaction():
-            row = await (await connection.execute(DROP_LOCK, self._names(key))).fetchone()
+        async with self._connections.use(write=True, seconds=DROP_TIMEOUT) as connection, connection.transaction():
+            await connection.execute("SET LOCAL statement_timeout = 0")
+            row = await self._row(connection, DROP_LOCK, self._names(key))
             if row is not None:
                 await connection.execute(DROP_PACKS, row)
                 await connection.execute(DROP_HEAD, row)
 
     async def compact(self, key: str, through: int) -> int:
+        values = self._names(key, through=through, window=self._remember, rows=DELETE_ROWS)
         async with self._connections.use(write=True) as connection:
-            row = await (await connection.execute(NEW_FLOOR, self._names(key, through=through))).fetchone()
-            if row is None:
-                return 0
-            log_id, epoch, floor, target, first, append_id = row
-            if target > floor and first is not None:
-                record = f"{append_id.hex}-{target - first}"
-                await connection.execute(
-                    RAISE_FLOOR, {"id": log_id, "epoch": epoch, "floor": target, "record": record}
-                )
-                floor = target
-            values = {"id": log_id, "floor": floor, "window": self._retry_window, "rows": DELETE_ROWS}
-            while (await connection.execute(DISCARD, values)).rowcount == DELETE_ROWS:
-                pass
-        return int(floor)
+            await connection.execute(RAISE_FLOOR, values)
+            row = await self._row(connection, FLOOR, values)
+        discarded = DELETE_ROWS
+        while discarded == DELETE_ROWS:
+            async with self._connections.use(write=True) as connection:  # time for each portion
+                discarded = (await connection.execute(DISCARD, values)).rowcount
+        return 0 if row is None else int(row[0])

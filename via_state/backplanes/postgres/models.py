@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db import models
-
-
-class TransactionIdField(models.Field):  # type: ignore[type-arg]  # a subscript only for type checkers
-    """PostgreSQL's ``xid8``: the transaction that wrote the row last."""
-
-    def db_type(self, connection: Any) -> str:
-        return "xid8"
 
 
 class Log(models.Model):
@@ -25,7 +16,7 @@ class Log(models.Model):
     last_index = models.IntegerField()
     floor = models.BigIntegerField()
     floor_record = models.TextField()
-    xid = TransactionIdField()
+    xid = models.BigIntegerField()
 
     class Meta:
         db_table = "via_state_log"
@@ -63,7 +54,7 @@ class Cell(models.Model):
     data = models.BinaryField(null=True)
     rev = models.BigIntegerField()
     expires = models.DateTimeField(null=True)
-    xid = TransactionIdField()
+    xid = models.BigIntegerField()
 
     class Meta:
         db_table = "via_state_cell"

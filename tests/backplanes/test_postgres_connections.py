@@ -1,0 +1,202 @@
+"""Connections that break, hang, are refused or configured in some way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from testproject.servers.postgres import Postgres
+from testproject.servers.proxy import Proxy
+from tests.backplanes.conftest import Make
+from tests.conftest import POSTGRES_ALIAS
+from via_state.backplanes.postgres import PostgresBackplane
+from via_state.exceptions import BackplaneUnavailable, Closed
+from via_state.testing.conformance.harness import append, eventually, new_id
+
+
+async def ask(plane: PostgresBackplane, sql: str) -> Any:
+    """One value, asked on a connection of the backplane."""
+    async with plane._connections.use(write=False) as connection:
+        row = await (await connection.execute(sql)).fetchone()
+        return row and row[0]
+
+
+@pytest.fixture
+def database(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The settings of the alias ``postgres``, to be changed."""
+    settings: dict[str, Any] = connections.databases[POSTGRES_ALIAS]
+    monkeypatch.setitem(settings, "OPTIONS", dict(settings["OPTIONS"]))
+    monkeypatch.setitem(settings, "PORT", settings["PORT"])
+    monkeypatch.setitem(settings, "HOST", settings["HOST"])
+    return settings
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """A process that has so many files open that the next one has a number above 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 1200:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1200, hard))
+    with contextlib.ExitStack() as stack, open(os.devnull) as null:
+        while (number := os.dup(null.fileno())) < 1100:
+            stack.callback(os.close, number)
+        stack.callback(os.close, number)
+        yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@asynccontextmanager
+async def waiting_room(port: int) -> AsyncIterator[int]:
+    """A pooler that lets clients in and then keeps them waiting: the port that it listens on."""
+    rooms: set[asyncio.Task[None]] = set()
+    gone = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        room = asyncio.current_task()
+        assert room is not None
+        rooms.add(room)
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        said = b""
+        while not said.endswith(b"Z\x00\x00\x00\x05I"):  # ready for a query
+            back.write(await reader.read(65536))
+            said = await there.read(65536)
+            writer.write(said)
+        await gone.wait()
+        for end in (writer, back):
+            end.close()
+            with contextlib.suppress(OSError):
+                await end.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        gone.set()
+        await asyncio.gather(*rooms)
+
+
+@pytest.mark.usefixtures("many_files")
+async def test_a_process_with_a_thousand_open_sockets_is_served(make: Make) -> None:
+    plane = make()
+    for number in range(3):
+        (position,) = await append(plane, "log", b"x")
+        assert position.offset == number + 1
+
+
+async def test_a_server_that_accepts_and_says_nothing_more_is_unavailable(
+    make: Make, database: dict[str, Any]
+) -> None:
+    async with waiting_room(int(database["PORT"])) as port:
+        database["PORT"] = str(port)
+        plane = make(CONNECT_TIMEOUT=0.3, TIMEOUT=0.3)
+        started = time.monotonic()
+        with pytest.raises(BackplaneUnavailable):
+            await asyncio.wait_for(plane.append("log", new_id(), 1, b"x"), 30)
+        assert time.monotonic() - started < 3
+
+
+async def test_closing_ends_calls_that_wait_for_a_connection(through_proxy: Proxy, make: Make) -> None:
+    through_proxy.freeze()
+    plane = make(POOL_SIZE=1)
+    calls = [asyncio.create_task(plane.head("log")) for _ in range(3)]
+    await eventually(lambda: through_proxy.connections == 1, "connecting")
+    started = time.monotonic()
+    await plane.close()
+    for call in calls:
+        with pytest.raises(Closed):
+            await call
+    assert time.monotonic() - started < 2
+    through_proxy.thaw()
+
+
+async def test_closing_does_not_wait_for_a_doorbell_that_hangs(through_proxy: Proxy, make: Make) -> None:
+    plane = make()
+    plane._ring("first")
+    await eventually(lambda: plane._bell._connection is not None and plane._bell._task is None, "a doorbell")
+    through_proxy.freeze()
+    plane._ring("second")
+    assert plane._bell._connection is not None
+    pgconn = plane._bell._connection.pgconn
+    await eventually(lambda: pgconn.transaction_status != 0, "a doorbell on its way")
+    started = time.monotonic()
+    await plane.close()
+    assert time.monotonic() - started < 2
+    through_proxy.thaw()
+
+
+async def test_a_role_that_django_assumes_is_assumed(make: Make, database: dict[str, Any]) -> None:
+    setup = make()
+    await ask(setup, "SELECT 1")
+    async with setup._connections.use(write=True) as connection:
+        await connection.execute("DROP ROLE IF EXISTS via_assumed")
+        await connection.execute("CREATE ROLE via_assumed")
+    database["OPTIONS"]["assume_role"] = "via_assumed"
+    assert await ask(make(), "SELECT current_user::text") == "via_assumed"
+
+
+async def test_a_role_with_serializable_transactions_gets_the_isolation_that_the_sql_needs(
+    make: Make, database: dict[str, Any]
+) -> None:
+    database["OPTIONS"]["options"] = "-c default_transaction_isolation=serializable"
+    planes = [make() for _ in range(3)]
+    await asyncio.gather(*(append(plane, "log", *[b"x"] * 20) for plane in planes))
+    assert (await planes[0].head("log")).position.offset == 60
+
+
+@pytest.mark.parametrize(
+    ("options", "server_side_cursors", "expected"),
+    [
+        ({}, True, True),
+        ({"prepare_threshold": None}, True, False),
+        ({}, False, False),
+        ({"prepare_threshold": 0}, False, True),
+    ],
+)
+async def test_statements_are_prepared_unless_django_is_told_of_a_pooler(
+    make: Make,
+    database: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    server_side_cursors: bool,
+    expected: bool,
+) -> None:
+    database["OPTIONS"].update(options)
+    monkeypatch.setitem(database, "DISABLE_SERVER_SIDE_CURSORS", not server_side_cursors)
+    plane = make(POOL_SIZE=1)
+    for _ in range(10):
+        await plane.head("log")
+    assert bool(await ask(plane, "SELECT count(*) FROM pg_prepared_statements")) is expected
+
+
+async def test_the_second_host_is_tried_when_the_first_is_silent(make: Make, database: dict[str, Any]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        database["HOST"] = f"{database['HOST']},{database['HOST']}"
+        database["PORT"] = f"{silent.getsockname()[1]},{database['PORT']}"
+        plane = make(CONNECT_TIMEOUT=2.0)
+        await append(plane, "log", b"x")
+
+
+async def test_a_cancelled_call_stays_cancelled_when_the_connection_breaks(
+    through_proxy: Proxy, make: Make
+) -> None:
+    plane = make(TIMEOUT=0.5)
+    await append(plane, "log", b"x")
+    through_proxy.freeze()
+    call = asyncio.create_task(plane.append("log", new_id(), 1, b"y"))
+    await eventually(lambda: bool(plane._connections._used), "the call")
+    await asyncio.sleep(0)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    through_proxy.thaw()

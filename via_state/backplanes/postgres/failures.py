@@ -1,0 +1,48 @@
+"""What an error of psycopg means to the caller."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import errors
+
+from via_state.exceptions import BackplaneUnavailable, NotMigrated, OutcomeUnknown, ViaStateError
+
+#: Tables that are missing, or of another version of this package.
+_NOT_MIGRATED = (errors.UndefinedTable, errors.UndefinedColumn, errors.DatatypeMismatch)
+#: Prepared statements that another client's session does not have, or has already.
+_POOLED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
+#: Classes of errors that leave open what became of the statement. Poolers report with them that they lost the server.
+_UNKNOWN = ("08", "40003")
+
+
+def refused(error: psycopg.Error) -> bool:
+    """Whether the server answered, and said no: the statement was undone. Otherwise the connection broke."""
+    state = error.sqlstate
+    if state is None:
+        return False
+    ends_session = error.diag.severity_nonlocalized in ("FATAL", "PANIC")
+    return not ends_session and not state.startswith(_UNKNOWN)
+
+
+def pooled(error: psycopg.Error) -> bool:
+    """Whether it shows that a transaction-pooling proxy is in between, so that statements can't stay prepared."""
+    return isinstance(error, _POOLED)
+
+
+def elsewhere(error: psycopg.Error) -> bool:
+    """Whether the server is a standby: another connection may find the primary."""
+    return isinstance(error, errors.ReadOnlySqlTransaction)
+
+
+def translated(error: psycopg.Error, alias: str, write: bool) -> ViaStateError:
+    """The error of ours. ``write``: a connection that breaks leaves the outcome unknown."""
+    if isinstance(error, _NOT_MIGRATED):
+        return NotMigrated(
+            "The tables of the PostgreSQL backplane are missing, or of another version. Add "
+            f"'via_state.backplanes.postgres' to INSTALLED_APPS and run: manage.py migrate --database {alias} "
+            f"({str(error).strip()})"
+        )
+    if refused(error):
+        return BackplaneUnavailable(f"PostgreSQL (database {alias!r}) refused: {str(error).strip()}")
+    text = f"The connection to PostgreSQL (database {alias!r}) broke: {str(error).strip() or 'no answer in time'}"
+    return OutcomeUnknown(text) if write else BackplaneUnavailable(text)
