@@ -153,7 +153,9 @@ class Logs:
                 await connection.execute(CREATE, values)
 
     @staticmethod
-    async def _row(connection: Connection, statement: LiteralString, values: dict[str, Any]) -> tuple[Any, ...] | None:
+    async def _row(
+        connection: Connection, statement: LiteralString, values: dict[str, Any]
+    ) -> tuple[Any, ...] | None:
         return await (await connection.execute(statement, values, binary=True)).fetchone()
 
     async def read(self, key: str, after: int, limit: int) -> Batch:
