@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import pytest
 
+from via_state.backplanes import memory
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.memory import MemoryBackplane
+from via_state.core.records import Position
 from via_state.testing.conformance import BackplaneConformance
+from via_state.testing.conformance.harness import append
 
 
 class TestMemoryBackplane(BackplaneConformance):
     def make(self) -> Backplane:
         return MemoryBackplane({})
+
+    async def rewrite_history(self, plane: Backplane, key: str) -> None:
+        """Other records in the same epoch. Nothing but a test can do that to memory."""
+        assert isinstance(plane, MemoryBackplane)
+        log = plane._logs[key]
+        log.packs, log.ends, log.last = [], [], Position(log.epoch, 0, "")
+        await append(plane, key, b"another", b"history")
 
 
 def test_an_unknown_option_is_an_error() -> None:
@@ -26,3 +36,17 @@ async def test_append_ids_are_forgotten_after_the_retry_window(monkeypatch: pyte
     for number in range(100):
         await plane.append("log", f"{number:032x}", 1, b"x")
     assert len(plane._logs["log"].appends) <= 1
+
+
+async def test_moves_that_are_forgotten_ask_to_look_at_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MOVES", 10)
+    plane = MemoryBackplane({})
+    cursor = (await plane.changed(None)).cursor
+    for number in range(10):
+        await plane.cas(f"cell{number}", 0, b"x")
+    changes = await plane.changed(cursor)
+    assert (len(changes.cells), changes.everything) == (10, False)
+    await plane.cas("one more", 0, b"x")
+    assert (await plane.changed(cursor)).everything
+    assert (await plane.changed(changes.cursor)).cells.keys() == {"one more"}
+    assert len(plane._moves) == 10

@@ -49,14 +49,23 @@ class TestPostgresBackplane(BackplaneConformance):
         return PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": self.prefix})
 
     async def rewrite_history(self, plane: Backplane, key: str) -> None:
-        """A restored backup: the same epoch, other records under the same offsets."""
+        """The tables are emptied and filled from a backup, in which the log exists and has no record yet."""
         assert isinstance(plane, PostgresBackplane)
-        async with plane._connections.use(write=True) as connection:
+        of_log = "(SELECT id FROM via_state_log WHERE prefix = %s AND key = %s)"
+        names = (self.prefix, key)
+        async with plane._connections.use(write=True) as connection, connection.transaction():
+            for table in ("log", "pack", "cell"):
+                backup = f"CREATE TEMPORARY TABLE {table}_backup ON COMMIT DROP AS SELECT * FROM via_state_{table}"
+                await connection.execute(backup)
+            await connection.execute(f"DELETE FROM pack_backup WHERE log_id = {of_log}", names)
             await connection.execute(
-                "UPDATE via_state_pack SET append_id = gen_random_uuid() WHERE log_id = "
-                "(SELECT id FROM via_state_log WHERE prefix = %s AND key = %s)",
-                (self.prefix, key),
+                "UPDATE log_backup SET last = 0, last_append = NULL, last_index = -1 WHERE prefix = %s AND key = %s",
+                names,
             )
+            await connection.execute("TRUNCATE via_state_log, via_state_pack, via_state_cell")
+            for table in ("log", "pack", "cell"):
+                await connection.execute(f"INSERT INTO via_state_{table} SELECT * FROM {table}_backup")
+        await append(plane, key, b"another", b"history")
 
 
 async def persist(step: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -17,6 +17,7 @@ class ChangesConformance(Harness):
             (position,) = await append(writer, "log", b"x")
             rev = await writer.cas("cell", 0, b"x")
             changes = await reader.changed(cursor)
+            assert not changes.everything
             assert changes.logs["log"].position == position
             assert changes.cells["cell"] == rev
             await writer.delete("cell", rev)
@@ -28,12 +29,15 @@ class ChangesConformance(Harness):
     async def test_changes_never_omit_under_concurrent_writes(self) -> None:
         async with self.two() as (writer, reader):
             seen: dict[str, int] = {}
+            revs: dict[str, int] = {}
             cursor = (await reader.changed(None)).cursor
             done = asyncio.Event()
 
             async def write(name: int) -> None:
+                rev = 0
                 for number in range(25):
                     await append(writer, f"log{(name + number) % 7}", b"x")
+                    rev = await writer.cas(f"cell{name}", rev, b"x")
 
             async def look() -> None:
                 nonlocal cursor
@@ -43,6 +47,7 @@ class ChangesConformance(Harness):
                     cursor = changes.cursor
                     for key, head in changes.logs.items():
                         seen[key] = max(seen.get(key, 0), head.position.offset)
+                    revs.update(changes.cells)
                     if last_look:
                         return
                     await asyncio.sleep(0)
@@ -52,6 +57,13 @@ class ChangesConformance(Harness):
             done.set()
             await looking
             assert seen == {f"log{n}": (await reader.head(f"log{n}")).position.offset for n in range(7)}
+            assert revs == {f"cell{n}": (await reader.load_many([f"cell{n}"]))[f"cell{n}"].rev for n in range(6)}
+
+    async def test_a_cursor_that_proves_nothing_asks_to_look_at_everything(self) -> None:
+        async with self.one() as plane:
+            changes = await plane.changed(object())
+            assert changes.everything
+            assert not (await plane.changed(changes.cursor)).everything
 
     async def test_a_doorbell_rings_for_watched_keys(self) -> None:
         async with self.two() as (writer, reader):

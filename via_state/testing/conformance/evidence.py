@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from via_state.backplanes.base import Backplane
-from via_state.core.records import Batch, Position
+from via_state.core.records import GENESIS, Batch, Position
 from via_state.testing.conformance.harness import FAR, Harness, append, new_id, read_all
 
 
@@ -23,6 +25,30 @@ class EvidenceConformance(Harness):
             assert (await self.evidence(plane, "log", middle)).cursor_id == middle.record_id
             assert (await self.evidence(plane, "log", last._replace(offset=FAR))).cursor_id is None
 
+    async def test_a_cursor_at_the_floor_is_proven_by_the_floor(self) -> None:
+        async with self.one() as plane:
+            if not plane.compacts:
+                return
+            first, second, third = await append(plane, "log", b"a", b"b", b"c")
+            await plane.compact("log", second.offset)
+            batch = await self.evidence(plane, "log", second)
+            assert batch.floor == second
+            assert [pack.data for pack in batch.packs] == [b"c"]
+            assert (await self.evidence(plane, "log", first)).cursor_id is None
+            assert (await self.evidence(plane, "log", third)).cursor_id == third.record_id
+            await plane.compact("log", third.offset)
+            at_head = await self.evidence(plane, "log", third)
+            assert at_head.floor == at_head.head == third
+            assert at_head.packs == []
+
+    async def test_a_cursor_of_another_epoch_reads_by_its_offset(self) -> None:
+        async with self.one() as plane:
+            first, second = await append(plane, "log", b"a", b"b")
+            batch = await self.evidence(plane, "log", Position("another", first.offset, "another-0"))
+            assert batch.head.epoch == second.epoch
+            assert batch.cursor_id == first.record_id
+            assert [pack.data for pack in batch.packs] == [b"b"]
+
     async def test_a_dropped_log_begins_a_new_epoch(self) -> None:
         async with self.two() as (first, second):
             (before,) = await append(first, "log", b"old")
@@ -33,10 +59,41 @@ class EvidenceConformance(Harness):
             assert after.epoch != before.epoch
             assert [data for _, data in await read_all(first, "log")] == [b"new"]
 
+    async def test_a_drop_takes_all_records_or_none(self) -> None:
+        async with self.two() as (writer, other):
+            landed: list[Position] = []
+            done = asyncio.Event()
+
+            async def write() -> None:
+                again = new_id()  # one of them again and again, as after a lost answer
+                for _ in range(25):
+                    landed.append(await writer.append("log", new_id(), 2, b"x"))
+                    landed.append(await writer.append("log", again, 2, b"x"))
+
+            async def drop() -> None:
+                while not done.is_set():
+                    await other.drop("log")
+                    if other.compacts:
+                        await other.compact("log", 2)
+                    await asyncio.sleep(0)
+
+            dropping = asyncio.create_task(drop())
+            await asyncio.gather(write(), write())
+            done.set()
+            await dropping
+            await append(writer, "log", b"last")
+            batch = await writer.read("log", GENESIS)
+            found = {pack.record_id(pack.last) for pack in batch.packs}
+            kept = {one for one in landed if one.epoch == batch.head.epoch and one.offset > batch.floor.offset}
+            assert {one.record_id for one in kept} == {record for record in found if record.endswith("-1")}
+
     async def test_rewritten_history_shows_under_the_cursor(self) -> None:
         async with self.one() as plane:
             cursor = (await append(plane, "log", b"a", b"b"))[-1]
+            swept = (await plane.changed(None)).cursor
             await self.rewrite_history(plane, "log")
+            changes = await plane.changed(swept)
+            assert changes.everything or "log" in changes.logs
             batch = await self.evidence(plane, "log", cursor)
             same = batch.head.epoch == cursor.epoch and batch.cursor_id == cursor.record_id
             assert not same

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -60,6 +61,7 @@ class LogConformance(Harness):
                 await plane.append("log", new_id(), 10, b"ten")
             batch = await plane.read("log", GENESIS, limit=25)
             assert 1 <= len(batch.packs) <= 3
+            assert len((await plane.read("log", GENESIS, limit=0)).packs) == 1
             assert len((await plane.read("log", GENESIS, limit=1)).packs) == 1
             assert len(await read_all(plane, "log", limit=7)) == 10
 
@@ -82,13 +84,23 @@ class LogConformance(Harness):
                 key: key.encode() for key in ODD_KEYS
             }
 
-    @pytest.mark.parametrize("key", ["", "x" * 513, "a\0b"])
+    @pytest.mark.parametrize("key", ["", "x" * 513, "a\0b", "a\ud800"], ids=["empty", "long", "NUL", "surrogate"])
     async def test_impossible_keys_are_refused(self, key: str) -> None:
         async with self.one() as plane:
-            with pytest.raises(InvalidKey):
-                await plane.append(key, new_id(), 1, b"x")
-            with pytest.raises(InvalidKey):
-                await plane.cas(key, 0, b"x")
+            calls: list[Callable[[], Awaitable[object]]] = [
+                lambda: plane.append(key, new_id(), 1, b"x"),
+                lambda: plane.read(key, GENESIS),
+                lambda: plane.head(key),
+                lambda: plane.drop(key),
+                lambda: plane.compact(key, 1),
+                lambda: plane.cas(key, 0, b"x"),
+                lambda: plane.delete(key, 1),
+                lambda: plane.load(key),
+                lambda: plane.load_many(["cell", key]),
+            ]
+            for call in calls:
+                with pytest.raises(InvalidKey):
+                    await call()
 
     async def test_bytes_come_back_as_they_were(self) -> None:
         async with self.one() as plane:
@@ -105,14 +117,17 @@ class LogConformance(Harness):
             assert [data for _, data in await read_all(plane, "log")] == [b"before"]
             assert (await plane.load_many(["cell"]))["cell"].data == b"before"
 
-    async def test_too_large_is_refused_before_it_is_sent(self) -> None:
+    async def test_too_large_and_nothing_at_all_are_refused_before_they_are_sent(self) -> None:
         async with self.one() as plane:
             with pytest.raises(AppendTooLarge):
                 await plane.append("log", new_id(), plane.max_append_records + 1, b"x")
             plane.max_append_bytes = 10
             with pytest.raises(AppendTooLarge):
                 await plane.append("log", new_id(), 1, b"x" * 11)
+            with pytest.raises(ValueError, match="at least one record"):
+                await plane.append("log", new_id(), 0, b"")
             assert (await plane.head("log")).position.offset == 0
+            await append(plane, "log", b"x" * 10)
 
     async def test_concurrent_appends_all_land_once(self) -> None:
         async with self.two() as planes:

@@ -18,8 +18,9 @@ class StoreConformance(Harness):
             assert await plane.load_many([]) == {}
             with pytest.raises(CASConflict):
                 await plane.cas("cell", 5, b"x")
-            with pytest.raises(CASConflict):
-                await plane.delete("cell", 5)
+            for rev in (0, 5):
+                with pytest.raises(CASConflict):
+                    await plane.delete("cell", rev)
 
     async def test_a_stale_revision_changes_nothing(self) -> None:
         async with self.two() as (first, second):
@@ -31,11 +32,20 @@ class StoreConformance(Harness):
             assert newer > rev
             with pytest.raises(CASConflict):
                 await first.cas("cell", rev, b"four")
+            with pytest.raises(CASConflict):
+                await first.delete("cell", rev)
             assert await first.load("cell") == (b"three", newer)
+
+    async def test_cells_come_back_as_they_were(self) -> None:
+        async with self.two() as (first, second):
+            values = {"bytes": bytes(range(256)), "empty": b"", "large": b"large" * 20_000}
+            revs = {key: await first.cas(key, 0, data) for key, data in values.items()}
+            found = await second.load_many([*values, "absent", "empty"])
+            assert found == {key: (data, revs[key]) for key, data in values.items()}
 
     async def test_each_round_has_one_winner(self) -> None:
         async with self.two() as planes:
-            rev = 0
+            rev = highest = 0
             for number in range(10):
                 results = await asyncio.gather(
                     *(planes[racer % 2].cas("cell", rev, f"{number}.{racer}".encode()) for racer in range(6)),
@@ -44,7 +54,11 @@ class StoreConformance(Harness):
                 won = [result for result in results if isinstance(result, int)]
                 assert len(won) == 1
                 assert sum(isinstance(result, CASConflict) for result in results) == 5
-                rev = won[0]
+                assert won[0] > highest
+                rev = highest = won[0]
+                if number % 3 == 2:  # the next round is about an absent cell
+                    await planes[0].delete("cell", rev)
+                    rev = 0
 
     async def test_a_revision_is_never_used_again(self) -> None:
         async with self.two() as (first, second):
@@ -70,7 +84,35 @@ class StoreConformance(Harness):
                 await asyncio.sleep(0.01)
             with pytest.raises(CASConflict):
                 await plane.cas("short", first, b"y")
+            with pytest.raises(CASConflict):
+                await plane.delete("short", first)
             assert await plane.prune() == 1
             assert await plane.prune() == 0
             assert await plane.load("long") is not None
             assert await plane.cas("short", 0, b"y") > first
+
+    async def test_a_write_decides_anew_when_a_cell_expires(self) -> None:
+        async with self.one() as plane:
+            kept = await plane.cas("kept", 0, b"x", ttl=0.3)
+            longer = await plane.cas("longer", 0, b"x", ttl=0.3)
+            await plane.cas("kept", kept, b"y")
+            await plane.cas("longer", longer, b"y", ttl=100)
+            await plane.cas("witness", 0, b"x", ttl=0.3)
+            deadline = time.monotonic() + 10
+            while await plane.load("witness") is not None:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.01)
+            assert set(await plane.load_many(["kept", "longer", "witness"])) == {"kept", "longer"}
+
+    async def test_an_expired_cell_is_created_again_once(self) -> None:
+        async with self.two() as planes:
+            await planes[0].cas("cell", 0, b"x", ttl=0.01)
+            deadline = time.monotonic() + 10
+            while await planes[0].load("cell") is not None:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.01)
+            results = await asyncio.gather(
+                *(planes[racer % 2].cas("cell", 0, b"y") for racer in range(6)), return_exceptions=True
+            )
+            assert sum(isinstance(result, int) for result in results) == 1
+            assert sum(isinstance(result, CASConflict) for result in results) == 5
