@@ -21,26 +21,39 @@ DEFAULTS: Mapping[str, Any] = {
     "UPDATE_TIMEOUT": 10.0,
     "OUTBOX_INTERVAL": 5.0,
     "IDLE_TTL": 600.0,
+    "SNAPSHOT_INTERVAL": 64,
+    "COMPACT_MIN_AGE": 600.0,
+    "FOLD_VERIFY": None,
 }
 
 _SECONDS = tuple(name for name, default in DEFAULTS.items() if isinstance(default, float))
+#: Of these, what may be 0.
+_OR_ZERO = ("COMPACT_MIN_AGE",)
 
 
 class Settings:
     """``settings.NAME`` is the project's value or the default.
 
     ``BACKEND``: dotted path of the backplane; switching topology is this one line. ``OPTIONS``: its options.
-    ``DATABASE``: alias of the database that keeps the outbox. ``PREFIX``: keeps projects apart that share a server.
+    ``DATABASE``: alias of the database that keeps the outbox and the snapshots. ``PREFIX``: keeps projects apart that share a server.
     ``RECONCILE_INTERVAL``: how long a lost doorbell can delay a change. ``APPEND_TIMEOUT``, ``UPDATE_TIMEOUT``: how
     long a write is tried while the backplane is away. ``FOLD_TIMEOUT``: how long ``append`` waits for this pod's own
     fold. ``READ_TIMEOUT``: how long a read waits for the first load, or for ``at_least``. ``OUTBOX_INTERVAL``: how
     often records are looked for that a killed process left in the outbox. ``IDLE_TTL``: how long the state of a
-    family's member, a session or a user stays in memory unused.
+    family's member, a session or a user stays in memory unused. ``SNAPSHOT_INTERVAL``: folds between two snapshots of a
+    log, 0 for none. ``COMPACT_MIN_AGE``: records are discarded when a snapshot has covered them for that long.
+    ``FOLD_VERIFY``: fold every event twice, to find folds that are not pure; what ``DEBUG`` says if it is left out.
     """
 
     def __getattr__(self, name: str) -> Any:
         if name not in DEFAULTS:
             raise AttributeError(name)
+        value = self._configured_value(name)
+        if name == "FOLD_VERIFY" and value is None:
+            return django_settings.DEBUG
+        return value
+
+    def _configured_value(self, name: str) -> Any:
         configured = self._configured()
         return configured.get(name, DEFAULTS[name]) if isinstance(configured, Mapping) else DEFAULTS[name]
 
@@ -61,8 +74,18 @@ class Settings:
                 found.append((f"VIA_STATE has no setting {name!r}.", hint))
         for name in _SECONDS:
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-                found.append((f"VIA_STATE[{name!r}] is {value!r}.", "Give a number of seconds above 0."))
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not (value > 0 or (value == 0 and name in _OR_ZERO)):
+                hint = f"Give a number of seconds{'' if name in _OR_ZERO else ' above 0'}."
+                found.append((f"VIA_STATE[{name!r}] is {value!r}.", hint))
+        interval = self.SNAPSHOT_INTERVAL
+        if isinstance(interval, bool) or not isinstance(interval, int) or interval < 0:
+            hint = "Give the number of folds between two snapshots, or 0 for none."
+            found.append((f"VIA_STATE['SNAPSHOT_INTERVAL'] is {interval!r}.", hint))
+        if self._configured_value("FOLD_VERIFY") not in (True, False, None):
+            found.append(
+                (f"VIA_STATE['FOLD_VERIFY'] is {self.FOLD_VERIFY!r}.", "Give True or False, or leave it out.")
+            )
         for name in ("BACKEND", "DATABASE", "PREFIX"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value:

@@ -25,6 +25,21 @@ epoch_reset = Counter("via_events_epoch_reset", "Folds started over because hist
 compaction_gap_halt = Counter(
     "via_events_compaction_gap_halt", "Times a key halted because a discarded prefix is needed.", ["key"]
 )
+compaction_reseed = Counter(
+    "via_events_compaction_reseed",
+    "Projections that fell behind a compaction and went on from a snapshot.",
+    ["key"],
+)
+fold_divergence = Counter(
+    "via_fold_divergence", "Times a fold was seen not to give one value everywhere.", ["key"]
+)
+snapshots_saved = Counter("via_snapshot_saved", "Snapshots written by this pod.", ["key"])
+snapshots_refused = Counter("via_snapshot_refused", "Values that could not be stored in a snapshot.", ["key"])
+snapshots_unbridgeable = Counter(
+    "via_snapshot_unbridgeable", "Times a key halted because its snapshots are of other code.", ["key"]
+)
+snapshot_errors = Counter("via_snapshot_errors", "Calls of the snapshot store that failed.")
+compactions = Counter("via_compactions", "Times this pod moved the floor of a log.", ["key"])
 fold_offset = Gauge("via_fold_offset", "Offset up to which this pod has folded the log.", ["key"])
 halted = Gauge("via_halted", "Projections of this pod that stand still now.", ["key", "reason"])
 

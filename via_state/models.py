@@ -40,3 +40,88 @@ class OutboxLane(models.Model):
 
     def __str__(self) -> str:
         return str(self.lane)
+
+
+class LogGate(models.Model):
+    """A row to lock: whoever registers what pins a log's records, and whoever discards records, locks it first.
+
+    ``name`` is the declared key, or the template of a family: registering for a family pins the logs of all its keys.
+    """
+
+    prefix = models.CharField(max_length=100)
+    name = models.CharField(max_length=512)
+    passed = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("log gate")
+        verbose_name_plural = _("log gates")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["prefix", "name"], name="via_state_gate_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SnapshotRow(models.Model):
+    """The newest snapshot of one log by one code, and how far older ones let the log be compacted.
+
+    ``log`` stands for prefix, key and epoch: some databases compare text without regard to case. ``data`` is null while
+    the code folds from the start and only says that it needs all records.
+    """
+
+    log = models.CharField(max_length=32)
+    fingerprint = models.CharField(_("code"), max_length=16)
+    prefix = models.CharField(max_length=100)
+    name = models.CharField(_("declaration"), max_length=512)
+    key = models.CharField(max_length=512)
+    epoch = models.CharField(max_length=64)
+    version = models.PositiveIntegerField()
+    manifest = models.TextField()
+    offset = models.BigIntegerField(default=0)
+    record_id = models.CharField(max_length=64, default="")
+    digest = models.CharField(max_length=16, default="")
+    data = models.BinaryField(null=True)
+    saved_at = models.DateTimeField()
+    marked = models.BigIntegerField(default=0)
+    marked_at = models.DateTimeField(null=True)
+    settled = models.BigIntegerField(default=0)
+    compacted = models.BigIntegerField(default=0)
+    holder = models.CharField(max_length=32, default="")
+    held_until = models.DateTimeField(null=True)
+    diverged = models.TextField(default="")
+
+    class Meta:
+        db_table = "via_state_snapshot"
+        verbose_name = _("snapshot")
+        verbose_name_plural = _("snapshots")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["log", "fingerprint"], name="via_state_snapshot_code")
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["prefix", "name"], name="via_state_snapshot_name"),
+            models.Index(fields=["prefix", "key"], name="via_state_snapshot_key"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key} ({self.fingerprint})"
+
+
+class HaltedKey(models.Model):
+    """A projection that stands still on one pod. The pod renews ``seen`` while it does, and removes the row after."""
+
+    prefix = models.CharField(max_length=100)
+    key = models.CharField(max_length=512)
+    pod = models.CharField(max_length=32)
+    host = models.CharField(max_length=200)
+    reason = models.CharField(max_length=20)
+    text = models.TextField()
+    offset = models.BigIntegerField()
+    since = models.DateTimeField()
+    seen = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("halted key")
+        verbose_name_plural = _("halted keys")
+        indexes: ClassVar = [models.Index(fields=["prefix", "key"], name="via_state_halted_key")]
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.reason}"

@@ -123,7 +123,7 @@ class ProjectionMachine(RuleBasedStateMachine):
 
     def stand_at_the_gap(self) -> None:
         before = self.projection.value
-        assert self.projection.halt_on_gap().action is Action.HALTED
+        assert self.projection.stand_still().action is Action.HALTED
         assert self.projection.halt is not None
         assert self.projection.halt.reason is HaltReason.GAP
         assert self.projection.value == before

@@ -14,7 +14,7 @@ MODULES = sorted(Path(via_state.core.__file__).parent.glob("*.py"))
 
 #: Of the standard library, what computes and nothing else.
 ALLOWED = {
-    "__future__", "collections", "dataclasses", "enum", "functools", "math", "msgspec", "operator", "traceback", "typing",
+    "__future__", "collections", "copy", "dataclasses", "enum", "functools", "hashlib", "math", "msgspec", "operator", "traceback", "typing",
 }  # fmt: skip
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+_ATOMS = (str, int, float)
+
 
 def field_names(cls: Any) -> tuple[str, ...] | None:
     """Names of the fields of a dataclass, msgspec.Struct or attrs class; None for anything else."""
@@ -31,12 +33,14 @@ def plain(value: Any) -> Any:
     raise TypeError(f"objects of type {type(value).__name__} have no place in JSON")
 
 
-def difference(sent: Any, read: Any, where: str = "") -> str | None:
+def difference(sent: Any, read: Any, where: str = "", *, strict: bool = False) -> str | None:
     """Say what of ``sent`` came back different as ``read``, None when nothing did.
 
     A list for a tuple, or an int for a float, is the same; a missing NaN, a number that became text or an object that
-    became a dict is not.
+    became a dict is not. ``strict``: types must be the same as well, but for subclasses of text and numbers.
     """
+    if strict and type(sent) is not type(read) and not (type(read) in _ATOMS and isinstance(sent, type(read))):
+        return f"{where.lstrip('.') or 'it'} is a {type(sent).__name__} and would come back as a {type(read).__name__}"
     names = field_names(type(read))
     parts: list[tuple[str, Any, Any]]
     if names is not None and type(sent) is type(read):
@@ -51,4 +55,5 @@ def difference(sent: Any, read: Any, where: str = "") -> str | None:
         return None
     else:
         return f"{where.lstrip('.') or 'it'} is {sent!r:.100} and would come back as {read!r:.100}"
-    return next((found for where, one, other in parts if (found := difference(one, other, where))), None)
+    found = (difference(one, other, where, strict=strict) for where, one, other in parts)
+    return next((one for one in found if one), None)

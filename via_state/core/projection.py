@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from via_state.core.events import Unreadable
 from via_state.core.records import GENESIS, Batch, Position
 from via_state.core.specs import LogSpec
+from via_state.core.verifier import Verifier
 
 V = TypeVar("V")
 
@@ -24,7 +25,7 @@ class Action(Enum):
     AT_HEAD = "wait for a doorbell"
     ADVANCED = "read on, after the position"
     RESET = "history was rewritten, the fold started over: read again"
-    NEEDS_SNAPSHOT = "records before the floor are gone: seed, or halt_on_gap"
+    NEEDS_SNAPSHOT = "records before the floor are gone: seed, or stand_still"
     NEEDS_LEADER = "strange evidence from a replica: read again from the leader"
     HALTED = "wait; try again later"
 
@@ -34,7 +35,8 @@ class HaltReason(Enum):
 
     FOLD = "fold"  # the fold raised
     NEWER = "newer"  # a record of a newer version of the code
-    GAP = "gap"  # a discarded prefix is needed
+    GAP = "gap"  # a discarded prefix is needed, and no snapshot covers it
+    CODE = "code"  # a discarded prefix is needed, and this code can't use the snapshots that cover it
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,14 @@ class Projection(Generic[V]):
     """``value`` is the fold of the log up to ``position``, at every moment.
 
     ``skipped_unknown``: a record without a declared event was passed over, so that the value is not the log's truth.
+    With a ``verifier`` each event is folded twice, which finds folds that are not pure.
     """
 
-    __slots__ = ("_spec", "halt", "position", "skipped_unknown", "value")
+    __slots__ = ("_spec", "_verifier", "halt", "position", "skipped_unknown", "value")
 
-    def __init__(self, spec: LogSpec[V]) -> None:
+    def __init__(self, spec: LogSpec[V], verifier: Verifier[V] | None = None) -> None:
         self._spec = spec
+        self._verifier = verifier
         self.value: V = spec.zero()
         self.position: Position = GENESIS
         self.halt: Halt | None = None
@@ -79,10 +83,16 @@ class Projection(Generic[V]):
         self.value, self.position = value, position
         self.halt, self.skipped_unknown = None, False
 
-    def halt_on_gap(self) -> Outcome:
-        """No snapshot covers the floor: stand still rather than fold a log that lacks its beginning."""
-        text = f"records after offset {self.position.offset} were discarded, and no snapshot covers them"
-        self.halt = Halt(HaltReason.GAP, text)
+    def stand_still(self, why: str | None = None) -> Outcome:
+        """Nothing covers the floor: stand still rather than fold a log that lacks its beginning.
+
+        ``why`` this code can't use the snapshots that do; None when there are none.
+        """
+        gone = f"records after offset {self.position.offset} were discarded"
+        if why is None:
+            self.halt = Halt(HaltReason.GAP, f"{gone}, and no snapshot covers them")
+        else:
+            self.halt = Halt(HaltReason.CODE, f"{gone}, and {why}")
         return Outcome(Action.HALTED)
 
     def feed(self, batch: Batch, after: Position) -> Outcome:
@@ -145,9 +155,15 @@ class Projection(Generic[V]):
         """Fold events until one raises; how many were folded."""
         value, done = self.value, len(events)
         left = iter(events)
+        verifier = self._verifier
         try:
-            for event in left:
-                value = event.fold(value)
+            if verifier is None:
+                for event in left:
+                    value = event.fold(value)
+            else:
+                value = verifier.taken(value)
+                for event in left:
+                    value = verifier.fold(event, value)
         except Exception as error:
             # The project's code raised: this key stands still, the process goes on.
             done -= length_hint(left) + 1

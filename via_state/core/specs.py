@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from via_state.core.cells import CellCodec
 from via_state.core.events import EventCodec
+from via_state.core.snapshots import SnapshotSpec
 
 V = TypeVar("V")
 T = TypeVar("T")
@@ -17,13 +18,15 @@ T = TypeVar("T")
 class LogSpec(Generic[V]):
     """A declared log. ``name`` is its key, or its family's template; ``family`` says which.
 
-    ``zero`` makes the value before the first event, a new one each time.
+    ``zero`` makes the value before the first event, a new one each time. ``snapshots`` is None where the value can't be
+    stored.
     """
 
     name: str
     events: EventCodec
     zero: Callable[[], V]
     family: bool = False
+    snapshots: SnapshotSpec[V] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from typing import Any, Generic, Protocol, TypeVar, overload
+from typing import Any, Generic, Protocol, TypeVar, Unpack, overload
 
 from asgiref.sync import sync_to_async
 
 from via_state.core.offsets import Offset
 from via_state.core.specs import LogSpec
 from via_state.declarations.handle import Handle
-from via_state.declarations.log_definition import LogDefinition
+from via_state.declarations.log_definition import LogDefinition, LogOptions
 from via_state.declarations.zero import MISSING
 from via_state.pod.projector import ProjectionStatus
 
 V = TypeVar("V")
+M = TypeVar("M", bound=Callable[[Any], Any])
 E_co = TypeVar("E_co", covariant=True)
 
 
@@ -46,8 +47,12 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
     parameter says it. ``default`` is the value before the first event, or a function that makes it; without it the type
     is called without arguments. ``key`` is the wire key, the lower-cased field name otherwise; parameters in it
     declare a family: ``key="room.{room}"``. ``retired`` are stored names of events that no class stands for any more;
-    they fold to nothing.
+    they fold to nothing. ``version`` counts the meanings of the value; raise it when the folds or the value's type
+    change. ``snapshot_interval``: folds between two snapshots, instead of what ``SNAPSHOT_INTERVAL`` says; 0 for none.
+    ``compact=False`` keeps all records for ever.
     """
+
+    definition: LogDefinition
 
     # A type checker finds the union of the events by their number, and the value in their folds.
     @overload
@@ -56,9 +61,8 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         e1: type[E1],
         /,
         *,
-        key: str | None = ...,
         default: object = ...,
-        retired: Iterable[str] = ...,
+        **options: Unpack[LogOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -67,9 +71,8 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         /,
         *,
         value: type[V],
-        key: str | None = ...,
         default: V | Callable[[], V] = ...,
-        retired: Iterable[str] = ...,
+        **options: Unpack[LogOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -78,9 +81,8 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         e2: type[E2],
         /,
         *,
-        key: str | None = ...,
         default: object = ...,
-        retired: Iterable[str] = ...,
+        **options: Unpack[LogOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -90,9 +92,8 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         /,
         *,
         value: type[V],
-        key: str | None = ...,
         default: V | Callable[[], V] = ...,
-        retired: Iterable[str] = ...,
+        **options: Unpack[LogOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -102,9 +103,8 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         e3: type[E3],
         /,
         *,
-        key: str | None = ...,
         default: object = ...,
-        retired: Iterable[str] = ...,
+        **options: Unpack[LogOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -115,9 +115,8 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         /,
         *,
         value: type[V],
-        key: str | None = ...,
         default: V | Callable[[], V] = ...,
-        retired: Iterable[str] = ...,
+        **options: Unpack[LogOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -128,9 +127,8 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         e4: type[E4],
         /,
         *,
-        key: str | None = ...,
         default: object = ...,
-        retired: Iterable[str] = ...,
+        **options: Unpack[LogOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -142,9 +140,8 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         /,
         *,
         value: type[V],
-        key: str | None = ...,
         default: V | Callable[[], V] = ...,
-        retired: Iterable[str] = ...,
+        **options: Unpack[LogOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -156,9 +153,8 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         e5: type[E5],
         /,
         *,
-        key: str | None = ...,
         default: object = ...,
-        retired: Iterable[str] = ...,
+        **options: Unpack[LogOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -171,9 +167,8 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         /,
         *,
         value: type[V],
-        key: str | None = ...,
         default: V | Callable[[], V] = ...,
-        retired: Iterable[str] = ...,
+        **options: Unpack[LogOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -186,9 +181,8 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         e6: type[E6],
         /,
         *,
-        key: str | None = ...,
         default: object = ...,
-        retired: Iterable[str] = ...,
+        **options: Unpack[LogOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -202,9 +196,8 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         /,
         *,
         value: type[V],
-        key: str | None = ...,
         default: V | Callable[[], V] = ...,
-        retired: Iterable[str] = ...,
+        **options: Unpack[LogOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -218,9 +211,8 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         e7: type[E7],
         /,
         *,
-        key: str | None = ...,
         default: object = ...,
-        retired: Iterable[str] = ...,
+        **options: Unpack[LogOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -235,9 +227,8 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         /,
         *,
         value: type[V],
-        key: str | None = ...,
         default: V | Callable[[], V] = ...,
-        retired: Iterable[str] = ...,
+        **options: Unpack[LogOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -252,9 +243,8 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         e8: type[E8],
         /,
         *,
-        key: str | None = ...,
         default: object = ...,
-        retired: Iterable[str] = ...,
+        **options: Unpack[LogOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -270,28 +260,36 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         /,
         *,
         value: type[V],
-        key: str | None = ...,
         default: V | Callable[[], V] = ...,
-        retired: Iterable[str] = ...,
+        **options: Unpack[LogOptions],
     ) -> None: ...
 
     @overload
     def __init__(
         self: StateAppEvents[E1],
         *events: type[E1],
-        key: str | None = ...,
         default: object = ...,
-        retired: Iterable[str] = ...,
+        **options: Unpack[LogOptions],
     ) -> None: ...
     def __init__(
         self,
         *events: Any,
         value: Any = MISSING,
-        key: str | None = None,
         default: Any = MISSING,
-        retired: Iterable[str] = (),
+        **options: Unpack[LogOptions],
     ) -> None:
-        super().__init__(LogDefinition(type(self).__name__, self.scope, key, events, value, default, retired))
+        unknown = options.keys() - LogOptions.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no option {unknown.pop()!r}.")
+        super().__init__(LogDefinition(type(self).__name__, self.scope, events, value, default, options))
+
+    def migration(self, before: int, after: int) -> Callable[[M], M]:
+        """Decorate the function that makes a folded value of version ``before`` one of version ``after``.
+
+        It gets the old value as JSON builtins and returns the new one. It runs once for a log, where records that this
+        code would have to fold again were discarded; elsewhere the log is folded anew. Raises `DeclarationError`.
+        """
+        return self.definition.migration(before, after)
 
     def append(self, event: E_co, *, wait: bool = True) -> Offset:  # type: ignore[misc]  # covariant: see read
         """Append one event. Durable when it returns, and folded where this pod projects the key.

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections import ChainMap
+from collections.abc import Callable, Iterable, MutableMapping
+from typing import Any, Self, TypedDict, TypeVar
 
 from via_state.core.event_types import EventType
 from via_state.core.events import EventCodec
 from via_state.core.fidelity import field_names
+from via_state.core.snapshots import Migration, SnapshotSpec
 from via_state.core.specs import LogSpec
+from via_state.core.values import ValueCodec
 from via_state.declarations.definition import Definition
+from via_state.declarations.fingerprints import manifest_of
 from via_state.declarations.problems import Problem, problem_of
 from via_state.declarations.value_types import folded_type, refuse_undecodable
 from via_state.declarations.zero import MISSING, make_zero
-from via_state.exceptions import DeclarationError
+from via_state.exceptions import DeclarationError, ValueRefused
+
+M = TypeVar("M", bound=Migration)
+
+
+class LogOptions(TypedDict, total=False):
+    """Options of `StateAppEvents` that say nothing about types."""
+
+    key: str | None
+    retired: Iterable[str]
+    version: int
+    snapshot_interval: int | None
+    compact: bool
 
 
 class LogDefinition(Definition[LogSpec[Any]]):
@@ -22,28 +39,45 @@ class LogDefinition(Definition[LogSpec[Any]]):
         self,
         kind: str,
         scope: str,
-        key: str | None,
         events: tuple[Any, ...],
         value: Any,
         default: Any,
-        retired: Any,
+        options: LogOptions,
+        migrations: MutableMapping[tuple[int, int], Migration] | None = None,
     ) -> None:
-        super().__init__(kind, scope, key)
+        super().__init__(kind, scope, options.get("key"))
         self.events = events
         self.value = value
         self.default = default
-        self.retired = retired
+        self.options = options
+        self.migrations = {} if migrations is None else migrations
         self._value_type: Any = MISSING
+        #: Why its value can't be stored in a snapshot, once that was looked into.
+        self.unstorable: Problem | None = None
 
     def copy(self) -> Self:
-        return type(self)(
-            self.kind, self.scope, self.explicit_key, self.events, self.value, self.default, self.retired
-        )
+        migrations = ChainMap({}, self.migrations)
+        return type(self)(self.kind, self.scope, self.events, self.value, self.default, self.options, migrations)
+
+    def migration(self, before: int, after: int) -> Callable[[M], M]:
+        """See `StateAppEvents.migration`."""
+        if not _whole(before, 1) or not _whole(after, 1) or before == after:
+            raise DeclarationError(
+                f"migration({before!r}, {after!r}) of {self}: give two different version numbers from 1."
+            )
+
+        def register(function: M) -> M:
+            if self.migrations.setdefault((before, after), function) is not function:
+                raise DeclarationError(f"{self} has two migrations from version {before} to {after}. Remove one.")
+            return function
+
+        return register
 
     def _make_spec(self) -> LogSpec[Any]:
-        if isinstance(self.retired, str) or not all(isinstance(name, str) for name in self.retired):
+        retired = self.options.get("retired", ())
+        if isinstance(retired, str) or not all(isinstance(name, str) for name in retired):
             raise Problem(
-                "E009", f"retired= is {self.retired!r}.", "Give a tuple of stored event names: ('OldEvent',)."
+                "E009", f"retired= is {retired!r}.", "Give a tuple of stored event names: ('OldEvent',)."
             ).error()
         if not self.events:
             raise Problem(
@@ -51,16 +85,47 @@ class LogDefinition(Definition[LogSpec[Any]]):
             ).error()
         types = [_event_type(event) for event in self.events]
         try:
-            codec = EventCodec(types, self.retired)
+            codec = EventCodec(types, retired)
         except DeclarationError as error:
             raise problem_of(error, "E009").error() from None
         self._value_type = folded_type(self.events) if self.value is MISSING else self.value
         zero = make_zero(self._value_type, self.default)
-        return LogSpec(self.template().text, codec, zero, self.template().family)
+        template = self.template()
+        return LogSpec(template.text, codec, zero, template.family, self._snapshots(codec, zero))
+
+    def _snapshots(self, events: EventCodec, zero: Callable[[], Any]) -> SnapshotSpec[Any] | None:
+        version, interval = self.options.get("version", 1), self.options.get("snapshot_interval")
+        if not _whole(version, 1):
+            raise Problem("E014", f"version= is {version!r}.", "Give a whole number from 1.").error()
+        if interval is not None and not _whole(interval, 0):
+            hint = "Give the number of folds between two snapshots, or 0 for none."
+            raise Problem("E014", f"snapshot_interval= is {interval!r}.", hint).error()
+        try:
+            refuse_undecodable(self._value_type, "The value")
+            codec = ValueCodec[Any](self._value_type)
+            codec.encode(zero())
+            manifest = manifest_of(version, codec, zero(), events.types, events.retired)
+        except DeclarationError as error:
+            self.unstorable = problem_of(error)
+        except ValueRefused as error:
+            self.unstorable = Problem("W003", f"Its zero value: {error}.", "")
+        else:
+            if manifest.zero == codec.digest(zero()):
+                options = self.options
+                return SnapshotSpec(codec, manifest, self.migrations, interval, options.get("compact", True))
+            self.unstorable = Problem(
+                "W003", "default= makes another value each time.", "Make it the same always."
+            )
+        return None
 
     def agreement(self) -> tuple[object, ...]:
         spec = self.built()
-        return frozenset(self.events), spec.events.retired, self._value_type, spec.zero()
+        rest = tuple(self.options.get(name) for name in ("version", "snapshot_interval", "compact"))
+        return frozenset(self.events), spec.events.retired, self._value_type, spec.zero(), rest
+
+
+def _whole(number: object, least: int) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= least
 
 
 def _event_type(event: Any) -> EventType:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import queue
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from concurrent.futures import Future
+from typing import Any, ParamSpec, TypeVar
 
 from django.db import connections
+
+from via_state.exceptions import Closed
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -16,27 +20,51 @@ THREADS = 2  # each holds at most one connection, and only while it works
 
 
 class DatabaseThreads:
-    """Runs functions that use the ORM. Each closes its connections when it ends, so none outlives the work."""
+    """Runs functions that use the ORM. Each closes its connections when it ends, so none outlives the work.
+
+    They are daemon threads rather than an executor's: those are gone before the process runs its exit handlers, where the
+    last snapshots are written.
+    """
 
     def __init__(self) -> None:
-        self._executor: ThreadPoolExecutor | None = None
+        self._work: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the threads; twice is harmless."""
+        while len(self._threads) < THREADS and not self._closed:
+            name = f"via-state-db-{len(self._threads)}"
+            self._threads.append(threading.Thread(target=self._serve, name=name, daemon=True))
+            self._threads[-1].start()
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Await ``function(...)`` on one of the threads."""
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="via-state-db")
-        return await asyncio.get_running_loop().run_in_executor(
-            self._executor, lambda: _closing_connections(function, *args, **kwargs)
-        )
+        if self._closed:
+            raise Closed("The pod was closed.")
+        self.start()
+        future: Future[T] = Future()
+        self._work.put((future, lambda: function(*args, **kwargs)))
+        return await asyncio.wrap_future(future)
+
+    def _serve(self) -> None:
+        while (job := self._work.get()) is not None:
+            future, function = job
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                try:
+                    result = function()
+                finally:
+                    connections.close_all()
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+            del job, future, function
 
     def close(self) -> None:
         """Take no more work. What runs is not interrupted."""
-        if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
-
-
-def _closing_connections(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    try:
-        return function(*args, **kwargs)
-    finally:
-        connections.close_all()
+        self._closed = True
+        for _ in self._threads:
+            self._work.put(None)

@@ -29,6 +29,7 @@ from via_state.pod.loop import LoopThread, current_loop, refuse_in_event_loop
 from via_state.pod.outbox import Outbox
 from via_state.pod.projector import ProjectionStatus, Projector
 from via_state.pod.residents import Residents
+from via_state.pod.snapshots.snapshotter import Snapshotter
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -47,7 +48,8 @@ class Pod:
         self.backplane = backplane
         self.thread: LoopThread = current_loop()
         self._owns_backplane = owns_backplane
-        self.residents = Residents(backplane)
+        self.snapshots = Snapshotter(backplane, self.pod_id)
+        self.residents = Residents(backplane, self.snapshots)
         self._appender = Appender(self.thread, backplane, self.residents.appended)
         self.outbox = Outbox(self.thread, backplane, self._appender)
         self.residents.every_sweep(self.outbox.sweep_if_due)
@@ -96,7 +98,7 @@ class Pod:
         if at_least is not None or spec.family:
             refuse_in_event_loop("read", "aread")
         if at_least is None and (projector := self.residents.loaded_log(key)) is not None:
-            return cast(V, projector.value)
+            return cast(V, projector.read())
         return self.thread.call(self._read(key, spec, at_least, timeout))
 
     async def aread(
@@ -104,7 +106,7 @@ class Pod:
     ) -> V:
         """`read`, awaited."""
         if at_least is None and (projector := self.residents.loaded_log(key)) is not None:
-            return cast(V, projector.value)
+            return cast(V, projector.read())
         return await self.thread.acall(self._read(key, spec, at_least, timeout))
 
     async def _read(self, key: str, spec: LogSpec[V], at_least: Offset | None, timeout: float | None) -> V:
@@ -124,7 +126,7 @@ class Pod:
                 f"{key!r} is at offset {status.position.offset} on this pod and did not reach {wanted} in {seconds} s. "
                 "Read without at_least, or wait longer."
             ) from None
-        return projector.value
+        return projector.read()
 
     def status(self, key: str, spec: LogSpec[V]) -> ProjectionStatus:
         """Where the projection of this pod stands, and why it stands still if it does."""
@@ -150,7 +152,7 @@ class Pod:
         """The value now, then each newer one. A slow reader misses values in between, never the newest."""
         await self.aread(key, spec)
         projector = await self.thread.acall(self._log(key, spec))
-        async with contextlib.aclosing(feed(self.thread, projector.listeners, lambda: projector.value)) as values:
+        async with contextlib.aclosing(feed(self.thread, projector.listeners, projector.read)) as values:
             async for value in values:
                 yield value
 

@@ -10,11 +10,18 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from via_state import metrics
 from via_state.backplanes.base import Backplane
+from via_state.conf import settings
+from via_state.core.lineage import Verdict
 from via_state.core.projection import Action, Outcome, Projection
-from via_state.core.records import Position
+from via_state.core.records import Batch, Position
+from via_state.core.snapshots import Base, NoBase
 from via_state.core.specs import LogSpec
+from via_state.core.verifier import Verifier
 from via_state.exceptions import BackplaneUnavailable, Closed, EpochChanged, KeyHalted, ViaStateError
 from via_state.pod.backoff import Backoff
+from via_state.pod.snapshots.seeding import seek_base
+from via_state.pod.snapshots.snapshotter import Snapshotter
+from via_state.pod.snapshots.store import Answer, Draft
 
 V = TypeVar("V")
 logger = logging.getLogger("via_state.projector")
@@ -26,12 +33,14 @@ HALTED_RETRY = 5.0  # seconds: a halted key looks again whether its cause is gon
 class ProjectionStatus(NamedTuple):
     """How a key stands on this pod, at one moment. ``value`` is the fold up to ``position``.
 
-    ``halted`` says why it stands still, or is None.
+    ``halted`` says why it stands still, or is None. ``diverged`` says why there are no more snapshots: its fold was seen
+    not to be pure.
     """
 
     position: Position
     halted: str | None
     value: Any
+    diverged: str | None = None
 
 
 class _Waiter(NamedTuple):
@@ -48,28 +57,38 @@ class Projector(Generic[V]):
         "__weakref__",
         "_again",
         "_backplane",
+        "_disproven",
+        "_folded",
         "_halted_reason",
         "_projection",
         "_reads",
         "_ready",
         "_rebuilding",
+        "_refused",
+        "_seeded",
+        "_snapshots",
         "_timer",
+        "_verifier",
         "_waiters",
+        "diverged",
         "error",
         "key",
         "listeners",
         "loaded",
+        "snapshot_at",
         "spec",
         "task",
         "used",
         "value",
     )
 
-    def __init__(self, key: str, spec: LogSpec[V], backplane: Backplane) -> None:
+    def __init__(self, key: str, spec: LogSpec[V], backplane: Backplane, snapshots: Snapshotter) -> None:
         self.key = key
         self.spec = spec
         self._backplane = backplane
-        self._projection = Projection(spec)
+        self._snapshots = snapshots
+        self._verifier: Verifier[V] | None = Verifier() if settings.FOLD_VERIFY else None
+        self._projection = Projection(spec, self._verifier)
         self.value: V = self._projection.value
         #: True once the head was reached, or the key halted with a good value: `value` may be handed out.
         self.loaded = False
@@ -85,6 +104,14 @@ class Projector(Generic[V]):
         self._again = False
         self._timer: asyncio.TimerHandle | None = None
         self._halted_reason: str | None = None
+        #: Monotonic time before which no snapshot is wanted.
+        self.snapshot_at = 0.0
+        #: Why this fold is not pure, once that was seen.
+        self.diverged: str | None = None
+        self._folded = 0  # since the last snapshot
+        self._refused = False
+        self._seeded: Position | None = None
+        self._disproven: set[Position] = set()
 
     @property
     def position(self) -> Position:
@@ -93,7 +120,8 @@ class Projector(Generic[V]):
     @property
     def status(self) -> ProjectionStatus:
         halt = self._projection.halt
-        return ProjectionStatus(self.position, None if halt is None else str(halt), self._projection.value)
+        halted = None if halt is None else str(halt)
+        return ProjectionStatus(self.position, halted, self._projection.value, self.diverged)
 
     @property
     def idle(self) -> bool:
@@ -138,8 +166,13 @@ class Projector(Generic[V]):
             batch = await self._backplane.read(self.key, after, READ_LIMIT)
             self.error = None
             outcome = projection.feed(batch, after)
-            if outcome.action is Action.NEEDS_SNAPSHOT:
-                outcome = projection.halt_on_gap()
+            if outcome.action is Action.NEEDS_SNAPSHOT or (
+                outcome.action is Action.ADVANCED and not after.offset and projection.position.offset
+            ):
+                # The beginning is gone, or there is more of it than one read brings.
+                outcome = await self._seed(batch, outcome)
+            elif outcome.action is Action.RESET and after == self._seeded:
+                self._disproven.add(after)
             elif outcome.action is Action.NEEDS_LEADER:
                 raise BackplaneUnavailable(f"Only a replica answered for {self.key!r}; its leader must.")
             self._publish(outcome)
@@ -155,22 +188,114 @@ class Projector(Generic[V]):
         """Make what was folded visible, then tell those who wait for it."""
         projection = self._projection
         self._count(outcome)
-        # After a reset the last value stays in sight until the new one is whole.
+        halted = outcome.action is Action.HALTED
+        # After a reset, or a jump to a snapshot that the next read has yet to prove, the last value stays in sight until
+        # the new one is whole; and for good where there is no new one.
         self._rebuilding = outcome.action is Action.RESET or (
-            self._rebuilding and outcome.action is Action.ADVANCED
+            self._rebuilding and (outcome.action is Action.ADVANCED or (halted and not projection.position.offset))
         )
-        if self._rebuilding:
+        if self._rebuilding and not halted:
             return
-        before, self.value = self.value, projection.value
-        if outcome.action is Action.AT_HEAD or (outcome.action is Action.HALTED and projection.position.offset):
-            self.loaded = True
+        if not self._rebuilding:
+            self._show(outcome)
         if self._ready is not None and (self.loaded or projection.halt is not None):
             self._ready.set()
         if self._waiters:
             self._wake(outcome.action is Action.AT_HEAD)
+
+    def _show(self, outcome: Outcome) -> None:
+        """Let readers have the value, and make a snapshot of it when it is time."""
+        projection = self._projection
+        before, self.value = self.value, projection.value
+        if outcome.action is Action.AT_HEAD or (outcome.action is Action.HALTED and projection.position.offset):
+            self.loaded = True
+        if self._verifier is not None:
+            self._verified()
         if self.value is not before:
             for listener in list(self.listeners):
                 listener()
+        self._folded += outcome.applied
+        interval = self._interval
+        if interval and self._folded >= interval and outcome.action is not Action.HALTED:
+            self._snapshots.due(self)
+
+    # Snapshots -------------------------------------------------------------------------------------------
+
+    @property
+    def _interval(self) -> int:
+        if self.spec.snapshots is None:
+            return 0
+        interval = self.spec.snapshots.interval
+        return settings.SNAPSHOT_INTERVAL if interval is None else interval
+
+    async def _seed(self, batch: Batch, outcome: Outcome) -> Outcome:
+        """Go on from a snapshot, if there is one that helps. Where the beginning is gone, nothing else helps."""
+        projection = self._projection
+        base = await seek_base(self._snapshots.store, self.key, self.spec, batch, self._disproven)
+        if isinstance(base, Base) and base.position.offset > projection.position.offset:
+            if projection.position.offset and outcome.action is Action.NEEDS_SNAPSHOT:
+                metrics.compaction_reseed.labels(self.spec.name).inc()
+                logger.warning("%r fell behind a compaction and goes on from a snapshot.", self.key)
+            projection.seed(base.value, base.position)
+            self._seeded, self._folded, self._rebuilding = base.position, 0, True
+            return Outcome()
+        if outcome.action is Action.NEEDS_SNAPSHOT:
+            return projection.stand_still(base.why if isinstance(base, NoBase) else None)
+        return outcome
+
+    def draft(self) -> Draft | None:
+        """What to store in a snapshot now; None while the value is not the fold of the whole log by this code."""
+        projection = self._projection
+        if (
+            not self._folded
+            or not self._interval
+            or self._rebuilding
+            or projection.halt is not None
+            or projection.skipped_unknown
+            or self.diverged is not None
+            or self._refused
+        ):
+            return None
+        disproven = max(self._disproven, key=_offset, default=None)
+        return Draft(self.key, self.spec, projection.value, projection.position, disproven)
+
+    def snapshot_taken(self, draft: Draft, answer: Answer) -> None:
+        """What became of a draft."""
+        name = self.spec.name
+        if answer.verdict is None:
+            self._refused = True
+            metrics.snapshots_refused.labels(name).inc()
+            logger.error("%r has no snapshots: %s", self.key, answer.error)
+        elif answer.verdict in (Verdict.DIVERGED, Verdict.STOPPED):
+            self._diverge(answer.error)
+        else:
+            if answer.verdict is Verdict.SAVED:
+                metrics.snapshots_saved.labels(name).inc()
+            self._folded = 0
+
+    def _verified(self) -> None:
+        """Look whether the fold, or a reader, did what it must not."""
+        assert self._verifier is not None
+        self._verifier.give(self.value)
+        if self._verifier.found is not None and self.diverged is None:
+            self._diverge(self._verifier.found)
+            self._snapshots.stop(self, self._verifier.found)
+
+    def _diverge(self, why: str) -> None:
+        self.diverged = why
+        metrics.fold_divergence.labels(self.spec.name).inc()
+        logger.error("%r is no longer snapshotted nor compacted: %s. Make its folds pure.", self.key, why)
+
+    def read(self) -> V:
+        """The value; where folds are verified, a clean copy of it if a reader has changed it."""
+        if self._verifier is None:
+            return self.value
+        value = self._verifier.taken(self.value)
+        if value is not self.value:
+            self.value = value
+        return value
+
+    # -----------------------------------------------------------------------------------------------------
 
     def _count(self, outcome: Outcome) -> None:
         name = self.spec.name
@@ -199,6 +324,8 @@ class Projector(Generic[V]):
             metrics.events_forward_incompatible.labels(name).inc()
         elif reason == "gap":
             metrics.compaction_gap_halt.labels(name).inc()
+        elif reason == "code":
+            metrics.snapshots_unbridgeable.labels(name).inc()
         self._halted_reason = reason
 
     def _later(self, seconds: float) -> None:
@@ -262,6 +389,7 @@ class Projector(Generic[V]):
 
     def stop(self) -> None:
         """Stop reading. Those who wait are told."""
+        self._snapshots.forget(self)
         if self._timer is not None:
             self._timer.cancel()
         if self.task is not None:
@@ -272,3 +400,7 @@ class Projector(Generic[V]):
         self._waiters = []
         if self._halted_reason is not None:
             metrics.halted.labels(self.spec.name, self._halted_reason).dec()
+
+
+def _offset(position: Position) -> int:
+    return position.offset

@@ -17,6 +17,7 @@ from via_state.exceptions import BackplaneUnavailable, Closed
 from via_state.pod.backoff import jitter
 from via_state.pod.cells import CachedCell
 from via_state.pod.projector import Projector
+from via_state.pod.snapshots.snapshotter import Snapshotter
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -28,8 +29,9 @@ PRUNE_INTERVAL = 60.0  # seconds
 class Residents:
     """Projectors and cell copies by key. Those of families, sessions and users leave when they are idle."""
 
-    def __init__(self, backplane: Backplane) -> None:
+    def __init__(self, backplane: Backplane, snapshots: Snapshotter) -> None:
         self._backplane = backplane
+        self._snapshots = snapshots
         self._logs: dict[str, Projector[Any]] = {}
         self._cells: dict[str, CachedCell[Any]] = {}
         self._watch: Watch | None = None
@@ -65,7 +67,7 @@ class Residents:
         projector = self._logs.get(key)
         if projector is None:
             self._open(key)
-            projector = self._logs[key] = Projector(key, spec, self._backplane)
+            projector = self._logs[key] = Projector(key, spec, self._backplane, self._snapshots)
             projector.ring()
         projector.used = time.monotonic()
         return projector
@@ -90,6 +92,10 @@ class Residents:
             future.add_done_callback(_read_outcome)
             asyncio.get_running_loop().call_later(settings.FOLD_TIMEOUT, future.cancel)
         return future
+
+    def logs(self) -> list[Projector[Any]]:
+        """The projectors of this pod."""
+        return list(self._logs.values())
 
     def holds(self, key: str) -> bool:
         """Whether the key is in memory; asking does not count as use."""
@@ -192,6 +198,7 @@ class Residents:
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
+        await self._snapshots.close(self._logs.values())
         for resident in self._all():
             resident.stop()
         if self._watch is not None:

@@ -1,0 +1,57 @@
+"""Catches folds that are not pure, while the project is developed."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Generic, TypeVar
+
+from via_state.core.fidelity import difference
+
+V = TypeVar("V")
+
+
+class Verifier(Generic[V]):
+    """Folds each event twice, on separate copies, and watches the values that were handed out.
+
+    ``found`` is the first fault, for people; None as long as there is none.
+    """
+
+    __slots__ = ("_copy", "_given", "found")
+
+    def __init__(self) -> None:
+        self.found: str | None = None
+        self._given: Any = None
+        self._copy: Any = None
+
+    def fold(self, event: Any, value: V) -> V:
+        """The new value. Raises what the fold raises."""
+        first, second = copy.deepcopy(value), copy.deepcopy(value)
+        result: V = event.fold(first)
+        again: V = event.fold(second)
+        if self.found is None:
+            name = f"{type(event).__name__}.fold"
+            if difference(value, first, strict=True):
+                self.found = f"{name} changed the value it was given, which others read: {_pair(value, first)}"
+            elif difference(result, again, strict=True):
+                self.found = f"{name} gave two results for one event and one value: {_pair(result, again)}"
+        return result
+
+    def give(self, value: V) -> V:
+        """Remember a value that readers get from now on."""
+        self._copy = copy.deepcopy(value)
+        self._given = value
+        return value
+
+    def taken(self, value: V) -> V:
+        """The value that was given, or a clean copy of it when a reader has changed it."""
+        if value is not self._given:
+            return value
+        if difference(self._copy, value, strict=True):
+            if self.found is None:
+                self.found = f"a reader changed the value that it was handed out: {_pair(self._copy, value)}"
+            return self.give(copy.deepcopy(self._copy))
+        return value
+
+
+def _pair(one: object, other: object) -> str:
+    return f"{one!r:.100} and then {other!r:.100}"

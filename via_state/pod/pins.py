@@ -1,0 +1,27 @@
+"""What keeps records from being discarded besides snapshots, and the lock under which that is decided."""
+
+from __future__ import annotations
+
+from django.db.models.functions import Now
+
+from via_state.conf import settings
+from via_state.core.lineage import Pin
+
+
+def lock_gate(name: str) -> None:
+    """Lock the gate of a declared log until the transaction ends. On a database thread, inside ``transaction.atomic``.
+
+    Registering what pins records and discarding records exclude each other by it.
+    """
+    from via_state.models import LogGate  # models load after this module does
+
+    gates = LogGate.objects.using(settings.DATABASE)
+    gate = {"prefix": settings.PREFIX, "name": name}
+    if not gates.filter(**gate).update(passed=Now()):
+        gates.bulk_create([LogGate(**gate)], ignore_conflicts=True)
+        gates.filter(**gate).update(passed=Now())
+
+
+def other_pins(name: str, key: str, epoch: str) -> list[Pin]:
+    """The pins on one log, read in the caller's transaction."""
+    return []

@@ -1,0 +1,109 @@
+"""Snapshots of the memory backplane: in memory, gone with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from via_state.backplanes.base import Backplane
+from via_state.conf import settings
+from via_state.core.lineage import Lineage, Pin, Verdict, decide_floor
+from via_state.core.snapshots import Snapshot
+from via_state.core.specs import LogSpec
+from via_state.exceptions import ValueRefused
+from via_state.pod.snapshots.store import LEASE, Answer, Draft, SnapshotStore
+
+Log = tuple[str, str]  # key, epoch
+
+
+class MemorySnapshots(SnapshotStore):
+    """All on the loop, so that everything is atomic."""
+
+    def __init__(self) -> None:
+        self._lineages: dict[Log, dict[str, Lineage]] = {}
+        self._snapshots: dict[Log, dict[str, Snapshot]] = {}
+
+    async def load(self, key: str, epoch: str) -> list[Snapshot]:
+        return list(self._snapshots.get((key, epoch), {}).values())
+
+    async def save(self, drafts: Sequence[Draft], holder: str, *, last: bool = False) -> list[Answer]:
+        return [self._save(draft, holder, last) for draft in drafts]
+
+    def _save(self, draft: Draft, holder: str, last: bool) -> Answer:
+        snapshots = draft.spec.snapshots
+        assert snapshots is not None
+        try:
+            data, digest = snapshots.codec.encode(draft.value), snapshots.codec.digest(draft.value)
+        except ValueRefused as error:
+            return Answer(None, error=str(error))
+        lineage = self._lineage(draft.key, draft.position.epoch, draft.spec)
+        now = time.time()
+        verdict = lineage.offer(
+            draft.position,
+            digest,
+            holder=holder,
+            now=now,
+            lease=LEASE,
+            min_age=settings.COMPACT_MIN_AGE,
+            disproven=draft.disproven,
+        )
+        if last:
+            lineage.release(holder)
+        if verdict is Verdict.SAVED:
+            self._keep(draft, Snapshot(draft.position, snapshots.manifest, data, digest))
+        wait = max(0.0, lineage.held_until - now) if verdict is Verdict.HELD else 0.0
+        return Answer(verdict, wait, lineage.diverged, compactable=lineage.settled > lineage.compacted)
+
+    def _keep(self, draft: Draft, snapshot: Snapshot) -> None:
+        kept = self._snapshots.setdefault((draft.key, draft.position.epoch), {})
+        kept[snapshot.manifest.fingerprint] = snapshot
+        for log in [one for one in self._lineages if one[0] == draft.key and one[1] != draft.position.epoch]:
+            # Nothing survives in memory to which that epoch could come back.
+            del self._lineages[log]
+            self._snapshots.pop(log, None)
+
+    def _lineage(self, key: str, epoch: str, spec: LogSpec[Any]) -> Lineage:
+        assert spec.snapshots is not None
+        lineages = self._lineages.setdefault((key, epoch), {})
+        return lineages.setdefault(spec.snapshots.manifest.fingerprint, Lineage())
+
+    async def register(self, key: str, epoch: str, spec: LogSpec[Any]) -> bool:
+        if any(one.compacted for one in self._lineages.get((key, epoch), {}).values()):
+            return False
+        self._lineage(key, epoch, spec)
+        return True
+
+    async def adopt(self, draft: Draft) -> bool:
+        snapshots = draft.spec.snapshots
+        assert snapshots is not None
+        lineage = self._lineage(draft.key, draft.position.epoch, draft.spec)
+        data, digest = snapshots.codec.encode(draft.value), snapshots.codec.digest(draft.value)
+        if not lineage.begin(draft.position, digest, now=time.time(), unusable=draft.disproven):
+            return False
+        self._keep(draft, Snapshot(draft.position, snapshots.manifest, data, lineage.digest))
+        return True
+
+    async def decide(self, key: str, epoch: str, spec: LogSpec[Any], *, dry: bool = False) -> Pin:
+        own = self._lineage(key, epoch, spec)
+        lineages = self._lineages[key, epoch]
+        others = [(name, one) for name, one in lineages.items() if one is not own]
+        pin = decide_floor(own, others, [], time.time() - settings.COMPACT_MIN_AGE)
+        if not dry:
+            own.compacted = max(own.compacted, pin.offset)
+        return pin
+
+    async def diverge(self, key: str, epoch: str, spec: LogSpec[Any], why: str) -> None:
+        self._lineage(key, epoch, spec).diverged = why
+
+    async def close(self) -> None:
+        """Other pods over the same backplane go on using it."""
+
+
+_stores: WeakKeyDictionary[Backplane, MemorySnapshots] = WeakKeyDictionary()
+
+
+def memory_snapshots(backplane: Backplane) -> MemorySnapshots:
+    """The snapshots that belong to a backplane: its pods share them, as they share its logs."""
+    return _stores.setdefault(backplane, MemorySnapshots())

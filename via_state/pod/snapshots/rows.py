@@ -1,0 +1,261 @@
+"""Snapshots as rows of the project's database, whichever backplane carries the logs."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import msgspec
+from django.db import Error as DatabaseFailure
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.db.models.functions import Now
+
+from via_state.conf import settings
+from via_state.core.lineage import Lineage, Pin, Verdict, decide_floor
+from via_state.core.manifest import Manifest
+from via_state.core.records import GENESIS, Position
+from via_state.core.snapshots import Snapshot, SnapshotSpec
+from via_state.core.specs import LogSpec
+from via_state.exceptions import BackplaneUnavailable, ValueRefused
+from via_state.pod.database import DatabaseThreads
+from via_state.pod.pins import lock_gate, other_pins
+from via_state.pod.snapshots.store import LEASE, Answer, Draft, SnapshotStore
+
+if TYPE_CHECKING:
+    from via_state.models import SnapshotRow
+
+P = ParamSpec("P")
+T = TypeVar("T")
+logger = logging.getLogger("via_state.snapshots")
+
+#: Rows of other epochs leave when they are this old: a restored log may bring its epoch back.
+KEEP_EPOCHS = timedelta(days=7)
+
+
+def log_hash(prefix: str, key: str, epoch: str) -> str:
+    """What a row's ``log`` column holds."""
+    return hashlib.blake2b(f"{prefix}\0{key}\0{epoch}".encode(), digest_size=16).hexdigest()
+
+
+class RowSnapshots(SnapshotStore):
+    """Each verb is one function on a database thread."""
+
+    def __init__(self, database: DatabaseThreads) -> None:
+        self._database = database
+
+    async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await self._database.run(function, *args, **kwargs)
+        except DatabaseFailure as error:
+            raise BackplaneUnavailable(
+                f"The snapshots in the database {settings.DATABASE!r} can't be reached: {error}".strip()
+            ) from error
+
+    async def load(self, key: str, epoch: str) -> list[Snapshot]:
+        return await self._run(_load, key, epoch)
+
+    async def save(self, drafts: Sequence[Draft], holder: str, *, last: bool = False) -> list[Answer]:
+        return await self._run(lambda: [_save(draft, holder, last) for draft in drafts])
+
+    async def register(self, key: str, epoch: str, spec: LogSpec[Any]) -> bool:
+        return await self._run(_register, key, epoch, spec)
+
+    async def adopt(self, draft: Draft) -> bool:
+        return await self._run(_adopt, draft)
+
+    async def decide(self, key: str, epoch: str, spec: LogSpec[Any], *, dry: bool = False) -> Pin:
+        return await self._run(_decide, key, epoch, spec, dry)
+
+    async def diverge(self, key: str, epoch: str, spec: LogSpec[Any], why: str) -> None:
+        await self._run(_diverge, key, epoch, spec, why)
+
+    async def close(self) -> None:
+        self._database.close()
+
+
+def _rows(key: str, epoch: str) -> QuerySet[SnapshotRow]:
+    from via_state.models import SnapshotRow  # models load after this module does
+
+    rows = SnapshotRow.objects.using(settings.DATABASE)
+    return rows.filter(log=log_hash(settings.PREFIX, key, epoch))
+
+
+def _load(key: str, epoch: str) -> list[Snapshot]:
+    return [snapshot for row in _rows(key, epoch) if (snapshot := _snapshot(row)) is not None]
+
+
+def _snapshot(row: SnapshotRow) -> Snapshot | None:
+    if row.data is None:
+        return None
+    try:
+        manifest = Manifest.parse(row.manifest)
+    except (msgspec.MsgspecError, ValueError):
+        logger.warning("The snapshot %s of %r has a manifest of another version of via_state.", row.pk, row.key)
+        return None
+    return Snapshot(Position(row.epoch, row.offset, row.record_id), manifest, bytes(row.data), row.digest)
+
+
+def _spec(draft: Draft) -> SnapshotSpec[Any]:
+    assert draft.spec.snapshots is not None
+    return draft.spec.snapshots
+
+
+def _save(draft: Draft, holder: str, last: bool) -> Answer:
+    snapshots = _spec(draft)
+    try:
+        data, digest = snapshots.codec.encode(draft.value), snapshots.codec.digest(draft.value)
+    except ValueRefused as error:
+        return Answer(None, error=str(error))
+    own = _rows(draft.key, draft.position.epoch).filter(fingerprint=snapshots.manifest.fingerprint)
+    with transaction.atomic(using=settings.DATABASE):
+        row, now = _locked(own)
+        if row is None:
+            row, now = _created(draft.key, draft.position.epoch, draft.spec)
+        lineage = _lineage(row)
+        verdict = lineage.offer(
+            draft.position,
+            digest,
+            holder=holder,
+            now=now,
+            lease=LEASE,
+            min_age=settings.COMPACT_MIN_AGE,
+            disproven=draft.disproven,
+        )
+        if last:
+            lineage.release(holder)
+        if verdict in (Verdict.SAVED, Verdict.DIVERGED) or last:
+            _write(row, lineage, data if verdict is Verdict.SAVED else None)
+    wait = max(0.0, lineage.held_until - now) if verdict is Verdict.HELD else 0.0
+    return Answer(verdict, wait, lineage.diverged, compactable=lineage.settled > lineage.compacted)
+
+
+def _locked(rows: QuerySet[SnapshotRow]) -> tuple[SnapshotRow | None, float]:
+    """The row, which nobody else changes until the transaction ends, and the database's time."""
+    # Writing locks it on every vendor.
+    if not rows.update(holder=F("holder")):
+        return None, 0.0
+    row = rows.defer("data").annotate(now=Now()).get()
+    return row, row.now.timestamp()
+
+
+def _created(key: str, epoch: str, spec: LogSpec[Any]) -> tuple[SnapshotRow, float]:
+    """A new row of this code; somebody else's if they were faster. Locked."""
+    assert spec.snapshots is not None
+    manifest = spec.snapshots.manifest
+    rows = _rows(key, epoch)
+    rows.model.objects.using(settings.DATABASE).bulk_create(
+        [
+            rows.model(
+                log=log_hash(settings.PREFIX, key, epoch),
+                fingerprint=manifest.fingerprint,
+                prefix=settings.PREFIX,
+                name=spec.name,
+                key=key,
+                epoch=epoch,
+                version=manifest.version,
+                manifest=manifest.text,
+                saved_at=datetime.now(UTC),
+            )
+        ],
+        ignore_conflicts=True,
+    )
+    row, now = _locked(rows.filter(fingerprint=manifest.fingerprint))
+    if row is None:
+        raise BackplaneUnavailable(f"The snapshot of {key!r} was retired in this moment.")
+    return row, now
+
+
+def _lineage(row: SnapshotRow) -> Lineage:
+    return Lineage(
+        Position(row.epoch, row.offset, row.record_id) if row.offset else GENESIS,
+        row.saved_at.timestamp(),
+        row.digest,
+        row.marked,
+        _seconds(row.marked_at),
+        row.settled,
+        row.compacted,
+        row.holder,
+        _seconds(row.held_until),
+        row.diverged,
+    )
+
+
+def _seconds(time: datetime | None) -> float:
+    return 0.0 if time is None else time.timestamp()
+
+
+def _time(seconds: float) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+
+
+def _write(row: SnapshotRow, lineage: Lineage, data: bytes | None = None) -> None:
+    changes: dict[str, Any] = {
+        "offset": lineage.newest.offset,
+        "record_id": lineage.newest.record_id,
+        "saved_at": datetime.fromtimestamp(lineage.saved_at, UTC),
+        "digest": lineage.digest,
+        "marked": lineage.marked,
+        "marked_at": _time(lineage.marked_at),
+        "settled": lineage.settled,
+        "holder": lineage.holder,
+        "held_until": _time(lineage.held_until),
+        "diverged": lineage.diverged,
+    }
+    if data is not None:
+        changes["data"] = data
+    type(row).objects.using(settings.DATABASE).filter(pk=row.pk).update(**changes)
+
+
+def _register(key: str, epoch: str, spec: LogSpec[Any]) -> bool:
+    with transaction.atomic(using=settings.DATABASE):
+        lock_gate(spec.name)
+        if _rows(key, epoch).filter(compacted__gt=0).exists():
+            return False
+        _created(key, epoch, spec)
+    return True
+
+
+def _adopt(draft: Draft) -> bool:
+    snapshots = _spec(draft)
+    with transaction.atomic(using=settings.DATABASE):
+        lock_gate(draft.spec.name)
+        row, now = _created(draft.key, draft.position.epoch, draft.spec)
+        lineage = _lineage(row)
+        digest = snapshots.codec.digest(draft.value)
+        if not lineage.begin(draft.position, digest, now=now, unusable=draft.disproven):
+            return False
+        _write(row, lineage, snapshots.codec.encode(draft.value))
+    return True
+
+
+def _decide(key: str, epoch: str, spec: LogSpec[Any], dry: bool) -> Pin:
+    assert spec.snapshots is not None
+    fingerprint = spec.snapshots.manifest.fingerprint
+    with transaction.atomic(using=settings.DATABASE):
+        if not dry:
+            lock_gate(spec.name)
+        rows = list(_rows(key, epoch).annotate(now=Now()).defer("data"))
+        own = next((row for row in rows if row.fingerprint == fingerprint), None)
+        if own is None:
+            return Pin(0, f"this code ({fingerprint}) has no snapshot yet")
+        old = own.now.timestamp() - settings.COMPACT_MIN_AGE
+        others = [(row.fingerprint, _lineage(row)) for row in rows if row is not own]
+        pin = decide_floor(_lineage(own), others, other_pins(spec.name, key, epoch), old)
+        if not dry and pin.offset > own.compacted:
+            own.compacted = pin.offset
+            own.save(using=settings.DATABASE, update_fields=["compacted"])
+            stale = own.now - KEEP_EPOCHS
+            same = type(own).objects.using(settings.DATABASE).filter(prefix=own.prefix, key=key)
+            same.exclude(epoch=epoch).filter(saved_at__lt=stale).delete()
+    return pin
+
+
+def _diverge(key: str, epoch: str, spec: LogSpec[Any], why: str) -> None:
+    with transaction.atomic(using=settings.DATABASE):
+        row, _ = _created(key, epoch, spec)
+        row.diverged = row.diverged or why
+        row.save(using=settings.DATABASE, update_fields=["diverged"])

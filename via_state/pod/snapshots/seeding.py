@@ -1,0 +1,38 @@
+"""Where a fold begins: the best snapshot, brought to this version of the code if need be."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from via_state.core.records import Batch, Position
+from via_state.core.snapshots import Base, NoBase, find_base
+from via_state.core.specs import LogSpec
+from via_state.exceptions import BackplaneUnavailable
+from via_state.pod.snapshots.store import Draft, SnapshotStore
+
+ROUNDS = 3  # of being overtaken by another pod's migration
+
+
+async def seek_base(
+    store: SnapshotStore, key: str, spec: LogSpec[Any], batch: Batch, disproven: Collection[Position]
+) -> Base | NoBase | None:
+    """See `find_base`. What a migration made is stored before anybody uses it: so all pods go on from the same one.
+
+    Without a base, and where other code has snapshots, it says that this code needs the log from its start.
+    """
+    if spec.snapshots is None:
+        return None
+    for _ in range(ROUNDS):
+        snapshots = await store.load(key, batch.head.epoch)
+        base = find_base(spec.snapshots, snapshots, head=batch.head, floor=batch.floor, disproven=disproven)
+        if not isinstance(base, Base):
+            if base is None and snapshots and not batch.floor.offset:
+                await store.register(key, batch.head.epoch, spec)
+            return base
+        if not base.migrated:
+            return base
+        own = (one.position for one in snapshots if one.manifest == spec.snapshots.manifest)
+        if await store.adopt(Draft(key, spec, base.value, base.position, next(own, None))):
+            return base
+    raise BackplaneUnavailable(f"Other pods are migrating the snapshot of {key!r} at the same time.")

@@ -1,0 +1,155 @@
+"""Makes snapshots of what the projectors of a pod have folded, and compacts what they cover."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from via_state import metrics
+from via_state.backplanes.base import Backplane
+from via_state.core.records import Position
+from via_state.core.specs import LogSpec
+from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown
+from via_state.pod.backoff import Backoff
+from via_state.pod.database import DatabaseThreads
+from via_state.pod.snapshots.memory import memory_snapshots
+from via_state.pod.snapshots.rows import RowSnapshots
+from via_state.pod.snapshots.store import Answer, Draft, SnapshotStore
+
+logger = logging.getLogger("via_state.snapshots")
+
+PAUSE = 1.0  # seconds between two snapshots of a key
+PORTION = 50  # drafts in one call of the store
+STOP_SECONDS = 3.0  # for the last snapshots of a pod
+
+
+class Source(Protocol):
+    """A projector, as the snapshotter sees it."""
+
+    key: str
+    spec: LogSpec[Any]
+    snapshot_at: float
+
+    @property
+    def position(self) -> Position:
+        """Where it stands."""
+
+    def draft(self) -> Draft | None:
+        """What to store now, or None when its value may not become a snapshot."""
+
+    def snapshot_taken(self, draft: Draft, answer: Answer) -> None:
+        """What became of it."""
+
+
+class Snapshotter:
+    """The snapshots and compactions of one pod. Idle it has no task."""
+
+    def __init__(self, backplane: Backplane, holder: str) -> None:
+        self._backplane = backplane
+        self._holder = holder
+        self.store: SnapshotStore = (
+            RowSnapshots(DatabaseThreads()) if backplane.durable else memory_snapshots(backplane)
+        )
+        self._due: dict[Source, None] = {}
+        self._diverged: dict[Source, str] = {}
+        self._compactable: dict[tuple[str, str], LogSpec[Any]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def due(self, source: Source) -> None:
+        """Snapshot a key as soon as its turn comes. On the loop."""
+        self._due[source] = None
+        if self._task is None and not self._closed:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task.add_done_callback(self._ended)
+
+    def forget(self, source: Source) -> None:
+        """A projector leaves."""
+        self._due.pop(source, None)
+        self._diverged.pop(source, None)
+
+    def stop(self, source: Source, why: str) -> None:
+        """No more snapshots of this code, on any pod: its fold is not pure."""
+        self._diverged[source] = why
+        self.due(source)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("Snapshots failed; the next fold tries again.", exc_info=error)
+
+    async def _run(self) -> None:
+        backoff = Backoff(base=0.1, cap=15.0)
+        while self._due or self._compactable:
+            now = time.monotonic()
+            ready = [one for one in self._due if one.snapshot_at <= now][:PORTION]
+            if not ready and not self._compactable:
+                await asyncio.sleep(min(one.snapshot_at for one in self._due) - now)
+                continue
+            try:
+                await self._stop_diverged()
+                await self._save(ready)
+                await self._compact()
+            except (BackplaneUnavailable, OutcomeUnknown) as error:
+                metrics.snapshot_errors.inc()
+                if backoff.attempts == 0:
+                    logger.warning("Snapshots can't be written; it is tried until they can: %s", error)
+                await backoff.pause()
+            except Closed:
+                return
+            else:
+                backoff = Backoff(base=0.1, cap=15.0)
+
+    async def _stop_diverged(self) -> None:
+        for source, why in list(self._diverged.items()):
+            if source.position.epoch:
+                await self.store.diverge(source.key, source.position.epoch, source.spec, why)
+            self._diverged.pop(source, None)
+
+    async def _save(self, sources: Iterable[Source], *, last: bool = False) -> None:
+        taken = [(one, draft) for one in sources if (draft := one.draft()) is not None]
+        answers = await self.store.save([draft for _, draft in taken], self._holder, last=last) if taken else []
+        now = time.monotonic()
+        for one in sources:
+            self._due.pop(one, None)
+        for (one, draft), answer in zip(taken, answers, strict=True):
+            one.snapshot_at = now + max(PAUSE, answer.wait)
+            one.snapshot_taken(draft, answer)
+            if answer.compactable and self._backplane.compacts and _compacts(one.spec):
+                self._compactable[draft.key, draft.position.epoch] = one.spec
+
+    async def _compact(self) -> None:
+        """The floor is decided, durably, before the backplane hears of it."""
+        for (key, epoch), spec in list(self._compactable.items()):
+            pin = await self.store.decide(key, epoch, spec)
+            if pin.offset and await self._epoch(key) == epoch:
+                await self._backplane.compact(key, pin.offset)
+                metrics.compactions.labels(spec.name).inc()
+            self._compactable.pop((key, epoch), None)
+
+    async def _epoch(self, key: str) -> str:
+        return (await self._backplane.head(key)).position.epoch
+
+    async def close(self, sources: Iterable[Source]) -> None:
+        """The last snapshots, so that the next start is short; then nothing more."""
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                left = list(sources)
+                for start in range(0, len(left), PORTION):
+                    await self._save(left[start : start + PORTION], last=True)
+        except TimeoutError:
+            logger.warning("Not all of the last snapshots were written within %s s.", STOP_SECONDS)
+        except (BackplaneUnavailable, OutcomeUnknown, Closed) as error:
+            logger.warning("The last snapshots could not be written: %s", error)
+        await self.store.close()
+
+
+def _compacts(spec: LogSpec[Any]) -> bool:
+    return spec.snapshots is not None and spec.snapshots.compact

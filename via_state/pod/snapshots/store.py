@@ -1,0 +1,73 @@
+"""Where snapshots are kept: the interface, and what travels over it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from via_state.core.lineage import Pin, Verdict
+from via_state.core.records import Position
+from via_state.core.snapshots import Snapshot
+from via_state.core.specs import LogSpec
+
+#: Seconds for which one pod makes the snapshots of a key by one code.
+LEASE = 15.0
+
+
+class Draft(NamedTuple):
+    """A folded value on its way to a snapshot. ``disproven``: a stored one that is of no use and may be replaced."""
+
+    key: str
+    spec: LogSpec[Any]
+    value: Any
+    position: Position
+    disproven: Position | None = None
+
+
+class Answer(NamedTuple):
+    """What became of a draft. ``wait``: seconds until somebody else's lease ends. ``error``: why the value
+    can't be stored (``verdict`` is None then), or how two pods were seen to differ. ``compactable``: older snapshots have settled beyond what was compacted.
+    """
+
+    verdict: Verdict | None
+    wait: float = 0.0
+    error: str = ""
+    compactable: bool = False
+
+
+class SnapshotStore(ABC):
+    """The snapshots of all keys. All coroutines run on the pod's loop; every one raises `BackplaneUnavailable` when the
+    store can't be reached: an error is never an absence.
+    """
+
+    @abstractmethod
+    async def load(self, key: str, epoch: str) -> list[Snapshot]:
+        """The snapshots of one log, of all code."""
+
+    @abstractmethod
+    async def save(self, drafts: Sequence[Draft], holder: str, *, last: bool = False) -> list[Answer]:
+        """Store the drafts as far as the lineages take them. ``last``: the holder goes away, and gives its leases up."""
+
+    @abstractmethod
+    async def register(self, key: str, epoch: str, spec: LogSpec[Any]) -> bool:
+        """Say that this code is about to fold the log from its start, so that no record of it is discarded.
+
+        False when a compaction was decided already.
+        """
+
+    @abstractmethod
+    async def adopt(self, draft: Draft) -> bool:
+        """Store what a migration made as this code's first snapshot; False when another pod was faster: load again."""
+
+    @abstractmethod
+    async def decide(self, key: str, epoch: str, spec: LogSpec[Any], *, dry: bool = False) -> Pin:
+        """How far the log may be compacted, durably decided, and what keeps it from going further. ``dry`` only looks."""
+
+    @abstractmethod
+    async def diverge(self, key: str, epoch: str, spec: LogSpec[Any], why: str) -> None:
+        """Stop the snapshots of this code, and compaction: its fold was seen not to be pure."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Release everything."""
