@@ -16,12 +16,13 @@ class Verifier(Generic[V]):
     ``found`` is the first fault, for people; None as long as there is none.
     """
 
-    __slots__ = ("_copy", "_given", "found")
+    __slots__ = ("_copy", "_given", "_spoiled", "found")
 
     def __init__(self) -> None:
         self.found: str | None = None
         self._given: Any = None
         self._copy: Any = None
+        self._spoiled: Any = None
 
     def fold(self, event: Any, value: V) -> V:
         """The new value. Raises what the fold raises."""
@@ -44,12 +45,16 @@ class Verifier(Generic[V]):
 
     def taken(self, value: V) -> V:
         """The value that was given, or a clean copy of it when a reader has changed it."""
-        if value is not self._given:
-            return value
-        if difference(self._copy, value, strict=True):
+        if value is self._given:
+            if not difference(self._copy, value, strict=True):
+                return value
             if self.found is None:
                 self.found = f"a reader changed the value that it was handed out: {_pair(self._copy, value)}"
+            self._spoiled = value
             return self.give(copy.deepcopy(self._copy))
+        if value is self._spoiled and self._given is not None:
+            clean: V = self._given
+            return clean
         return value
 
 

@@ -58,6 +58,7 @@ class Projector(Generic[V]):
         "_again",
         "_backplane",
         "_disproven",
+        "_drafted",
         "_folded",
         "_halted_reason",
         "_projection",
@@ -109,6 +110,7 @@ class Projector(Generic[V]):
         #: Why this fold is not pure, once that was seen.
         self.diverged: str | None = None
         self._folded = 0  # since the last snapshot
+        self._drafted = 0  # of these, in the snapshot that is being made
         self._refused = False
         self._seeded: Position | None = None
         self._disproven: set[Position] = set()
@@ -237,7 +239,7 @@ class Projector(Generic[V]):
                 metrics.compaction_reseed.labels(self.spec.name).inc()
                 logger.warning("%r fell behind a compaction and goes on from a snapshot.", self.key)
             projection.seed(base.value, base.position)
-            self._seeded, self._folded, self._rebuilding = base.position, 0, True
+            self._seeded, self._folded, self._drafted, self._rebuilding = base.position, 0, 0, True
             return Outcome()
         if outcome.action is Action.NEEDS_SNAPSHOT:
             return projection.stand_still(base.why if isinstance(base, NoBase) else None)
@@ -256,6 +258,7 @@ class Projector(Generic[V]):
             or self._refused
         ):
             return None
+        self._drafted = self._folded
         disproven = max(self._disproven, key=_offset, default=None)
         return Draft(self.key, self.spec, projection.value, projection.position, disproven)
 
@@ -271,7 +274,9 @@ class Projector(Generic[V]):
         else:
             if answer.verdict is Verdict.SAVED:
                 metrics.snapshots_saved.labels(name).inc()
-            self._folded = 0
+            self._folded -= self._drafted
+            if self._folded >= self._interval:
+                self._snapshots.due(self)
 
     def _verified(self) -> None:
         """Look whether the fold, or a reader, did what it must not."""

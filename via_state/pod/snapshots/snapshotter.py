@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -57,6 +58,7 @@ class Snapshotter:
         self._diverged: dict[Source, str] = {}
         self._compactable: dict[tuple[str, str], LogSpec[Any]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._turns = asyncio.Lock()
         self._closed = False
 
     def due(self, source: Source) -> None:
@@ -85,14 +87,12 @@ class Snapshotter:
         backoff = Backoff(base=0.1, cap=15.0)
         while self._due or self._compactable:
             now = time.monotonic()
-            ready = [one for one in self._due if one.snapshot_at <= now][:PORTION]
-            if not ready and not self._compactable:
-                await asyncio.sleep(min(one.snapshot_at for one in self._due) - now)
+            first = min((one.snapshot_at for one in self._due), default=now)
+            if first > now and not self._compactable:
+                await asyncio.sleep(first - now)
                 continue
             try:
-                await self._stop_diverged()
-                await self._save(ready)
-                await self._compact()
+                await self._turn(now)
             except (BackplaneUnavailable, OutcomeUnknown) as error:
                 metrics.snapshot_errors.inc()
                 if backoff.attempts == 0:
@@ -103,6 +103,17 @@ class Snapshotter:
             else:
                 backoff = Backoff(base=0.1, cap=15.0)
 
+    async def flush(self) -> None:
+        """Make the snapshots that are due and compact, at once. Raises `BackplaneUnavailable`. For tests and commands."""
+        await self._turn(math.inf)
+
+    async def _turn(self, until: float) -> None:
+        """The snapshots whose time comes before ``until``, and the compactions that follow."""
+        async with self._turns:
+            await self._stop_diverged()
+            await self._save([one for one in self._due if one.snapshot_at <= until][:PORTION])
+            await self._compact()
+
     async def _stop_diverged(self) -> None:
         for source, why in list(self._diverged.items()):
             if source.position.epoch:
@@ -110,11 +121,19 @@ class Snapshotter:
             self._diverged.pop(source, None)
 
     async def _save(self, sources: Iterable[Source], *, last: bool = False) -> None:
-        taken = [(one, draft) for one in sources if (draft := one.draft()) is not None]
-        answers = await self.store.save([draft for _, draft in taken], self._holder, last=last) if taken else []
-        now = time.monotonic()
+        taken = []
         for one in sources:
             self._due.pop(one, None)
+            if (draft := one.draft()) is not None:
+                taken.append((one, draft))
+        if not taken:
+            return
+        try:
+            answers = await self.store.save([draft for _, draft in taken], self._holder, last=last)
+        except BaseException:
+            self._due.update((one, None) for one, _ in taken)
+            raise
+        now = time.monotonic()
         for (one, draft), answer in zip(taken, answers, strict=True):
             one.snapshot_at = now + max(PAUSE, answer.wait)
             one.snapshot_taken(draft, answer)

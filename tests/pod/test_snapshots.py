@@ -1,0 +1,526 @@
+"""Snapshots, compaction and cold starts, over memory and PostgreSQL."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.test import override_settings
+from prometheus_client import REGISTRY
+
+from tests.conftest import POSTGRES_ALIAS
+from tests.pod.world import KEY, World, declared, world_of
+from via_state.exceptions import BackplaneUnavailable, KeyHalted
+from via_state.pod.projector import Projector
+from via_state.pod.snapshots import memory, rows
+from via_state.pod.snapshots.store import Draft
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    number: int
+
+    def fold(self, numbers: list[int]) -> list[int]:
+        return [*numbers, self.number]
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    def fold(self, numbers: list[int]) -> list[int]:
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class Add2:
+    """The same event with a value of another type."""
+
+    number: int
+    event_name = "Add"
+
+    def fold(self, numbers: dict[str, list[int]]) -> dict[str, list[int]]:
+        return {"numbers": [*numbers.get("numbers", []), self.number]}
+
+
+@dataclass(frozen=True, slots=True)
+class Add3:
+    """The same event and value, folded otherwise."""
+
+    number: int
+    event_name = "Add"
+
+    def fold(self, numbers: list[int]) -> list[int]:
+        return [self.number, *numbers]
+
+
+OLD = declared(Add)
+MORE = declared(Add, Clear)
+UNVERSIONED = declared(Add2)
+UNBRIDGED = declared(Add2, version=2)
+NEW = declared(Add2, version=2, migrations={(1, 2): lambda old: {"numbers": old}})
+REFOLDED = declared(Add3)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A lease ends at once, so that every pod may make snapshots."""
+    monkeypatch.setattr(memory, "LEASE", 0.0)
+    monkeypatch.setattr(rows, "LEASE", 0.0)
+    if request.param == "postgres":
+        request.getfixturevalue("postgres")
+        request.getfixturevalue("transactional_db")
+    with world_of(request.param) as made:
+        yield made
+
+
+pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
+
+
+def metric(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, {"key": KEY, **labels}) or 0.0
+
+
+def filled(world: World, spec: Any = OLD, count: int = 5) -> list[int]:
+    """A log of which all but the last records were discarded."""
+    pod = world.start()
+    for number in range(count):
+        world.append(pod, spec, Add(number))
+    world.stop(pod)
+    assert world.head().floor.offset > 0
+    return list(range(count))
+
+
+def long(world: World, pod: Any, spec: Any) -> None:
+    """1,501 records, more than one read brings."""
+    for start in range(0, 1500, 500):
+        world.append(pod, spec, *map(Add, range(start, start + 500)))
+    world.append(pod, spec, Add(1500))
+
+
+# Snapshots ------------------------------------------------------------------------------------------------
+
+
+def test_a_start_goes_on_from_the_snapshot_where_the_beginning_is_gone(world: World) -> None:
+    numbers = filled(world)
+    pod = world.start()
+    assert pod.read(KEY, OLD) == numbers
+    world.append(pod, OLD, Add(99))
+    assert pod.read(KEY, OLD) == [*numbers, 99]
+
+
+def test_a_long_log_is_continued_from_its_snapshot_although_all_records_are_there(world: World) -> None:
+    keeping = declared(Add, compact=False)
+    pod = world.start()
+    long(world, pod, keeping)
+    world.stop(pod)
+    assert world.head().floor.offset == 0
+    fresh = world.start()
+    assert len(fresh.read(KEY, keeping)) == 1501
+    (projector,) = fresh.residents.logs()
+    assert projector._seeded is not None
+    assert projector._seeded.offset == 1501
+
+
+def test_the_floor_trails_one_snapshot(world: World) -> None:
+    pod = world.start()
+    for number in range(4):
+        world.append(pod, OLD, Add(number))
+        assert world.head().floor.offset == max(0, number)
+
+
+def test_records_stay_until_a_snapshot_is_old_enough(world: World) -> None:
+    with override_settings(VIA_STATE={**_settings(world), "COMPACT_MIN_AGE": 3600}):
+        pod = world.start()
+        for number in range(4):
+            world.append(pod, OLD, Add(number))
+    assert world.head().floor.offset == 0
+
+
+def test_without_compaction_all_records_stay(world: World) -> None:
+    spec = declared(Add, compact=False)
+    pod = world.start()
+    for number in range(4):
+        world.append(pod, spec, Add(number))
+    assert world.head().floor.offset == 0
+
+
+def test_an_interval_of_0_makes_no_snapshots(world: World) -> None:
+    spec = declared(Add, snapshot_interval=0)
+    pod = world.start()
+    for number in range(20):
+        world.append(pod, spec, Add(number))
+    world.stop(pod)
+    assert world.run(world.start().snapshots.store.load(KEY, world.head().position.epoch)) == []
+
+
+def test_a_clean_stop_leaves_a_snapshot_of_everything_folded(world: World) -> None:
+    spec = declared(Add, snapshot_interval=1000)
+    pod = world.start()
+    world.append(pod, spec, Add(1), Add(2), Add(3))
+    world.stop(pod)
+    (snapshot,) = world.run(world.start().snapshots.store.load(KEY, world.head().position.epoch))
+    assert snapshot.position == world.head().position
+    assert snapshot.data == b"[1,2,3]"
+
+
+def test_a_snapshot_never_goes_back(world: World) -> None:
+    slow, fast = world.start(), world.start()
+    world.append(fast, OLD, Add(0))
+    world.append(fast, OLD, Add(1), Add(2))
+    before = world.run(fast.snapshots.store.load(KEY, world.head().position.epoch))
+    old = before[0].position._replace(offset=1)
+    world.run(slow.snapshots.store.save([Draft(KEY, OLD, [0], old)], "slow"))
+    assert world.run(fast.snapshots.store.load(KEY, world.head().position.epoch)) == before
+
+
+def test_one_pod_makes_the_snapshots_until_its_lease_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "LEASE", 60.0)
+    monkeypatch.setattr(rows, "LEASE", 60.0)
+    holder, other = world.start(), world.start()
+    world.append(holder, OLD, Add(0))
+    other.read(KEY, OLD)
+    saved = metric("via_snapshot_saved_total")
+    world.append(other, OLD, Add(1))
+    assert metric("via_snapshot_saved_total") == saved
+    holder.drain()
+    world.stop(holder)  # gives its lease up
+    world.append(other, OLD, Add(2))
+    assert metric("via_snapshot_saved_total") > saved
+
+
+# Faults of others that this design could share ---------------------------------------------------------------
+
+
+def test_whether_a_prefix_is_gone_is_never_derived_from_process_memory(world: World) -> None:
+    """After a restart, other code must not fold the tail alone: [1..11] must not become [9, 10, 11]."""
+    filled(world)
+    pod = world.start()  # knows nothing of the compactions before
+    assert pod.read(KEY, OLD) == [0, 1, 2, 3, 4]
+    world.append(pod, OLD, Add(5))
+    other = world.start()
+    with pytest.raises(KeyHalted, match="version=2"):
+        other.read(KEY, UNVERSIONED)
+
+
+def test_a_store_error_is_not_an_absent_snapshot(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = filled(world)
+    pod = world.start()
+    load, failures = pod.snapshots.store.load, [1, 2]
+
+    async def failing(key: str, epoch: str) -> Any:
+        if failures:
+            failures.pop()
+            raise BackplaneUnavailable("injected")
+        return await load(key, epoch)
+
+    monkeypatch.setattr(pod.snapshots.store, "load", failing)
+    assert pod.read(KEY, OLD) == numbers
+    world.append(pod, OLD, Add(99))
+    assert world.restart(pod).read(KEY, OLD) == [*numbers, 99]
+
+
+def test_while_snapshots_cannot_be_read_a_start_waits_and_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(world)
+    pod = world.start()
+
+    async def failing(key: str, epoch: str) -> Any:
+        raise BackplaneUnavailable("the database is away")
+
+    monkeypatch.setattr(pod.snapshots.store, "load", failing)
+    with pytest.raises(BackplaneUnavailable, match="the database is away"):
+        pod.read(KEY, OLD, timeout=0.3)
+
+
+@pytest.fixture
+def deaf(monkeypatch: pytest.MonkeyPatch) -> set[Projector[Any]]:
+    """Projectors that hear no ring: slow pods."""
+    found: set[Projector[Any]] = set()
+    ring = Projector.ring
+    monkeypatch.setattr(Projector, "ring", lambda self: None if self in found else ring(self))
+    return found
+
+
+def test_a_slow_pod_that_a_compaction_overtakes_goes_on_from_the_snapshot(
+    world: World, deaf: set[Projector[Any]]
+) -> None:
+    slow, fast = world.start(), world.start()
+    world.append(slow, OLD, Add(0))
+    (projector,) = slow.residents.logs()
+    deaf.add(projector)
+    for number in range(1, 6):
+        world.append(fast, OLD, Add(number))
+    assert world.head().floor.offset > 1
+    assert slow.read(KEY, OLD) == [0]
+    reseeds = metric("via_events_compaction_reseed_total")
+    deaf.clear()
+    world.run(_ring(projector))
+    slow.drain()
+    assert slow.read(KEY, OLD) == [0, 1, 2, 3, 4, 5]
+    assert metric("via_events_compaction_reseed_total") == reseeds + 1
+
+
+async def _ring(projector: Any) -> None:
+    projector.ring()
+
+
+def test_a_prefix_that_no_snapshot_covers_halts_and_the_last_value_stays(
+    world: World, deaf: set[Projector[Any]]
+) -> None:
+    spec = declared(Add, snapshot_interval=0)
+    pod = world.start()
+    world.append(pod, spec, Add(0), Add(1))
+    (projector,) = pod.residents.logs()
+    deaf.add(projector)
+    other = world.start()
+    world.append(other, spec, *map(Add, range(2, 6)))
+    world.compact(4)
+    halts = metric("via_events_compaction_gap_halt_total")
+    deaf.clear()
+    world.run(_ring(projector))
+    pod.drain()
+    assert pod.read(KEY, spec) == [0, 1]
+    assert "no snapshot covers" in str(pod.status(KEY, spec).halted)
+    assert metric("via_events_compaction_gap_halt_total") == halts + 1
+    assert metric("via_halted", reason="gap") == 1
+    with pytest.raises(KeyHalted, match="no snapshot covers"):
+        world.start().read(KEY, spec)
+
+
+def test_a_halted_key_resumes_when_its_cause_is_gone(world: World) -> None:
+    filled(world)
+    pod = world.start()
+    with pytest.raises(KeyHalted, match=r"migration \(1, 2\) is not registered"):
+        pod.read(KEY, UNBRIDGED)
+    # A pod of the code that has the migration makes the first snapshot of this version.
+    world.start().read(KEY, NEW)
+    world.run(_ring(pod.residents.logs()[0]))
+    pod.drain()
+    assert pod.read(KEY, UNBRIDGED) == {"numbers": [0, 1, 2, 3, 4]}
+
+
+def test_a_recreated_log_is_not_seeded_with_the_value_of_the_old_one(world: World) -> None:
+    """The snapshot of an epoch belongs to that epoch, however far it reaches."""
+    filled(world, count=8)
+    world.run(world.plane.drop(KEY))
+    pod = world.start()
+    world.append(pod, OLD, Add(100))
+    world.stop(pod)
+    pod = world.start()
+    assert pod.read(KEY, OLD) == [100]
+    world.append(pod, OLD, Add(101))
+    assert world.restart(pod).read(KEY, OLD) == [100, 101]
+
+
+def test_an_avoidable_halt_does_not_happen(world: World) -> None:
+    """Snapshots alone are no reason to halt other code: where no record is gone, it folds the log."""
+    pod = world.start()
+    world.append(pod, declared(Add, compact=False), *map(Add, range(5)))
+    assert world.start().read(KEY, UNVERSIONED) == {"numbers": [0, 1, 2, 3, 4]}
+
+
+def test_changed_fold_logic_is_noticed(world: World) -> None:
+    spec = declared(Add, compact=False)
+    pod = world.start()
+    long(world, pod, spec)
+    world.stop(pod)
+    assert world.start().read(KEY, declared(Add3, compact=False))[0] == 1500, "not the snapshot of the other fold"
+
+
+def test_changed_fold_logic_halts_where_the_prefix_is_gone(world: World) -> None:
+    filled(world)
+    with pytest.raises(KeyHalted, match="the fold of Add changed"):
+        world.start().read(KEY, REFOLDED)
+
+
+def test_a_new_event_continues_from_the_snapshots_of_the_code_before(world: World) -> None:
+    numbers = filled(world)
+    pod = world.start()
+    assert pod.read(KEY, MORE) == numbers
+    world.append(pod, MORE, Clear(), Add(7))
+    assert world.restart(pod).read(KEY, MORE) == [7]
+
+
+def test_a_migration_runs_once_and_its_result_is_what_every_pod_goes_on_from(world: World) -> None:
+    filled(world)
+    calls = []
+
+    def migrate(old: list[int]) -> dict[str, list[int]]:
+        calls.append(old)
+        return {"numbers": old}
+
+    spec = declared(Add2, version=2, migrations={(1, 2): migrate})
+    pods = [world.start() for _ in range(3)]
+    assert all(pod.read(KEY, spec) == {"numbers": [0, 1, 2, 3, 4]} for pod in pods)
+    assert len(calls) == 1
+
+
+def test_migrations_chain(world: World) -> None:
+    filled(world)
+    spec = declared(
+        Add2,
+        version=3,
+        migrations={(1, 2): lambda old: {"n": old}, (2, 3): lambda old: {"numbers": old["n"]}},
+    )
+    assert world.start().read(KEY, spec) == {"numbers": [0, 1, 2, 3, 4]}
+
+
+@pytest.mark.parametrize("migrate", [lambda old: old, lambda old: {"numbers": ["x"]}, lambda old: 1 / 0])
+def test_a_migration_that_fails_or_gives_another_type_halts_the_key(world: World, migrate: Any) -> None:
+    filled(world)
+    with pytest.raises(KeyHalted, match="the migration from version 1 to 2 failed"):
+        world.start().read(KEY, declared(Add2, version=2, migrations={(1, 2): migrate}))
+    assert world.start().read(KEY, OLD) == [0, 1, 2, 3, 4]
+
+
+def test_a_rolling_deploy_and_its_rollback_both_find_their_base(world: World) -> None:
+    numbers = filled(world)
+    old, new = world.start(), world.start()
+    assert old.read(KEY, OLD) == numbers
+    assert new.read(KEY, NEW) == {"numbers": numbers}
+    for number in range(10, 20):
+        world.append(old if number % 2 else new, OLD if number % 2 else NEW, (Add if number % 2 else Add2)(number))
+        numbers.append(number)
+        for pod in (old, new):
+            pod.drain()
+            world.flush(pod)
+    assert new.read(KEY, NEW) == {"numbers": numbers}
+    world.stop(new)
+    old = world.restart(old)
+    assert old.read(KEY, OLD) == numbers
+    assert world.start().read(KEY, NEW) == {"numbers": numbers}
+
+
+def test_other_code_that_folds_the_log_keeps_its_records(world: World) -> None:
+    pod = world.start()
+    with override_settings(VIA_STATE={**_settings(world), "COMPACT_MIN_AGE": 3600}):
+        long(world, pod, OLD)
+    other = world.start()
+    refolded = declared(Add3, snapshot_interval=10_000)
+    other.read(KEY, refolded)
+    world.kill(other)
+    for number in range(5):
+        world.append(pod, OLD, Add(number))
+    assert world.head().floor.offset == 0, "the other code said that it needs them all"
+    assert world.start().read(KEY, refolded)[-1] == 0
+
+
+def test_a_projector_that_skipped_an_unknown_event_makes_no_snapshot(world: World) -> None:
+    pod, other = world.start(), world.start()
+    world.append(pod, MORE, Add(1), Clear(), Add(2))
+    before = world.run(pod.snapshots.store.load(KEY, world.head().position.epoch))
+    world.kill(pod)
+    assert other.read(KEY, OLD) == [1, 2]
+    world.append(other, OLD, Add(3))
+    world.stop(other)
+    assert world.run(world.start().snapshots.store.load(KEY, world.head().position.epoch)) == before
+
+
+def test_what_json_does_not_carry_is_no_snapshot_and_nothing_is_discarded(world: World) -> None:
+    @dataclass(frozen=True)
+    class Ratio:
+        number: float
+
+        def fold(self, value: list[float]) -> list[float]:
+            return [*value, math.nan]
+
+    spec = declared(Ratio)
+    pod = world.start()
+    refused = metric("via_snapshot_refused_total")
+    for _ in range(5):
+        world.append(pod, spec, Ratio(1.0))
+    assert metric("via_snapshot_refused_total") == refused + 1
+    assert world.head().floor.offset == 0
+
+
+def test_a_rewritten_history_does_not_go_on_from_a_snapshot_of_the_other_one(world: World) -> None:
+    """A snapshot with the right epoch, whose last record is not the log's."""
+    spec = declared(Add, compact=False)
+    pod = world.start()
+    long(world, pod, spec)
+    (true,) = world.run(pod.snapshots.store.load(KEY, world.head().position.epoch))
+    world.kill(pod)
+    false = true.position._replace(record_id="f" * 32 + "-0")
+    writer = world.start()
+    world.run(
+        writer.snapshots.store.save([Draft(KEY, spec, [-1], false, disproven=true.position)], "another history")
+    )
+    resets = metric("via_events_epoch_reset_total")
+    fresh = world.start()
+    assert fresh.read(KEY, spec) == list(range(1501))
+    assert metric("via_events_epoch_reset_total") == resets + 1
+    world.append(fresh, spec, Add(1501))
+    (after,) = world.run(fresh.snapshots.store.load(KEY, world.head().position.epoch))
+    assert after.position == world.head().position
+
+
+# Folds that are not pure --------------------------------------------------------------------------------------
+
+
+def test_two_pods_with_two_values_are_noticed_and_the_records_stay(world: World) -> None:
+    impure = iter(range(1000))
+
+    @dataclass(frozen=True)
+    class Roll:
+        def fold(self, value: list[int]) -> list[int]:
+            return [*value, next(impure)]
+
+    spec = declared(Roll, snapshot_interval=1)
+    one, other = world.start(), world.start()
+    divergences = metric("via_fold_divergence_total")
+    world.append(one, spec, Roll())
+    other.read(KEY, spec)
+    world.flush(other)
+    assert metric("via_fold_divergence_total") == divergences + 1
+    for _ in range(4):
+        world.append(one, spec, Roll())
+    assert world.head().floor.offset == 0
+    assert "two values" in str(other.status(KEY, spec).diverged)
+
+
+@dataclass(frozen=True)
+class InPlace:
+    """Changes what it is given. Folded twice on one object it would even give equal results."""
+
+    def fold(self, value: list[int]) -> list[int]:
+        value.append(len(value))
+        return value
+
+
+def test_verify_finds_a_fold_that_changes_its_argument(world: World) -> None:
+    with override_settings(VIA_STATE={**_settings(world), "FOLD_VERIFY": True}):
+        spec = declared(InPlace)
+        pod = world.start()
+        for count in range(1, 6):
+            world.append(pod, spec, InPlace())
+            assert pod.read(KEY, spec) == list(range(count)), "each event folds once"
+        assert "InPlace.fold changed the value it was given" in str(pod.status(KEY, spec).diverged)
+        assert world.head().floor.offset == 0
+
+
+def test_verify_lets_pure_folds_compact(world: World) -> None:
+    with override_settings(VIA_STATE={**_settings(world), "FOLD_VERIFY": True}):
+        filled(world)
+
+
+def test_verify_finds_a_reader_that_changes_the_value(world: World) -> None:
+    with override_settings(VIA_STATE={**_settings(world), "FOLD_VERIFY": True}):
+        pod = world.start()
+        world.append(pod, OLD, Add(1))
+        pod.read(KEY, OLD).append("mine")
+        assert pod.read(KEY, OLD) == [1]
+        world.append(pod, OLD, Add(2))
+        assert pod.read(KEY, OLD) == [1, 2]
+        assert "a reader changed" in str(pod.status(KEY, OLD).diverged)
+
+
+def _settings(world: World) -> dict[str, Any]:
+    return {
+        "DATABASE": POSTGRES_ALIAS,
+        "PREFIX": world.prefix,
+        "SNAPSHOT_INTERVAL": 1,
+        "COMPACT_MIN_AGE": 0,
+    }

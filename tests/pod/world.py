@@ -1,0 +1,121 @@
+"""Pods that come and go over one store: in memory, or PostgreSQL."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from django.test import override_settings
+
+from tests.conftest import POSTGRES_ALIAS
+from tests.faults import FaultyBackplane
+from via_state import State, StateAppEvents
+from via_state.backplanes.base import Backplane
+from via_state.backplanes.memory import MemoryBackplane
+from via_state.backplanes.postgres import PostgresBackplane
+from via_state.core.records import Head
+from via_state.core.specs import LogSpec
+from via_state.declarations.registry import registry
+from via_state.pod.loop import current_loop
+from via_state.pod.pod import Pod
+
+KEY = "tests.history"
+
+
+def declared(
+    *events: type[Any], migrations: dict[tuple[int, int], Callable[[Any], Any]] | None = None, **options: Any
+) -> LogSpec[Any]:
+    """One version of the code: the spec of a log that it declares under `KEY`."""
+    with registry.isolated():
+
+        class Code(State):
+            log: StateAppEvents[Any] = StateAppEvents(*events, **{"key": KEY, **options})
+
+        for (before, after), function in (migrations or {}).items():
+            Code.log.migration(before, after)(function)
+        return Code.log.definition.spec()
+
+
+class World:
+    """What outlives the pods, and the pods that are alive."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.prefix = uuid.uuid4().hex
+        self.plane: Backplane = FaultyBackplane(MemoryBackplane({})) if kind == "memory" else self.new_plane()
+        self._alive: list[Pod] = []
+
+    def new_plane(self) -> PostgresBackplane:
+        return PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": self.prefix})
+
+    def start(self) -> Pod:
+        """A new pod, as a process that starts."""
+        shared = self.kind == "memory"
+        pod = Pod(self.plane if shared else self.new_plane(), owns_backplane=not shared)
+        self._alive.append(pod)
+        return pod
+
+    def stop(self, pod: Pod) -> None:
+        """End a pod cleanly."""
+        self._alive.remove(pod)
+        pod.close()
+
+    def kill(self, pod: Pod) -> None:
+        """End a pod without a last snapshot, as SIGKILL does."""
+        store = pod.snapshots.store
+
+        async def close(sources: object) -> None:
+            await store.close()
+
+        pod.snapshots.close = close  # type: ignore[method-assign]
+        self.stop(pod)
+
+    def restart(self, pod: Pod) -> Pod:
+        self.stop(pod)
+        return self.start()
+
+    def run(self, coroutine: Any) -> Any:
+        """Await something on the pods' loop."""
+        return current_loop().call(coroutine)
+
+    def append(self, pod: Pod, spec: LogSpec[Any], *events: object) -> None:
+        """Append and fold, then make the snapshots and compactions that follow from it."""
+        offsets = pod.append(KEY, spec, events)
+        pod.read(KEY, spec, at_least=offsets[-1])
+        self.flush(pod)
+
+    def flush(self, pod: Pod) -> None:
+        self.run(pod.snapshots.flush())
+
+    def head(self) -> Head:
+        return self.run(self.plane.head(KEY))  # type: ignore[no-any-return]
+
+    def compact(self, through: int) -> None:
+        self.run(self.plane.compact(KEY, through))
+
+    def close(self) -> None:
+        for pod in list(self._alive):
+            self.stop(pod)
+        self.run(self.plane.close())
+
+
+@contextmanager
+def world_of(kind: str, **options: Any) -> Iterator[World]:
+    """A world whose snapshots are made after each fold, and compacted without delay, unless ``options`` say otherwise."""
+    with ExitStack() as stack:
+        world = World(kind)
+        stack.enter_context(
+            override_settings(
+                VIA_STATE={
+                    "DATABASE": POSTGRES_ALIAS,
+                    "PREFIX": world.prefix,
+                    "SNAPSHOT_INTERVAL": 1,
+                    "COMPACT_MIN_AGE": 0,
+                    **options,
+                }
+            )
+        )
+        stack.callback(world.close)
+        yield world
