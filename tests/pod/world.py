@@ -12,7 +12,6 @@ from django.test import override_settings
 from tests.conftest import POSTGRES_ALIAS
 from tests.faults import FaultyBackplane
 from via_state import State, StateAppEvents
-from via_state.backplanes.base import Backplane
 from via_state.backplanes.memory import MemoryBackplane
 from via_state.backplanes.postgres import PostgresBackplane
 from via_state.core.records import Head
@@ -44,33 +43,36 @@ class World:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.prefix = uuid.uuid4().hex
-        self.plane: Backplane = FaultyBackplane(MemoryBackplane({})) if kind == "memory" else self.new_plane()
+        options = {"DATABASE": POSTGRES_ALIAS, "PREFIX": self.prefix}
+        self.inner: Any = MemoryBackplane({}) if kind == "memory" else PostgresBackplane(options)
+        self.plane = FaultyBackplane(self.inner)
         self._alive: list[Pod] = []
-
-    def new_plane(self) -> PostgresBackplane:
-        return PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": self.prefix})
 
     def start(self) -> Pod:
         """A new pod, as a process that starts."""
-        shared = self.kind == "memory"
-        pod = Pod(self.plane if shared else self.new_plane(), owns_backplane=not shared)
+        pod = Pod(self.plane, owns_backplane=False)
         self._alive.append(pod)
         return pod
 
     def stop(self, pod: Pod) -> None:
         """End a pod cleanly."""
-        self._alive.remove(pod)
-        pod.close()
+        self.run(self.end(pod, clean=True))
 
     def kill(self, pod: Pod) -> None:
         """End a pod without a last snapshot, as SIGKILL does."""
+        self.run(self.end(pod, clean=False))
+
+    async def end(self, pod: Pod, clean: bool) -> None:
+        """`stop` or `kill`, on the pods' loop."""
         store = pod.snapshots.store
 
         async def close(sources: object) -> None:
             await store.close()
 
-        pod.snapshots.close = close  # type: ignore[method-assign]
-        self.stop(pod)
+        if not clean:
+            pod.snapshots.close = close  # type: ignore[method-assign]
+        self._alive.remove(pod)
+        await pod.aclose()
 
     def restart(self, pod: Pod) -> Pod:
         self.stop(pod)

@@ -109,8 +109,12 @@ class CachedCell(Generic[T]):
 
     def _reloaded(self, task: asyncio.Task[None]) -> None:
         self.task = None
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
             logger.error("Loading the cell %r failed.", self.key, exc_info=error)
+        elif self._again:
+            self.ring()  # between the last look and this callback
 
     async def _reload(self) -> None:
         backoff = Backoff()

@@ -6,6 +6,7 @@ process dies first, a sweep of any other one does. The row's append id makes the
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
@@ -79,7 +80,12 @@ class Outbox:
         if lane not in self._running:
             self._running.add(lane)
             task = self._thread.loop.create_task(self._run(lane))
-            task.add_done_callback(lambda _: self._running.discard(lane))
+            task.add_done_callback(lambda task: self._ran(lane, task))
+
+    def _ran(self, lane: int, task: asyncio.Task[None]) -> None:
+        self._running.discard(lane)
+        if lane in self._due and not task.cancelled():
+            self._relay_soon(lane)  # asked for between the last look and this callback
 
     async def _run(self, lane: int) -> None:
         while lane in self._due:

@@ -139,9 +139,13 @@ class Projector(Generic[V]):
 
     def _pumped(self, task: asyncio.Task[None]) -> None:
         self.task = None
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
             logger.error("The projector of %r failed; it tries again.", self.key, exc_info=error)
             self._later(HALTED_RETRY)
+        elif self._again:
+            self.ring()  # rung between the last look and this callback
 
     async def _pump(self) -> None:
         backoff = Backoff()
@@ -173,8 +177,10 @@ class Projector(Generic[V]):
             ):
                 # The beginning is gone, or there is more of it than one read brings.
                 outcome = await self._seed(batch, outcome)
-            elif outcome.action is Action.RESET and after == self._seeded:
-                self._disproven.add(after)
+            elif outcome.action is Action.RESET:
+                self._folded = self._drafted = 0
+                if after == self._seeded:
+                    self._disproven.add(after)
             elif outcome.action is Action.NEEDS_LEADER:
                 raise BackplaneUnavailable(f"Only a replica answered for {self.key!r}; its leader must.")
             self._publish(outcome)
@@ -250,6 +256,7 @@ class Projector(Generic[V]):
         projection = self._projection
         if (
             not self._folded
+            or not projection.position.offset
             or not self._interval
             or self._rebuilding
             or projection.halt is not None

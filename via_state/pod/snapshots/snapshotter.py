@@ -80,8 +80,12 @@ class Snapshotter:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._task = None
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
             logger.error("Snapshots failed; the next fold tries again.", exc_info=error)
+        elif self._due:
+            self.due(next(iter(self._due)))  # came between the last look and this callback
 
     async def _run(self) -> None:
         backoff = Backoff(base=0.1, cap=15.0)
@@ -99,6 +103,7 @@ class Snapshotter:
                     logger.warning("Snapshots can't be written; it is tried until they can: %s", error)
                 await backoff.pause()
             except Closed:
+                self._due.clear()
                 return
             else:
                 backoff = Backoff(base=0.1, cap=15.0)
