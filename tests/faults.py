@@ -86,8 +86,11 @@ class FaultyBackplane(Backplane):
     async def drop(self, key: str) -> None:
         await self._do("drop", key)
 
-    async def compact(self, key: str, through: int) -> int:
-        return await self._do("compact", key, through)  # type: ignore[no-any-return]
+    async def logs(self, after: str = "", limit: int = 1000) -> dict[str, Head]:
+        return await self._do("logs", after, limit)  # type: ignore[no-any-return]
+
+    async def compact(self, key: str, through: int, epoch: str | None = None) -> int:
+        return await self._do("compact", key, through, epoch)  # type: ignore[no-any-return]
 
     async def close(self) -> None:
         await self.inner.close()

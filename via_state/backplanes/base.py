@@ -163,10 +163,17 @@ class Backplane(ABC):
         """Delete the log with all its records. The next append begins a new epoch."""
 
     @abstractmethod
-    async def compact(self, key: str, through: int) -> int:
+    async def logs(self, after: str = "", limit: int = 1000) -> dict[str, Head]:
+        """The logs that hold or held records, ``limit`` at most, in an order of the adapter's own.
+
+        ``after`` is the last key of the page before; an empty page is the end.
+        """
+
+    @abstractmethod
+    async def compact(self, key: str, through: int, epoch: str | None = None) -> int:
         """Discard the records up to offset ``through``; returns the floor's offset afterwards.
 
-        Clamped to the head; never lowers the floor. The floor is durable before anything is discarded. Offsets of
+        With ``epoch``, only while it is the log's: what is decided about one history must not be done to another. Clamped to the head; never lowers the floor. The floor is durable before anything is discarded. Offsets of
         retained records never change, and numbering goes on. An adapter with ``compacts = False`` returns 0.
         """
 

@@ -189,11 +189,18 @@ class MemoryBackplane(Backplane):
         if self._logs.pop(key, None) is not None:
             self._moved("log", key)
 
-    async def compact(self, key: str, through: int) -> int:
+    async def logs(self, after: str = "", limit: int = 1000) -> dict[str, Head]:
+        self._check_open()
+        keys = sorted(key for key in self._logs if key > after)[:limit]
+        return {key: Head(self._logs[key].last, self._logs[key].floor) for key in keys}
+
+    async def compact(self, key: str, through: int, epoch: str | None = None) -> int:
         self._check_key(key)
         log = self._logs.get(key)
         if log is None:
             return 0
+        if epoch not in (None, log.epoch):
+            return log.floor.offset
         through = min(through, log.last.offset)
         if through > log.floor.offset:
             record_id = log.record_id_at(through)

@@ -155,9 +155,12 @@ class PostgresBackplane(Backplane):
         await self._logs.drop(key)
         self._ring(key)
 
-    async def compact(self, key: str, through: int) -> int:
+    async def logs(self, after: str = "", limit: int = 1000) -> dict[str, Head]:
+        return await self._logs.page(after, limit)
+
+    async def compact(self, key: str, through: int, epoch: str | None = None) -> int:
         check_key(key)
-        return await self._logs.compact(key, through)
+        return await self._logs.compact(key, through, epoch)
 
     # ------------------------------------------------------------------------------------------------------
 

@@ -74,6 +74,12 @@ ORDER BY pack.first
 
 HEAD = f"SELECT {HEAD_COLUMNS} FROM via_state_log WHERE prefix = %(prefix)s AND key = %(key)s"
 
+PAGE = f"""
+SELECT key, {HEAD_COLUMNS} FROM via_state_log
+WHERE prefix = %(prefix)s AND key > %(after)s AND last > 0
+ORDER BY key LIMIT %(limit)s
+"""
+
 # The floor goes up to a record that is there, so the pack with it is found unless another compaction was faster.
 RAISE_FLOOR = f"""
 WITH target AS (
@@ -91,6 +97,7 @@ SET floor = target.floor,
     xid = {XID}
 FROM target
 WHERE log.id = target.id AND log.epoch = target.epoch AND log.floor < target.floor
+  AND log.epoch = coalesce(%(epoch)s::uuid, log.epoch)
 """
 
 FLOOR = "SELECT floor FROM via_state_log WHERE prefix = %(prefix)s AND key = %(key)s"
@@ -189,8 +196,20 @@ class Logs:
                 await connection.execute(DROP_PACKS, row)
                 await connection.execute(DROP_HEAD, row)
 
-    async def compact(self, key: str, through: int) -> int:
-        values = self._names(key, through=through, window=self._remember, rows=DELETE_ROWS)
+    async def page(self, after: str, limit: int) -> dict[str, Head]:
+        values = {"prefix": self._prefix, "after": after, "limit": limit}
+        async with self._connections.use(write=False) as connection:
+            rows = await (await connection.execute(PAGE, values, binary=True)).fetchall()
+        return {key: head_of(tuple(columns)) for key, *columns in rows}
+
+    async def compact(self, key: str, through: int, epoch: str | None) -> int:
+        values = self._names(
+            key,
+            through=through,
+            epoch=None if epoch is None else UUID(epoch),
+            window=self._remember,
+            rows=DELETE_ROWS,
+        )
         async with self._connections.use(write=True) as connection:
             await connection.execute(RAISE_FLOOR, values)
             row = await self._row(connection, FLOOR, values)

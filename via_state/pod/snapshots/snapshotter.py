@@ -149,13 +149,10 @@ class Snapshotter:
         """The floor is decided, durably, before the backplane hears of it."""
         for (key, epoch), spec in list(self._compactable.items()):
             pin = await self.store.decide(key, epoch, spec)
-            if pin.offset and await self._epoch(key) == epoch:
-                await self._backplane.compact(key, pin.offset)
+            if pin.offset:
+                await self._backplane.compact(key, pin.offset, epoch)
                 metrics.compactions.labels(spec.name).inc()
             self._compactable.pop((key, epoch), None)
-
-    async def _epoch(self, key: str) -> str:
-        return (await self._backplane.head(key)).position.epoch
 
     async def close(self, sources: Iterable[Source]) -> None:
         """The last snapshots, so that the next start is short; then nothing more."""

@@ -28,6 +28,7 @@ class ClosingConformance(Harness):
             lambda: plane.read("log", GENESIS),
             lambda: plane.head("log"),
             lambda: plane.changed(None),
+            lambda: plane.logs(),
             lambda: plane.drop("log"),
             lambda: plane.compact("log", 1),
         ]

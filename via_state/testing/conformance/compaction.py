@@ -36,6 +36,18 @@ class CompactionConformance(Harness):
             assert (await plane.head("log")) == (positions[2], positions[2])
             assert await plane.compact("unwritten", FAR) == 0
 
+    async def test_a_compaction_that_was_decided_for_another_epoch_does_nothing(self) -> None:
+        async with self.one() as plane:
+            if not plane.compacts:
+                return
+            (before,) = await append(plane, "log", b"1")
+            assert await plane.compact("log", FAR, new_id()) == 0
+            await plane.drop("log")
+            positions = await append(plane, "log", b"2", b"3")
+            assert await plane.compact("log", FAR, before.epoch) == 0
+            assert [data for _, data in await read_all(plane, "log")] == [b"2", b"3"]
+            assert await plane.compact("log", FAR, positions[1].epoch) == positions[1].offset
+
     async def test_a_floor_inside_a_pack_hides_what_is_below(self) -> None:
         async with self.one() as plane:
             if not plane.compacts:

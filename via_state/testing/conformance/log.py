@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from via_state.core.records import GENESIS, Position
+from via_state.core.records import GENESIS, Head, Position
 from via_state.exceptions import AppendTooLarge, InvalidKey
 from via_state.testing.conformance.harness import ODD_KEYS, Harness, append, new_id, read_all
 
@@ -83,6 +83,33 @@ class LogConformance(Harness):
             assert {key: cell.data for key, cell in (await plane.load_many(ODD_KEYS)).items()} == {
                 key: key.encode() for key in ODD_KEYS
             }
+
+    async def test_all_logs_are_listed_page_by_page(self) -> None:
+        async with self.one() as plane:
+            assert await plane.logs() == {}
+            keys = {
+                "a",
+                "A",
+                "a.b",
+                "é",
+                "日本",
+                "room.{x}",
+                "~",
+                "a b",
+                *(f"many.{number}" for number in range(20)),
+            }
+            for key in keys:
+                await append(plane, key, b"x")
+            await append(plane, "gone", b"x")
+            await plane.drop("gone")
+            await plane.cas("a cell", 0, b"x")
+            found: dict[str, Head] = {}
+            while page := await plane.logs(next(reversed(found), ""), limit=7):
+                assert len(page) <= 7
+                assert not page.keys() & found.keys()
+                found.update(page)
+            assert found.keys() == keys
+            assert found["a.b"] == await plane.head("a.b")
 
     @pytest.mark.parametrize("key", ["", "x" * 513, "a\0b", "a\ud800"], ids=["empty", "long", "NUL", "surrogate"])
     async def test_impossible_keys_are_refused(self, key: str) -> None:
