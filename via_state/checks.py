@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
 from django.contrib.sessions.backends import signed_cookies
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
+from django.db import connections
 from django.utils.module_loading import import_string
 
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
+from via_state.declarations.bridges import missing_bridge, parse_manifests
+from via_state.declarations.log_definition import LogDefinition
 from via_state.declarations.registry import registry
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+    from via_state.core.manifest import Manifest
+    from via_state.core.snapshots import SnapshotSpec
+    from via_state.models import SnapshotRow
 
 SESSION_MIDDLEWARE = "django.contrib.sessions.middleware.SessionMiddleware"
 STATE_MIDDLEWARE = "via_state.middleware.SessionStateMiddleware"
@@ -21,10 +31,11 @@ STATE_MIDDLEWARE = "via_state.middleware.SessionStateMiddleware"
 
 @register("via_state")
 def check_declarations(**_: Any) -> list[CheckMessage]:
-    """E001 to E009: declarations that can't work.
+    """E001 to E009, E014: declarations that can't work.
 
     E001 keys that collide; E002 a bad key; E003 no event class; E004 an event without fold; E005 no value type; E006
-    events that fold different types; E007 no zero value; E008 a type that can't be stored; E009 bad event names.
+    events that fold different types; E007 no zero value; E008 a type that can't be stored; E009 bad event names; E014 a bad
+    version or snapshot interval.
     """
     found: list[CheckMessage] = []
     definitions = list(registry.definitions())
@@ -62,6 +73,47 @@ def check_sessions(**_: Any) -> list[CheckMessage]:
     return list(_session_problems(django_settings.MIDDLEWARE))
 
 
+@register("via_state")
+def check_snapshots(**_: Any) -> list[CheckMessage]:
+    """W003: a value that can't be stored in a snapshot, so that its log only grows."""
+    found: list[CheckMessage] = []
+    for definition in registry.definitions():
+        if not isinstance(definition, LogDefinition) or definition.problem() is not None:
+            continue
+        if (problem := definition.unstorable) is not None and definition.options.get("snapshot_interval") != 0:
+            hint = f"{problem.hint} Or write snapshot_interval=0: every start then folds the whole log."
+            message = f"Its value can't be stored in a snapshot. {problem.message}"
+            found.append(CheckWarning(message, hint=hint.strip(), obj=definition, id="via_state.W003"))
+    return found
+
+
+@register(Tags.database, "via_state")
+def check_bridges(databases: Collection[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """E015, E016: code that can't go on from the snapshots of the code before, where the records are gone.
+
+    Looks into the database, so it runs with ``migrate`` and with ``check --database``.
+    """
+    if settings.problems() or settings.DATABASE not in (databases or ()):
+        return []
+    from via_state.models import SnapshotRow
+
+    connection = connections[settings.DATABASE]
+    if SnapshotRow._meta.db_table not in connection.introspection.table_names():
+        return []
+    rows = SnapshotRow.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
+    found: list[CheckMessage] = []
+    for definition in registry.definitions():
+        if not isinstance(definition, LogDefinition) or definition.problem() is not None:
+            continue
+        spec = definition.built()
+        if spec.snapshots is None:
+            continue
+        problem = missing_bridge(spec.snapshots, _unbridged(rows.filter(name=spec.name), spec.snapshots))
+        if problem is not None:
+            found.append(Error(problem.message, hint=problem.hint, obj=definition, id=f"via_state.{problem.id}"))
+    return found
+
+
 @register(Tags.security, "via_state", deploy=True)
 def check_deployment(**_: Any) -> list[CheckMessage]:
     """W002: a backplane of one process only, where several are likely."""
@@ -76,6 +128,15 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
             id="via_state.W002",
         )
     ]
+
+
+def _unbridged(rows: QuerySet[SnapshotRow], spec: SnapshotSpec[Any]) -> list[Manifest]:
+    """The manifests of compacted logs that have no snapshot from which this code goes on."""
+    compacted = rows.filter(log__in=rows.filter(compacted__gt=0).values("log"), data__isnull=False)
+    known = parse_manifests(compacted.values_list("manifest", flat=True).distinct())
+    usable = [one.fingerprint for one in known if spec.manifest.continues(one)]
+    left = compacted.exclude(log__in=rows.filter(fingerprint__in=usable, data__isnull=False).values("log"))
+    return parse_manifests(left.values_list("manifest", flat=True).distinct())
 
 
 def _backend() -> tuple[type[Backplane] | None, list[CheckMessage]]:

@@ -118,6 +118,11 @@ class KeyTemplate:
             )
         return key
 
+    def reads(self, key: str) -> bool:
+        """Whether it is one of this declaration's keys."""
+        texts = key.split(".")
+        return len(texts) == len(self._words) and all(map(_Word.can_read, self._words, texts))
+
     def overlaps(self, other: KeyTemplate) -> bool:
         """Whether some key belongs to both. Parameters never contain dots, so word stands against word."""
         return len(self._words) == len(other._words) and all(map(_Word.overlaps, self._words, other._words))

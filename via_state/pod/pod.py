@@ -24,7 +24,9 @@ from via_state.pod.appender import Appender
 from via_state.pod.backoff import patiently
 from via_state.pod.cells import CachedCell, Read
 from via_state.pod.contest import MISSING, Contest
+from via_state.pod.database import DatabaseThreads
 from via_state.pod.feed import feed
+from via_state.pod.halts import Halts
 from via_state.pod.loop import LoopThread, current_loop, refuse_in_event_loop
 from via_state.pod.outbox import Outbox
 from via_state.pod.projector import ProjectionStatus, Projector
@@ -48,11 +50,16 @@ class Pod:
         self.backplane = backplane
         self.thread: LoopThread = current_loop()
         self._owns_backplane = owns_backplane
-        self.snapshots = Snapshotter(backplane, self.pod_id)
+        # Not the outbox's threads, which may wait for the backplane.
+        self._database = DatabaseThreads()
+        self.snapshots = Snapshotter(backplane, self._database, self.pod_id)
+        self._halts = Halts(self.pod_id, self._database)
         self.residents = Residents(backplane, self.snapshots)
         self._appender = Appender(self.thread, backplane, self.residents.appended)
         self.outbox = Outbox(self.thread, backplane, self._appender)
         self.residents.every_sweep(self.outbox.sweep_if_due)
+        if backplane.durable:
+            self.residents.every_sweep(self._list_halts)
         self.thread.on_stop(self._close)
 
     # Logs -------------------------------------------------------------------------------------------------
@@ -282,10 +289,16 @@ class Pod:
         if self.thread.alive:
             await self.thread.acall(self._close())
 
+    async def _list_halts(self) -> None:
+        await self._halts.update(self.residents.logs())
+
     async def _close(self) -> None:
         self.thread.forget(self._close)
         await self.outbox.close()
         await self._appender.close()
         await self.residents.close()
+        if self.backplane.durable:
+            await self._halts.update(())
+        self._database.close()
         if self._owns_backplane:
             await self.backplane.close()

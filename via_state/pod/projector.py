@@ -19,6 +19,7 @@ from via_state.core.specs import LogSpec
 from via_state.core.verifier import Verifier
 from via_state.exceptions import BackplaneUnavailable, Closed, EpochChanged, KeyHalted, ViaStateError
 from via_state.pod.backoff import Backoff
+from via_state.pod.halts import Trouble
 from via_state.pod.snapshots.seeding import seek_base
 from via_state.pod.snapshots.snapshotter import Snapshotter
 from via_state.pod.snapshots.store import Answer, Draft
@@ -124,6 +125,13 @@ class Projector(Generic[V]):
         halt = self._projection.halt
         halted = None if halt is None else str(halt)
         return ProjectionStatus(self.position, halted, self._projection.value, self.diverged)
+
+    def trouble(self) -> Trouble | None:
+        """What an operator should look at."""
+        halt = self._projection.halt
+        if halt is not None:
+            return Trouble(halt.reason.value, str(halt), self.position.offset)
+        return None if self.diverged is None else Trouble("divergence", self.diverged, self.position.offset)
 
     @property
     def idle(self) -> bool:

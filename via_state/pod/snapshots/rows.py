@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import msgspec
+from django.conf import settings as django_settings
 from django.db import Error as DatabaseFailure
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from via_state.conf import settings
 from via_state.core.lineage import Lineage, Pin, Verdict, decide_floor
@@ -74,7 +76,7 @@ class RowSnapshots(SnapshotStore):
         await self._run(_diverge, key, epoch, spec, why)
 
     async def close(self) -> None:
-        self._database.close()
+        """The threads belong to the pod."""
 
 
 def _rows(key: str, epoch: str) -> QuerySet[SnapshotRow]:
@@ -115,7 +117,7 @@ def _save(draft: Draft, holder: str, last: bool) -> Answer:
         row, now = _locked(own)
         if row is None:
             row, now = _created(draft.key, draft.position.epoch, draft.spec)
-        lineage = _lineage(row)
+        lineage = lineage_of(row)
         verdict = lineage.offer(
             draft.position,
             digest,
@@ -139,7 +141,7 @@ def _locked(rows: QuerySet[SnapshotRow]) -> tuple[SnapshotRow | None, float]:
     if not rows.update(holder=F("holder")):
         return None, 0.0
     row = rows.defer("data").annotate(now=Now()).get()
-    return row, row.now.timestamp()
+    return row, _seconds(row.now)
 
 
 def _created(key: str, epoch: str, spec: LogSpec[Any]) -> tuple[SnapshotRow, float]:
@@ -158,7 +160,7 @@ def _created(key: str, epoch: str, spec: LogSpec[Any]) -> tuple[SnapshotRow, flo
                 epoch=epoch,
                 version=manifest.version,
                 manifest=manifest.text,
-                saved_at=datetime.now(UTC),
+                saved_at=timezone.now(),
             )
         ],
         ignore_conflicts=True,
@@ -169,10 +171,11 @@ def _created(key: str, epoch: str, spec: LogSpec[Any]) -> tuple[SnapshotRow, flo
     return row, now
 
 
-def _lineage(row: SnapshotRow) -> Lineage:
+def lineage_of(row: SnapshotRow) -> Lineage:
+    """What a row says, without its data."""
     return Lineage(
         Position(row.epoch, row.offset, row.record_id) if row.offset else GENESIS,
-        row.saved_at.timestamp(),
+        _seconds(row.saved_at),
         row.digest,
         row.marked,
         _seconds(row.marked_at),
@@ -185,18 +188,24 @@ def _lineage(row: SnapshotRow) -> Lineage:
 
 
 def _seconds(time: datetime | None) -> float:
-    return 0.0 if time is None else time.timestamp()
+    """Of what the database gives, which is naive without ``USE_TZ``."""
+    if time is None:
+        return 0.0
+    return (timezone.make_aware(time) if timezone.is_naive(time) else time).timestamp()
 
 
 def _time(seconds: float) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+    if not seconds:
+        return None
+    time = datetime.fromtimestamp(seconds, UTC)
+    return time if django_settings.USE_TZ else timezone.make_naive(time)
 
 
 def _write(row: SnapshotRow, lineage: Lineage, data: bytes | None = None) -> None:
     changes: dict[str, Any] = {
         "offset": lineage.newest.offset,
         "record_id": lineage.newest.record_id,
-        "saved_at": datetime.fromtimestamp(lineage.saved_at, UTC),
+        "saved_at": _time(lineage.saved_at),
         "digest": lineage.digest,
         "marked": lineage.marked,
         "marked_at": _time(lineage.marked_at),
@@ -224,7 +233,7 @@ def _adopt(draft: Draft) -> bool:
     with transaction.atomic(using=settings.DATABASE):
         lock_gate(draft.spec.name)
         row, now = _created(draft.key, draft.position.epoch, draft.spec)
-        lineage = _lineage(row)
+        lineage = lineage_of(row)
         digest = snapshots.codec.digest(draft.value)
         if not lineage.begin(draft.position, digest, now=now, unusable=draft.disproven):
             return False
@@ -242,9 +251,9 @@ def _decide(key: str, epoch: str, spec: LogSpec[Any], dry: bool) -> Pin:
         own = next((row for row in rows if row.fingerprint == fingerprint), None)
         if own is None:
             return Pin(0, f"this code ({fingerprint}) has no snapshot yet")
-        old = own.now.timestamp() - settings.COMPACT_MIN_AGE
-        others = [(row.fingerprint, _lineage(row)) for row in rows if row is not own]
-        pin = decide_floor(_lineage(own), others, other_pins(spec.name, key, epoch), old)
+        old = _seconds(own.now) - settings.COMPACT_MIN_AGE
+        others = [(row.fingerprint, lineage_of(row)) for row in rows if row is not own]
+        pin = decide_floor(lineage_of(own), others, other_pins(spec.name, key, epoch), old)
         if not dry and pin.offset > own.compacted:
             own.compacted = pin.offset
             own.save(using=settings.DATABASE, update_fields=["compacted"])

@@ -48,12 +48,10 @@ class Source(Protocol):
 class Snapshotter:
     """The snapshots and compactions of one pod. Idle it has no task."""
 
-    def __init__(self, backplane: Backplane, holder: str) -> None:
+    def __init__(self, backplane: Backplane, database: DatabaseThreads, holder: str) -> None:
         self._backplane = backplane
         self._holder = holder
-        self.store: SnapshotStore = (
-            RowSnapshots(DatabaseThreads()) if backplane.durable else memory_snapshots(backplane)
-        )
+        self.store: SnapshotStore = RowSnapshots(database) if backplane.durable else memory_snapshots(backplane)
         self._due: dict[Source, None] = {}
         self._diverged: dict[Source, str] = {}
         self._compactable: dict[tuple[str, str], LogSpec[Any]] = {}

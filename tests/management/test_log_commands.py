@@ -1,0 +1,220 @@
+"""What operators see of logs, and do to them."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.checks import run_checks
+from django.core.management import CommandError, call_command
+
+from testproject.servers.waiting import wait_until
+from tests.conftest import POSTGRES_ALIAS
+from tests.pod.world import World, world_of
+from via_state import State, StateAppEvents
+from via_state.declarations.registry import registry
+from via_state.exceptions import KeyHalted
+from via_state.models import HaltedKey, SnapshotRow
+from via_state.pod.default import use_pod
+from via_state.pod.pod import Pod
+from via_state.pod.snapshots import rows
+
+pytestmark = [
+    pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True),
+    pytest.mark.usefixtures("postgres"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    number: int
+
+    def fold(self, numbers: list[int]) -> list[int]:
+        return [*numbers, self.number]
+
+
+@dataclass(frozen=True, slots=True)
+class Add2:
+    number: int
+    event_name = "Add"
+
+    def fold(self, numbers: dict[str, int]) -> dict[str, int]:
+        return {**numbers, str(self.number): self.number}
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr(rows, "LEASE", 0.0)
+    with world_of("postgres", RECONCILE_INTERVAL=0.05) as made:
+        yield made
+
+
+@pytest.fixture
+def pod(world: World) -> Iterator[Pod]:
+    with registry.isolated(), use_pod(world.start()) as pod:
+        yield pod
+
+
+def feed(pod: Pod, count: int = 5) -> Any:
+    """A declared log, and a family, of which all but the last records were discarded."""
+
+    class Feed(State):
+        items = StateAppEvents(Add, key="items")
+        room = StateAppEvents(Add, key="room.{room}")
+
+    for log in (Feed.items, Feed.room.at(room=7)):
+        for number in range(count):
+            log.read(at_least=log.append(Add(number)))
+            pod.thread.call(pod.snapshots.flush())
+    return Feed
+
+
+def run(name: str, *arguments: str) -> str:
+    out = io.StringIO()
+    call_command(name, *arguments, stdout=out, stderr=io.StringIO())
+    return out.getvalue()
+
+
+def status(*arguments: str) -> dict[str, Any]:
+    found = json.loads(run("state_status", "--json", *arguments))
+    return {one["key"]: one for one in found}
+
+
+def test_status_shows_every_log(pod: Pod) -> None:
+    feed(pod)
+    found = status()
+    assert found.keys() == {"items", "room.7"}
+    assert found["items"]["head"] == found["items"]["snapshot"] == 5
+    assert found["items"]["floor"] == found["items"]["pinned_at"] == 4
+    assert found["items"]["tail"] == 0
+    assert found["items"]["snapshot_age"] < 60
+    text = run("state_status")
+    assert "2 logs, 0 of them halted." in text
+    assert "the snapshot before the newest one" in text
+
+
+def test_status_of_some_logs(pod: Pod) -> None:
+    feed(pod)
+    assert status("--key", "items").keys() == {"items"}
+    assert status("--key", "room.{room}").keys() == {"room.7"}
+    with pytest.raises(CommandError, match=r"There is no log 'item'\. Did you mean items\?"):
+        run("state_status", "--key", "item")
+
+
+def test_status_says_what_stands_still_and_fails(world: World, pod: Pod) -> None:
+    feed(pod)
+    with registry.isolated():
+
+        class Feed(State):
+            items = StateAppEvents(Add2, key="items", version=2)
+
+        other = world.start()
+        with pytest.raises(KeyHalted):
+            Feed.items.using(other).read()
+        halts = HaltedKey.objects.using(POSTGRES_ALIAS).filter(prefix=world.prefix)
+        wait_until(lambda: halts.exists(), "the halt is written down")
+        out = io.StringIO()
+        with pytest.raises(SystemExit) as exit_:
+            call_command("state_status", "--json", "--halted", stdout=out)
+        assert exit_.value.code == 1
+        (found,) = json.loads(out.getvalue())
+        assert found["halted"][0]["pod"] == other.pod_id
+        assert found["halted"][0]["reason"] == "code"
+        assert "migration (1, 2) is not registered" in found["halted"][0]["text"]
+        world.stop(other)
+        assert not halts.exists()
+        assert status()
+
+
+def test_compact_discards_what_settled_while_nothing_was_folded(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(settings.VIA_STATE, "COMPACT_MIN_AGE", 3600)
+    feed(pod)
+    assert "0 records (0 bytes) discarded in 0 of 2 logs." in run("compact_state")
+    monkeypatch.setitem(settings.VIA_STATE, "COMPACT_MIN_AGE", 0)
+    assert status()["items"]["floor"] == 0
+    said = run("compact_state", "--key", "items", "--dry-run")
+    assert "would be discarded in 1 of 1 logs" in said
+    assert "items: 1 records" in said
+    assert status()["items"]["floor"] == 0
+    said = run("compact_state", "-v2")
+    assert "discarded in 2 of 2 logs" in said
+    assert status()["items"]["floor"] == 1
+    assert "0 records (0 bytes) discarded in 0 of 2 logs." in run("compact_state")
+
+
+def test_code_that_is_retired_no_longer_keeps_records(world: World, pod: Pod) -> None:
+    feed(pod)
+    old = SnapshotRow.objects.using(POSTGRES_ALIAS).get(prefix=world.prefix, key="items").fingerprint
+    with pytest.raises(CommandError, match="is the code that runs this command"):
+        run("retire_snapshots", old)
+    with ExitStack() as stack:
+        stack.enter_context(registry.isolated())
+
+        class Feed(State):
+            items = StateAppEvents(Add2, key="items", version=2)
+
+        @Feed.items.migration(1, 2)
+        def migrate(numbers: list[int]) -> dict[str, int]:
+            return {str(number): number for number in numbers}
+
+        world.stop(pod)
+        new = world.start()
+        stack.enter_context(use_pod(new))
+        for number in range(10, 15):
+            Feed.items.using(new).append(Add2(number))
+            Feed.items.using(new).read()
+            new.drain()
+            world.flush(new)
+        assert status("--key", "items")["items"]["floor"] == 5, "the old code keeps the rest"
+        assert old in run("state_status")
+        assert "1 snapshots of code" in run("retire_snapshots", old, "--dry-run")
+        said = run("retire_snapshots", old)
+        assert "1 snapshots of code" in said, "not the room's, which no other code covers"
+        assert "1 stay" in said
+        Feed.items.using(new).append(Add2(20))
+        new.drain()
+        world.flush(new)
+        assert status("--key", "items")["items"]["floor"] > 5
+        with pytest.raises(CommandError, match="No snapshot is of code 'nonsense'"):
+            run("retire_snapshots", "nonsense")
+        assert "version 2, 1 log  (this code)" in run("retire_snapshots")
+
+
+def test_commands_say_that_memory_is_out_of_their_sight() -> None:
+    for command in ("state_status", "compact_state"):
+        with pytest.raises(CommandError, match="memory backplane"):
+            run(command)
+
+
+def test_a_check_finds_code_that_cannot_go_on_from_the_stored_snapshots(pod: Pod) -> None:
+    feed(pod)
+    assert _bridges() == []
+    with registry.isolated():
+
+        class Unversioned(State):
+            items = StateAppEvents(Add2, key="items")
+
+        (problem,) = _bridges()
+        assert problem.id == "via_state.E015"
+        assert "version=2" in str(problem.hint)
+    with registry.isolated():
+
+        class Unbridged(State):
+            items = StateAppEvents(Add2, key="items", version=3)
+
+        assert [one.id for one in _bridges()] == ["via_state.E016"]
+
+        Unbridged.items.migration(1, 2)(dict)
+        Unbridged.items.migration(2, 3)(dict)
+        assert _bridges() == []
+
+
+def _bridges() -> list[Any]:
+    found = run_checks(tags=["database"], databases=[POSTGRES_ALIAS])
+    return [one for one in found if str(one.id).startswith("via_state.")]

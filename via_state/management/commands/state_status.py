@@ -1,0 +1,74 @@
+"""``manage.py state_status``: how every log stands."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils.timesince import timesince
+from django.utils.timezone import now
+
+from via_state.management.report import LogReport, reports
+from via_state.management.selection import add_key_argument, durable_pod, selected
+
+
+class Command(BaseCommand):
+    help = (
+        "Shows every log: its head, its floor (the records up to it were discarded) and what keeps the floor from rising, the "
+        "snapshot that a start goes on from, and where it stands still and why. Exits with 1 when something stands still."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add_key_argument(parser)
+        parser.add_argument("--halted", action="store_true", help="only what stands still")
+        parser.add_argument("--json", action="store_true", help="a JSON array, one object for each log")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        found = list(reports(selected(durable_pod(), options["key"])))
+        halted = [one for one in found if one.halted]
+        shown = halted if options["halted"] else found
+        if options["json"]:
+            self.stdout.write(json.dumps([dataclasses.asdict(one) for one in shown], indent=2))
+        else:
+            self._table(shown)
+            self.stdout.write(f"{len(found):,} logs, {len(halted):,} of them halted.")
+        if halted:
+            raise SystemExit(1)
+
+    def _table(self, shown: list[LogReport]) -> None:
+        heads = ("KEY", "HEAD", "FLOOR", "SNAPSHOT", "AGE", "TAIL", "FLOOR KEPT BY")
+        lines = [heads, *map(_cells, shown)]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+        for index, line in enumerate(lines):
+            text = "  ".join(
+                cell.rjust(width) if 0 < column < 6 else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+            )
+            self.stdout.write(self.style.MIGRATE_HEADING(text.rstrip()) if index == 0 else text.rstrip())
+            for one in shown[index - 1].halted if index else ():
+                where = f" on {one.host}, pod {one.pod}, since {one.since}" if one.pod else ""
+                self.stdout.write(self.style.ERROR(f"    HALTED ({one.reason}){where}: {one.text}"))
+
+
+def _cells(one: LogReport) -> tuple[str, ...]:
+    age = "-" if one.snapshot_age is None else _ago(one.snapshot_age)
+    snapshot = "-" if one.snapshot is None else f"{one.snapshot:,}"
+    return (
+        one.key,
+        f"{one.head:,}",
+        f"{one.floor:,}",
+        snapshot,
+        age,
+        f"{one.tail:,}",
+        f"{one.pinned_by} ({one.pinned_at:,})",
+    )
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 60:
+        return f"{max(seconds, 0):.0f} s"
+    from datetime import timedelta
+
+    return timesince(now() - timedelta(seconds=seconds), depth=1).replace("\xa0", " ")

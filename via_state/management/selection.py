@@ -1,0 +1,82 @@
+"""Which logs a command is about."""
+
+from __future__ import annotations
+
+import difflib
+from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from django.core.management.base import CommandError
+
+from via_state.core.records import Head
+from via_state.declarations.log_definition import LogDefinition
+from via_state.declarations.registry import registry
+from via_state.exceptions import ViaStateError
+from via_state.pod.default import current_pod
+from via_state.pod.pod import Pod
+
+
+class Selected(NamedTuple):
+    """A log, and what declares it; None when nothing in this code does."""
+
+    key: str
+    head: Head
+    definition: LogDefinition | None
+
+
+def add_key_argument(parser: ArgumentParser) -> None:
+    """``--key``, as often as wanted."""
+    parser.add_argument(
+        "--key",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="a key (items, room.7) or a family's template (room.{room}); may be given several times; all logs without it",
+    )
+
+
+def durable_pod() -> Pod:
+    """The pod of this command. Raises `CommandError` where a command has nothing to look at."""
+    pod = current_pod()
+    if not pod.backplane.durable:
+        raise CommandError(
+            "The memory backplane keeps state inside each process, where a command can't see it. Set VIA_STATE['BACKEND'].",
+            returncode=2,
+        )
+    return pod
+
+
+def definitions() -> list[LogDefinition]:
+    """The declared logs that can work."""
+    found = (one for one in registry.definitions() if isinstance(one, LogDefinition))
+    return [one for one in found if one.problem() is None and one.state is not None and not one.state._abstract]
+
+
+def selected(pod: Pod, keys: Sequence[str]) -> Iterator[Selected]:
+    """The logs that exist on the backplane and that ``keys`` name. Raises `CommandError` for a key that names none."""
+    declared = definitions()
+    left = set(keys)
+    after, known = "", []
+    while page := _call(pod, after):
+        for key, head in page.items():
+            definition = next((one for one in declared if one.template().reads(key)), None)
+            names = {key} if definition is None else {key, definition.template().text}
+            left -= names
+            if not keys or names & set(keys):
+                yield Selected(key, head, definition)
+            if left:
+                known.append(key)
+        after = key
+    left -= {one.template().text for one in declared}
+    if left:
+        near = difflib.get_close_matches(min(left), known, n=3)
+        hint = f" Did you mean {' or '.join(near)}?" if near else " manage.py state_status lists all logs."
+        raise CommandError(f"There is no log {min(left)!r}.{hint}", returncode=2)
+
+
+def _call(pod: Pod, after: str) -> dict[str, Head]:
+    try:
+        return pod.thread.call(pod.backplane.logs(after))
+    except ViaStateError as error:
+        raise CommandError(str(error), returncode=2) from error

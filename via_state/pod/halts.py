@@ -1,0 +1,90 @@
+"""Keys that stand still on this pod, as rows: so that a command and the admin see them, wherever they run."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import NamedTuple, Protocol
+
+from django.db import Error as DatabaseFailure
+from django.db import transaction
+from django.db.models.functions import Now
+
+from via_state.conf import settings
+from via_state.pod.database import DatabaseThreads
+
+logger = logging.getLogger("via_state.pod")
+
+RENEW = 30.0  # seconds
+#: A row that nobody renewed for so long belongs to a pod that died.
+STALE = timedelta(seconds=4 * RENEW)
+
+
+class Trouble(NamedTuple):
+    """Why a key stands still, or is no longer snapshotted."""
+
+    reason: str
+    text: str
+    offset: int
+
+
+class Troubled(Protocol):
+    """A projector, as it is seen here."""
+
+    key: str
+
+    def trouble(self) -> Trouble | None:
+        """What is wrong with it now."""
+
+
+class Halts:
+    """Keeps the rows of one pod. ``projectors`` gives those that it holds."""
+
+    def __init__(self, pod_id: str, database: DatabaseThreads) -> None:
+        self._pod_id = pod_id
+        self._database = database
+        self._written: dict[str, Trouble] = {}
+        self._renew_at = 0.0
+
+    async def update(self, projectors: Iterable[Troubled]) -> None:
+        """Write what changed since the last time; renew the rest now and then."""
+        found = {one.key: trouble for one in projectors if (trouble := one.trouble()) is not None}
+        due = bool(found) and time.monotonic() >= self._renew_at
+        if found == self._written and not due:
+            return
+        try:
+            await self._database.run(_write, self._pod_id, self._written, found)
+        except DatabaseFailure as error:
+            logger.warning("The list of halted keys could not be written: %s", error)
+            return
+        self._written, self._renew_at = found, time.monotonic() + RENEW
+
+
+def _write(pod: str, before: dict[str, Trouble], now: dict[str, Trouble]) -> None:
+    from via_state.models import HaltedKey  # models load after this module does
+
+    rows = HaltedKey.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
+    with transaction.atomic(using=settings.DATABASE):
+        rows.filter(seen__lt=Now() - STALE).delete()
+        rows.filter(pod=pod, key__in=[key for key, trouble in before.items() if now.get(key) != trouble]).delete()
+        rows.filter(pod=pod).update(seen=Now())
+        HaltedKey.objects.using(settings.DATABASE).bulk_create(
+            [
+                HaltedKey(
+                    prefix=settings.PREFIX,
+                    key=key,
+                    pod=pod,
+                    host=socket.gethostname()[:200],
+                    reason=trouble.reason,
+                    text=trouble.text,
+                    offset=trouble.offset,
+                    since=Now(),
+                    seen=Now(),
+                )
+                for key, trouble in now.items()
+                if before.get(key) != trouble
+            ]
+        )
