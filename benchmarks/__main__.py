@@ -36,10 +36,10 @@ def main(only: str) -> None:
 
 def run(only: str) -> None:
     """Run the benchmarks and write their results."""
-    from benchmarks import memory, postgres
+    from benchmarks import memory, postgres, snapshots
     from benchmarks.harness import table
 
-    known = [*memory.benchmarks(), *postgres.benchmarks()]
+    known = [*memory.benchmarks(), *postgres.benchmarks(), *snapshots.benchmarks()]
     chosen = [benchmark for benchmark in known if benchmark.id.startswith(only)]
     if not chosen:
         sys.exit(f"There is no benchmark {only!r}. Known: {', '.join(benchmark.id for benchmark in known)}.")
@@ -49,6 +49,8 @@ def run(only: str) -> None:
         result = benchmark.run()
         if benchmark.id == "update-8":
             result.note += f"; {sum(postgres.conflicts) / len(postgres.conflicts):.2f} conflicts per update"
+        elif benchmark.id == "bloat-postgres":
+            result.note += f"; {snapshots.notes[-1]}"
         results.append(result)
     print(table(results))
     for result in results:

@@ -82,7 +82,7 @@ def insert_batches() -> float:
 def _fill(key_run: int) -> str:
     """A log of `REPLAY` ticks; its key."""
     pod = new_pod()
-    ticks = Bench.run.at(run=key_run).using(pod)
+    ticks = Bench.bare.at(run=key_run).using(pod)
     try:
         for _ in range(REPLAY // PACK):
             ticks.append_many([Tick()] * PACK, wait=False)
@@ -106,9 +106,9 @@ def replay() -> float:
     run = _filled_run()
     pod = new_pod()
     try:
-        Bench.run.at(run=-1).using(pod).read()  # connected
+        Bench.bare.at(run=-1).using(pod).read()  # connected
         started = time.perf_counter()
-        assert Bench.run.at(run=run).using(pod).read() == REPLAY
+        assert Bench.bare.at(run=run).using(pod).read() == REPLAY
         return REPLAY / (time.perf_counter() - started)
     finally:
         pod.close()
@@ -116,7 +116,7 @@ def replay() -> float:
 
 def select_and_decode() -> float:
     """Raw: psycopg reading the same rows in the same portions, msgspec decoding them."""
-    key = Bench.run.at(run=_filled_run()).key
+    key = Bench.bare.at(run=_filled_run()).key
     decoder = msgspec.json.Decoder(list[tuple[str, int, Tick]])
     with psycopg.connect(dsn(), autocommit=True) as connection:
         started = time.perf_counter()

@@ -20,5 +20,5 @@ DATABASES = {
         "NAME": "postgres",
     }
 }
-VIA_STATE = {"BACKEND": "via_state.backplanes.postgres.PostgresBackplane"}
+VIA_STATE = {"BACKEND": "via_state.backplanes.postgres.PostgresBackplane", "COMPACT_MIN_AGE": 0}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -28,3 +28,5 @@ class Bench(State):
     stamps = StateAppEvents(Stamped, key="bench.stamps")
     hits = StateApp(int, key="bench.hits")
     run = StateAppEvents(Tick, key="bench.run.{run}")
+    bare = StateAppEvents(Tick, key="bench.bare.{run}", snapshot_interval=0)
+    kept = StateAppEvents(Tick, key="bench.kept.{run}", compact=False)

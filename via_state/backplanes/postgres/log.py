@@ -15,7 +15,9 @@ from via_state.core.records import GENESIS, Batch, Head, Pack, Position
 #: Bytes of packs in one batch, beyond the first.
 BATCH_BYTES = 8 * 1024 * 1024
 #: Rows deleted in one statement of a compaction.
-DELETE_ROWS = 5000
+DELETE_ROWS = 2000
+#: Logs for which a process remembers how far it has discarded.
+REMEMBERED_LOGS = 10_000
 #: Seconds that dropping a log may take, with all its rows.
 DROP_TIMEOUT = 600.0
 
@@ -100,20 +102,26 @@ WHERE log.id = target.id AND log.epoch = target.epoch AND log.floor < target.flo
   AND log.epoch = coalesce(%(epoch)s::uuid, log.epoch)
 """
 
-FLOOR = "SELECT floor FROM via_state_log WHERE prefix = %(prefix)s AND key = %(key)s"
+FLOOR = "SELECT floor, epoch FROM via_state_log WHERE prefix = %(prefix)s AND key = %(key)s"
 
 # Below the floor as it is in this statement: between two statements the log may have been dropped and begun anew. Rows
 # that are younger than the retry window stay, unseen: a repeated append must still be recognised.
 DISCARD = """
-DELETE FROM via_state_pack pack USING (
-    SELECT log.id, pack.first
-    FROM via_state_log log JOIN via_state_pack pack ON pack.log_id = log.id
-    WHERE log.prefix = %(prefix)s AND log.key = %(key)s
-      AND pack.first <= log.floor AND pack.last <= log.floor
-      AND pack.created < now() - make_interval(secs => %(window)s)
-    ORDER BY pack.first LIMIT %(rows)s
-) old
-WHERE pack.log_id = old.id AND pack.first = old.first
+WITH gone AS (
+    DELETE FROM via_state_pack pack USING (
+        SELECT log.id, old.first
+        FROM via_state_log log CROSS JOIN LATERAL (
+            SELECT first FROM via_state_pack
+            WHERE log_id = log.id AND first > %(after)s AND first <= log.floor AND last <= log.floor
+              AND created < now() - make_interval(secs => %(window)s)
+            ORDER BY first LIMIT %(rows)s
+        ) old
+        WHERE log.prefix = %(prefix)s AND log.key = %(key)s AND log.epoch = %(epoch)s
+    ) old
+    WHERE pack.log_id = old.id AND pack.first = old.first
+    RETURNING pack.first
+)
+SELECT count(*), max(first) FROM gone
 """
 
 DROP_LOCK = "SELECT id FROM via_state_log WHERE prefix = %(prefix)s AND key = %(key)s FOR UPDATE"
@@ -139,6 +147,9 @@ class Logs:
 
     def __init__(self, connections: Connections, prefix: str, remember: float) -> None:
         self._connections, self._prefix, self._remember = connections, prefix, remember
+        # How far each log was discarded by this process, with its epoch: where the next portion begins. From the log's
+        # beginning it would pass all index entries that no vacuum has removed yet, each time.
+        self._discarded: dict[str, tuple[UUID, int]] = {}
 
     def _names(self, key: str, **more: Any) -> dict[str, Any]:
         return {"prefix": self._prefix, "key": key, **more}
@@ -213,8 +224,20 @@ class Logs:
         async with self._connections.use(write=True) as connection:
             await connection.execute(RAISE_FLOOR, values)
             row = await self._row(connection, FLOOR, values)
-        discarded = DELETE_ROWS
-        while discarded == DELETE_ROWS:
+        if row is None:
+            return 0
+        floor, found = row
+        values["epoch"] = found
+        known, discarded = self._discarded.pop(key, (found, 0))
+        values["after"] = discarded if known == found else 0
+        rows = DELETE_ROWS
+        while rows == DELETE_ROWS:
             async with self._connections.use(write=True) as connection:  # time for each portion
-                discarded = (await connection.execute(DISCARD, values)).rowcount
-        return 0 if row is None else int(row[0])
+                row = await self._row(connection, DISCARD, values)
+            assert row is not None, "an aggregate has one row"
+            rows, last = row
+            values["after"] = last or values["after"]
+        self._discarded[key] = found, values["after"]
+        if len(self._discarded) > REMEMBERED_LOGS:
+            del self._discarded[next(iter(self._discarded))]
+        return int(floor)

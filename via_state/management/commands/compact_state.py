@@ -73,7 +73,7 @@ async def _compact(pod: Pod, log: Selected, spec: LogSpec[Any], dry: bool) -> tu
     epoch = log.head.position.epoch
     pin = await pod.snapshots.store.decide(log.key, epoch, spec, dry=dry)
     freed = await _measure(pod, log.key, log.head.floor, pin.offset)
-    if freed.records and not dry:
+    if pin.offset and not dry:
         await pod.backplane.compact(log.key, pin.offset, epoch)
     return freed, pin.why
 
