@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -14,8 +16,9 @@ from via_state.core.records import GENESIS, Batch, Head, Pack, Position
 
 #: Bytes of packs in one batch, beyond the first.
 BATCH_BYTES = 8 * 1024 * 1024
-#: Rows deleted in one statement of a compaction.
-DELETE_ROWS = 2000
+#: Rows deleted in one statement of a compaction, and for how many times as long as that took it then rests: appends go
+#: before tidiness.
+DELETE_ROWS, REST = 500, 2.0
 #: Logs for which a process remembers how far it has discarded.
 REMEMBERED_LOGS = 10_000
 #: Seconds that dropping a log may take, with all its rows.
@@ -232,11 +235,14 @@ class Logs:
         values["after"] = discarded if known == found else 0
         rows = DELETE_ROWS
         while rows == DELETE_ROWS:
+            started = time.perf_counter()
             async with self._connections.use(write=True) as connection:  # time for each portion
                 row = await self._row(connection, DISCARD, values)
             assert row is not None, "an aggregate has one row"
             rows, last = row
             values["after"] = last or values["after"]
+            if rows == DELETE_ROWS:
+                await asyncio.sleep(REST * (time.perf_counter() - started))
         self._discarded[key] = found, values["after"]
         if len(self._discarded) > REMEMBERED_LOGS:
             del self._discarded[next(iter(self._discarded))]
