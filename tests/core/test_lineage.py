@@ -1,0 +1,90 @@
+"""Who makes the next snapshot, and how far older ones let a log be compacted."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from via_state.core.lineage import Lineage, Pin, Verdict, decide_floor
+from via_state.core.records import Position
+
+
+def at(offset: int, record: str = "r") -> Position:
+    return Position("e", offset, f"{record}-{offset}")
+
+
+def offer(lineage: Lineage, offset: int, now: float, holder: str = "me", **more: object) -> Verdict:
+    options: dict[str, object] = {"lease": 15.0, "min_age": 600.0, **more}
+    return lineage.offer(at(offset), f"digest {offset}", holder=holder, now=now, **options)  # type: ignore[arg-type]
+
+
+def test_one_holder_at_a_time_until_its_lease_ends_or_is_given_up() -> None:
+    lineage = Lineage()
+    assert offer(lineage, 10, 0.0) is Verdict.SAVED
+    assert offer(lineage, 20, 14.0, "other") is Verdict.HELD
+    assert offer(lineage, 20, 15.0, "other") is Verdict.SAVED
+    lineage.release("other")
+    assert offer(lineage, 30, 15.1) is Verdict.SAVED
+
+
+def test_a_snapshot_never_goes_back() -> None:
+    lineage = Lineage()
+    offer(lineage, 100, 0.0)
+    assert offer(lineage, 40, 1.0) is Verdict.COVERED
+    assert offer(lineage, 100, 1.0) is Verdict.COVERED
+    assert lineage.newest == at(100)
+    assert offer(lineage, 150, 1.0) is Verdict.SAVED
+
+
+def test_one_that_history_disproved_is_replaced_by_an_earlier_one_and_settles_nothing() -> None:
+    lineage = Lineage()
+    offer(lineage, 100, 0.0)
+    offer(lineage, 200, 700.0)
+    offer(lineage, 300, 1400.0)
+    assert lineage.settled == 200
+    assert offer(lineage, 50, 1401.0, disproven=at(300)) is Verdict.SAVED
+    assert (lineage.newest, lineage.settled, lineage.marked) == (at(50), 0, 0)
+
+
+def test_another_value_at_the_same_position_ends_the_lineage() -> None:
+    lineage = Lineage()
+    offer(lineage, 10, 0.0)
+    verdict = lineage.offer(at(10), "another", holder="other", now=1.0, lease=15.0, min_age=0.0)
+    assert verdict is Verdict.DIVERGED
+    assert offer(lineage, 20, 2.0) is Verdict.STOPPED
+    assert decide_floor(lineage, [], [], 1e9).offset == 0
+
+
+def test_the_floor_is_the_lowest_of_all_that_pin() -> None:
+    own, other = Lineage(settled=80), Lineage(newest=at(60), saved_at=5.0)
+    assert decide_floor(own, [], [], 10.0).offset == 80
+    assert decide_floor(own, [("f1", other)], [], 10.0) == Pin(60, "the snapshots of code f1")
+    assert decide_floor(own, [("f1", other)], [], 4.0).offset == 0, "too young to rely on"
+    assert decide_floor(own, [("f1", other)], [Pin(7, "a handler")], 10.0) == Pin(7, "a handler")
+
+
+def test_code_that_needs_the_log_from_its_start_pins_all_of_it() -> None:
+    assert decide_floor(Lineage(settled=80), [("f2", Lineage())], [], 10.0).offset == 0
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 50), st.floats(0.1, 400.0)), max_size=40),
+    st.sampled_from([0.0, 1.0, 600.0]),
+)
+def test_what_settles_was_superseded_and_is_old_enough(steps: list[tuple[int, float]], min_age: float) -> None:
+    lineage, now, offset = Lineage(), 0.0, 0
+    saved: list[tuple[int, float]] = []
+    for more, wait in steps:
+        now, offset = now + wait, offset + more
+        assert offer(lineage, offset, now, min_age=min_age) is Verdict.SAVED
+        saved.append((offset, now))
+        old_enough = [one for one, when in saved[:-1] if when <= now - min_age]
+        assert lineage.settled <= max(old_enough, default=0)
+        assert lineage.matured(now - min_age) <= max(old_enough, default=0)
+        if min_age == 0.0 and len(saved) > 1:
+            assert lineage.settled == saved[-2][0], "one generation behind"
+    if steps and min_age:
+        late = now + 10 * min_age
+        for again in (1, 2, 3):  # it always moves on
+            offer(lineage, offset + again, late + again * 2 * min_age, min_age=min_age)
+        assert lineage.settled >= offset

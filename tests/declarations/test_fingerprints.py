@@ -1,0 +1,156 @@
+"""What changes the fingerprint of a log's code, and what does not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+
+from via_state import State, StateAppEvents
+from via_state.declarations.fingerprints import fold_hash, type_hash
+from via_state.declarations.registry import registry
+from via_state.exceptions import DeclarationError
+
+
+class Plain:
+    def fold(self, value: int) -> int:
+        return value + 1
+
+
+class Commented:
+    # A comment.
+    def fold(self, value: int) -> int:
+        """With a docstring, other annotations and another layout."""
+
+        return (
+            value + 1  # one more
+        )
+
+
+class Different:
+    def fold(self, value: int) -> int:
+        return value + 2
+
+
+def test_only_what_a_fold_does_counts() -> None:
+    assert fold_hash(Plain.fold) == fold_hash(Commented.fold)
+    assert fold_hash(Plain.fold) != fold_hash(Different.fold)
+
+
+def test_a_fold_without_source_has_a_hash() -> None:
+    names: dict[str, Callable[..., Any]] = {}
+    exec("def one(self, v): return v + 1\ndef two(self, v): return v + 2", names)
+    assert fold_hash(names["one"]) != fold_hash(names["two"])
+    assert fold_hash(names["one"]) == fold_hash(names["one"])
+
+
+@dataclass
+class Node:
+    name: str
+    children: list[Node]
+
+
+@dataclass
+class Renamed:
+    name: str
+    children: list[Renamed]
+
+
+@dataclass
+class Wider:
+    name: str
+    children: list[Wider]
+    age: int
+
+
+def test_a_type_is_its_structure() -> None:
+    assert type_hash(Node) == type_hash(Renamed)
+    assert type_hash(Node) != type_hash(Wider)
+    assert (
+        len({type_hash(one) for one in (list, list[int], set[int], dict[str, int], tuple[int, ...], int, float)})
+        == 7
+    )
+    assert type_hash(int | None) == type_hash(None | int)
+
+
+def test_the_fingerprint_is_the_same_in_every_process() -> None:
+    script = "from tests.declarations.test_fingerprints import *; print(fold_hash(Plain.fold), type_hash(Wider))"
+    found = subprocess.run(
+        [sys.executable, "-c", f"import django; django.setup(); {script}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.split() == [fold_hash(Plain.fold), type_hash(Wider)]
+
+
+@dataclass(frozen=True)
+class Tick:
+    def fold(self, value: int) -> int:
+        return value + 1
+
+
+@pytest.mark.parametrize("options", [{"version": 0}, {"version": True}, {"snapshot_interval": -1}])
+def test_bad_options_are_refused(options: Any) -> None:
+    with registry.isolated():
+
+        class Odd(State):
+            ticks = StateAppEvents(Tick, key="ticks", **options)
+
+        assert [one.id for one in run_checks(tags=["via_state"])] == ["via_state.E014"]
+
+
+def test_an_unknown_option_is_refused_at_once() -> None:
+    with pytest.raises(TypeError, match="no option 'retries'"):
+        StateAppEvents(Tick, retries=3)  # type: ignore[call-overload]
+
+
+def test_bad_migrations_are_refused() -> None:
+    with registry.isolated():
+
+        class Odd(State):
+            ticks = StateAppEvents(Tick, key="ticks", version=2)
+
+        with pytest.raises(DeclarationError, match="two different version numbers"):
+            Odd.ticks.migration(2, 2)
+        Odd.ticks.migration(1, 2)(int)
+        with pytest.raises(DeclarationError, match="two migrations from version 1 to 2"):
+            Odd.ticks.migration(1, 2)(float)
+
+
+class Opaque:
+    pass
+
+
+@dataclass(frozen=True)
+class Put:
+    def fold(self, value: Opaque) -> Opaque:
+        return value
+
+
+@dataclass(frozen=True)
+class Stamp:
+    def fold(self, value: datetime) -> datetime:
+        return value
+
+
+def test_a_value_that_can_not_be_stored_is_warned_about_unless_that_is_wanted() -> None:
+    with registry.isolated():
+
+        class Odd(State):
+            opaque = StateAppEvents(Put, key="opaque")
+            wanted = StateAppEvents(Put, key="wanted", snapshot_interval=0)
+            clock = StateAppEvents(Stamp, key="clock", default=datetime.now)
+
+        found = run_checks(tags=["via_state"])
+        assert [(one.id, str(one.obj)) for one in found] == [
+            ("via_state.W003", "tests.Odd.opaque"),
+            ("via_state.W003", "tests.Odd.clock"),
+        ]
+        assert "makes another value each time" in found[1].msg
