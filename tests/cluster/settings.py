@@ -29,4 +29,6 @@ VIA_STATE = {
     "UPDATE_TIMEOUT": 60.0,
     "OUTBOX_INTERVAL": 0.5,
 }
+if os.environ.get("VIA_SNAPSHOTS") == "eager":
+    VIA_STATE |= {"SNAPSHOT_INTERVAL": 1, "COMPACT_MIN_AGE": 0}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
