@@ -125,3 +125,133 @@ class HaltedKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key}: {self.reason}"
+
+
+class EventHandler(models.Model):
+    """A registered event handler. While the row exists, it keeps the records that the handler has not had.
+
+    ``log`` is the declared key, or the template of a family, all of whose logs are kept, present and future ones.
+    """
+
+    prefix = models.CharField(max_length=100)
+    log = models.CharField(_("declaration"), max_length=512)
+    name = models.CharField(max_length=100)
+    start = models.CharField(max_length=5)
+    atomic = models.BooleanField(default=False)
+    max_attempts = models.PositiveIntegerField(null=True)
+    ready = models.BooleanField(default=False)
+    registered_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("event handler")
+        verbose_name_plural = _("event handlers")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["prefix", "log", "name"], name="via_state_handler_name")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.log})"
+
+
+class HandlerPosition(models.Model):
+    """How far a handler has come in one log, and which worker runs it.
+
+    Only the worker that holds the newest ``fence`` writes. ``slot`` stands for the key: some databases compare text
+    without regard to case. ``trying`` is the offset that is being delivered, 0 for none: whoever takes over from a dead
+    worker counts it as an attempt.
+    """
+
+    handler = models.ForeignKey(EventHandler, on_delete=models.CASCADE, related_name="positions")
+    slot = models.CharField(max_length=32)
+    key = models.CharField(max_length=512)
+    epoch = models.CharField(max_length=64, default="")
+    offset = models.BigIntegerField(default=0)
+    record_id = models.CharField(max_length=64, default="")
+    from_floor = models.BooleanField(default=False)
+    trying = models.BigIntegerField(default=0)
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True)
+    stuck_since = models.DateTimeField(null=True)
+    last_error = models.TextField(default="")
+    halted = models.CharField(max_length=20, default="")
+    halted_text = models.TextField(default="")
+    worker = models.CharField(max_length=32, default="")
+    fence = models.BigIntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("handler position")
+        verbose_name_plural = _("handler positions")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["handler", "slot"], name="via_state_position_slot")
+        ]
+        indexes: ClassVar = [models.Index(fields=["worker"], name="via_state_position_worker")]
+
+    def __str__(self) -> str:
+        return f"{self.handler_id}: {self.key}"
+
+
+class HandlerWorker(models.Model):
+    """A process that runs event handlers. Its positions are free when ``lease_until`` has passed."""
+
+    id = models.CharField(primary_key=True, max_length=32)
+    prefix = models.CharField(max_length=100)
+    host = models.CharField(max_length=200)
+    pid = models.PositiveIntegerField()
+    started_at = models.DateTimeField()
+    lease_until = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("worker")
+        verbose_name_plural = _("workers")
+        indexes: ClassVar = [models.Index(fields=["prefix"], name="via_state_worker_prefix")]
+
+    def __str__(self) -> str:
+        return f"{self.host}, process {self.pid}"
+
+
+class DeadLetter(models.Model):
+    """A record that an event handler gave up on, kept for a person."""
+
+    class Status(models.TextChoices):
+        """What was done about it."""
+
+        NEW = "new", _("new")
+        REPLAYED = "replayed", _("replayed")
+        DISCARDED = "discarded", _("discarded")
+
+    prefix = models.CharField(max_length=100)
+    log = models.CharField(_("declaration"), max_length=512)
+    handler = models.CharField(max_length=100)
+    key = models.CharField(max_length=512)
+    epoch = models.CharField(max_length=64)
+    offset = models.BigIntegerField()
+    record_id = models.CharField(max_length=64)
+    event_name = models.CharField(max_length=255)
+    event_version = models.PositiveIntegerField()
+    payload = models.TextField()
+    error = models.TextField()
+    traceback = models.TextField(default="")
+    attempts = models.PositiveIntegerField()
+    first_failed_at = models.DateTimeField(null=True)
+    buried_at = models.DateTimeField()
+    status = models.CharField(max_length=10, choices=Status, default=Status.NEW)
+    settled_at = models.DateTimeField(null=True)
+    settled_by = models.CharField(max_length=200, default="")
+
+    class Meta:
+        verbose_name = _("poisoned record")
+        verbose_name_plural = _("poisoned records")
+        permissions: ClassVar = [
+            ("replay_deadletter", "Can replay poisoned records"),
+            ("discard_deadletter", "Can discard poisoned records"),
+        ]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["prefix", "handler", "record_id"], name="via_state_letter_record")
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["prefix", "status", "buried_at"], name="via_state_letter_status"),
+            models.Index(fields=["prefix", "key"], name="via_state_letter_key"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.handler}: {self.key} at {self.offset}"

@@ -1,0 +1,144 @@
+"""What becomes of the records that an event handler is given: the decisions, without I/O.
+
+A handler works head-of-line: while one record is not done, those behind it wait.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, NamedTuple
+
+from via_state.core.events import EventCodec, Unreadable
+from via_state.core.records import Batch, Position
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When a failed delivery is tried again.
+
+    The pause doubles from ``base`` to ``max`` seconds, each shortened by up to half at random. After ``max_attempts``
+    failures the record becomes a dead letter; None tries for ever. Raises ValueError for what can't be.
+    """
+
+    base: float = 0.01
+    max: float = 30.0
+    max_attempts: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, seconds in (("base", self.base), ("max", self.max)):
+            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+                raise ValueError(f"Retry({name}={seconds!r}): give a number of seconds above 0.")
+        if self.max < self.base:
+            raise ValueError(f"Retry(base={self.base}, max={self.max}): max is below base.")
+        attempts = self.max_attempts
+        if attempts is not None and (isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1):
+            raise ValueError(f"Retry(max_attempts={attempts!r}): give a whole number from 1, or None for ever.")
+
+    def pause(self, attempt: int, random: Callable[[], float]) -> float:
+        """Seconds to wait after the ``attempt``-th failure (from 1). ``random`` gives a number in [0, 1)."""
+        full = self.max if attempt > 64 else min(self.max, self.base * 2.0 ** (max(attempt, 1) - 1))
+        return full * (1 - random() / 2)
+
+    def exhausted(self, attempts: int) -> bool:
+        """Whether a record that failed ``attempts`` times is given up."""
+        return self.max_attempts is not None and attempts >= self.max_attempts
+
+
+class Evidence(Enum):
+    """What a batch says about the position it was read after."""
+
+    CONTINUES = "the batch goes on where the handler stands"
+    FROM_FLOOR = "nothing was handled yet, and the first records are gone: begin behind the floor"
+    REWRITTEN = "history"  # the log was restored or recreated
+    LOST = "gap"  # records were discarded that the handler has not had
+    UNPROVEN = "strange evidence from a replica: read again from the leader"
+
+
+def judge(position: Position, batch: Batch, from_floor: bool) -> Evidence:
+    """Judge the evidence of a batch that was read after ``position``.
+
+    ``from_floor``: the handler begins wherever the log begins. Anyone else who lacks records never goes on by itself.
+    """
+    head, floor = batch.head, batch.floor
+    if position.offset == 0:
+        if position.epoch and head.offset and position.epoch != head.epoch:
+            return Evidence.REWRITTEN if batch.authoritative else Evidence.UNPROVEN
+        if not floor.offset:
+            return Evidence.CONTINUES
+        return Evidence.FROM_FLOOR if from_floor else Evidence.LOST
+    if head.epoch == position.epoch and head.offset >= position.offset:
+        if position.offset < floor.offset:
+            return Evidence.LOST
+        found = floor.record_id if position.offset == floor.offset else batch.cursor_id
+        if found == position.record_id:
+            return Evidence.CONTINUES
+    return Evidence.REWRITTEN if batch.authoritative else Evidence.UNPROVEN
+
+
+class Treatment(Enum):
+    """What is done with one record."""
+
+    DELIVER = "hand it to the handler"
+    PASS = "not for this handler"
+    SKIP = "it can't be decoded"
+    BLOCK = "only newer code knows it"
+
+
+class Record(NamedTuple):
+    """A record on its way to a handler. ``event`` is None unless it is delivered."""
+
+    position: Position
+    treatment: Treatment
+    event: Any
+
+
+def records_after(
+    batch: Batch, position: Position, codec: EventCodec, wanted: tuple[type[Any], ...]
+) -> Iterator[Record]:
+    """The records of a batch that follow ``position``. ``wanted`` are the event types to deliver; empty: all."""
+    for pack in batch.packs:
+        if pack.last <= position.offset:
+            continue
+        for index, event in enumerate(codec.decode(pack.data, pack.count).events):
+            offset = pack.first + index
+            if offset <= position.offset:
+                continue
+            treatment = _treatment(event, wanted)
+            where = Position(batch.head.epoch, offset, pack.record_id(offset))
+            yield Record(where, treatment, event if treatment is Treatment.DELIVER else None)
+
+
+def _treatment(event: Any, wanted: tuple[type[Any], ...]) -> Treatment:
+    if event is Unreadable.UNDECODABLE:
+        return Treatment.SKIP
+    if event is Unreadable.RETIRED:
+        return Treatment.PASS
+    if isinstance(event, Unreadable):
+        return Treatment.BLOCK
+    return Treatment.DELIVER if not wanted or isinstance(event, wanted) else Treatment.PASS
+
+
+class Failure(Enum):
+    """Why a delivery did not succeed."""
+
+    RAISED = "the handler raised"
+    LATER = "the handler asked for time"
+    POISON = "the handler gave the record up"
+    TAKEN_OVER = "the worker that ran the handler died"
+
+
+class Next(Enum):
+    """What follows a failed delivery."""
+
+    RETRY = "again, after a pause"
+    BURY = "into the dead letters, then on"
+
+
+def after_failure(failure: Failure, attempts: int, retry: Retry) -> Next:
+    """What follows the ``attempts``-th failure of a record (from 1)."""
+    if failure is Failure.POISON or retry.exhausted(attempts):
+        return Next.BURY
+    return Next.RETRY
