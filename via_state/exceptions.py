@@ -133,3 +133,33 @@ class Closed(ViaStateError):
 
 class NotMigrated(ViaStateError):
     """The backplane's tables are missing. Run ``manage.py migrate``."""
+
+
+# --- event handlers ---------------------------------------------------------------------------------------
+
+
+class RetryAfter(ViaStateError):
+    """Raise it in an event handler to be called again with the same record in ``seconds``.
+
+    It counts as an attempt. ``raise RetryAfter(60) from error`` keeps the cause in sight.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < 10**9:
+            raise ValueError(f"RetryAfter({seconds!r}): give a number of seconds.")
+        super().__init__(seconds)
+        self.seconds = float(seconds)
+
+    def __str__(self) -> str:
+        return f"asked to be called again in {self.seconds:g} s"
+
+
+class Poison(ViaStateError):
+    """Raise it in an event handler for a record that will never succeed: it becomes a dead letter at once.
+
+    Give the reason, for the person who looks at it.
+    """
+
+
+class Fenced(ViaStateError):
+    """Inside a worker only: another worker runs this handler for this key now. What was not committed is its work."""

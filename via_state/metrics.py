@@ -45,3 +45,36 @@ halted = Gauge("via_halted", "Projections of this pod that stand still now.", ["
 
 cell_conflicts = Counter("via_cell_conflicts", "Rounds of compare-and-swap lost to another writer.", ["key"])
 backplane_errors = Counter("via_backplane_errors", "Calls of the backplane that failed for want of a connection.")
+
+consumer_error = Counter("via_consumer_error", "Deliveries that failed.", ["name", "key"])
+consumer_poisoned = Counter("via_consumer_poisoned", "Records that became dead letters.", ["name", "key"])
+consumer_undecodable = Counter(
+    "via_consumer_undecodable", "Records that were not delivered because they do not decode.", ["name", "key"]
+)
+consumer_forward_incompatible = Counter(
+    "via_consumer_forward_incompatible", "Times an event handler met a record that only newer code knows.", ["name", "key"]
+)
+consumer_takeovers = Counter(
+    "via_consumer_takeover", "Deliveries that another worker had begun and died with.", ["name", "key"]
+)
+consumer_stuck = Gauge(
+    "via_consumer_stuck", "Failed attempts of the record that fails most often; 0 when none fails.", ["name", "key"]
+)
+consumer_halted = Gauge(
+    "via_consumer_halted", "Positions that stand still until an operator says where to go on.", ["name", "key", "reason"]
+)
+consumer_lag_events = Gauge(
+    "via_consumer_lag_events", "Offsets between where this worker's handlers stand and the heads of the logs.", ["name", "key"]
+)
+consumer_lag_seconds = Gauge(
+    "via_consumer_lag_seconds", "For how long the log that waits longest has had records to handle.", ["name", "key"]
+)
+consumer_latency_seconds = Histogram(
+    "via_consumer_latency_seconds",
+    "From a worker's noticing that a log moved to the start of the handler.",
+    ["name", "key"],
+    buckets=_LATENCY,
+)
+consumer_delivery_seconds = Histogram(
+    "via_consumer_delivery_seconds", "How long the handler ran.", ["name", "key"], buckets=_LATENCY
+)

@@ -191,10 +191,14 @@ class HandlerPosition(models.Model):
 
 
 class HandlerWorker(models.Model):
-    """A process that runs event handlers. Its positions are free when ``lease_until`` has passed."""
+    """A process that runs event handlers. Its positions are free when ``lease_until`` has passed.
+
+    A ``team`` shares the same handlers and keys.
+    """
 
     id = models.CharField(primary_key=True, max_length=32)
     prefix = models.CharField(max_length=100)
+    team = models.CharField(max_length=32)
     host = models.CharField(max_length=200)
     pid = models.PositiveIntegerField()
     started_at = models.DateTimeField()

@@ -23,5 +23,22 @@ def lock_gate(name: str) -> None:
 
 
 def other_pins(name: str, key: str, epoch: str) -> list[Pin]:
-    """The pins on one log, read in the caller's transaction."""
-    return []
+    """The pins on one log, read in the caller's transaction: the event handlers, whether anything runs them or not."""
+    from via_state.models import EventHandler, HandlerPosition  # models load after this module does
+
+    handlers = EventHandler.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX, log=name)
+    names = dict(handlers.values_list("pk", "name"))
+    if not names:
+        return []
+    rows = HandlerPosition.objects.using(settings.DATABASE).filter(handler__in=list(names), key=key)
+    found = {row.handler_id: row for row in rows if row.key == key}
+    pins = []
+    for pk, handler in names.items():
+        row = found.get(pk)
+        if row is None or not row.offset:
+            pins.append(Pin(0, f"the event handler {handler}, which has not begun"))
+        elif row.epoch != epoch:
+            pins.append(Pin(0, f"the event handler {handler}, which stands in another history of the log"))
+        else:
+            pins.append(Pin(row.offset, f"the event handler {handler}"))
+    return pins

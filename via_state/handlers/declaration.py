@@ -1,0 +1,83 @@
+"""What a project declares: a named function that is called for the events of a log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from via_state.core.delivery import Retry
+from via_state.exceptions import DeclarationError
+
+#: Where a new handler begins: with the first record that is still there, or behind the last one.
+Start: TypeAlias = Literal["first", "head"]
+
+MAX_NAME = 100  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One attempt to hand one event to one handler.
+
+    ``attempt`` counts from 1. ``idempotency_key`` is the same in every attempt, and after a move to another backplane: give
+    it to whatever the handler calls, so that a second call changes nothing.
+    """
+
+    handler: str
+    key: str
+    offset: int
+    epoch: str
+    attempt: int
+    idempotency_key: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HandlerSpec:
+    """A declared handler. ``events`` are the types that it wants; empty: all of the log."""
+
+    name: str
+    function: Callable[[Any, Delivery], Any]
+    events: tuple[type[Any], ...] = ()
+    retry: Retry = Retry()
+    dead_letter: Callable[[Any, Delivery, Exception], Any] | None = None
+    atomic: bool = False
+    start: Start = "first"
+
+
+def declare(handlers: MutableMapping[str, HandlerSpec], spec: HandlerSpec, log: str) -> None:
+    """Add a handler to those of ``log``. Raises `DeclarationError` for arguments that can't work.
+
+    A function that is defined again, by a reloaded module, replaces itself.
+    """
+    wrong = _problem(spec)
+    if wrong is not None:
+        raise DeclarationError(f"on_event({spec.name!r}) of {log}: {wrong}")
+    known = handlers.get(spec.name)
+    if known is not None and _origin(known.function) != _origin(spec.function):
+        raise DeclarationError(
+            f"on_event({spec.name!r}) of {log}: {_origin(known.function)} has this name already. Choose another one; "
+            "the position is kept under it."
+        )
+    handlers[spec.name] = spec
+
+
+def _problem(spec: HandlerSpec) -> str | None:
+    if not isinstance(spec.name, str) or not spec.name.strip() or len(spec.name) > MAX_NAME:
+        return f'give a name of 1 to {MAX_NAME} characters first, as in on_event("ship").'
+    if not callable(spec.function):
+        return f"it decorates {spec.function!r}, which is not a function of an event and a delivery."
+    if not all(isinstance(event, type) for event in spec.events):
+        return f"{spec.events!r} are not all classes of events."
+    if not isinstance(spec.retry, Retry):
+        return f"retry= is {spec.retry!r}. Write retry=Retry(base=0.01, max=30.0, max_attempts=None)."
+    if spec.dead_letter is not None and not callable(spec.dead_letter):
+        return f"dead_letter= is {spec.dead_letter!r}. Give a function of an event, a delivery and an error."
+    if not isinstance(spec.atomic, bool):
+        return f"atomic= is {spec.atomic!r}. Write True or False."
+    if spec.start not in ("first", "head"):
+        return f"start= is {spec.start!r}. Write 'first' or 'head'."
+    return None
+
+
+def _origin(function: Callable[..., Any]) -> str:
+    return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', repr(function))}"

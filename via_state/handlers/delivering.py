@@ -1,0 +1,236 @@
+"""Handing records to a handler, one after the other, on a worker's thread."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import random
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from copy import copy
+from enum import Enum
+from typing import Any, NamedTuple
+
+import msgspec
+from asgiref.sync import async_to_sync
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
+
+from via_state import metrics
+from via_state.core.delivery import Failure, Next, Record, Treatment, after_failure
+from via_state.core.events import EventCodec
+from via_state.core.records import Position
+from via_state.exceptions import BackplaneUnavailable, Fenced, Poison, RetryAfter
+from via_state.handlers.declaration import Delivery, HandlerSpec
+from via_state.handlers.positions import Claim, Letter, PositionStore
+
+logger = logging.getLogger("via_state.handlers")
+_jitter = random.SystemRandom()
+
+#: After so many failures of one record a warning is logged, once.
+WARN_AFTER = 8
+MAX_ERROR, MAX_TRACEBACK = 2_000, 20_000  # characters
+
+
+class Result(Enum):
+    """How a turn ended."""
+
+    DONE = "all that it was given, or its time was over"
+    FAILED = "a record is tried again later"
+    BLOCKED = "a record that only newer code knows"
+
+
+class Turn(NamedTuple):
+    """What came out of one turn on a thread. ``wait``: seconds until the next one, after a failure."""
+
+    result: Result
+    wait: float = 0.0
+
+
+class Deliverer:
+    """Runs one handler on one key. ``go_on`` says before each record whether it may be begun."""
+
+    def __init__(
+        self, store: PositionStore, spec: HandlerSpec, codec: EventCodec, claim: Claim, go_on: Callable[[], bool]
+    ) -> None:
+        self._store = store
+        self._spec = spec
+        self._codec = codec
+        self._claim = claim
+        self._go_on = go_on
+
+    def turn(self, records: Sequence[Record], seconds: float) -> Turn:
+        """Deliver ``records`` in order, for about ``seconds``. Raises `Fenced` and `BackplaneUnavailable`: claim again."""
+        claim, until = self._claim, time.monotonic() + seconds
+        labels = (claim.handler.name, claim.handler.log)
+        passed: Position | None = None
+        offsets = [one.position.offset if one.treatment is Treatment.DELIVER else 0 for one in records]
+        for index, record in enumerate(records):
+            if record.treatment is Treatment.BLOCK:
+                break
+            if record.treatment is not Treatment.DELIVER:
+                if record.treatment is Treatment.SKIP:
+                    metrics.consumer_undecodable.labels(*labels).inc()
+                passed = record.position
+                continue
+            if not self._go_on():
+                break
+            offset = record.position.offset
+            if passed is not None and not claim.attempts:
+                self._store.advance(claim, passed, offset)
+            elif claim.trying != offset:
+                self._store.announce(claim, offset)
+            passed = None
+            behind = next(filter(None, offsets[index + 1 :]), 0) if time.monotonic() < until else 0
+            if (wait := self._deliver(record, behind)) is not None:
+                return Turn(Result.FAILED, wait)
+            if not behind:
+                passed = None
+                if index + 1 < len(records) and time.monotonic() >= until:
+                    return Turn(Result.DONE)
+        if passed is not None or (claim.trying and not claim.attempts):
+            self._store.advance(claim, passed or claim.position, 0)
+        blocked = bool(records) and records[-1].treatment is Treatment.BLOCK and self._reached(records[-1])
+        return Turn(Result.BLOCKED if blocked else Result.DONE)
+
+    def _reached(self, record: Record) -> bool:
+        return self._claim.position.offset + 1 >= record.position.offset or self._go_on()
+
+    def _deliver(self, record: Record, behind: int) -> float | None:
+        """Run the handler once; seconds to wait when it must run again for this record, else None."""
+        claim, spec = self._claim, self._spec
+        delivery = Delivery(
+            spec.name,
+            claim.key,
+            record.position.offset,
+            record.position.epoch,
+            claim.attempts + 1,
+            f"{spec.name}-{record.position.record_id}",
+        )
+        if spec.retry.exhausted(claim.attempts) and not spec.dead_letter:
+            # Whoever ran it last died with it: it is not tried once more.
+            error = RuntimeError(claim.last_error or "it was tried too often")
+            return self._failed(record, delivery, error, Failure.TAKEN_OVER, behind)
+        started = time.perf_counter()
+        try:
+            if spec.atomic:
+                self._run_atomically(record, delivery, behind)
+                return None
+            call(spec.function, record.event, delivery)
+        except (Fenced, BackplaneUnavailable, _CommitFailed) as error:
+            if isinstance(error, _CommitFailed):
+                raise BackplaneUnavailable(str(error)) from error
+            if isinstance(error, Fenced):
+                raise
+            return self._failed(record, delivery, error, Failure.RAISED, behind)
+        except RetryAfter as error:
+            return self._failed(record, delivery, error, Failure.LATER, behind)
+        except Poison as error:
+            return self._failed(record, delivery, error, Failure.POISON, behind)
+        except Exception as error:
+            return self._failed(record, delivery, error, Failure.RAISED, behind)
+        finally:
+            metrics.consumer_delivery_seconds.labels(*self._labels).observe(time.perf_counter() - started)
+        self._store.advance(claim, record.position, behind)
+        return None
+
+    @property
+    def _labels(self) -> tuple[str, str]:
+        return self._claim.handler.name, self._claim.handler.log
+
+    def _run_atomically(self, record: Record, delivery: Delivery, behind: int) -> None:
+        """The handler's writes and the advance, in one transaction. The claim stays as it was when that fails."""
+        trial, committing = copy(self._claim), False
+        try:
+            with self._store.transaction():
+                call(self._spec.function, record.event, delivery)
+                try:
+                    self._store.advance(trial, record.position, behind)
+                except BackplaneUnavailable as error:
+                    raise _CommitFailed(str(error)) from error
+                committing = True
+        except (IntegrityError, DataError):
+            raise  # the handler's own fault, also where a deferred constraint finds it at the commit
+        except (DatabaseError, InterfaceError) as error:
+            if committing:  # it may have been committed: only the row knows
+                raise _CommitFailed(f"The outcome of a transaction is not known: {error}") from error
+            raise
+        for name in ("position", "trying", "attempts", "from_floor", "last_error"):
+            setattr(self._claim, name, getattr(trial, name))
+
+    def _failed(
+        self, record: Record, delivery: Delivery, error: Exception, failure: Failure, behind: int
+    ) -> float | None:
+        claim, spec = self._claim, self._spec
+        attempts = claim.attempts + (failure is not Failure.TAKEN_OVER)
+        metrics.consumer_error.labels(*self._labels).inc()
+        if after_failure(failure, attempts, spec.retry) is Next.BURY:
+            try:
+                if spec.dead_letter is not None:
+                    call(spec.dead_letter, record.event, delivery, error)
+            except Exception as raised:
+                logger.exception(
+                    "The dead_letter of %s raised for %r at %s.", spec.name, claim.key, delivery.offset
+                )
+                error = raised
+            else:
+                self._bury(record, error, attempts, behind)
+                return None
+        wait = spec.retry.pause(attempts, _jitter.random)
+        if isinstance(error, RetryAfter):
+            wait = error.seconds
+        text = one_line(error)
+        self._store.fail(claim, attempts, text, wait)
+        level = logging.WARNING if attempts == WARN_AFTER else logging.DEBUG
+        logger.log(
+            level,
+            "The event handler %s is stuck: %r at offset %s failed %s times: %s",
+            spec.name,
+            claim.key,
+            delivery.offset,
+            attempts,
+            text,
+        )
+        return wait
+
+    def _bury(self, record: Record, error: Exception, attempts: int, behind: int) -> None:
+        claim = self._claim
+        ((name, version, payload),) = msgspec.json.decode(
+            self._codec.encode([record.event]), type=list[tuple[str, int, msgspec.Raw]]
+        )
+        lines = "".join(traceback.format_exception(error))[-MAX_TRACEBACK:]
+        text = bytes(payload).decode()
+        letter = Letter(record.position, name, version, text, one_line(error), lines, attempts)
+        self._store.bury(claim, letter, behind)
+        metrics.consumer_poisoned.labels(*self._labels).inc()
+        logger.error(
+            "The event handler %s gave up on %r at offset %s after %s attempts: %s",
+            claim.handler.name,
+            claim.key,
+            record.position.offset,
+            attempts,
+            letter.error,
+        )
+
+
+class _CommitFailed(Exception):
+    """The advance could not be written, or nobody knows whether it was."""
+
+
+def call(function: Callable[..., Any], *args: Any) -> None:
+    """Call what a project wrote, sync or async. The database work of an async function runs on this thread, too."""
+    if inspect.iscoroutinefunction(function):
+        async_to_sync(function)(*args)
+        return
+    answer = function(*args)
+    if inspect.isawaitable(answer):
+
+        async def finish() -> None:
+            await answer
+
+        async_to_sync(finish)()
+
+
+def one_line(error: BaseException) -> str:
+    """An error in one line, even if its own text raises."""
+    return "".join(traceback.format_exception_only(error)).strip()[:MAX_ERROR]

@@ -1,0 +1,131 @@
+"""Positions in this process's memory, for the backplane that is in it too."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+
+from django.db import connections, transaction
+
+from via_state.conf import settings
+from via_state.core.records import Head, Position
+from via_state.exceptions import Fenced
+from via_state.handlers.declaration import HandlerSpec
+from via_state.handlers.positions import Claim, HandlerId, Letter, PositionStore, Standing
+
+#: Dead letters kept; the oldest leave first.
+LETTERS = 1000
+
+
+class MemoryPositions(PositionStore):
+    """One worker, so nobody takes over."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ids = itertools.count(1)
+        self._handlers: dict[HandlerId, HandlerSpec] = {}
+        self._claims: dict[tuple[HandlerId, str], Claim] = {}
+        #: Monotonic times of the next attempts, by claim.
+        self._due: dict[int, float] = {}
+        self.letters: list[tuple[HandlerId, str, Letter]] = []
+
+    def register(self, handlers: Mapping[HandlerId, HandlerSpec]) -> list[HandlerId]:
+        with self._lock:
+            new = [one for one in handlers if one not in self._handlers]
+            self._handlers.update(handlers)
+            return new
+
+    def started(self, handler: HandlerId, heads: Mapping[str, Head]) -> None:
+        with self._lock:
+            for key, head in heads.items():
+                claim = self._of(handler, key)
+                if self._handlers[handler].start == "head":
+                    claim.position = head.position
+                else:
+                    claim.from_floor = True
+
+    def _of(self, handler: HandlerId, key: str) -> Claim:
+        claim = self._claims.get((handler, key))
+        if claim is None:
+            claim = self._claims[handler, key] = Claim(next(self._ids), handler, key, "", 0)
+        return claim
+
+    def standings(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Standing]:
+        with self._lock:
+            wanted = set(handlers)
+            return {
+                at: Standing(claim.position, claim.halted) for at, claim in self._claims.items() if at[0] in wanted
+            }
+
+    def renew(self, worker: str, team: str, lease: float) -> list[str]:
+        return [worker]
+
+    def leave(self, worker: str) -> None:
+        with self._lock:
+            for claim in self._claims.values():
+                if claim.worker == worker:
+                    claim.worker, claim.fence = "", claim.fence + 1
+
+    def claim(self, handler: HandlerId, key: str, worker: str) -> Claim | None:
+        with self._lock:
+            if handler not in self._handlers:
+                return None
+            claim = self._of(handler, key)
+            claim.worker, claim.fence = worker, claim.fence + 1
+            claim.wait = max(0.0, self._due.get(claim.id, 0.0) - time.monotonic())
+            return self._copy(claim)
+
+    @staticmethod
+    def _copy(claim: Claim) -> Claim:
+        names = Claim.__slots__  # type: ignore[attr-defined]
+        return Claim(**{name: getattr(claim, name) for name in names})
+
+    def _write(self, claim: Claim) -> None:
+        """Store what the claim says. The caller changed it under the lock."""
+        stored = self._claims.get((claim.handler, claim.key))
+        if stored is None or (stored.worker, stored.fence) != (claim.worker, claim.fence):
+            raise Fenced(f"{claim.handler.name} on {claim.key!r} was taken over.")
+        self._claims[claim.handler, claim.key] = self._copy(claim)
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        with self._lock:
+            for claim in claims:
+                stored = self._claims.get((claim.handler, claim.key))
+                if stored is not None and stored.fence == claim.fence:
+                    stored.worker, stored.trying = "", 0
+
+    def announce(self, claim: Claim, trying: int) -> None:
+        with self._lock:
+            claim.trying = trying
+            self._write(claim)
+
+    def advance(self, claim: Claim, position: Position, trying: int) -> None:
+        with self._lock:
+            claim.position, claim.trying, claim.from_floor = position, trying, False
+            claim.attempts, claim.last_error = 0, ""
+            self._write(claim)
+
+    def fail(self, claim: Claim, attempts: int, error: str, wait: float) -> None:
+        with self._lock:
+            claim.attempts, claim.last_error, claim.trying = attempts, error, 0
+            self._due[claim.id] = time.monotonic() + wait
+            self._write(claim)
+
+    def bury(self, claim: Claim, letter: Letter, trying: int) -> None:
+        with self._lock:
+            self.letters = [*self.letters[-LETTERS + 1 :], (claim.handler, claim.key, letter)]
+        self.advance(claim, letter.position, trying)
+
+    def halt(self, claim: Claim, reason: str, text: str) -> None:
+        with self._lock:
+            claim.halted, claim.halted_text, claim.trying = reason, text, 0
+            self._write(claim)
+
+    def transaction(self) -> AbstractContextManager[object]:
+        return transaction.atomic(using=settings.DATABASE)
+
+    def end_of_work(self) -> None:
+        connections.close_all()

@@ -1,0 +1,126 @@
+"""Where the positions of event handlers are kept: the interface, and what travels over it.
+
+All functions are plain calls: they run on the workers' threads.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from via_state.core.records import GENESIS, Head, Position
+from via_state.handlers.declaration import HandlerSpec
+
+
+class HandlerId(NamedTuple):
+    """A handler by name. ``log`` is the declared key, or a family's template."""
+
+    log: str
+    name: str
+
+
+@dataclass(slots=True)
+class Claim:
+    """The right to run one handler on one key, and where it stands. Only the holder of the newest ``fence`` writes.
+
+    ``trying`` is the offset that is announced as being delivered. ``wait`` are the seconds until the next attempt.
+    """
+
+    id: int
+    handler: HandlerId
+    key: str
+    worker: str
+    fence: int
+    position: Position = GENESIS
+    from_floor: bool = False
+    trying: int = 0
+    attempts: int = 0
+    wait: float = 0.0
+    halted: str = ""
+    halted_text: str = ""
+    last_error: str = ""
+
+
+class Letter(NamedTuple):
+    """A record that was given up, with the stored form of its event."""
+
+    position: Position
+    event_name: str
+    event_version: int
+    payload: str
+    error: str
+    traceback: str
+    attempts: int
+
+
+class Standing(NamedTuple):
+    """Where a handler stands in one log, as everybody may know."""
+
+    position: Position
+    halted: str
+
+
+class PositionStore(ABC):
+    """Raises `Fenced` where the claim is no longer the newest, `BackplaneUnavailable` when the store can't be reached."""
+
+    @abstractmethod
+    def register(self, handlers: Mapping[HandlerId, HandlerSpec]) -> list[HandlerId]:
+        """Make handlers known; from now on they keep their records. Returns those whose start must be set: `started`."""
+
+    @abstractmethod
+    def started(self, handler: HandlerId, heads: Mapping[str, Head]) -> None:
+        """Set where a new handler begins in the logs that exist."""
+
+    @abstractmethod
+    def standings(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Standing]:
+        """All positions; a log without one has not been begun."""
+
+    @abstractmethod
+    def renew(self, worker: str, team: str, lease: float) -> list[str]:
+        """Be alive for ``lease`` seconds from now. Returns who of the team is alive, oneself among them.
+
+        A team are the workers that run the same handlers on the same keys.
+        """
+
+    @abstractmethod
+    def leave(self, worker: str) -> None:
+        """Give everything up that the worker holds."""
+
+    @abstractmethod
+    def claim(self, handler: HandlerId, key: str, worker: str) -> Claim | None:
+        """Take a position that nobody alive holds; None when somebody does, or the handler was retired."""
+
+    @abstractmethod
+    def release(self, claims: Sequence[Claim]) -> None:
+        """Give positions up that nothing runs on."""
+
+    @abstractmethod
+    def advance(self, claim: Claim, position: Position, trying: int) -> None:
+        """Everything up to ``position`` is done; the record at ``trying`` is delivered next (0: none). Changes the claim."""
+
+    @abstractmethod
+    def announce(self, claim: Claim, trying: int) -> None:
+        """The record at ``trying`` is delivered next; the position stays. Changes the claim."""
+
+    @abstractmethod
+    def fail(self, claim: Claim, attempts: int, error: str, wait: float) -> None:
+        """The record behind the position failed, and is tried again in ``wait`` seconds. Changes the claim."""
+
+    @abstractmethod
+    def bury(self, claim: Claim, letter: Letter, trying: int) -> None:
+        """Keep the record as a dead letter and advance past it, both or neither. Changes the claim."""
+
+    @abstractmethod
+    def halt(self, claim: Claim, reason: str, text: str) -> None:
+        """Stand still until a person says where to go on. Changes the claim."""
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[object]:
+        """What an atomic handler writes, and the advance, become durable together."""
+
+    @abstractmethod
+    def end_of_work(self) -> None:
+        """A worker's thread has nothing to do: close what it holds open."""

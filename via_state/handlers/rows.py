@@ -1,0 +1,294 @@
+"""Positions as rows of the project's database. Its clock decides who is alive; its row locks decide who is first."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timedelta
+
+from django.db import Error as DatabaseFailure
+from django.db import connections, transaction
+from django.db.models import Case, Exists, F, Q, QuerySet, Value, When
+from django.db.models.functions import Coalesce, Now
+
+from via_state.conf import settings
+from via_state.core.records import GENESIS, Head, Position
+from via_state.exceptions import BackplaneUnavailable, Fenced
+from via_state.handlers.declaration import HandlerSpec
+from via_state.handlers.letters import keep_letter
+from via_state.handlers.positions import Claim, HandlerId, Letter, PositionStore, Standing
+from via_state.models import EventHandler, HandlerPosition, HandlerWorker, SnapshotRow
+from via_state.pod.pins import lock_gate
+
+#: Rows of workers that died so long ago are removed.
+FORGET_WORKERS = timedelta(days=1)
+
+
+def slot_of(key: str) -> str:
+    """What a position's ``slot`` column holds."""
+    return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+
+
+@contextmanager
+def reaching() -> Iterator[None]:
+    """A database that does not answer is an outage, whatever its driver says."""
+    try:
+        yield
+    except DatabaseFailure as error:
+        text = f"The positions in the database {settings.DATABASE!r} can't be reached: {error}"
+        raise BackplaneUnavailable(text.strip()) from error
+
+
+class RowPositions(PositionStore):
+    """Rows of the database ``DATABASE``, for the projects with this ``PREFIX``."""
+
+    def __init__(self) -> None:
+        self._ids: dict[HandlerId, int] = {}
+
+    # Handlers ---------------------------------------------------------------------------------------------
+
+    def register(self, handlers: Mapping[HandlerId, HandlerSpec]) -> list[HandlerId]:
+        new = []
+        for handler, spec in handlers.items():
+            with reaching():
+                row = self._register(handler, spec)
+            self._ids[handler] = row.pk
+            if not row.ready:
+                new.append(handler)
+        return new
+
+    @staticmethod
+    def _register(handler: HandlerId, spec: HandlerSpec) -> EventHandler:
+        rows = _handlers().filter(log=handler.log, name=handler.name)
+        now = {"atomic": spec.atomic, "max_attempts": spec.retry.max_attempts}
+        row = rows.first()
+        if row is None:
+            with transaction.atomic(using=settings.DATABASE):
+                lock_gate(handler.log)
+                made = EventHandler(
+                    prefix=settings.PREFIX,
+                    log=handler.log,
+                    name=handler.name,
+                    start=spec.start,
+                    registered_at=Now(),
+                    **now,
+                )
+                _handlers().bulk_create([made], ignore_conflicts=True)
+            row = rows.get()
+        if {name: getattr(row, name) for name in now} != now:
+            rows.update(**now)
+        return row
+
+    def started(self, handler: HandlerId, heads: Mapping[str, Head]) -> None:
+        with reaching(), transaction.atomic(using=settings.DATABASE):
+            lock_gate(handler.log)
+            row = _handlers().filter(pk=self._ids[handler], ready=False).first()
+            if row is None:
+                return
+            snapshots = SnapshotRow.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX, name=row.log)
+            # Decided before this handler was registered, done perhaps later.
+            compacted = set(snapshots.filter(compacted__gt=0).values_list("key", flat=True))
+            if row.start == "head":
+                begun = [_position(row, key, head.position) for key, head in heads.items()]
+            else:
+                keys = {key for key, head in heads.items() if head.floor.offset} | compacted
+                begun = [_position(row, key, GENESIS) for key in sorted(keys)]
+            _positions().bulk_create(begun, ignore_conflicts=True, batch_size=500)
+            _handlers().filter(pk=row.pk).update(ready=True)
+
+    def standings(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Standing]:
+        names = {self._ids[handler]: handler for handler in handlers}
+        columns = ("handler_id", "key", "epoch", "offset", "record_id", "halted")
+        with reaching():
+            rows = _positions().filter(handler__in=list(names)).values_list(*columns)
+            return {
+                (names[handler], key): Standing(Position(epoch, offset, record_id), halted)
+                for handler, key, epoch, offset, record_id, halted in rows.iterator(5000)
+            }
+
+    # Workers ----------------------------------------------------------------------------------------------
+
+    def renew(self, worker: str, team: str, lease: float) -> list[str]:
+        until = Now() + timedelta(seconds=lease)
+        with reaching():
+            if not _workers().filter(id=worker).update(lease_until=until):
+                row = HandlerWorker(
+                    id=worker,
+                    prefix=settings.PREFIX,
+                    team=team,
+                    host=socket.gethostname()[:200],
+                    pid=os.getpid(),
+                    started_at=Now(),
+                    lease_until=until,
+                )
+                row.save(using=settings.DATABASE, force_insert=True)
+                _workers().filter(lease_until__lt=Now() - FORGET_WORKERS).delete()
+            return sorted(_alive().filter(team=team).values_list("id", flat=True))
+
+    def leave(self, worker: str) -> None:
+        with reaching():
+            _positions().filter(worker=worker).update(worker="", trying=0, fence=F("fence") + 1)
+            _workers().filter(id=worker).delete()
+
+    # Positions --------------------------------------------------------------------------------------------
+
+    def claim(self, handler: HandlerId, key: str, worker: str) -> Claim | None:
+        slot = slot_of(key)
+        with reaching(), transaction.atomic(using=settings.DATABASE):
+            rows = _positions().filter(handler=self._ids[handler], slot=slot)
+            if not self._take(rows, worker):
+                if rows.exists() or not self._create(handler, key, slot):
+                    return None
+                if not self._take(rows, worker):
+                    return None
+            row = rows.annotate(now=Now()).get()
+        wait = 0.0 if row.next_attempt_at is None else (row.next_attempt_at - row.now).total_seconds()
+        return Claim(
+            row.pk,
+            handler,
+            key,
+            worker,
+            row.fence,
+            Position(row.epoch, row.offset, row.record_id),
+            row.from_floor,
+            0,
+            row.attempts,
+            max(0.0, wait),
+            row.halted,
+            row.halted_text,
+            row.last_error,
+        )
+
+    @staticmethod
+    def _take(rows: QuerySet[HandlerPosition], worker: str) -> int:
+        alive = _alive()
+        free = Q(worker__in=("", worker)) | ~Q(worker__in=alive.values("id"))
+        died = Q(trying__gt=0) & ~Q(worker__in=("", worker))
+        return rows.filter(free & Exists(alive.filter(id=worker))).update(
+            worker=worker,
+            fence=F("fence") + 1,
+            attempts=Case(When(died, then=F("attempts") + 1), default=F("attempts")),
+            last_error=Case(When(died, then=Value("the worker that ran it died")), default=F("last_error")),
+            stuck_since=Case(When(died, then=Coalesce("stuck_since", Now())), default=F("stuck_since")),
+            trying=0,
+        )
+
+    def _create(self, handler: HandlerId, key: str, slot: str) -> bool:
+        if not _handlers().filter(pk=self._ids[handler]).exists():
+            return False
+        row = HandlerPosition(handler_id=self._ids[handler], slot=slot, key=key)
+        _positions().bulk_create([row], ignore_conflicts=True)
+        return True
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        with reaching():
+            for start in range(0, len(claims), 500):
+                some = claims[start : start + 500]
+                rows = _positions().filter(pk__in=[claim.id for claim in some], worker=some[0].worker)
+                rows.update(worker="", trying=0, fence=F("fence") + 1)
+
+    def announce(self, claim: Claim, trying: int) -> None:
+        with reaching():
+            changed = _held(claim).update(trying=trying)
+        _expect(claim, changed)
+        claim.trying = trying
+
+    def advance(self, claim: Claim, position: Position, trying: int) -> None:
+        # By hand: this runs once for each event, and the ORM takes longer than the database.
+        with reaching(), connections[settings.DATABASE].cursor() as cursor:
+            cursor.execute(_advance_sql(), (*_stored(position), trying, claim.id, claim.worker, claim.fence))
+            _expect(claim, cursor.rowcount)
+        claim.position, claim.trying = position, trying
+        claim.attempts, claim.from_floor, claim.last_error = 0, False, ""
+
+    def fail(self, claim: Claim, attempts: int, error: str, wait: float) -> None:
+        with reaching():
+            changed = _held(claim).update(
+                attempts=attempts,
+                last_error=error,
+                next_attempt_at=Now() + timedelta(seconds=wait),
+                stuck_since=Coalesce("stuck_since", Now()),
+                trying=0,
+            )
+        _expect(claim, changed)
+        claim.attempts, claim.last_error, claim.trying = attempts, error, 0
+
+    def bury(self, claim: Claim, letter: Letter, trying: int) -> None:
+        with reaching(), transaction.atomic(using=settings.DATABASE):
+            since = _held(claim).values_list("stuck_since", flat=True).first()
+            self.advance(claim, letter.position, trying)
+            keep_letter(claim.handler, claim.key, letter, since if isinstance(since, datetime) else None)
+
+    def halt(self, claim: Claim, reason: str, text: str) -> None:
+        with reaching():
+            changed = _held(claim).update(
+                halted=reason, halted_text=text, stuck_since=Coalesce("stuck_since", Now()), trying=0
+            )
+        _expect(claim, changed)
+        claim.halted, claim.halted_text, claim.trying = reason, text, 0
+
+    def transaction(self) -> AbstractContextManager[object]:
+        return transaction.atomic(using=settings.DATABASE)
+
+    def end_of_work(self) -> None:
+        connections.close_all()
+
+
+def _handlers() -> QuerySet[EventHandler]:
+    return EventHandler.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
+
+
+def _positions() -> QuerySet[HandlerPosition]:
+    return HandlerPosition.objects.using(settings.DATABASE)
+
+
+def _workers() -> QuerySet[HandlerWorker]:
+    return HandlerWorker.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
+
+
+def _alive() -> QuerySet[HandlerWorker]:
+    return _workers().filter(lease_until__gt=Now())
+
+
+def _held(claim: Claim) -> QuerySet[HandlerPosition]:
+    return _positions().filter(pk=claim.id, worker=claim.worker, fence=claim.fence)
+
+
+def _expect(claim: Claim, changed: int) -> None:
+    if not changed:
+        raise Fenced(f"{claim.handler.name} on {claim.key!r} was taken over, or retired.")
+
+
+def _position(row: EventHandler, key: str, position: Position) -> HandlerPosition:
+    epoch, offset, record_id = position
+    return HandlerPosition(
+        handler=row,
+        slot=slot_of(key),
+        key=key,
+        epoch=epoch,
+        offset=offset,
+        record_id=record_id,
+        from_floor=not offset,
+    )
+
+
+def _stored(position: Position) -> tuple[str, int, str]:
+    return position.epoch, position.offset, position.record_id
+
+
+def _advance_sql() -> str:
+    quote = connections[settings.DATABASE].ops.quote_name
+    table = quote(HandlerPosition._meta.db_table)
+    names = [quote(name) for name in ("epoch", "offset", "record_id", "trying")]
+    sets = ", ".join(f"{name} = %s" for name in names)
+    idle = f"{quote('attempts')} = 0, {quote('next_attempt_at')} = NULL, {quote('stuck_since')} = NULL"
+    rest = f"{quote('last_error')} = '', {quote('from_floor')} = {_false()}"
+    mine = " AND ".join(f"{quote(name)} = %s" for name in ("id", "worker", "fence"))
+    return f"UPDATE {table} SET {sets}, {idle}, {rest} WHERE {mine}"
+
+
+def _false() -> str:
+    return "FALSE" if connections[settings.DATABASE].vendor != "oracle" else "0"
