@@ -24,6 +24,7 @@ DEFAULTS: Mapping[str, Any] = {
     "SNAPSHOT_INTERVAL": 64,
     "COMPACT_MIN_AGE": 600.0,
     "FOLD_VERIFY": None,
+    "HANDLER_LEASE": 15.0,
 }
 
 _SECONDS = tuple(name for name, default in DEFAULTS.items() if isinstance(default, float))
@@ -43,6 +44,8 @@ class Settings:
     family's member, a session or a user stays in memory unused. ``SNAPSHOT_INTERVAL``: folds between two snapshots of a
     log, 0 for none. ``COMPACT_MIN_AGE``: records are discarded when a snapshot has covered them for that long.
     ``FOLD_VERIFY``: fold every event twice, to find folds that are not pure; what ``DEBUG`` says if it is left out.
+    ``HANDLER_LEASE``: for how long a worker that is not heard of keeps its event handlers; they are taken over within twice
+    that time.
     """
 
     def __getattr__(self, name: str) -> Any:

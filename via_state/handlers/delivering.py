@@ -22,7 +22,7 @@ from via_state.core.events import EventCodec
 from via_state.core.records import Position
 from via_state.exceptions import BackplaneUnavailable, Fenced, Poison, RetryAfter
 from via_state.handlers.declaration import Delivery, HandlerSpec
-from via_state.handlers.positions import Claim, Letter, PositionStore
+from via_state.handlers.positions import DIED, Claim, Letter, PositionStore
 
 logger = logging.getLogger("via_state.handlers")
 _jitter = random.SystemRandom()
@@ -62,39 +62,37 @@ class Deliverer:
     def turn(self, records: Sequence[Record], seconds: float) -> Turn:
         """Deliver ``records`` in order, for about ``seconds``. Raises `Fenced` and `BackplaneUnavailable`: claim again."""
         claim, until = self._claim, time.monotonic() + seconds
-        labels = (claim.handler.name, claim.handler.log)
-        passed: Position | None = None
-        offsets = [one.position.offset if one.treatment is Treatment.DELIVER else 0 for one in records]
+        followers = _followers(records)
+        passed: Position | None = None  # done, and not stored yet
         for index, record in enumerate(records):
+            offset = record.position.offset
             if record.treatment is Treatment.BLOCK:
-                break
+                self._settle(passed)
+                return Turn(Result.BLOCKED)
             if record.treatment is not Treatment.DELIVER:
                 if record.treatment is Treatment.SKIP:
-                    metrics.consumer_undecodable.labels(*labels).inc()
+                    metrics.consumer_undecodable.labels(*self._labels).inc()
                 passed = record.position
                 continue
-            if not self._go_on():
+            announced = claim.trying == offset
+            if not self._go_on() or (index and not announced and time.monotonic() >= until):
                 break
-            offset = record.position.offset
-            if passed is not None and not claim.attempts:
-                self._store.advance(claim, passed, offset)
-            elif claim.trying != offset:
-                self._store.announce(claim, offset)
+            if not announced:
+                if passed is None or claim.attempts:
+                    self._store.announce(claim, offset)
+                else:
+                    self._store.advance(claim, passed, offset)
             passed = None
-            behind = next(filter(None, offsets[index + 1 :]), 0) if time.monotonic() < until else 0
+            behind = followers[index] if time.monotonic() < until else 0
             if (wait := self._deliver(record, behind)) is not None:
                 return Turn(Result.FAILED, wait)
-            if not behind:
-                passed = None
-                if index + 1 < len(records) and time.monotonic() >= until:
-                    return Turn(Result.DONE)
-        if passed is not None or (claim.trying and not claim.attempts):
-            self._store.advance(claim, passed or claim.position, 0)
-        blocked = bool(records) and records[-1].treatment is Treatment.BLOCK and self._reached(records[-1])
-        return Turn(Result.BLOCKED if blocked else Result.DONE)
+        self._settle(passed)
+        return Turn(Result.DONE)
 
-    def _reached(self, record: Record) -> bool:
-        return self._claim.position.offset + 1 >= record.position.offset or self._go_on()
+    def _settle(self, passed: Position | None) -> None:
+        """Store what is done, and that nothing runs any more."""
+        if not self._claim.attempts and (passed is not None or self._claim.trying):
+            self._store.advance(self._claim, passed or self._claim.position, 0)
 
     def _deliver(self, record: Record, behind: int) -> float | None:
         """Run the handler once; seconds to wait when it must run again for this record, else None."""
@@ -107,22 +105,19 @@ class Deliverer:
             claim.attempts + 1,
             f"{spec.name}-{record.position.record_id}",
         )
-        if spec.retry.exhausted(claim.attempts) and not spec.dead_letter:
-            # Whoever ran it last died with it: it is not tried once more.
-            error = RuntimeError(claim.last_error or "it was tried too often")
-            return self._failed(record, delivery, error, Failure.TAKEN_OVER, behind)
+        if claim.last_error == DIED and spec.retry.exhausted(claim.attempts):
+            # Not once more: it may kill this worker, too.
+            return self._failed(record, delivery, RuntimeError(DIED), Failure.TAKEN_OVER, behind)
         started = time.perf_counter()
         try:
             if spec.atomic:
                 self._run_atomically(record, delivery, behind)
                 return None
             call(spec.function, record.event, delivery)
-        except (Fenced, BackplaneUnavailable, _CommitFailed) as error:
-            if isinstance(error, _CommitFailed):
-                raise BackplaneUnavailable(str(error)) from error
-            if isinstance(error, Fenced):
-                raise
-            return self._failed(record, delivery, error, Failure.RAISED, behind)
+        except Fenced:
+            raise
+        except _CommitFailed as error:
+            raise BackplaneUnavailable(str(error)) from error
         except RetryAfter as error:
             return self._failed(record, delivery, error, Failure.LATER, behind)
         except Poison as error:
@@ -211,6 +206,17 @@ class Deliverer:
             attempts,
             letter.error,
         )
+
+
+def _followers(records: Sequence[Record]) -> list[int]:
+    """For each record the offset of the one that is delivered after it, 0 where none is."""
+    found, following = [0] * len(records), 0
+    for index in range(len(records) - 1, -1, -1):
+        found[index] = following
+        treatment = records[index].treatment
+        if treatment in (Treatment.DELIVER, Treatment.BLOCK):
+            following = records[index].position.offset if treatment is Treatment.DELIVER else 0
+    return found
 
 
 class _CommitFailed(Exception):

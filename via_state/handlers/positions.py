@@ -15,6 +15,10 @@ from via_state.core.records import GENESIS, Head, Position
 from via_state.handlers.declaration import HandlerSpec
 
 
+#: The error of a record whose worker was gone before it had an outcome.
+DIED = "the worker that ran the handler died"
+
+
 class HandlerId(NamedTuple):
     """A handler by name. ``log`` is the declared key, or a family's template."""
 

@@ -19,7 +19,7 @@ from via_state.core.records import GENESIS, Head, Position
 from via_state.exceptions import BackplaneUnavailable, Fenced
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.letters import keep_letter
-from via_state.handlers.positions import Claim, HandlerId, Letter, PositionStore, Standing
+from via_state.handlers.positions import DIED, Claim, HandlerId, Letter, PositionStore, Standing
 from via_state.models import EventHandler, HandlerPosition, HandlerWorker, SnapshotRow
 from via_state.pod.pins import lock_gate
 
@@ -171,7 +171,7 @@ class RowPositions(PositionStore):
             worker=worker,
             fence=F("fence") + 1,
             attempts=Case(When(died, then=F("attempts") + 1), default=F("attempts")),
-            last_error=Case(When(died, then=Value("the worker that ran it died")), default=F("last_error")),
+            last_error=Case(When(died, then=Value(DIED)), default=F("last_error")),
             stuck_since=Case(When(died, then=Coalesce("stuck_since", Now())), default=F("stuck_since")),
             trying=0,
         )

@@ -1,0 +1,80 @@
+"""What a worker shows of its handlers: gauges that return to zero."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from via_state import metrics
+
+if TYPE_CHECKING:
+    from via_state.handlers.runner import Runner
+
+
+class Board:
+    """Sums and maxima over the keys of a handler. All on the loop."""
+
+    def __init__(self) -> None:
+        #: Records that this worker has passed.
+        self.handled = 0
+        self._stuck: dict[tuple[str, str], dict[Runner, int]] = defaultdict(dict)
+        self._behind: dict[tuple[str, str], dict[Runner, float]] = defaultdict(dict)
+
+    def delivered(self, count: int) -> None:
+        """So many more records are done."""
+        self.handled += count
+
+    def stuck(self, runner: Runner, attempts: int) -> None:
+        """The record at which ``runner`` stands has failed so often."""
+        if runner.stuck == attempts:
+            return
+        runner.stuck = attempts
+        one = self._stuck[runner.labels]
+        if attempts:
+            one[runner] = attempts
+        else:
+            one.pop(runner, None)
+        metrics.consumer_stuck.labels(*runner.labels).set(max(one.values(), default=0))
+
+    def lag(self, runner: Runner, events: int) -> None:
+        """So many offsets are still before it."""
+        metrics.consumer_lag_events.labels(*runner.labels).inc(events - runner.lag)
+        runner.lag = events
+        waiting = self._behind[runner.labels]
+        if events:
+            waiting.setdefault(runner, time.monotonic())
+        elif waiting.pop(runner, None) is not None and not waiting:
+            metrics.consumer_lag_seconds.labels(*runner.labels).set(0)
+
+    def halted(self, runner: Runner, reason: str) -> str:
+        """It stands still for this reason, or no longer when that is empty."""
+        if runner.halted != reason:
+            if runner.halted:
+                metrics.consumer_halted.labels(*runner.labels, runner.halted).dec()
+            if reason:
+                metrics.consumer_halted.labels(*runner.labels, reason).inc()
+        return reason
+
+    def tick(self) -> None:
+        """Let the seconds pass."""
+        now = time.monotonic()
+        for labels, waiting in self._behind.items():
+            if waiting:
+                metrics.consumer_lag_seconds.labels(*labels).set(now - min(waiting.values()))
+
+    def forget(self, runner: Runner) -> None:
+        """It is gone from this worker."""
+        self.stuck(runner, 0)
+        self.lag(runner, 0)
+        runner.halted = self.halted(runner, "")
+
+    @property
+    def total_lag(self) -> int:
+        """Offsets that all handlers of this worker have before them."""
+        return sum(runner.lag for waiting in self._behind.values() for runner in waiting)
+
+    @property
+    def stuck_now(self) -> int:
+        """Handlers whose record fails, by key."""
+        return sum(len(one) for one in self._stuck.values())

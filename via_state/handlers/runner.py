@@ -1,0 +1,199 @@
+"""One handler on one key, on one worker: reads what follows its position, and has it delivered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from via_state import metrics
+from via_state.core.delivery import Evidence, Treatment, judge, records_after
+from via_state.core.records import Position
+from via_state.core.specs import LogSpec
+from via_state.exceptions import BackplaneUnavailable, Closed, Fenced
+from via_state.handlers.declaration import HandlerSpec
+from via_state.handlers.delivering import Deliverer, Result, Turn
+from via_state.handlers.positions import Claim, HandlerId
+from via_state.pod.backoff import Backoff, jitter
+
+if TYPE_CHECKING:
+    from via_state.handlers.worker import Worker
+
+logger = logging.getLogger("via_state.handlers")
+
+READ_LIMIT = 500  # records in one read
+TURN = 0.25  # seconds on a thread, then others have theirs
+
+_HALTS = {
+    Evidence.REWRITTEN: "the log was restored or recreated since this handler's last record",
+    Evidence.LOST: "records were discarded that this handler has not had",
+}
+_BLOCKED = "a record is of an event that only newer code knows: deploy that one, or put its name into retired="
+
+
+class Runner:
+    """Idle it is a small object without a task; a ring makes it work to the head."""
+
+    def __init__(self, worker: Worker, handler: HandlerId, spec: HandlerSpec, log: LogSpec[Any], key: str) -> None:
+        self.handler, self.key = handler, key
+        self._spec, self._log = spec, log
+        self._worker = worker
+        self.claim: Claim | None = None
+        self.task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._again = False
+        self._rang = time.monotonic()
+        #: When it last had nothing to do, in monotonic seconds; None while it has.
+        self.idle_since: float | None = None
+        self.behind_since: float | None = None
+        self.lag = 0
+        self.stuck = 0
+        self.halted = ""
+        self._blocks = 0
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Name and declared key, for metrics."""
+        return self.handler.name, self.handler.log
+
+    def ring(self) -> None:
+        """There may be something to do. On the loop."""
+        if self.task is not None:
+            self._again = True
+        elif self._timer is None and not self.halted:
+            self._rang = time.monotonic()
+            self.idle_since = None
+            self.task = asyncio.get_running_loop().create_task(self._run())
+            self.task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.task = None
+        if self._again and not task.cancelled():
+            self._again = False
+            self.ring()
+
+    def wake(self) -> None:
+        """Try now what would be tried later."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.halted = self._worker.board.halted(self, "")
+        self.ring()
+
+    async def _run(self) -> None:
+        backoff = Backoff()
+        while not self._worker.stopping:
+            self._again = False
+            try:
+                wait = await self._step()
+            except Closed:
+                return
+            except Fenced:
+                logger.info("%s on %r was taken over by another worker.", self.handler.name, self.key)
+                self.claim, wait = None, self._worker.lease / 3
+            except BackplaneUnavailable as error:
+                metrics.backplane_errors.inc()
+                logger.debug("%s on %r is tried again: %s", self.handler.name, self.key, error)
+                self.claim, wait = None, backoff.next()
+            except Exception:
+                logger.exception("%s on %r failed in a way that is not known; it is tried again.", *self.labels)
+                self.claim, wait = None, 1.0
+            else:
+                backoff = Backoff()
+            if wait is None:
+                if not self._again:
+                    self.idle_since = time.monotonic()
+                    return
+            elif wait > 0:
+                self._later(wait)
+                return
+
+    def _later(self, seconds: float) -> None:
+        def again() -> None:
+            self._timer = None
+            self.ring()
+
+        self._again = False
+        self._timer = asyncio.get_running_loop().call_later(seconds, again)
+
+    async def _step(self) -> float | None:
+        """One read and one turn. None: nothing to do until a ring; else the seconds to wait, 0 for at once."""
+        worker = self._worker
+        if not worker.owns(self.handler, self.key):
+            await self.give_up()
+            return None
+        if self.claim is None:
+            self.claim = await worker.threads.run(worker.store.claim, self.handler, self.key, worker.id)
+            if self.claim is None:
+                return worker.lease / 3 * jitter.uniform(0.8, 1.0)
+            self._stuck(self.claim.attempts)
+            if self.claim.halted:
+                return await self._halt(self.claim, self.claim.halted, "")
+            if self.claim.wait > 0.001:
+                return self.claim.wait
+        claim = self.claim
+        batch = await worker.backplane.read(self.key, claim.position, READ_LIMIT)
+        evidence = judge(claim.position, batch, claim.from_floor)
+        if evidence is Evidence.UNPROVEN:
+            raise BackplaneUnavailable(f"Only a replica answered for {self.key!r}; its leader must.")
+        if (why := _HALTS.get(evidence)) is not None:
+            return await self._halt(claim, evidence.value, why)
+        if evidence is Evidence.FROM_FLOOR:
+            claim.position = batch.floor
+        records = list(records_after(batch, claim.position, self._log.events, self._spec.events))
+        self._behind(batch.head)
+        if not records:
+            return None
+        if records[0].treatment is Treatment.DELIVER:
+            metrics.consumer_latency_seconds.labels(*self.labels).observe(time.monotonic() - self._rang)
+        deliverer = Deliverer(worker.store, self._spec, self._log.events, claim, worker.may_go_on)
+        before = claim.position
+        turn = await worker.threads.run(deliverer.turn, records, TURN)
+        self._rang = time.monotonic()
+        worker.board.delivered(claim.position.offset - before.offset)
+        self._behind(batch.head)
+        worker.done(self.handler, self.key, claim.position)
+        return await self._after(turn, claim, batch.head)
+
+    async def _after(self, turn: Turn, claim: Claim, head: Position) -> float | None:
+        self._stuck(claim.attempts)
+        if turn.result is Result.FAILED:
+            return turn.wait
+        if turn.result is Result.BLOCKED:
+            self._blocks += 1
+            metrics.consumer_forward_incompatible.labels(*self.labels).inc()
+            wait = self._spec.retry.pause(self._blocks, jitter.random)
+            await self._worker.threads.run(self._worker.store.fail, claim, claim.attempts, _BLOCKED, wait)
+            self._stuck(self._blocks)
+            return wait
+        self._blocks = 0
+        return None if claim.position.offset >= head.offset else 0.0
+
+    async def _halt(self, claim: Claim, reason: str, text: str) -> None:
+        worker = self._worker
+        if text:
+            await worker.threads.run(worker.store.halt, claim, reason, text)
+            logger.error("The event handler %s stands still on %r: %s", self.handler.name, self.key, text)
+        self.halted = worker.board.halted(self, reason)
+        await self.give_up()
+
+    async def give_up(self) -> None:
+        """Let others have the position."""
+        claim, self.claim = self.claim, None
+        if claim is not None:
+            await self._worker.threads.run(self._worker.store.release, [claim])
+
+    def _behind(self, head: Position) -> None:
+        assert self.claim is not None
+        self._worker.board.lag(self, max(0, head.offset - self.claim.position.offset))
+
+    def _stuck(self, attempts: int) -> None:
+        self._worker.board.stuck(self, attempts)
+
+    def stop(self) -> None:
+        """Forget it. What runs on a thread ends by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._worker.board.forget(self)

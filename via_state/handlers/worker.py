@@ -1,0 +1,323 @@
+"""A worker: finds the logs whose handlers have something to do, and shares them with the other workers.
+
+Work is found by doorbells and by one `changed` a second, whatever the number of logs. Which worker runs a handler on a key
+is a matter of arithmetic (rendezvous hashing over those that are alive); that only one does is the store's claims.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from via_state import metrics
+from via_state.backplanes.base import Backplane, Watch
+from via_state.conf import settings
+from via_state.core.records import Changes, Head, Position
+from via_state.core.specs import LogSpec
+from via_state.exceptions import BackplaneUnavailable, Closed
+from via_state.handlers.board import Board
+from via_state.handlers.declaration import HandlerSpec
+from via_state.handlers.positions import HandlerId, PositionStore
+from via_state.handlers.runner import Runner
+from via_state.handlers.threads import WorkerThreads
+from via_state.pod.backoff import jitter
+
+logger = logging.getLogger("via_state.handlers")
+
+#: Runners that had nothing to do for so long leave memory, seconds.
+IDLE = 60.0
+#: How often those that stand still are looked at, seconds.
+HALTED_LOOK = 2.0
+
+
+class HandledLog(NamedTuple):
+    """A declared log with handlers. ``reads`` says whether a key is one of its."""
+
+    spec: LogSpec[Any]
+    handlers: Mapping[str, HandlerSpec]
+    reads: Callable[[str], bool]
+
+
+class Worker:
+    """Runs handlers over ``backplane`` until it is stopped. All on the loop, but what runs on its threads."""
+
+    def __init__(
+        self,
+        backplane: Backplane,
+        store: PositionStore,
+        logs: Sequence[HandledLog],
+        *,
+        concurrency: int = 8,
+        wanted: Callable[[str], bool] | None = None,
+        team: str = "",
+    ) -> None:
+        self.id = uuid.uuid4().hex
+        self.backplane, self.store = backplane, store
+        self.board = Board()
+        self.lease = float(settings.HANDLER_LEASE)
+        self.stopping = False
+        self._logs = [one for one in logs if one.handlers]
+        self._wanted = wanted
+        self._specs = {
+            HandlerId(one.spec.name, name): spec for one in self._logs for name, spec in one.handlers.items()
+        }
+        names = "\0".join([team, *sorted(f"{log}\0{name}" for log, name in self._specs)])
+        self._team = hashlib.blake2b(names.encode(), digest_size=16).hexdigest()
+        self.threads = WorkerThreads(concurrency, "via-state-handler", store.end_of_work)
+        self._control = WorkerThreads(1, "via-state-lease", store.end_of_work)
+        self.alive: list[str] = []
+        self._lease_until = 0.0
+        self._runners: dict[tuple[HandlerId, str], Runner] = {}
+        self._done: dict[tuple[HandlerId, str], Position] = {}
+        self._log_of: dict[str, HandledLog | None] = {}
+        self._watch: Watch | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._rescan = True
+        self._look = asyncio.Event()
+        #: Set when every log was looked at once.
+        self.scanned = asyncio.Event()
+
+    # Sharing ----------------------------------------------------------------------------------------------
+
+    def may_go_on(self) -> bool:
+        """Whether a record may be begun: the lease holds, by this process's clock. From any thread."""
+        return not self.stopping and time.monotonic() < self._lease_until
+
+    def owns(self, handler: HandlerId, key: str) -> bool:
+        """Whether it is this worker's turn to run a handler on a key."""
+        if len(self.alive) < 2:
+            return bool(self.alive)
+        return max(self.alive, key=lambda worker: _weight(worker, handler, key)) == self.id
+
+    def done(self, handler: HandlerId, key: str, position: Position) -> None:
+        """A runner has come to ``position``."""
+        self._done[handler, key] = position
+
+    async def _keep_lease(self) -> None:
+        while True:
+            pause = self.lease / 3
+            try:
+                await self._renew()
+            except Closed:
+                return
+            except Exception as error:
+                log = logger.warning if isinstance(error, BackplaneUnavailable) else logger.exception
+                log("The lease of this worker could not be renewed; it is tried again: %s", error)
+                pause = min(pause, 1.0) * jitter.uniform(0.5, 1.0)
+            await asyncio.sleep(pause)
+
+    async def _renew(self) -> None:
+        started = time.monotonic()
+        alive = await self._control.run(self.store.renew, self.id, self._team, self.lease)
+        self._lease_until = started + self.lease
+        if alive != self.alive:
+            logger.info("%s workers share the event handlers.", len(alive))
+            self.alive = alive
+            self._rescan = True
+            self._look.set()
+            await self._hand_over()
+
+    async def _hand_over(self) -> None:
+        """Give up what is another worker's now, as far as nothing runs on it; runners that run see for themselves."""
+        claims = []
+        for (handler, key), runner in list(self._runners.items()):
+            if self.owns(handler, key):
+                continue
+            if runner.task is None:
+                if runner.claim is not None:
+                    claims.append(runner.claim)
+                    runner.claim = None
+                runner.stop()
+                del self._runners[handler, key]
+        if claims:
+            await self._control.run(self.store.release, claims)
+
+    # Finding work -----------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Register the handlers, and begin. Raises `BackplaneUnavailable`."""
+        new = await self._control.run(self.store.register, self._specs)
+        for handler in new:
+            (log,) = [one for one in self._logs if one.spec.name == handler.log]
+            heads = {key: head async for key, head in self._existing() if log.reads(key)}
+            await self._control.run(self.store.started, handler, heads)
+        await self._renew()
+        loop = asyncio.get_running_loop()
+        self._watch = self.backplane.watch(self._rang)
+        for one in self._logs:
+            if not one.spec.family:
+                self._watch.add(one.spec.name)
+        self._tasks = [loop.create_task(self._keep_lease()), loop.create_task(self._sweep())]
+
+    async def _existing(self) -> Any:
+        """Every log of the backplane, with its head."""
+        after = ""
+        while page := await self.backplane.logs(after):
+            for after, head in page.items():
+                yield after, head
+
+    def _rang(self, key: str | None) -> None:
+        if key is None:
+            self._look.set()
+            return
+        for handler in self._handlers_of(key):
+            if self.owns(handler, key):
+                self._runner(handler, key).ring()
+
+    def _handlers_of(self, key: str) -> Iterator[HandlerId]:
+        if key in self._log_of:
+            log = self._log_of[key]
+        else:
+            log = next((one for one in self._logs if one.reads(key)), None)
+            if self._wanted is not None and not self._wanted(key):
+                log = None
+            if len(self._log_of) > 100_000:
+                self._log_of.clear()
+            self._log_of[key] = log
+            if log is not None and self._watch is not None:
+                self._watch.add(key)
+        if log is not None:
+            for name in log.handlers:
+                yield HandlerId(log.spec.name, name)
+
+    def _runner(self, handler: HandlerId, key: str) -> Runner:
+        runner = self._runners.get((handler, key))
+        if runner is None:
+            log = self._log_of[key]
+            assert log is not None
+            runner = Runner(self, handler, self._specs[handler], log.spec, key)
+            self._runners[handler, key] = runner
+        return runner
+
+    def _moved(self, key: str, head: Head) -> None:
+        for handler in self._handlers_of(key):
+            if self._done.get((handler, key)) != head.position and self.owns(handler, key):
+                self._runner(handler, key).ring()
+
+    async def _sweep(self) -> None:
+        cursor: object | None = None
+        looked = 0.0
+        while True:
+            try:
+                changes = await self.backplane.changed(cursor)
+                self._look.clear()
+                if self._rescan or cursor is None or changes.everything:
+                    self._rescan = False
+                    await self._scan()
+                    self.scanned.set()
+                else:
+                    self._see(changes)
+                cursor = changes.cursor
+                if time.monotonic() - looked > HALTED_LOOK:
+                    looked = time.monotonic()
+                    await self._look_at_halted()
+                    await self._forget_idle()
+            except Closed:
+                return
+            except BackplaneUnavailable as error:
+                self._rescan = True
+                metrics.backplane_errors.inc()
+                logger.warning("The worker can't see which logs moved; it tries again: %s", error)
+            except Exception:
+                self._rescan = True
+                logger.exception("The worker's sweep failed; it goes on.")
+            self.board.tick()
+            try:
+                async with asyncio.timeout(settings.RECONCILE_INTERVAL * jitter.uniform(0.8, 1.0)):
+                    await self._look.wait()
+            except TimeoutError:
+                pass
+
+    def _see(self, changes: Changes) -> None:
+        for key, head in changes.logs.items():
+            self._moved(key, head)
+
+    async def _scan(self) -> None:
+        """Look at every log and every position once."""
+        standings = await self._control.run(self.store.standings, self._specs)
+        for at, standing in standings.items():
+            runner = self._runners.get(at)
+            if runner is None or runner.task is None:
+                self._done[at] = standing.position
+        async for key, head in self._existing():
+            if head.position.offset:
+                self._moved(key, head)
+
+    async def _look_at_halted(self) -> None:
+        halted = [at for at, runner in self._runners.items() if runner.halted]
+        if halted:
+            standings = await self._control.run(self.store.standings, {handler for handler, _ in halted})
+            for at in halted:
+                standing = standings.get(at)
+                if standing is None or not standing.halted:
+                    self._runners[at].wake()
+
+    async def _forget_idle(self) -> None:
+        horizon = time.monotonic() - IDLE
+        idle = [
+            (at, runner)
+            for at, runner in self._runners.items()
+            if runner.task is None and runner.idle_since is not None and runner.idle_since < horizon
+        ]
+        claims = [runner.claim for _, runner in idle if runner.claim is not None]
+        for at, runner in idle:
+            runner.claim = None
+            runner.stop()
+            del self._runners[at]
+        if claims:
+            await self._control.run(self.store.release, claims)
+
+    # Ending -----------------------------------------------------------------------------------------------
+
+    @property
+    def at_rest(self) -> bool:
+        """Nothing is running and nothing can: all is handled, or waits for a later attempt or a person."""
+        return self.scanned.is_set() and not self._rescan and all(one.task is None for one in self._runners.values())
+
+    def waiting(self) -> list[Runner]:
+        """Those that have not come to the head of their log."""
+        return [one for one in self._runners.values() if one.lag or one.halted or one.stuck]
+
+    async def settle(self, timeout: float = 30.0) -> None:
+        """Wait until nothing more can be delivered now. For tests and for leaving when all is caught up."""
+        async with asyncio.timeout(timeout):
+            await self.scanned.wait()
+            while True:
+                self._rescan = True
+                self.scanned.clear()
+                self._look.set()
+                await self.scanned.wait()
+                tasks = [one.task for one in self._runners.values() if one.task is not None]
+                if not tasks:
+                    return
+                await asyncio.wait(tasks)
+
+    async def stop(self) -> None:
+        """Let the records that are being delivered end, and give everything up."""
+        self.stopping = True
+        for task in self._tasks[1:]:
+            task.cancel()
+        running = [one.task for one in self._runners.values() if one.task is not None]
+        if running:
+            await asyncio.wait(running)
+        for task in self._tasks:
+            task.cancel()
+        for runner in self._runners.values():
+            runner.stop()
+        if self._watch is not None:
+            await self._watch.close()
+        try:
+            await self._control.run(self.store.leave, self.id)
+        except BackplaneUnavailable as error:
+            logger.warning("The worker could not say that it leaves; its lease ends by itself: %s", error)
+        await asyncio.to_thread(self.threads.close)
+        await asyncio.to_thread(self._control.close)
+
+
+def _weight(worker: str, handler: HandlerId, key: str) -> bytes:
+    return hashlib.blake2b(f"{worker}\0{handler.log}\0{handler.name}\0{key}".encode(), digest_size=8).digest()
