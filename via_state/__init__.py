@@ -1,16 +1,23 @@
 """Distributed live state for Django: declare it like model fields, every process sees the same value."""
 
+from via_state.core.delivery import Retry
 from via_state.core.offsets import Offset
 from via_state.declarations.app import StateApp
 from via_state.declarations.events import Foldable, StateAppEvents
 from via_state.declarations.session import StateSess
 from via_state.declarations.state import State
 from via_state.declarations.user import StateUser
+from via_state.exceptions import Poison, RetryAfter
+from via_state.handlers.declaration import Delivery
 from via_state.pod.default import current_pod
 
 __all__ = [
+    "Delivery",
     "Foldable",
     "Offset",
+    "Poison",
+    "Retry",
+    "RetryAfter",
     "State",
     "StateApp",
     "StateAppEvents",

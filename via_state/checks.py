@@ -15,6 +15,7 @@ from django.utils.module_loading import import_string
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
 from via_state.declarations.bridges import missing_bridge, parse_manifests
+from via_state.declarations.handled import handler_problems
 from via_state.declarations.log_definition import LogDefinition
 from via_state.declarations.registry import registry
 
@@ -47,6 +48,18 @@ def check_declarations(**_: Any) -> list[CheckMessage]:
             if problem is not None
         ]
     return found
+
+
+@register("via_state")
+def check_handlers(**_: Any) -> list[CheckMessage]:
+    """E030 events that a handler wants and its log does not have; E031 two handlers of one name on one key."""
+    definitions = list(registry.definitions())
+    return [
+        Error(problem.message, hint=problem.hint, obj=definition, id=f"via_state.{problem.id}")
+        for index, definition in enumerate(definitions)
+        if isinstance(definition, LogDefinition) and definition.problem() is None
+        for problem in handler_problems(definition, definitions[:index])
+    ]
 
 
 @register("via_state")

@@ -145,7 +145,8 @@ class RetryAfter(ViaStateError):
     """
 
     def __init__(self, seconds: float) -> None:
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < 10**9:
+        given: object = seconds
+        if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < 10**9:
             raise ValueError(f"RetryAfter({seconds!r}): give a number of seconds.")
         super().__init__(seconds)
         self.seconds = float(seconds)

@@ -52,22 +52,32 @@ consumer_undecodable = Counter(
     "via_consumer_undecodable", "Records that were not delivered because they do not decode.", ["name", "key"]
 )
 consumer_forward_incompatible = Counter(
-    "via_consumer_forward_incompatible", "Times an event handler met a record that only newer code knows.", ["name", "key"]
+    "via_consumer_forward_incompatible",
+    "Times an event handler met a record that only newer code knows.",
+    ["name", "key"],
 )
 consumer_takeovers = Counter(
     "via_consumer_takeover", "Deliveries that another worker had begun and died with.", ["name", "key"]
 )
 consumer_stuck = Gauge(
-    "via_consumer_stuck", "Failed attempts of the record that fails most often; 0 when none fails.", ["name", "key"]
+    "via_consumer_stuck",
+    "Failed attempts of the record that fails most often; 0 when none fails.",
+    ["name", "key"],
 )
 consumer_halted = Gauge(
-    "via_consumer_halted", "Positions that stand still until an operator says where to go on.", ["name", "key", "reason"]
+    "via_consumer_halted",
+    "Positions that stand still until an operator says where to go on.",
+    ["name", "key", "reason"],
 )
 consumer_lag_events = Gauge(
-    "via_consumer_lag_events", "Offsets between where this worker's handlers stand and the heads of the logs.", ["name", "key"]
+    "via_consumer_lag_events",
+    "Offsets between where this worker's handlers stand and the heads of the logs.",
+    ["name", "key"],
 )
 consumer_lag_seconds = Gauge(
-    "via_consumer_lag_seconds", "For how long the log that waits longest has had records to handle.", ["name", "key"]
+    "via_consumer_lag_seconds",
+    "For how long the log that waits longest has had records to handle.",
+    ["name", "key"],
 )
 consumer_latency_seconds = Histogram(
     "via_consumer_latency_seconds",

@@ -28,12 +28,13 @@ class Retry:
     max_attempts: int | None = None
 
     def __post_init__(self) -> None:
+        seconds: object
         for name, seconds in (("base", self.base), ("max", self.max)):
             if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
                 raise ValueError(f"Retry({name}={seconds!r}): give a number of seconds above 0.")
         if self.max < self.base:
             raise ValueError(f"Retry(base={self.base}, max={self.max}): max is below base.")
-        attempts = self.max_attempts
+        attempts: object = self.max_attempts
         if attempts is not None and (isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1):
             raise ValueError(f"Retry(max_attempts={attempts!r}): give a whole number from 1, or None for ever.")
 

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from typing import Any, Generic, Protocol, TypeVar, Unpack, overload
+from typing import Any, Generic, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from asgiref.sync import sync_to_async
 
+from via_state.core.delivery import Retry
 from via_state.core.offsets import Offset
 from via_state.core.specs import LogSpec
 from via_state.declarations.handle import Handle
+from via_state.declarations.handled import Decorator, add_handler
 from via_state.declarations.log_definition import LogDefinition, LogOptions
 from via_state.declarations.zero import MISSING
+from via_state.exceptions import DeclarationError
+from via_state.handlers.declaration import Delivery, HandlerSpec, Start
 from via_state.pod.projector import ProjectionStatus
 
 V = TypeVar("V")
 M = TypeVar("M", bound=Callable[[Any], Any])
 E_co = TypeVar("E_co", covariant=True)
+N1 = TypeVar("N1")
+N2 = TypeVar("N2")
+N3 = TypeVar("N3")
+
+
+class HandlerOptions(TypedDict, total=False):
+    """Options of an event handler."""
+
+    retry: Retry
+    dead_letter: Callable[[Any, Delivery, Exception], Any] | None
+    atomic: bool
+    start: Start
 
 
 class Foldable(Protocol[V]):
@@ -290,6 +306,38 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         code would have to fold again were discarded; elsewhere the log is folded anew. Raises `DeclarationError`.
         """
         return self.definition.migration(before, after)
+
+    @overload
+    def on_event(
+        self: StateAppEvents[N1 | Folds[Any]], name: str, /, **options: Unpack[HandlerOptions]
+    ) -> Decorator[N1]: ...
+    @overload
+    def on_event(self, name: str, e1: type[N1], /, **options: Unpack[HandlerOptions]) -> Decorator[N1]: ...
+    @overload
+    def on_event(
+        self, name: str, e1: type[N1], e2: type[N2], /, **options: Unpack[HandlerOptions]
+    ) -> Decorator[N1 | N2]: ...
+    @overload
+    def on_event(
+        self, name: str, e1: type[N1], e2: type[N2], e3: type[N3], /, **options: Unpack[HandlerOptions]
+    ) -> Decorator[N1 | N2 | N3]: ...
+    def on_event(self, name: str, /, *events: type[Any], **options: Unpack[HandlerOptions]) -> Decorator[Any]:
+        """Decorate a function that is called for every event, or for those of some types: a side effect.
+
+        It runs at least once for each, in order, on one worker at a time, for each key of a family by itself: sync or
+        async, called with the event and a `Delivery`. What it raises is a failure, and is tried again as ``retry`` says;
+        events behind it wait. `RetryAfter` and `Poison` say more. ``dead_letter(event, delivery, error)`` is called before a
+        record is given up. ``atomic`` puts what it writes to ``DATABASE`` and its position into one transaction: exactly
+        once. ``start``: a new handler begins with the "first" record that is still there, or behind the "head".
+        The position is kept under ``name``, which must stay. Raises `DeclarationError`.
+        """
+        if self._member is not None or self._owner is not None:
+            raise DeclarationError(f"on_event({name!r}): declare it on {self}, not on one of its members.")
+
+        def make(function: Callable[[Any, Delivery], Any]) -> HandlerSpec:
+            return HandlerSpec(name, function, events, **options)
+
+        return add_handler(self.definition.handlers, make, str(self))
 
     def append(self, event: E_co, *, wait: bool = True) -> Offset:  # type: ignore[misc]  # covariant: see read
         """Append one event. Durable when it returns, and folded where this pod projects the key.

@@ -18,6 +18,7 @@ from via_state.declarations.problems import Problem, problem_of
 from via_state.declarations.value_types import folded_type, refuse_undecodable
 from via_state.declarations.zero import MISSING, make_zero
 from via_state.exceptions import DeclarationError, ValueRefused
+from via_state.handlers.declaration import HandlerSpec
 
 M = TypeVar("M", bound=Migration)
 
@@ -44,6 +45,7 @@ class LogDefinition(Definition[LogSpec[Any]]):
         default: Any,
         options: LogOptions,
         migrations: MutableMapping[tuple[int, int], Migration] | None = None,
+        handlers: MutableMapping[str, HandlerSpec] | None = None,
     ) -> None:
         super().__init__(kind, scope, options.get("key"))
         self.events = events
@@ -51,13 +53,16 @@ class LogDefinition(Definition[LogSpec[Any]]):
         self.default = default
         self.options = options
         self.migrations = {} if migrations is None else migrations
+        self.handlers = {} if handlers is None else handlers
         self._value_type: Any = MISSING
         #: Why its value can't be stored in a snapshot, once that was looked into.
         self.unstorable: Problem | None = None
 
     def copy(self) -> Self:
-        migrations = ChainMap({}, self.migrations)
-        return type(self)(self.kind, self.scope, self.events, self.value, self.default, self.options, migrations)
+        migrations, handlers = ChainMap({}, self.migrations), ChainMap({}, self.handlers)
+        return type(self)(
+            self.kind, self.scope, self.events, self.value, self.default, self.options, migrations, handlers
+        )
 
     def migration(self, before: int, after: int) -> Callable[[M], M]:
         """See `StateAppEvents.migration`."""

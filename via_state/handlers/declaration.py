@@ -13,6 +13,7 @@ from via_state.exceptions import DeclarationError
 Start: TypeAlias = Literal["first", "head"]
 
 MAX_NAME = 100  # characters
+DEFAULT_RETRY = Retry()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class HandlerSpec:
     name: str
     function: Callable[[Any, Delivery], Any]
     events: tuple[type[Any], ...] = ()
-    retry: Retry = Retry()
+    retry: Retry = DEFAULT_RETRY
     dead_letter: Callable[[Any, Delivery, Exception], Any] | None = None
     atomic: bool = False
     start: Start = "first"
@@ -62,7 +63,8 @@ def declare(handlers: MutableMapping[str, HandlerSpec], spec: HandlerSpec, log: 
 
 
 def _problem(spec: HandlerSpec) -> str | None:
-    if not isinstance(spec.name, str) or not spec.name.strip() or len(spec.name) > MAX_NAME:
+    name: object = spec.name
+    if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME:
         return f'give a name of 1 to {MAX_NAME} characters first, as in on_event("ship").'
     if not callable(spec.function):
         return f"it decorates {spec.function!r}, which is not a function of an event and a delivery."

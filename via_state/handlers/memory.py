@@ -80,7 +80,7 @@ class MemoryPositions(PositionStore):
 
     @staticmethod
     def _copy(claim: Claim) -> Claim:
-        names = Claim.__slots__  # type: ignore[attr-defined]
+        names = Claim.__slots__
         return Claim(**{name: getattr(claim, name) for name in names})
 
     def _write(self, claim: Claim) -> None:
@@ -125,7 +125,8 @@ class MemoryPositions(PositionStore):
             self._write(claim)
 
     def transaction(self) -> AbstractContextManager[object]:
-        return transaction.atomic(using=settings.DATABASE)
+        atomic: AbstractContextManager[object] = transaction.atomic(using=settings.DATABASE)
+        return atomic
 
     def end_of_work(self) -> None:
         connections.close_all()

@@ -14,7 +14,6 @@ from typing import NamedTuple
 from via_state.core.records import GENESIS, Head, Position
 from via_state.handlers.declaration import HandlerSpec
 
-
 #: The error of a record whose worker was gone before it had an outcome.
 DIED = "the worker that ran the handler died"
 

@@ -185,10 +185,12 @@ class RowPositions(PositionStore):
 
     def release(self, claims: Sequence[Claim]) -> None:
         with reaching():
-            for start in range(0, len(claims), 500):
-                some = claims[start : start + 500]
-                rows = _positions().filter(pk__in=[claim.id for claim in some], worker=some[0].worker)
-                rows.update(worker="", trying=0, fence=F("fence") + 1)
+            for start in range(0, len(claims), 100):
+                some = claims[start : start + 100]
+                held = Q(pk__in=[])
+                for claim in some:
+                    held |= Q(pk=claim.id, fence=claim.fence)
+                _positions().filter(held, worker=some[0].worker).update(worker="", trying=0)
 
     def announce(self, claim: Claim, trying: int) -> None:
         with reaching():
@@ -231,7 +233,8 @@ class RowPositions(PositionStore):
         claim.halted, claim.halted_text, claim.trying = reason, text, 0
 
     def transaction(self) -> AbstractContextManager[object]:
-        return transaction.atomic(using=settings.DATABASE)
+        atomic: AbstractContextManager[object] = transaction.atomic(using=settings.DATABASE)
+        return atomic
 
     def end_of_work(self) -> None:
         connections.close_all()

@@ -122,6 +122,7 @@ class Runner:
         worker = self._worker
         if not worker.owns(self.handler, self.key):
             await self.give_up()
+            worker.drop(self)
             return None
         if self.claim is None:
             self.claim = await worker.threads.run(worker.store.claim, self.handler, self.key, worker.id)
@@ -129,7 +130,8 @@ class Runner:
                 return worker.lease / 3 * jitter.uniform(0.8, 1.0)
             self._stuck(self.claim.attempts)
             if self.claim.halted:
-                return await self._halt(self.claim, self.claim.halted, "")
+                await self._halt(self.claim, self.claim.halted, "")
+                return None
             if self.claim.wait > 0.001:
                 return self.claim.wait
         claim = self.claim
@@ -138,7 +140,8 @@ class Runner:
         if evidence is Evidence.UNPROVEN:
             raise BackplaneUnavailable(f"Only a replica answered for {self.key!r}; its leader must.")
         if (why := _HALTS.get(evidence)) is not None:
-            return await self._halt(claim, evidence.value, why)
+            await self._halt(claim, evidence.value, why)
+            return None
         if evidence is Evidence.FROM_FLOOR:
             claim.position = batch.floor
         records = list(records_after(batch, claim.position, self._log.events, self._spec.events))

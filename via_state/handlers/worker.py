@@ -11,7 +11,7 @@ import hashlib
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from via_state import metrics
@@ -98,6 +98,11 @@ class Worker:
         """A runner has come to ``position``."""
         self._done[handler, key] = position
 
+    def drop(self, runner: Runner) -> None:
+        """It is another worker's turn."""
+        runner.stop()
+        self._runners.pop((runner.handler, runner.key), None)
+
     async def _keep_lease(self) -> None:
         while True:
             pause = self.lease / 3
@@ -154,7 +159,7 @@ class Worker:
                 self._watch.add(one.spec.name)
         self._tasks = [loop.create_task(self._keep_lease()), loop.create_task(self._sweep())]
 
-    async def _existing(self) -> Any:
+    async def _existing(self) -> AsyncIterator[tuple[str, Head]]:
         """Every log of the backplane, with its head."""
         after = ""
         while page := await self.backplane.logs(after):
@@ -277,7 +282,9 @@ class Worker:
     @property
     def at_rest(self) -> bool:
         """Nothing is running and nothing can: all is handled, or waits for a later attempt or a person."""
-        return self.scanned.is_set() and not self._rescan and all(one.task is None for one in self._runners.values())
+        return (
+            self.scanned.is_set() and not self._rescan and all(one.task is None for one in self._runners.values())
+        )
 
     def waiting(self) -> list[Runner]:
         """Those that have not come to the head of their log."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,8 @@ from via_state.pod.pod import Pod
 
 _lock = threading.Lock()
 _current: Pod | None = None
+#: Called with the process's pod when it is made.
+on_new_pod: list[Callable[[Pod], None]] = []
 
 
 def make_backplane() -> Backplane:
@@ -34,6 +36,8 @@ def current_pod() -> Pod:
     with _lock:
         if _current is None or not _current.thread.alive:
             _current = Pod(make_backplane())
+            for attend in on_new_pod:
+                attend(_current)
         return _current
 
 

@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import inspect
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
@@ -60,7 +60,18 @@ class Pod:
         self.residents.every_sweep(self.outbox.sweep_if_due)
         if backplane.durable:
             self.residents.every_sweep(self._list_halts)
+        self._attended: tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[None]]] | None = None
         self.thread.on_stop(self._close)
+
+    def attend(
+        self,
+        start: Callable[[], Coroutine[Any, Any, None]],
+        stop: Callable[[], Awaitable[None]],
+        settle: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Let something run beside this pod, on its loop, until it is closed; `drain` awaits ``settle()``."""
+        self._attended = (stop, settle)
+        self.thread.submit(start())
 
     # Logs -------------------------------------------------------------------------------------------------
 
@@ -277,6 +288,8 @@ class Pod:
     async def _drain(self) -> None:
         await self.outbox.settle()
         await self.residents.settle()
+        if self._attended is not None:
+            await self._attended[1]()
 
     def close(self) -> None:
         """Let appends in flight finish, stop projectors, close the backplane. Closing twice is harmless."""
@@ -294,6 +307,8 @@ class Pod:
 
     async def _close(self) -> None:
         self.thread.forget(self._close)
+        if self._attended is not None:
+            await self._attended[0]()
         await self.outbox.close()
         await self._appender.close()
         await self.residents.close()

@@ -1,0 +1,204 @@
+"""Side effects run at least once for each event, in order, and their position outlives the worker."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.handlers.world import Cancelled, Placed, Shop, until
+from via_state import Delivery, Poison, Retry, RetryAfter
+
+pytestmark = pytest.mark.django_db(databases=["postgres"], transaction=True)
+
+
+def test_a_handler_gets_each_event_with_its_offset_and_the_fold_stays_pure(shop: Shop) -> None:
+    got: list[tuple[int, int]] = []
+
+    @shop.orders.on_event("ship")
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        got.append((event.number, delivery.offset))
+
+    shop.work()
+    shop.place(1, 2, 3)
+    until(lambda: len(got) == 3)
+    assert got == [(1, 1), (2, 2), (3, 3)]
+    assert shop.log.read(at_least=None) == [1, 2, 3]
+
+
+def test_an_async_handler_is_awaited(shop: Shop) -> None:
+    got: list[int] = []
+
+    @shop.orders.on_event("ship")
+    async def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        got.append(event.number)
+
+    shop.work()
+    shop.place(1, 2)
+    until(lambda: got == [1, 2])
+
+
+def test_a_handler_gets_the_types_that_it_names(shop: Shop) -> None:
+    got: list[int] = []
+
+    @shop.orders.on_event("refund", Cancelled)
+    def refund(event: Cancelled, delivery: Delivery) -> None:
+        got.append(event.number)
+
+    worker = shop.work()
+    shop.place(1, 2)
+    shop.log.append(Cancelled(1))
+    shop.place(3)
+    shop.settle(worker)
+    assert got == [1]
+
+
+def test_a_restart_goes_on_behind_the_last_one(shop: Shop) -> None:
+    got: list[int] = []
+
+    @shop.orders.on_event("ship")
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        got.append(event.number)
+
+    worker = shop.work()
+    shop.place(1, 2, 3)
+    shop.settle(worker)
+    shop.stop(worker)
+    shop.place(4)
+    worker = shop.work()
+    shop.settle(worker)
+    assert got == [1, 2, 3, 4]
+
+
+def test_a_failure_is_tried_again_before_what_is_behind_it(shop: Shop) -> None:
+    got: list[tuple[int, int]] = []
+
+    @shop.orders.on_event("ship")
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        got.append((event.number, delivery.attempt))
+        if event.number == 2 and delivery.attempt < 3:
+            raise RuntimeError("no stamps")
+
+    shop.work()
+    shop.place(1, 2, 3)
+    until(lambda: (3, 1) in got)
+    assert got == [(1, 1), (2, 1), (2, 2), (2, 3), (3, 1)]
+
+
+def test_one_blocked_key_does_not_hold_the_others(shop: Shop) -> None:
+    got: list[tuple[str, int]] = []
+
+    @shop.shelf.on_event("stock")
+    def stock(event: Placed | Cancelled, delivery: Delivery) -> None:
+        if delivery.key == "shelf.1":
+            raise RuntimeError("it is full")
+        got.append((delivery.key, event.number))
+
+    shop.work(concurrency=1)
+    shop.place(1, 2, shelf=1)
+    shop.place(3, 4, shelf=2)
+    shop.place(5, shelf=3)
+    until(lambda: len(got) == 3)
+    assert sorted(got) == [("shelf.2", 3), ("shelf.2", 4), ("shelf.3", 5)]
+
+
+def test_the_idempotency_key_is_the_same_in_every_attempt_and_differs_between_records(shop: Shop) -> None:
+    keys: list[str] = []
+
+    @shop.orders.on_event("ship")
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        keys.append(delivery.idempotency_key)
+        if delivery.attempt == 1:
+            raise RuntimeError
+
+    shop.work()
+    shop.place(1, 2)
+    until(lambda: len(keys) == 4)
+    assert keys[0] == keys[1] != keys[2] == keys[3]
+
+
+def test_retry_after_waits_as_long_as_it_says(shop: Shop) -> None:
+    import time
+
+    times: list[float] = []
+
+    @shop.orders.on_event("ship")
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        times.append(time.monotonic())
+        if delivery.attempt == 1:
+            raise RetryAfter(0.3)
+
+    shop.work()
+    shop.place(1)
+    until(lambda: len(times) == 2)
+    assert 0.29 < times[1] - times[0] < 5
+
+
+@pytest.mark.parametrize("start, expected", [("first", [1, 2, 3]), ("head", [3])])
+def test_a_new_handler_starts_where_it_says(shop: Shop, start: str, expected: list[int]) -> None:
+    got: list[int] = []
+    shop.place(1, 2)
+
+    @shop.orders.on_event("ship", start=start)  # type: ignore[arg-type]
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        got.append(event.number)
+
+    worker = shop.work()
+    shop.place(3)
+    shop.settle(worker)
+    assert got == expected
+
+
+def test_poison_goes_to_the_dead_letters_at_once(shop: Shop) -> None:
+    got: list[int] = []
+    buried: list[tuple[int, str]] = []
+
+    def hook(event: Placed | Cancelled, delivery: Delivery, error: Exception) -> None:
+        buried.append((event.number, str(error)))
+
+    @shop.orders.on_event("ship", dead_letter=hook)
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        if event.number == 1:
+            raise Poison("no such street")
+        got.append(event.number)
+
+    shop.work()
+    shop.place(1, 2)
+    until(lambda: got == [2])
+    assert buried == [(1, "no such street")]
+
+
+def test_after_max_attempts_the_record_is_given_up_and_the_next_one_delivered(shop: Shop) -> None:
+    attempts: list[int] = []
+    got: list[int] = []
+
+    @shop.orders.on_event("ship", retry=Retry(max_attempts=3))
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        if event.number == 1:
+            attempts.append(delivery.attempt)
+            raise RuntimeError("no")
+        got.append(event.number)
+
+    shop.work()
+    shop.place(1, 2)
+    until(lambda: got == [2])
+    assert attempts == [1, 2, 3]
+
+
+def test_a_dead_letter_hook_that_raises_keeps_the_record(shop: Shop) -> None:
+    hooks: list[int] = []
+    got: list[int] = []
+
+    def hook(event: Placed | Cancelled, delivery: Delivery, error: Exception) -> None:
+        hooks.append(delivery.attempt)
+        if len(hooks) < 3:
+            raise RuntimeError("the hook failed")
+
+    @shop.orders.on_event("ship", retry=Retry(max_attempts=1), dead_letter=hook)
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        if event.number == 1:
+            raise RuntimeError("no")
+        got.append(event.number)
+
+    shop.work()
+    shop.place(1, 2)
+    until(lambda: got == [2])
+    assert hooks == [1, 2, 3]

@@ -1,0 +1,105 @@
+"""The declared event handlers, as workers need them; and those of a process that keeps its state to itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, MutableMapping
+from typing import Any, Protocol, TypeVar, cast
+
+from via_state.declarations.log_definition import LogDefinition
+from via_state.declarations.problems import Problem
+from via_state.declarations.registry import registry
+from via_state.handlers.declaration import Delivery, HandlerSpec
+from via_state.handlers.memory import MemoryPositions
+from via_state.handlers.worker import HandledLog, Worker
+from via_state.pod.default import on_new_pod
+from via_state.pod.pod import Pod
+
+E = TypeVar("E")
+R = TypeVar("R")
+
+
+class Decorator(Protocol[E]):
+    """Registers a function of an event and a delivery, and gives it back."""
+
+    def __call__(self, function: Callable[[E, Delivery], R], /) -> Callable[[E, Delivery], R]: ...
+
+
+def concrete_logs() -> Iterator[LogDefinition]:
+    """The declared logs that can work."""
+    for one in registry.definitions():
+        usable = isinstance(one, LogDefinition) and one.state is not None and not one.state._abstract
+        if usable and one.problem() is None:
+            yield one
+
+
+def handled_logs(
+    names: Collection[str] = (), logs: Collection[str] = (), *, without_handlers: bool = False
+) -> list[HandledLog]:
+    """The logs with handlers; only handlers of these names and logs of these keys, where any are given."""
+    found: dict[str, HandledLog] = {}
+    for definition in concrete_logs():
+        spec = definition.built()
+        if logs and spec.name not in logs:
+            continue
+        handlers = {name: one for name, one in definition.handlers.items() if not names or name in names}
+        if not handlers and not without_handlers:
+            continue
+        before = found.get(spec.name)
+        merged = handlers if before is None else {**handlers, **before.handlers}
+        found[spec.name] = HandledLog(spec, merged, definition.template().reads)
+    return list(found.values())
+
+
+def handler_problems(definition: LogDefinition, others: Collection[Any]) -> Iterator[Problem]:
+    """What is wrong with the handlers of a declaration."""
+    for handler in definition.handlers.values():
+        foreign = [one.__name__ for one in handler.events if not _is_event_of(one, definition)]
+        if foreign:
+            declared = ", ".join(one.__name__ for one in definition.events)
+            yield Problem(
+                "E030",
+                f"Its event handler {handler.name!r} wants {', '.join(foreign)}, which this log does not have.",
+                f"Name some of its events: {declared}.",
+            )
+    for other in others:
+        if not isinstance(other, LogDefinition) or other is definition or other.problem() is not None:
+            continue
+        if other.template().text != definition.template().text:
+            continue
+        for name in set(definition.handlers) & set(other.handlers):
+            if definition.handlers[name] is not other.handlers[name]:
+                yield Problem(
+                    "E031",
+                    f"Its event handler {name!r} has the same name as one of {other}, which shares its key.",
+                    "Give one of them another name: the position is kept under it.",
+                )
+
+
+def _is_event_of(event: type[Any], definition: LogDefinition) -> bool:
+    return any(isinstance(one, type) and issubclass(one, event) for one in definition.events)
+
+
+def add_handler(
+    handlers: MutableMapping[str, HandlerSpec], make: Callable[[Any], HandlerSpec], log: str
+) -> Decorator[Any]:
+    """The decorator that `on_event` returns."""
+    from via_state.handlers.declaration import declare
+
+    def register(function: Any) -> Any:
+        declare(handlers, make(function), log)
+        return function
+
+    return cast(Decorator[Any], register)
+
+
+def run_in_process(pod: Pod) -> None:
+    """Run the handlers in this process, where no other one can see the events."""
+    if pod.backplane.durable:
+        return
+    logs = handled_logs()
+    if logs:
+        worker = Worker(pod.backplane, MemoryPositions(), logs)
+        pod.attend(worker.start, worker.stop, worker.settle)
+
+
+on_new_pod.append(run_in_process)
