@@ -132,7 +132,7 @@ def test_retry_after_waits_as_long_as_it_says(shop: Shop) -> None:
     assert 0.29 < times[1] - times[0] < 5
 
 
-@pytest.mark.parametrize("start, expected", [("first", [1, 2, 3]), ("head", [3])])
+@pytest.mark.parametrize(("start", "expected"), [("first", [1, 2, 3]), ("head", [3])])
 def test_a_new_handler_starts_where_it_says(shop: Shop, start: str, expected: list[int]) -> None:
     got: list[int] = []
     shop.place(1, 2)

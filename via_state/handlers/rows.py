@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from django.db import Error as DatabaseFailure
 from django.db import connections, transaction
-from django.db.models import Case, Exists, F, Q, QuerySet, Value, When
+from django.db.models import Case, DateTimeField, Exists, F, IntegerField, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Coalesce, Now
 
 from via_state.conf import settings
@@ -170,9 +170,13 @@ class RowPositions(PositionStore):
         return rows.filter(free & Exists(alive.filter(id=worker))).update(
             worker=worker,
             fence=F("fence") + 1,
-            attempts=Case(When(died, then=F("attempts") + 1), default=F("attempts")),
-            last_error=Case(When(died, then=Value(DIED)), default=F("last_error")),
-            stuck_since=Case(When(died, then=Coalesce("stuck_since", Now())), default=F("stuck_since")),
+            attempts=Case(When(died, then=F("attempts") + 1), default=F("attempts"), output_field=IntegerField()),
+            last_error=Case(When(died, then=Value(DIED)), default=F("last_error"), output_field=TextField()),
+            stuck_since=Case(
+                When(died, then=Coalesce("stuck_since", Now())),
+                default=F("stuck_since"),
+                output_field=DateTimeField(),
+            ),
             trying=0,
         )
 
