@@ -61,10 +61,10 @@ class Worker:
         self.board = Board()
         self.lease = float(settings.HANDLER_LEASE)
         self.stopping = False
-        self._logs = [one for one in logs if one.handlers]
+        self.logs = [one for one in logs if one.handlers]
         self._wanted = wanted
         self._specs = {
-            HandlerId(one.spec.name, name): spec for one in self._logs for name, spec in one.handlers.items()
+            HandlerId(one.spec.name, name): spec for one in self.logs for name, spec in one.handlers.items()
         }
         names = "\0".join([team, *sorted(f"{log}\0{name}" for log, name in self._specs)])
         self._team = hashlib.blake2b(names.encode(), digest_size=16).hexdigest()
@@ -148,13 +148,13 @@ class Worker:
         """Register the handlers, and begin. Raises `BackplaneUnavailable`."""
         new = await self._control.run(self.store.register, self._specs)
         for handler in new:
-            (log,) = [one for one in self._logs if one.spec.name == handler.log]
+            (log,) = [one for one in self.logs if one.spec.name == handler.log]
             heads = {key: head async for key, head in self._existing() if log.reads(key)}
             await self._control.run(self.store.started, handler, heads)
         await self._renew()
         loop = asyncio.get_running_loop()
         self._watch = self.backplane.watch(self._rang)
-        for one in self._logs:
+        for one in self.logs:
             if not one.spec.family:
                 self._watch.add(one.spec.name)
         self._tasks = [loop.create_task(self._keep_lease()), loop.create_task(self._sweep())]
@@ -178,7 +178,7 @@ class Worker:
         if key in self._log_of:
             log = self._log_of[key]
         else:
-            log = next((one for one in self._logs if one.reads(key)), None)
+            log = next((one for one in self.logs if one.reads(key)), None)
             if self._wanted is not None and not self._wanted(key):
                 log = None
             if len(self._log_of) > 100_000:
@@ -290,7 +290,7 @@ class Worker:
         """Those that have not come to the head of their log."""
         return [one for one in self._runners.values() if one.lag or one.halted or one.stuck]
 
-    async def settle(self, timeout: float = 30.0) -> None:
+    async def settle(self, timeout: float | None = 30.0) -> None:
         """Wait until nothing more can be delivered now. For tests and for leaving when all is caught up."""
         async with asyncio.timeout(timeout):
             await self.scanned.wait()

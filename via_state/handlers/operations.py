@@ -1,0 +1,126 @@
+"""What an operator does to positions: let one go on, retire a handler, set the record aside that blocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from django.db import transaction
+from django.db.models import F
+
+from via_state.backplanes.base import Backplane
+from via_state.conf import settings
+from via_state.core.delivery import Record, Treatment, records_after
+from via_state.core.records import GENESIS, Position
+from via_state.core.specs import LogSpec
+from via_state.exceptions import ViaStateError
+from via_state.handlers.declaration import HandlerSpec
+from via_state.handlers.letters import keep_letter
+from via_state.handlers.positions import HandlerId, Letter
+from via_state.models import EventHandler, HandlerPosition
+from via_state.pod.pins import lock_gate
+
+
+async def find_position(backplane: Backplane, key: str, where: str) -> tuple[Position, bool]:
+    """The position that "first", "head" or an offset means, and whether it is the log's beginning, wherever that is.
+
+    Raises ValueError for an offset that the log does not have.
+    """
+    if where == "first":
+        return GENESIS, True
+    head = await backplane.head(key)
+    if where == "head":
+        return head.position, False
+    offset = int(where)
+    if offset == 0:
+        return GENESIS, True
+    if offset == head.floor.offset:
+        return head.floor, False
+    batch = await backplane.read(key, Position(head.position.epoch, offset, ""), 1)
+    if batch.cursor_id is None:
+        raise ValueError(
+            f"{key!r} has no record at offset {offset}: it holds those from {head.floor.offset + 1} to {head.position.offset}."
+        )
+    return Position(batch.head.epoch, offset, batch.cursor_id), False
+
+
+def resume(row: HandlerPosition, position: Position, from_floor: bool) -> None:
+    """Let a handler go on behind ``position``. Whoever runs it now is told to ask again."""
+    with transaction.atomic(using=settings.DATABASE):
+        lock_gate(row.handler.log)
+        HandlerPosition.objects.using(settings.DATABASE).filter(pk=row.pk).update(
+            epoch=position.epoch,
+            offset=position.offset,
+            record_id=position.record_id,
+            from_floor=from_floor,
+            halted="",
+            halted_text="",
+            attempts=0,
+            trying=0,
+            last_error="",
+            next_attempt_at=None,
+            stuck_since=None,
+            worker="",
+            fence=F("fence") + 1,
+        )
+
+
+def retire(handler: EventHandler) -> int:
+    """End a handler: it keeps no more records, and its positions are gone. Returns how many there were."""
+    with transaction.atomic(using=settings.DATABASE):
+        lock_gate(handler.log)
+        positions = HandlerPosition.objects.using(settings.DATABASE).filter(handler=handler)
+        found = positions.count()
+        EventHandler.objects.using(settings.DATABASE).filter(pk=handler.pk).delete()
+    return found
+
+
+async def next_record(
+    backplane: Backplane, row: HandlerPosition, spec: HandlerSpec, log: LogSpec[Any]
+) -> Record | None:
+    """The record that a handler has before it; None at the head."""
+    position = Position(row.epoch, row.offset, row.record_id)
+    while True:
+        batch = await backplane.read(row.key, position, 500)
+        for record in records_after(batch, position, log.events, spec.events):
+            if record.treatment in (Treatment.DELIVER, Treatment.BLOCK):
+                return record
+            position = record.position
+        if not batch.packs or position.offset >= batch.head.offset:
+            return None
+
+
+def set_aside(row: HandlerPosition, record: Record, log: LogSpec[Any], by: str) -> bool:
+    """Move the record that a handler fails at into the dead letters, and let it go on behind it.
+
+    False when it has moved on meanwhile. Raises `ViaStateError` for a record that this code can't read: newer code can.
+    """
+    if record.treatment is not Treatment.DELIVER:
+        raise ViaStateError("Only newer code knows the event. Deploy it, or put its name into retired=.")
+    ((name, version, payload),) = msgspec.json.decode(
+        log.events.encode([record.event]), type=list[tuple[str, int, msgspec.Raw]]
+    )
+    with transaction.atomic(using=settings.DATABASE):
+        rows = HandlerPosition.objects.using(settings.DATABASE).filter(
+            pk=row.pk, offset=row.offset, epoch=row.epoch
+        )
+        if not rows.update(fence=F("fence") + 1, worker="", trying=0):  # locks it, and nobody else commits
+            return False
+        now = rows.get()
+        error = now.last_error or "set aside by an operator"
+        letter = Letter(
+            record.position, name, version, bytes(payload).decode(), error, f"Set aside by {by}.", now.attempts
+        )
+        keep_letter(HandlerId(row.handler.log, row.handler.name), row.key, letter, now.stuck_since)
+        epoch, offset, record_id = record.position
+        rows.update(
+            epoch=epoch,
+            offset=offset,
+            record_id=record_id,
+            from_floor=False,
+            attempts=0,
+            last_error="",
+            next_attempt_at=None,
+            stuck_since=None,
+        )
+    return True

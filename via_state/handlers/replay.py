@@ -1,0 +1,69 @@
+"""Dead letters, taken up again by a person."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from typing import NamedTuple
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from via_state.conf import settings
+from via_state.core.events import EventCodec, Unreadable
+from via_state.handlers.declaration import Delivery, HandlerSpec
+from via_state.handlers.delivering import MAX_TRACEBACK, call, one_line
+from via_state.models import DeadLetter
+
+logger = logging.getLogger("via_state.handlers")
+
+
+class Replayed(NamedTuple):
+    """What became of a letter. ``done`` is False where somebody else settled it first, or the handler failed again."""
+
+    done: bool
+    error: str = ""
+
+
+def replay(letter: DeadLetter, spec: HandlerSpec, codec: EventCodec, by: str) -> Replayed:
+    """Run the handler once more for a letter that is new; it is replayed after that, or has a new error.
+
+    Whoever replays the same letter at the same time waits, and then does nothing. What the handler writes to ``DATABASE``
+    becomes durable together with the letter's new status, or not at all.
+    """
+    (event,) = codec.decode(_pack(letter), 1).events
+    if isinstance(event, Unreadable):
+        return Replayed(False, f"This code can't read the event: it is {event.value}.")
+    new = DeadLetter.objects.using(settings.DATABASE).filter(pk=letter.pk, status=DeadLetter.Status.NEW)
+    with transaction.atomic(using=settings.DATABASE):
+        if not new.update(attempts=F("attempts") + 1):  # locks the row
+            return Replayed(False)
+        delivery = Delivery(
+            letter.handler,
+            letter.key,
+            letter.offset,
+            letter.epoch,
+            letter.attempts + 1,
+            f"{letter.handler}-{letter.record_id}",
+        )
+        try:
+            with transaction.atomic(using=settings.DATABASE):
+                call(spec.function, event, delivery)
+        except Exception as error:
+            lines = "".join(traceback.format_exception(error))[-MAX_TRACEBACK:]
+            new.update(error=one_line(error), traceback=lines)
+            return Replayed(False, one_line(error))
+        new.update(status=DeadLetter.Status.REPLAYED, settled_at=Now(), settled_by=by)
+    return Replayed(True)
+
+
+def discard(letter: DeadLetter, by: str) -> bool:
+    """Say that nothing more is to be done about a letter; False when it was settled already."""
+    new = DeadLetter.objects.using(settings.DATABASE).filter(pk=letter.pk, status=DeadLetter.Status.NEW)
+    return bool(new.update(status=DeadLetter.Status.DISCARDED, settled_at=Now(), settled_by=by))
+
+
+def _pack(letter: DeadLetter) -> bytes:
+    return f"[[{json.dumps(letter.event_name)},{letter.event_version},{letter.payload}]]".encode()

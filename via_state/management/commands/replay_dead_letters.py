@@ -1,0 +1,93 @@
+"""``manage.py replay_dead_letters``: run event handlers again for the records that they gave up on."""
+
+from __future__ import annotations
+
+import getpass
+import re
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from via_state.conf import settings
+from via_state.handlers.replay import replay
+from via_state.management.handlers import check_names, declared
+from via_state.models import DeadLetter
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Command(BaseCommand):
+    help = (
+        "Runs event handlers again for their dead letters, oldest first. A letter that succeeds is settled, and is not "
+        "replayed twice; one that fails stays, with its new error. Exits with 1 when one failed. Examples: "
+        "manage.py replay_dead_letters --handler ship --dry-run; manage.py replay_dead_letters --id 17 --id 18"
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        many: dict[str, Any] = {"action": "append", "default": []}
+        parser.add_argument("--handler", help="only of these handlers", metavar="NAME", **many)
+        parser.add_argument("--key", help="only of these keys, or of a family's template", metavar="KEY", **many)
+        parser.add_argument("--id", help="only these letters", type=int, metavar="ID", **many)
+        parser.add_argument("--older-than", metavar="AGE", help="only older ones: 90s, 15m, 2h or 7d")
+        parser.add_argument("--newer-than", metavar="AGE", help="only newer ones")
+        parser.add_argument("--dry-run", action="store_true", help="list them, and run nothing")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        all_letters = DeadLetter.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
+        letters = all_letters.filter(status=DeadLetter.Status.NEW)
+        code = declared()
+        if options["handler"]:
+            known = [*all_letters.values_list("handler", flat=True).distinct(), *(name for _, name in code)]
+            check_names(options["handler"], known, "event handler")
+            letters = letters.filter(handler__in=options["handler"])
+        if options["key"]:
+            letters = letters.filter(Q(key__in=options["key"]) | Q(log__in=options["key"]))
+        if options["id"]:
+            found = set(all_letters.filter(pk__in=options["id"]).values_list("pk", flat=True))
+            if missing := sorted(set(options["id"]) - found):
+                raise CommandError(f"There is no dead letter {missing[0]}.", returncode=2)
+            letters = letters.filter(pk__in=options["id"])
+        if options["older_than"]:
+            letters = letters.filter(buried_at__lt=Now() - _age(options["older_than"]))
+        if options["newer_than"]:
+            letters = letters.filter(buried_at__gte=Now() - _age(options["newer_than"]))
+        total = letters.count()
+        done = failed = 0
+        by = f"manage.py ({getpass.getuser()})"
+        for number, letter in enumerate(letters.order_by("pk").iterator(100), 1):
+            where = f"{letter.pk}: {letter.handler}, {letter.key} at {letter.offset}"
+            if options["dry_run"]:
+                self.stdout.write(f"{where}: {letter.error}")
+                continue
+            log, spec = code.get((letter.log, letter.handler), (None, None))
+            if log is None or spec is None:
+                failed += 1
+                self.stdout.write(self.style.ERROR(f"{where}: nothing in this code declares its handler"))
+                continue
+            outcome = replay(letter, spec, log.spec.events, by)
+            done += outcome.done
+            if outcome.error:
+                failed += 1
+                self.stdout.write(self.style.ERROR(f"{where}: {outcome.error}"))
+            self._progress(f"{number:,} of {total:,}")
+        self._progress("")
+        if options["dry_run"]:
+            self.stdout.write(f"{total:,} dead letters would be replayed.")
+            return
+        self.stdout.write(self.style.SUCCESS(f"{done:,} of {total:,} dead letters replayed, {failed:,} failed."))
+        if failed:
+            raise SystemExit(1)
+
+    def _progress(self, text: str) -> None:
+        if self.stderr.isatty():
+            self.stderr.write(f"\r\033[K{text}", ending="")
+
+
+def _age(text: str) -> timedelta:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if match is None:
+        raise CommandError(f"{text!r} is no age: write 90s, 15m, 2h or 7d.", returncode=2)
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])

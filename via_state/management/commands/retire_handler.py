@@ -1,0 +1,50 @@
+"""``manage.py retire_handler``: an event handler that will not run again no longer keeps records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from via_state.conf import settings
+from via_state.handlers.operations import retire
+from via_state.management.handlers import declared, registered
+from via_state.management.selection import durable_pod
+from via_state.models import EventHandler
+
+
+class Command(BaseCommand):
+    help = (
+        "Ends an event handler: its positions are removed, and it no longer keeps records from being discarded. Remove it from "
+        "the code and deploy that first. Without a name: lists the handlers. Example: manage.py retire_handler ship"
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", nargs="?", help="the handler's name")
+        parser.add_argument("--log", help="its log's key or template, where several have a handler of this name")
+        parser.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        durable_pod()
+        code = declared()
+        if options["name"] is None:
+            rows = EventHandler.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
+            for row in rows.order_by("log", "name"):
+                here = "" if (row.log, row.name) in code else "  (nothing in this code declares it)"
+                self.stdout.write(f"{row.name}  {row.log}{here}")
+            if not rows:
+                self.stdout.write("There are no event handlers.")
+            return
+        row = registered(options["name"], options["log"])
+        if (row.log, row.name) in code:
+            raise CommandError(
+                f"This code declares {row.name!r} on {row.log!r}: a worker would register it again, and begin anew. Remove "
+                "the on_event and deploy that first."
+            )
+        if options["dry_run"]:
+            count = row.positions.using(settings.DATABASE).count()
+            self.stdout.write(f"{row.name} on {row.log} would be retired, with {count:,} positions.")
+            return
+        self.stdout.write(
+            self.style.SUCCESS(f"{row.name} on {row.log} is retired, with {retire(row):,} positions.")
+        )

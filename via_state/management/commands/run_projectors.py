@@ -1,0 +1,170 @@
+"""``manage.py run_projectors``: a worker process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from via_state.declarations.handled import handled_logs
+from via_state.exceptions import ViaStateError
+from via_state.handlers.folder import Folder
+from via_state.handlers.rows import RowPositions
+from via_state.handlers.worker import Worker
+from via_state.management.handlers import check_names
+from via_state.management.health import HealthServer
+from via_state.management.selection import add_key_argument, durable_pod
+from via_state.pod.pod import Pod
+
+
+class Command(BaseCommand):
+    help = (
+        "Runs event handlers, folds logs so that they are snapshotted and compacted, and relays the outbox. Start as many as "
+        "you like: they share the work, and take over from one that dies. The first SIGTERM or Ctrl-C lets what runs end, the "
+        "second stops at once. Examples: manage.py run_projectors; manage.py run_projectors --handler ship --concurrency 4"
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add_key_argument(parser)
+        parser.add_argument(
+            "--handler",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="only these event handlers; nothing is folded then",
+        )
+        parser.add_argument(
+            "--concurrency", type=int, default=8, metavar="N", help="handlers that run at once (8)"
+        )
+        parser.add_argument(
+            "--until-caught-up",
+            action="store_true",
+            help="end when nothing more can be done now; with 1 if something is left",
+        )
+        parser.add_argument(
+            "--metrics-port", type=int, metavar="PORT", help="serve /metrics, /livez and /readyz there"
+        )
+        parser.add_argument(
+            "--metrics-host", default="127.0.0.1", metavar="HOST", help="at this address (127.0.0.1)"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        pod = durable_pod()
+        every = handled_logs(without_handlers=True)
+        check_names(options["handler"], {name for log in every for name in log.handlers}, "event handler")
+        if options["concurrency"] < 1:
+            raise CommandError("--concurrency is a number from 1.", returncode=2)
+        keys = set(options["key"])
+        for key in keys:
+            if not any(log.spec.name == key or log.reads(key) for log in every):
+                check_names([key], [log.spec.name for log in every], "declared log")
+        logs = handled_logs(options["handler"])
+        wanted = _wanted(keys, every) if keys else None
+        worker = Worker(
+            pod.backplane,
+            RowPositions(),
+            logs,
+            concurrency=options["concurrency"],
+            wanted=wanted,
+            team="\0".join(sorted(keys)),
+        )
+        folder = None if options["handler"] else Folder(pod, every, wanted)
+        self._run(pod, worker, folder, options)
+
+    def _run(self, pod: Pod, worker: Worker, folder: Folder | None, options: dict[str, Any]) -> None:
+        stop = threading.Event()
+        before = {one: signal.signal(one, _stopper(stop)) for one in (signal.SIGTERM, signal.SIGINT)}
+        health = None
+        try:
+            if options["metrics_port"] is not None:
+                health = HealthServer(options["metrics_host"], options["metrics_port"])
+            self._start(pod, worker, folder, stop)
+            if health is not None:
+                health.ready = True
+            if not stop.is_set():
+                count = sum(len(one.handlers) for one in worker.logs)
+                self.stdout.write(f"Worker {worker.id[:12]} runs {count} event handlers.")
+            if options["until_caught_up"]:
+                self._catch_up(pod, worker, folder, stop)
+            else:
+                self._wait(worker, stop)
+        except OSError as error:
+            raise CommandError(f"--metrics-port {options['metrics_port']}: {error}", returncode=2) from error
+        finally:
+            if health is not None:
+                health.ready = False
+            left = [f"{one.handler.name} on {one.key}" for one in worker.waiting()]
+            if folder is not None:
+                pod.thread.call(folder.stop())
+            pod.thread.call(worker.stop())
+            pod.close()
+            if health is not None:
+                health.close()
+            for one, handler in before.items():
+                signal.signal(one, handler)
+        self.stdout.write(f"Worker {worker.id[:12]} has ended; it passed {worker.board.handled:,} records.")
+        if options["until_caught_up"] and left and not stop.is_set():
+            self.stderr.write(self.style.ERROR(f"Not caught up: {', '.join(left[:10])}"))
+            raise SystemExit(1)
+
+    def _start(self, pod: Pod, worker: Worker, folder: Folder | None, stop: threading.Event) -> None:
+        """A worker that comes up before its servers waits for them."""
+        while not stop.is_set():
+            try:
+                pod.thread.call(worker.start())
+                break
+            except ViaStateError as error:
+                self.stderr.write(self.style.WARNING(f"Not started yet: {error}"))
+                stop.wait(1.0)
+        if folder is not None and not stop.is_set():
+            pod.thread.call(folder.start())
+
+    def _wait(self, worker: Worker, stop: threading.Event) -> None:
+        handled, shown = 0, time.monotonic()
+        live = self.stderr.isatty()
+        while not stop.wait(1.0):
+            if live:
+                now = time.monotonic()
+                rate = (worker.board.handled - handled) / (now - shown)
+                handled, shown = worker.board.handled, now
+                self.stderr.write(
+                    f"\r\033[K{handled:,} records, {rate:,.0f}/s, {worker.board.total_lag:,} before it, "
+                    f"{worker.board.stuck_now:,} stuck, {len(worker.alive)} workers",
+                    ending="",
+                )
+        if live:
+            self.stderr.write("\r\033[K", ending="")
+
+    def _catch_up(self, pod: Pod, worker: Worker, folder: Folder | None, stop: threading.Event) -> None:
+        async def settle() -> None:
+            await pod.outbox.settle()
+            await worker.settle(None)
+            if folder is not None:
+                await folder.settle()
+
+        future = pod.thread.submit(settle())
+        while not future.done():
+            if stop.wait(0.05):
+                future.cancel()
+                return
+        future.result()
+
+
+def _stopper(stop: threading.Event) -> Callable[[int, FrameType | None], None]:
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    return on_signal
+
+
+def _wanted(keys: set[str], every: Any) -> Callable[[str], bool]:
+    templates = [log for log in every if log.spec.name in keys]
+    return lambda key: key in keys or any(log.reads(key) for log in templates)
