@@ -28,8 +28,8 @@ class Retry:
     max_attempts: int | None = None
 
     def __post_init__(self) -> None:
-        seconds: object
-        for name, seconds in (("base", self.base), ("max", self.max)):
+        given: dict[str, object] = {"base": self.base, "max": self.max}
+        for name, seconds in given.items():
             if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
                 raise ValueError(f"Retry({name}={seconds!r}): give a number of seconds above 0.")
         if self.max < self.base:

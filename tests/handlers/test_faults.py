@@ -1,0 +1,422 @@
+"""What went wrong with side effects elsewhere, and must not here."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+from django.db import connections
+from prometheus_client import REGISTRY
+
+from tests.conftest import POSTGRES_ALIAS
+from tests.faults import Fault
+from tests.handlers.world import LEASE, Cancelled, Placed, Shop, until
+from via_state import Delivery, Retry
+from via_state.core.records import GENESIS
+from via_state.exceptions import Fenced
+from via_state.handlers.operations import find_position, resume
+from via_state.handlers.positions import HandlerId
+from via_state.handlers.rows import RowPositions
+from via_state.models import DeadLetter, EventHandler, HandlerPosition
+from via_state.pod.pins import other_pins
+
+SHIP = HandlerId("orders", "ship")
+
+
+def position(shop: Shop) -> HandlerPosition:
+    rows = HandlerPosition.objects.using(POSTGRES_ALIAS)
+    return rows.get(handler__prefix=shop.world.prefix, key="orders")
+
+
+def metric(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, {"key": "orders", "name": "ship", **labels}) or 0.0
+
+
+def recorder(shop: Shop, **options: object) -> list[int]:
+    got: list[int] = []
+
+    @shop.orders.on_event("ship", **options)  # type: ignore[arg-type]
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        got.append(event.number)
+
+    return got
+
+
+def test_failing_calls_of_the_backplane_do_not_end_a_handler(shop: Shop) -> None:
+    got = recorder(shop)
+    shop.world.plane.fail("read", *[Fault.BEFORE] * 5)
+    shop.work()
+    shop.place(1)
+    until(lambda: got == [1])
+    shop.world.plane.fail("changed", *[Fault.BEFORE] * 3)
+    shop.world.plane.deaf = True
+    shop.place(2)
+    until(lambda: got == [1, 2])
+
+
+def test_of_several_workers_one_runs_each_effect(durable_shop: Shop) -> None:
+    got = recorder(durable_shop)
+    for _ in range(4):
+        durable_shop.work()
+    durable_shop.place(*range(50))
+    until(lambda: len(got) >= 50)
+    assert got == list(range(50))
+
+
+def test_a_handler_runs_without_any_request_or_page(durable_shop: Shop) -> None:
+    durable_shop.place(1)
+    got = recorder(durable_shop)
+    durable_shop.work()
+    until(lambda: got == [1])
+
+
+def test_a_registered_handler_keeps_its_records_whether_or_not_anything_runs(durable_shop: Shop) -> None:
+    shop = durable_shop
+    got = recorder(shop)
+    shop.place(1)
+    worker = shop.work()
+    shop.settle(worker)
+    epoch = shop.head("orders").position.epoch
+    shop.stop(worker)
+    shop.place(2, 3)
+    assert [pin.offset for pin in other_pins("orders", "orders", epoch)] == [1]
+    assert [pin.offset for pin in other_pins("orders", "orders", "another")] == [0]
+    assert other_pins("shelf.{shelf}", "shelf.1", epoch) == []
+    assert got == [1]
+
+
+def test_a_family_s_handler_keeps_the_records_of_keys_that_it_never_saw(durable_shop: Shop) -> None:
+    shop = durable_shop
+
+    @shop.shelf.on_event("stock")
+    def stock(event: Placed | Cancelled, delivery: Delivery) -> None: ...
+
+    shop.stop(shop.work())
+    assert [pin.offset for pin in other_pins("shelf.{shelf}", "shelf.99", "any")] == [0]
+
+
+def test_a_handler_that_lost_records_halts_until_it_is_told(durable_shop: Shop) -> None:
+    shop = durable_shop
+    got = recorder(shop)
+    shop.place(1)
+    worker = shop.work()
+    shop.settle(worker)
+    shop.stop(worker)
+    shop.place(2, 3, 4)
+    shop.world.run(shop.world.inner.compact("orders", 3))
+    shop.work()
+    until(lambda: position(shop).halted == "gap")
+    assert metric("via_consumer_halted", reason="gap") == 1
+    assert got == [1]
+    at, from_floor = shop.world.run(find_position(shop.world.plane, "orders", "first"))
+    resume(position(shop), at, from_floor)
+    until(lambda: got == [1, 4])
+    assert metric("via_consumer_halted", reason="gap") == 0
+
+
+def test_another_history_halts_and_sends_nothing_again(shop: Shop) -> None:
+    got = recorder(shop)
+    shop.place(1, 2)
+    worker = shop.work()
+    shop.settle(worker)
+    shop.world.run(shop.world.inner.drop("orders"))
+    shop.place(1, 2, 3)
+    until(lambda: metric("via_consumer_halted", reason="history") == 1)
+    shop.settle(worker)
+    assert got == [1, 2]
+
+
+def test_one_bad_record_does_not_end_the_worker_and_the_stuck_gauge_returns_to_zero(shop: Shop) -> None:
+    broken = [True]
+    got: list[int] = []
+
+    @shop.orders.on_event("ship", retry=Retry(max=0.05))
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        if event.number == 1 and broken:
+            raise SystemError("a crash")
+        got.append(event.number)
+
+    shop.work()
+    shop.place(1, 2)
+    before = metric("via_consumer_error_total")
+    until(lambda: metric("via_consumer_stuck") >= 3)
+    assert got == []
+    broken.clear()
+    until(lambda: got == [1, 2])
+    until(lambda: metric("via_consumer_stuck") == 0 == metric("via_consumer_lag_events"))
+    assert metric("via_consumer_error_total") > before
+
+
+def test_a_record_of_newer_code_blocks_with_growing_pauses_and_is_never_poisoned(shop: Shop) -> None:
+    got = recorder(shop, retry=Retry(base=0.1, max_attempts=1))
+    before = metric("via_consumer_forward_incompatible_total")
+    shop.work()
+    shop.place(1)
+    shop.raw("orders", json.dumps([["Placed", 2, {"number": 2}]]).encode())
+    shop.place(3)
+    until(lambda: metric("via_consumer_forward_incompatible_total") - before >= 2)
+    started = time.monotonic()
+    until(lambda: metric("via_consumer_forward_incompatible_total") - before >= 4)
+    assert time.monotonic() - started > 0.2
+    assert got == [1]
+    assert not DeadLetter.objects.using(POSTGRES_ALIAS).filter(prefix=shop.world.prefix).exists()
+
+
+def test_an_unknown_event_blocks(shop: Shop) -> None:
+    got = recorder(shop)
+    before = metric("via_consumer_forward_incompatible_total")
+    shop.work()
+    shop.raw("orders", b'[["Sent", 1, {}]]')
+    shop.place(2)
+    until(lambda: metric("via_consumer_forward_incompatible_total") > before)
+    assert got == []
+
+
+def test_an_undecodable_record_is_skipped_and_not_poisoned(shop: Shop) -> None:
+    got = recorder(shop, retry=Retry(max_attempts=1))
+    before = metric("via_consumer_undecodable_total"), metric("via_consumer_poisoned_total")
+    shop.work()
+    shop.raw("orders", b"\xff\xff")
+    shop.place(2)
+    until(lambda: got == [2])
+    assert (metric("via_consumer_undecodable_total"), metric("via_consumer_poisoned_total")) == (
+        before[0] + 1,
+        before[1],
+    )
+
+
+def test_a_position_that_can_not_be_loaded_replays_nothing(
+    durable_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from via_state.exceptions import BackplaneUnavailable
+
+    shop, fails = durable_shop, [3]
+    got = recorder(shop)
+    shop.place(1, 2)
+    worker = shop.work()
+    shop.settle(worker)
+    shop.stop(worker)
+    whole = RowPositions.claim
+
+    def claim(self: RowPositions, handler: HandlerId, key: str, worker: str) -> object:
+        if fails[0]:
+            fails[0] -= 1
+            raise BackplaneUnavailable("injected")
+        return whole(self, handler, key, worker)
+
+    monkeypatch.setattr(RowPositions, "claim", claim)
+    shop.place(3)
+    shop.work()
+    until(lambda: got == [1, 2, 3])
+    assert fails == [0]
+
+
+def test_attempts_are_counted_over_restarts(durable_shop: Shop) -> None:
+    shop = durable_shop
+    attempts: list[int] = []
+
+    @shop.orders.on_event("ship", retry=Retry(base=0.2, max=0.2, max_attempts=4))
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        attempts.append(delivery.attempt)
+        raise RuntimeError("no")
+
+    shop.place(1)
+    for count in (1, 2, 3):
+        worker = shop.work()
+        until(lambda count=count: len(attempts) >= count)  # type: ignore[misc]
+        shop.stop(worker)
+    shop.work()
+    until(lambda: position(shop).offset == 1)
+    assert attempts == [1, 2, 3, 4]
+    (letter,) = DeadLetter.objects.using(POSTGRES_ALIAS).filter(prefix=shop.world.prefix)
+    assert (letter.attempts, letter.error, letter.status) == (4, "RuntimeError: no", "new")
+    assert (letter.event_name, letter.event_version, json.loads(letter.payload)) == ("Placed", 1, {"number": 1})
+    assert "raise RuntimeError" in letter.traceback
+
+
+def test_a_killed_worker_is_taken_over_within_two_leases_and_that_counts_as_an_attempt(durable_shop: Shop) -> None:
+    shop = durable_shop
+    attempts: list[int] = []
+    died = threading.Event()
+
+    @shop.orders.on_event("ship")
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        attempts.append(delivery.attempt)
+        if len(attempts) == 1:
+            died.wait(20)
+
+    shop.place(1)
+    killed = shop.work()
+    until(lambda: attempts == [1])
+    shop.kill(killed)
+    started = time.monotonic()
+    shop.work()
+    until(lambda: len(attempts) == 2)
+    assert time.monotonic() - started < 2 * LEASE
+    assert attempts == [1, 2]
+    until(lambda: position(shop).offset == 1)
+    died.set()
+    assert position(shop).offset == 1
+
+
+def test_a_record_that_kills_its_workers_is_given_up(durable_shop: Shop) -> None:
+    shop = durable_shop
+    got: list[int] = []
+
+    @shop.orders.on_event("ship", retry=Retry(max_attempts=2))
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        got.append(event.number)
+
+    shop.stop(shop.work())  # registers
+    shop.place(1, 2)
+    store = RowPositions()
+    store.register({})
+    store._ids[SHIP] = EventHandler.objects.using(POSTGRES_ALIAS).get(prefix=shop.world.prefix).pk
+    for name in ("dead-1", "dead-2"):
+        store.renew(name, "team", 0.3)
+        claim = store.claim(SHIP, "orders", name)
+        assert claim is not None
+        store.announce(claim, 1)
+        until(lambda name=name: name not in store.renew("me", "team", 1.0))  # type: ignore[misc]
+    shop.work()
+    until(lambda: got == [2])
+    (letter,) = DeadLetter.objects.using(POSTGRES_ALIAS).filter(prefix=shop.world.prefix)
+    assert "died" in letter.error
+
+
+def test_a_stale_worker_can_not_commit(durable_shop: Shop) -> None:
+    shop = durable_shop
+    recorder(shop)
+    shop.stop(shop.work())
+    shop.place(1)
+    store = RowPositions()
+    store._ids[SHIP] = EventHandler.objects.using(POSTGRES_ALIAS).get(prefix=shop.world.prefix).pk
+    store.renew("stale", "team", 0.2)
+    stale = store.claim(SHIP, "orders", "stale")
+    assert stale is not None
+    assert "fresh" in store.renew("fresh", "team", 30)
+    assert stale is not None
+    until(lambda: "stale" not in store.renew("fresh", "team", 30))
+    fresh = store.claim(SHIP, "orders", "fresh")
+    assert fresh is not None
+    assert store.claim(SHIP, "orders", "stale") is None
+    here = shop.head("orders").position
+    for write in (
+        lambda: store.advance(stale, here, 0),
+        lambda: store.fail(stale, 1, "no", 1.0),
+        lambda: store.halt(stale, "gap", "no"),
+        lambda: store.announce(stale, 1),
+    ):
+        with pytest.raises(Fenced):
+            write()
+    store.advance(fresh, here, 0)
+    assert position(shop).offset == 1
+
+
+def test_an_atomic_handler_and_its_position_are_written_together_or_not_at_all(durable_shop: Shop) -> None:
+    shop = durable_shop
+    failures = [True]
+
+    def write(number: int) -> None:
+        with connections[POSTGRES_ALIAS].cursor() as cursor:
+            cursor.execute("INSERT INTO via_state_outboxlane (lane, relayed) VALUES (%s, NULL)", [1000 + number])
+
+    @shop.orders.on_event("ship", atomic=True)
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        write(event.number)
+        if event.number == 2 and failures:
+            failures.pop()
+            raise RuntimeError("after the write")
+
+    worker = shop.work()
+    shop.place(1, 2, 3)
+    until(lambda: position(shop).offset == 3)
+    shop.settle(worker)
+    with connections[POSTGRES_ALIAS].cursor() as cursor:
+        cursor.execute("SELECT lane FROM via_state_outboxlane WHERE lane > 1000 ORDER BY lane")
+        assert [lane for (lane,) in cursor.fetchall()] == [1001, 1002, 1003]
+
+
+def test_an_async_atomic_handler_writes_in_the_same_transaction(durable_shop: Shop) -> None:
+    from via_state.models import OutboxLane
+
+    shop = durable_shop
+    failures = [True]
+
+    @shop.orders.on_event("ship", atomic=True)
+    async def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        await OutboxLane.objects.using(POSTGRES_ALIAS).acreate(lane=2000 + event.number)
+        if failures:
+            failures.pop()
+            raise RuntimeError("after the write")
+
+    shop.work()
+    shop.place(1)
+    until(lambda: position(shop).offset == 1)
+    assert OutboxLane.objects.using(POSTGRES_ALIAS).filter(lane=2001).count() == 1
+
+
+def test_handlers_can_append(shop: Shop) -> None:
+    @shop.orders.on_event("ship", Placed)
+    def ship(event: Placed, delivery: Delivery) -> None:
+        shop.log.append(Cancelled(event.number), wait=False)
+
+    worker = shop.work()
+    shop.place(1)
+    until(lambda: shop.head("orders").position.offset == 2)
+    shop.settle(worker)
+    assert shop.log.read() == []
+
+
+def test_a_worker_stops_while_a_record_fails(shop: Shop) -> None:
+    @shop.orders.on_event("ship")
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        raise RuntimeError("no")
+
+    worker = shop.work()
+    shop.place(1)
+    until(lambda: worker.board.stuck_now == 1)
+    started = time.monotonic()
+    shop.stop(worker)
+    assert time.monotonic() - started < 3
+    assert metric("via_consumer_stuck") == 0
+
+
+def test_many_idle_logs_cost_a_few_statements_a_second(durable_shop: Shop) -> None:
+    shop = durable_shop
+    for name in ("a", "b", "c"):
+
+        @shop.shelf.on_event(name)
+        def handle(event: Placed | Cancelled, delivery: Delivery) -> None: ...
+
+    with connections[POSTGRES_ALIAS].cursor() as cursor:
+        cursor.execute("SELECT column_name FROM information_schema.columns WHERE table_name = 'via_state_log'")
+        assert {"prefix", "key"} <= {name for (name,) in cursor.fetchall()}
+    for shelf in range(300):
+        shop.place(1, shelf=shelf)
+    worker = shop.work()
+    shop.settle(worker)
+    assert worker.board.handled == 900
+    statements = _statements()
+    time.sleep(3)  # it is the time that is measured
+    assert (_statements() - statements) / 3 < 25  # sweeps ten times a second here
+
+
+def _statements() -> int:
+    with connections[POSTGRES_ALIAS].cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot(); ")
+        cursor.execute(
+            "SELECT sum(xact_commit + xact_rollback) FROM pg_stat_database WHERE datname = current_database()"
+        )
+        ((count,),) = cursor.fetchall()
+    return int(count)
+
+
+def test_genesis_is_kept_for_a_log_that_was_never_written(durable_shop: Shop) -> None:
+    recorder(durable_shop)
+    worker = durable_shop.work()
+    durable_shop.settle(worker)
+    assert not HandlerPosition.objects.using(POSTGRES_ALIAS).filter(handler__prefix=durable_shop.world.prefix)
+    assert GENESIS.offset == 0
