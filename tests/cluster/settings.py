@@ -32,3 +32,5 @@ VIA_STATE = {
 if os.environ.get("VIA_SNAPSHOTS") == "eager":
     VIA_STATE |= {"SNAPSHOT_INTERVAL": 1, "COMPACT_MIN_AGE": 0}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+if "VIA_LEASE" in os.environ:
+    VIA_STATE |= {"HANDLER_LEASE": float(os.environ["VIA_LEASE"])}

@@ -1,0 +1,200 @@
+"""Workers that are killed, stopped, continued and cut off, while events come in."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from django.conf import settings
+from django.db import connections
+from django.test import override_settings
+
+from testproject.servers.ports import free_port
+from testproject.servers.proxy import Proxy
+from testproject.servers.waiting import wait_until
+from tests.cluster.handler_state import TABLE, Chaos, Step
+from tests.conftest import POSTGRES_ALIAS
+from via_state.backplanes.postgres import PostgresBackplane
+from via_state.models import HandlerPosition
+from via_state.pod.pod import Pod
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.usefixtures("postgres"),
+    pytest.mark.django_db(databases=[POSTGRES_ALIAS], transaction=True),
+]
+
+KEYS, EVENTS, WORKERS = 20, 20_000, 3
+LEASE = 1.5
+CHAOS = 30.0  # seconds at most
+
+
+@pytest.fixture
+def prefix() -> Iterator[str]:
+    name = uuid.uuid4().hex
+    with override_settings(VIA_STATE={"DATABASE": POSTGRES_ALIAS, "PREFIX": name}):
+        yield name
+
+
+@pytest.fixture
+def effects() -> Iterator[None]:
+    with connections[POSTGRES_ALIAS].cursor() as cursor:
+        cursor.execute(
+            f"CREATE TABLE {TABLE} (id bigserial PRIMARY KEY, handler text, key text, number int, log_offset bigint)"
+        )
+    yield
+    with connections[POSTGRES_ALIAS].cursor() as cursor:
+        cursor.execute(f"DROP TABLE {TABLE}")
+
+
+class Process:
+    """A worker process."""
+
+    def __init__(self, prefix: str, port: int, *arguments: str) -> None:
+        environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.cluster.settings",
+            "VIA_DATABASE_PORT": str(port),
+            "VIA_DATABASE_NAME": connections[POSTGRES_ALIAS].settings_dict["NAME"],
+            "VIA_PREFIX": prefix,
+            "VIA_LEASE": str(LEASE),
+        }
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "tests.cluster.handler_worker",
+            "run_projectors",
+            *arguments,
+        ]
+        self.process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def end(self) -> str:
+        """Kill it if it lives; what it said."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+        return self.process.communicate()[0]
+
+
+def written(handler: str) -> dict[str, list[int]]:
+    """The offsets of a handler's effects by key, in the order in which they were written."""
+    found: dict[str, list[int]] = defaultdict(list)
+    with connections[POSTGRES_ALIAS].cursor() as cursor:
+        cursor.execute(f"SELECT key, log_offset FROM {TABLE} WHERE handler = %s ORDER BY id", [handler])
+        for key, offset in cursor.fetchall():
+            found[key].append(offset)
+    return found
+
+
+def positions(prefix: str) -> list[HandlerPosition]:
+    return list(HandlerPosition.objects.using(POSTGRES_ALIAS).filter(handler__prefix=prefix))
+
+
+def append(prefix: str, events: int = EVENTS) -> None:
+    pod = Pod(PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix}))
+    number = 0
+    while number < events:
+        for lane in range(KEYS):
+            count = events // KEYS // 20
+            Chaos.steps.at(lane=lane).using(pod).append_many(
+                [Step(number + index) for index in range(count)], wait=False
+            )
+            number += count
+    pod.close()
+
+
+def test_chaos_keeps_each_keys_order_and_every_effect_and_atomic_ones_exactly_once(
+    prefix: str, effects: None, postgres_proxy: Proxy
+) -> None:
+    chance = random.Random(4)
+    port = postgres_proxy.port
+    workers = [Process(prefix, port) for _ in range(WORKERS)]
+    try:
+        append(prefix)
+        until = time.monotonic() + CHAOS
+        while time.monotonic() < until and not _all_done(prefix):
+            time.sleep(chance.uniform(0.2, 0.8))  # how long the world stays as it is
+            index = chance.randrange(WORKERS)
+            what = chance.choice(["kill", "stop", "sever"])
+            if what == "kill":
+                workers[index].end()
+                workers[index] = Process(prefix, port)
+            elif what == "stop":
+                workers[index].signal(signal.SIGSTOP)
+                time.sleep(chance.choice([0.3, 2.2 * LEASE]))
+                workers[index].signal(signal.SIGCONT)
+            else:
+                postgres_proxy.sever()
+        wait_until(lambda: _all_done(prefix), "the end of all deliveries", timeout=90, pause=0.2)
+    finally:
+        said = [worker.end() for worker in workers]
+    every = list(range(1, EVENTS // KEYS + 1))
+    exact, plain = written("exact"), written("plain")
+    assert len(exact) == len(plain) == KEYS, said
+    for key in exact:
+        assert exact[key] == every, "exactly once, in order"
+        assert sorted(set(plain[key])) == every, "at least once"
+        first = list(dict.fromkeys(plain[key]))
+        assert first == every, "first deliveries in order"
+        # A repeated delivery begins where the position was: it goes back, and then on without a gap.
+        assert all(after <= before + 1 for before, after in pairwise(plain[key]))
+
+
+def _all_done(prefix: str) -> bool:
+    found = positions(prefix)
+    return len(found) == 2 * KEYS and all(one.offset == EVENTS // KEYS for one in found)
+
+
+def test_a_killed_process_is_taken_over_and_sigterm_drains(prefix: str, effects: None) -> None:
+    port = settings.POSTGRES_PORT
+    metrics_port = free_port()
+    one = Process(prefix, port)
+    append(prefix, 2000)
+    wait_until(lambda: bool(positions(prefix)), "the first deliveries")
+    other = Process(prefix, port, "--metrics-port", str(metrics_port))
+    try:
+        wait_until(lambda: _get(metrics_port, "/readyz") == 200, "the second worker")
+        one.process.kill()
+        wait_until(
+            lambda: sum(position.offset for position in positions(prefix)) == 4000, "the takeover", timeout=60
+        )
+        assert _get(metrics_port, "/metrics") == 200
+        other.signal(signal.SIGTERM)
+        assert other.process.wait(20) == 0
+        assert not [position for position in positions(prefix) if position.worker]
+    finally:
+        one.end()
+        assert "records" in other.end()
+
+
+def test_until_caught_up_ends_by_itself(prefix: str, effects: None) -> None:
+    append(prefix, 2000)
+    worker = Process(prefix, settings.POSTGRES_PORT, "--until-caught-up")
+    said = worker.process.communicate(timeout=60)[0]
+    assert worker.process.returncode == 0, said
+    assert sum(position.offset for position in positions(prefix)) == 4000
+
+
+def _get(port: int, path: str) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
+            return int(answer.status)
+    except OSError:
+        return 0
