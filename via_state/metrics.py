@@ -56,9 +56,6 @@ consumer_forward_incompatible = Counter(
     "Times an event handler met a record that only newer code knows.",
     ["name", "key"],
 )
-consumer_takeovers = Counter(
-    "via_consumer_takeover", "Deliveries that another worker had begun and died with.", ["name", "key"]
-)
 consumer_stuck = Gauge(
     "via_consumer_stuck",
     "Failed attempts of the record that fails most often; 0 when none fails.",
