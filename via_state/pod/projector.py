@@ -19,6 +19,7 @@ from via_state.core.specs import LogSpec
 from via_state.core.verifier import Verifier
 from via_state.exceptions import BackplaneUnavailable, Closed, EpochChanged, KeyHalted, ViaStateError
 from via_state.pod.backoff import Backoff
+from via_state.pod.fold_metrics import FoldMetrics
 from via_state.pod.halts import Trouble
 from via_state.pod.snapshots.seeding import seek_base
 from via_state.pod.snapshots.snapshotter import Snapshotter
@@ -61,7 +62,7 @@ class Projector(Generic[V]):
         "_disproven",
         "_drafted",
         "_folded",
-        "_halted_reason",
+        "_metrics",
         "_projection",
         "_reads",
         "_ready",
@@ -105,7 +106,7 @@ class Projector(Generic[V]):
         self.task: asyncio.Task[None] | None = None
         self._again = False
         self._timer: asyncio.TimerHandle | None = None
-        self._halted_reason: str | None = None
+        self._metrics = FoldMetrics(key, spec)
         #: Monotonic time before which no snapshot is wanted.
         self.snapshot_at = 0.0
         #: Why this fold is not pure, once that was seen.
@@ -114,7 +115,7 @@ class Projector(Generic[V]):
         self._drafted = 0  # of these, in the snapshot that is being made
         self._refused = False
         self._seeded: Position | None = None
-        self._disproven: set[Position] = set()
+        self._disproven: frozenset[Position] = frozenset()
 
     @property
     def position(self) -> Position:
@@ -188,7 +189,7 @@ class Projector(Generic[V]):
             elif outcome.action is Action.RESET:
                 self._folded = self._drafted = 0
                 if after == self._seeded:
-                    self._disproven.add(after)
+                    self._disproven |= {after}
             elif outcome.action is Action.NEEDS_LEADER:
                 raise BackplaneUnavailable(f"Only a replica answered for {self.key!r}; its leader must.")
             self._publish(outcome)
@@ -203,7 +204,7 @@ class Projector(Generic[V]):
     def _publish(self, outcome: Outcome) -> None:
         """Make what was folded visible, then tell those who wait for it."""
         projection = self._projection
-        self._count(outcome)
+        self._metrics.count(outcome, projection)
         halted = outcome.action is Action.HALTED
         # After a reset, or a jump to a snapshot that the next read has yet to prove, the last value stays in sight until
         # the new one is whole; and for good where there is no new one.
@@ -317,37 +318,6 @@ class Projector(Generic[V]):
 
     # -----------------------------------------------------------------------------------------------------
 
-    def _count(self, outcome: Outcome) -> None:
-        name = self.spec.name
-        if outcome.undecodable:
-            metrics.events_undecodable.labels(name).inc(outcome.undecodable)
-        if outcome.unknown:
-            metrics.events_unknown.labels(name).inc(outcome.unknown)
-        if outcome.action is Action.RESET:
-            metrics.epoch_reset.labels(name).inc()
-            logger.warning("The history of %r was rewritten: its fold starts over.", self.key)
-        if outcome.applied and not self.spec.family:
-            metrics.fold_offset.labels(name).set(self.position.offset)
-        halt = self._projection.halt
-        reason = None if halt is None else halt.reason.value
-        if reason != self._halted_reason:
-            self._halt_changed(name, reason)
-
-    def _halt_changed(self, name: str, reason: str | None) -> None:
-        if self._halted_reason is not None:
-            metrics.halted.labels(name, self._halted_reason).dec()
-            logger.info("%r folds again.", self.key)
-        if reason is not None:
-            metrics.halted.labels(name, reason).inc()
-            logger.error("%r stands still: %s", self.key, self._projection.halt)
-        if reason == "newer":
-            metrics.events_forward_incompatible.labels(name).inc()
-        elif reason == "gap":
-            metrics.compaction_gap_halt.labels(name).inc()
-        elif reason == "code":
-            metrics.snapshots_unbridgeable.labels(name).inc()
-        self._halted_reason = reason
-
     def _later(self, seconds: float) -> None:
         if self._timer is None:
 
@@ -418,8 +388,7 @@ class Projector(Generic[V]):
             if not waiter.future.done():
                 waiter.future.set_exception(Closed("The pod was closed."))
         self._waiters = []
-        if self._halted_reason is not None:
-            metrics.halted.labels(self.spec.name, self._halted_reason).dec()
+        self._metrics.stop()
 
 
 def _offset(position: Position) -> int:
