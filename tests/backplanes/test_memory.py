@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.sparse import SparseBackplane
 from via_state.backplanes import memory
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.memory import MemoryBackplane
@@ -50,3 +51,10 @@ async def test_moves_that_are_forgotten_ask_to_look_at_everything(monkeypatch: p
     assert (await plane.changed(cursor)).everything
     assert (await plane.changed(changes.cursor)).cells.keys() == {"one more"}
     assert len(plane._moves) == 10
+
+
+class TestSparseOffsets(BackplaneConformance):
+    """The suite assumes nothing about offsets but their order."""
+
+    def make(self) -> Backplane:
+        return SparseBackplane({})

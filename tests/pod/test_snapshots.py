@@ -290,6 +290,52 @@ async def _ring(projector: Any) -> None:
     projector.ring()
 
 
+@pytest.fixture
+def sparse(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Between two offsets there are gaps."""
+    monkeypatch.setattr(memory, "LEASE", 0.0)
+    with world_of("sparse") as made:
+        yield made
+
+
+def test_a_gap_between_offsets_is_never_taken_for_a_lost_prefix(sparse: World) -> None:
+    """Nor does compaction make it one: 12 of 13 records, and a halt, where nothing was lost."""
+    pod = sparse.start()
+    for number in range(13):
+        sparse.append(pod, OLD, Add(number))
+    assert sparse.head().floor.offset > 0
+    assert sparse.start().read(KEY, OLD) == list(range(13))
+    assert sparse.restart(pod).read(KEY, OLD) == list(range(13))
+    assert metric("via_halted", reason="gap") == 0
+
+
+def test_ordinary_gaps_do_not_make_a_slow_pod_miss_a_compaction(sparse: World, deaf: set[Projector[Any]]) -> None:
+    slow, fast = sparse.start(), sparse.start()
+    for number in range(5):
+        sparse.append(slow, OLD, Add(number))  # it has met gaps by now
+    (projector,) = slow.residents.logs()
+    deaf.add(projector)
+    for number in range(5, 10):
+        sparse.append(fast, OLD, Add(number))
+    assert sparse.head().floor.offset > projector.position.offset
+    reseeds = metric("via_events_compaction_reseed_total")
+    deaf.clear()
+    sparse.run(_ring(projector))
+    slow.drain()
+    assert slow.read(KEY, OLD) == list(range(10))
+    assert metric("via_events_compaction_reseed_total") == reseeds + 1
+
+
+def test_migrations_belong_to_their_key(world: World) -> None:
+    """Another log of the same types has none, and does not take this one's."""
+    filled(world)
+    assert NEW.snapshots is not None
+    assert NEW.snapshots.migrations
+    other = declared(Add2, version=2)
+    with pytest.raises(KeyHalted, match="is not registered"):
+        world.start().read(KEY, other)
+
+
 def test_a_prefix_that_no_snapshot_covers_halts_and_the_last_value_stays(
     world: World, deaf: set[Projector[Any]]
 ) -> None:

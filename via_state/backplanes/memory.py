@@ -127,7 +127,7 @@ class MemoryBackplane(Backplane):
         now = time.monotonic()
         if append_id in log.appends:
             return log.appends[append_id][0]
-        pack = Pack(append_id, log.last.offset + 1, count, bytes(data))
+        pack = Pack(append_id, self._first_offset(log.last.offset), count, bytes(data))
         log.packs.append(pack)
         log.ends.append(pack.last)
         log.last = Position(log.epoch, pack.last, pack.record_id(pack.last))
@@ -135,6 +135,10 @@ class MemoryBackplane(Backplane):
         self._forget_appends(log, now)
         self._moved("log", key)
         return log.last
+
+    def _first_offset(self, last: int) -> int:
+        """Of the pack that follows ``last``."""
+        return last + 1
 
     def _forget_appends(self, log: _Log, now: float) -> None:
         """Append ids leave with the retry window, oldest first; two looks per append keep up with any rate."""
@@ -202,9 +206,7 @@ class MemoryBackplane(Backplane):
         if epoch not in (None, log.epoch):
             return log.floor.offset
         through = min(through, log.last.offset)
-        if through > log.floor.offset:
-            record_id = log.record_id_at(through)
-            assert record_id is not None, "offsets are dense"
+        if through > log.floor.offset and (record_id := log.record_id_at(through)) is not None:
             log.floor = Position(log.epoch, through, record_id)
             keep = bisect.bisect_right(log.ends, through)
             del log.packs[:keep], log.ends[:keep]
