@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.sparse import SparseBackplane
 from via_state.backplanes import memory
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.memory import MemoryBackplane
-from via_state.core.records import Position
+from via_state.core.records import GENESIS, Position
 from via_state.testing.conformance import BackplaneConformance
 from via_state.testing.conformance.harness import append, read_all
 
@@ -64,3 +65,17 @@ async def test_what_compaction_discards_is_freed_and_what_stays_is_not_copied() 
     await plane.compact("log", positions[59].offset)
     assert len(packs) == len(log.ends) == 40
     assert [data for _, data in await read_all(plane, "log")] == [b"%d" % number for number in range(60, 100)]
+
+
+class TestSparseOffsets(BackplaneConformance):
+    """The suite assumes nothing about offsets but their order."""
+
+    def make(self) -> Backplane:
+        return SparseBackplane({})
+
+    async def test_there_are_gaps(self) -> None:
+        async with self.one() as plane:
+            await plane.append("log", "0" * 32, 5, b"five")
+            await append(plane, "log", b"x")
+            first, second = (await plane.read("log", GENESIS)).packs
+            assert second.first > first.last + 1

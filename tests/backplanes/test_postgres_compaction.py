@@ -132,13 +132,14 @@ async def test_two_compact_one_appends_and_one_reads(
     async def compact(plane: PostgresBackplane) -> None:
         while not ended.is_set():
             through = chaos.randint(0, len(ids))
+            head = (await plane.head("log")).position.offset
             compacting = asyncio.create_task(plane.compact("log", through))
             if chaos.random() < 0.2:
                 await asyncio.sleep(chaos.uniform(0, 0.01))
                 compacting.cancel()
             await asyncio.wait([compacting])
             if not compacting.cancelled():
-                assert compacting.result() >= min(through, (await plane.head("log")).floor.offset)
+                assert compacting.result() >= min(through, head)
                 seen["compacted"] += 1
 
     def judge(after: Position, batch: Batch) -> int:

@@ -230,13 +230,13 @@ class Life:
 
     async def _copy(self) -> Any:
         inner = self.world.inner
-        if self.world.kind == "memory":
+        if self.world.kind != "postgres":
             return copy.deepcopy(inner._logs)
         return await asyncio.to_thread(_rows_of, self.world.prefix)
 
     async def _put_back(self, saved: Any) -> None:
         inner = self.world.inner
-        if self.world.kind == "memory":
+        if self.world.kind != "postgres":
             inner._logs = copy.deepcopy(saved)
         else:
             await asyncio.to_thread(_write_rows, self.world.prefix, saved)
@@ -303,7 +303,7 @@ def _write_rows(prefix: str, saved: Any) -> None:
                 cursor.execute(f"INSERT INTO {table} OVERRIDING SYSTEM VALUE VALUES ({places})", row)
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", "sparse", "postgres"])
 def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(memory, "LEASE", 0.0)
     monkeypatch.setattr(rows, "LEASE", 0.0)

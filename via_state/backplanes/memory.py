@@ -43,17 +43,12 @@ class _Log:
         return self.packs[index].record_id(offset)
 
     def raise_floor(self, through: int) -> bool:
-        """Discard what is not beyond an offset; whether there was a record. Costs what is discarded, not what stays."""
-        index = bisect.bisect_left(self.ends, through, self.gone)
-        if index == len(self.packs) or self.packs[index].first > through:
-            index -= 1  # between two packs: up to the record before
-            if index < self.gone:
-                return False
-        offset = min(through, self.ends[index])
-        if offset <= self.floor.offset:
+        """Discard up to a record; whether there is one. Costs what is discarded, not what stays."""
+        record_id = self.record_id_at(through)
+        if record_id is None:
             return False
-        self.floor = Position(self.epoch, offset, self.packs[index].record_id(offset))
-        keep = bisect.bisect_right(self.ends, offset, self.gone)
+        self.floor = Position(self.epoch, through, record_id)
+        keep = bisect.bisect_right(self.ends, through, self.gone)
         self.packs[self.gone : keep] = [GONE] * (keep - self.gone)
         self.gone = keep
         if keep * 2 >= len(self.packs):
@@ -151,7 +146,7 @@ class MemoryBackplane(Backplane):
         now = time.monotonic()
         if append_id in log.appends:
             return log.appends[append_id][0]
-        pack = Pack(append_id, self._following(log.last.offset), count, bytes(data))
+        pack = Pack(append_id, self._first_offset(log.last.offset), count, bytes(data))
         log.packs.append(pack)
         log.ends.append(pack.last)
         log.last = Position(log.epoch, pack.last, pack.record_id(pack.last))
@@ -160,9 +155,9 @@ class MemoryBackplane(Backplane):
         self._moved("log", key)
         return log.last
 
-    def _following(self, offset: int) -> int:
-        """The offset that follows that of the last record."""
-        return offset + 1
+    def _first_offset(self, last: int) -> int:
+        """Of the pack that follows ``last``."""
+        return last + 1
 
     def _forget_appends(self, log: _Log, now: float) -> None:
         """Append ids leave with the retry window, oldest first; two looks per append keep up with any rate."""
@@ -229,7 +224,7 @@ class MemoryBackplane(Backplane):
             return 0
         if epoch not in (None, log.epoch):
             return log.floor.offset
-        if log.raise_floor(through):
+        if log.raise_floor(min(through, log.last.offset)):
             self._moved("log", key)
         return log.floor.offset
 

@@ -29,6 +29,7 @@ V = TypeVar("V")
 logger = logging.getLogger("via_state.projector")
 
 READ_LIMIT = 1000  # records in one read: bounds how long a fold holds the loop
+REFUSED_RETRY = 60.0  # seconds: a value that can't be stored is tried again
 HALTED_RETRY = 5.0  # seconds: a halted key looks again whether its cause is gone
 
 
@@ -67,10 +68,10 @@ class Projector(Generic[V]):
         "_reads",
         "_ready",
         "_rebuilding",
-        "_refused",
         "_seeded",
         "_snapshots",
         "_timer",
+        "_unsought",
         "_verifier",
         "_waiters",
         "diverged",
@@ -113,7 +114,7 @@ class Projector(Generic[V]):
         self.diverged: str | None = None
         self._folded = 0  # since the last snapshot
         self._drafted = 0  # of these, in the snapshot that is being made
-        self._refused = False
+        self._unsought = True  # nobody has looked yet for a snapshot to begin with
         self._seeded: Position | None = None
         self._disproven: frozenset[Position] = frozenset()
 
@@ -181,13 +182,13 @@ class Projector(Generic[V]):
             batch = await self._backplane.read(self.key, after, READ_LIMIT)
             self.error = None
             outcome = projection.feed(batch, after)
-            if outcome.action is Action.NEEDS_SNAPSHOT or (
-                outcome.action is Action.ADVANCED and not after.offset and projection.position.offset
-            ):
+            if outcome.action is Action.NEEDS_SNAPSHOT or (outcome.action is Action.ADVANCED and self._unsought):
                 # The beginning is gone, or there is more of it than one read brings.
                 outcome = await self._seed(batch, outcome)
+                self._unsought = False
             elif outcome.action is Action.RESET:
                 self._folded = self._drafted = 0
+                self._unsought = True
                 if after == self._seeded:
                     self._disproven |= {after}
             elif outcome.action is Action.NEEDS_LEADER:
@@ -197,6 +198,7 @@ class Projector(Generic[V]):
                 self._later(HALTED_RETRY)
                 return
             if outcome.action is Action.AT_HEAD:
+                self._unsought = False
                 return
             # The loop is shared: between two batches everybody else has a turn.
             await asyncio.sleep(0)
@@ -205,6 +207,7 @@ class Projector(Generic[V]):
         """Make what was folded visible, then tell those who wait for it."""
         projection = self._projection
         self._metrics.count(outcome, projection)
+        self._folded += outcome.applied
         halted = outcome.action is Action.HALTED
         # After a reset, or a jump to a snapshot that the next read has yet to prove, the last value stays in sight until
         # the new one is whole; and for good where there is no new one.
@@ -231,7 +234,6 @@ class Projector(Generic[V]):
         if self.value is not before:
             for listener in list(self.listeners):
                 listener()
-        self._folded += outcome.applied
         interval = self._interval
         if interval and self._folded >= interval and outcome.action is not Action.HALTED:
             self._snapshots.due(self)
@@ -271,7 +273,6 @@ class Projector(Generic[V]):
             or projection.halt is not None
             or projection.skipped_unknown
             or self.diverged is not None
-            or self._refused
         ):
             return None
         self._drafted = self._folded
@@ -282,9 +283,10 @@ class Projector(Generic[V]):
         """What became of a draft."""
         name = self.spec.name
         if answer.verdict is None:
-            self._refused = True
+            # Another value may be storable, later.
+            self.snapshot_at = time.monotonic() + REFUSED_RETRY
             metrics.snapshots_refused.labels(name).inc()
-            logger.error("%r has no snapshots: %s", self.key, answer.error)
+            logger.error("%r has no new snapshot: %s", self.key, answer.error)
         elif answer.verdict in (Verdict.DIVERGED, Verdict.STOPPED):
             self._diverge(answer.error)
         else:

@@ -62,17 +62,6 @@ class CompactionConformance(Harness):
             at_floor = await plane.read("log", batch.floor)
             assert [pack.last for pack in at_floor.packs] == [last.offset]
 
-    async def test_compaction_between_two_packs_discards_up_to_the_record_before(self) -> None:
-        async with self.one() as plane:
-            if not plane.compacts:
-                return
-            first, second = await append(plane, "log", b"1", b"2")
-            between = second.offset - 1  # the first record itself where offsets are dense
-            assert await plane.compact("log", between) == first.offset
-            assert (await plane.head("log")).floor == first
-            assert await plane.compact("log", between) == first.offset
-            assert await read_all(plane, "log") == [(second.offset, b"2")]
-
     async def test_an_append_id_is_known_after_compaction(self) -> None:
         async with self.one() as plane:
             if not plane.compacts:
