@@ -110,6 +110,11 @@ def stop_together(pods: list[WebPod]) -> None:
         pod.process.stop()
 
 
+def _here(path: str) -> str:
+    """A path as one types it in the project's folder."""
+    return os.path.relpath(path, PROJECT) if path.startswith(str(PROJECT)) else path
+
+
 def run(port: str, folder: Path) -> None:
     """Start everything, say where it is, and wait until something ends by itself. Raises `Stopped` in between."""
     with only_one(folder), ExitStack() as running:
@@ -128,6 +133,8 @@ def run(port: str, folder: Path) -> None:
         print("\nTwo processes share one state. Open both side by side, and press the buttons in one of them:")
         for pod in pods:
             print(f"  {pod.url}/")
+        print("\nHow their logs stand, from another terminal:")
+        print(f"  VIA_DATABASE_PORT={database.port} {_here(sys.executable)} manage.py state_status")
         print("\nCtrl-C stops them. What they stored is there again at the next start.", flush=True)
         running.callback(print, "\nStopping...", flush=True)
         processes = [*(pod.process for pod in pods), database.process]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from tests.sparse import SparseBackplane
 from via_state.backplanes import memory
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.memory import MemoryBackplane
-from via_state.core.records import Position
+from via_state.core.records import GENESIS, Position
 from via_state.testing.conformance import BackplaneConformance
-from via_state.testing.conformance.harness import append
+from via_state.testing.conformance.harness import append, read_all
 
 
 class TestMemoryBackplane(BackplaneConformance):
@@ -20,7 +21,7 @@ class TestMemoryBackplane(BackplaneConformance):
         """Other records in the same epoch. Nothing but a test can do that to memory."""
         assert isinstance(plane, MemoryBackplane)
         log = plane._logs[key]
-        log.packs, log.ends, log.last = [], [], Position(log.epoch, 0, "")
+        log.packs, log.ends, log.gone, log.last = [], [], 0, Position(log.epoch, 0, "")
         await append(plane, key, b"another", b"history")
 
 
@@ -50,3 +51,31 @@ async def test_moves_that_are_forgotten_ask_to_look_at_everything(monkeypatch: p
     assert (await plane.changed(cursor)).everything
     assert (await plane.changed(changes.cursor)).cells.keys() == {"one more"}
     assert len(plane._moves) == 10
+
+
+async def test_what_compaction_discards_is_freed_and_what_stays_is_not_copied() -> None:
+    plane = MemoryBackplane({})
+    positions = await append(plane, "log", *(b"%d" % number for number in range(100)))
+    log = plane._logs["log"]
+    packs = log.packs
+    await plane.compact("log", positions[29].offset)
+    assert log.packs is packs
+    assert packs[:30] == [memory.GONE] * 30
+    assert [data for _, data in await read_all(plane, "log")] == [b"%d" % number for number in range(30, 100)]
+    await plane.compact("log", positions[59].offset)
+    assert len(packs) == len(log.ends) == 40
+    assert [data for _, data in await read_all(plane, "log")] == [b"%d" % number for number in range(60, 100)]
+
+
+class TestSparseOffsets(BackplaneConformance):
+    """The suite assumes nothing about offsets but their order."""
+
+    def make(self) -> Backplane:
+        return SparseBackplane({})
+
+    async def test_there_are_gaps(self) -> None:
+        async with self.one() as plane:
+            await plane.append("log", "0" * 32, 5, b"five")
+            await append(plane, "log", b"x")
+            first, second = (await plane.read("log", GENESIS)).packs
+            assert second.first > first.last + 1

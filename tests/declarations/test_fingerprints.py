@@ -43,6 +43,27 @@ def test_only_what_a_fold_does_counts() -> None:
     assert fold_hash(Plain.fold) != fold_hash(Different.fold)
 
 
+class Elaborate:
+    def fold(self, value: dict[str, int]) -> dict[str, int]:
+        "Of everything that versions of Python have parsed differently."
+        match self:
+            case Elaborate():
+                text = f"{value!r:>{10}} {self}"
+            case _:
+                text = (lambda a, *b, c=1, **d: (a, [i for i in b if i], {**d}, {c}))(1)
+        try:
+            return {**value, text: value.get(text, 0) + 1 if value else -1}
+        except (ValueError, KeyError) as error:
+            raise TypeError from error
+
+
+def test_the_hashes_are_those_of_every_version_and_every_python() -> None:
+    """Were they to change, every deploy would fold its logs anew, or stand still where they were compacted."""
+    assert fold_hash(Elaborate.fold) == "b9b92c012ec2022c"
+    assert type_hash(Wider) == "f17b923afd37d4d7"
+    assert type_hash(dict[str, list[int | None]]) == "a8028c60618d8a98"
+
+
 def test_a_fold_without_source_has_a_hash() -> None:
     names: dict[str, Callable[..., Any]] = {}
     exec("def one(self, v): return v + 1\ndef two(self, v): return v + 2", names)

@@ -12,12 +12,14 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
+from django.db.backends.utils import CursorWrapper
 
 from tests.conftest import POSTGRES_ALIAS
 from tests.faults import Fault
@@ -228,13 +230,13 @@ class Life:
 
     async def _copy(self) -> Any:
         inner = self.world.inner
-        if self.world.kind == "memory":
+        if self.world.kind != "postgres":
             return copy.deepcopy(inner._logs)
         return await asyncio.to_thread(_rows_of, self.world.prefix)
 
     async def _put_back(self, saved: Any) -> None:
         inner = self.world.inner
-        if self.world.kind == "memory":
+        if self.world.kind != "postgres":
             inner._logs = copy.deepcopy(saved)
         else:
             await asyncio.to_thread(_write_rows, self.world.prefix, saved)
@@ -266,37 +268,42 @@ class Life:
         await self.check()
 
 
-def _rows_of(prefix: str) -> Any:
+@contextmanager
+def _one_moment() -> Iterator[CursorWrapper]:
+    """A transaction that sees, and is seen as, one moment, as a backup does."""
     try:
-        with connections[POSTGRES_ALIAS].cursor() as cursor:
-            cursor.execute("SELECT * FROM via_state_log WHERE prefix = %s", [prefix])
-            logs = cursor.fetchall()
-            cursor.execute(
-                "SELECT pack.* FROM via_state_pack pack JOIN via_state_log log ON log.id = pack.log_id WHERE log.prefix = %s",
-                [prefix],
-            )
-            return logs, cursor.fetchall()
+        with transaction.atomic(using=POSTGRES_ALIAS), connections[POSTGRES_ALIAS].cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            yield cursor
     finally:
         connections[POSTGRES_ALIAS].close()
+
+
+def _rows_of(prefix: str) -> Any:
+    with _one_moment() as cursor:
+        cursor.execute("SELECT * FROM via_state_log WHERE prefix = %s", [prefix])
+        logs = cursor.fetchall()
+        cursor.execute(
+            "SELECT pack.* FROM via_state_pack pack JOIN via_state_log log ON log.id = pack.log_id WHERE log.prefix = %s",
+            [prefix],
+        )
+        return logs, cursor.fetchall()
 
 
 def _write_rows(prefix: str, saved: Any) -> None:
-    try:
-        with connections[POSTGRES_ALIAS].cursor() as cursor:
-            cursor.execute(
-                "DELETE FROM via_state_pack WHERE log_id IN (SELECT id FROM via_state_log WHERE prefix = %s)",
-                [prefix],
-            )
-            cursor.execute("DELETE FROM via_state_log WHERE prefix = %s", [prefix])
-            for table, rows_ in zip(("via_state_log", "via_state_pack"), saved, strict=True):
-                for row in rows_:
-                    places = ", ".join(["%s"] * len(row))
-                    cursor.execute(f"INSERT INTO {table} OVERRIDING SYSTEM VALUE VALUES ({places})", row)
-    finally:
-        connections[POSTGRES_ALIAS].close()
+    with _one_moment() as cursor:
+        cursor.execute("LOCK TABLE via_state_log, via_state_pack")
+        cursor.execute(
+            "DELETE FROM via_state_pack WHERE log_id IN (SELECT id FROM via_state_log WHERE prefix = %s)", [prefix]
+        )
+        cursor.execute("DELETE FROM via_state_log WHERE prefix = %s", [prefix])
+        for table, rows_ in zip(("via_state_log", "via_state_pack"), saved, strict=True):
+            for row in rows_:
+                places = ", ".join(["%s"] * len(row))
+                cursor.execute(f"INSERT INTO {table} OVERRIDING SYSTEM VALUE VALUES ({places})", row)
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", "sparse", "postgres"])
 def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(memory, "LEASE", 0.0)
     monkeypatch.setattr(rows, "LEASE", 0.0)

@@ -221,6 +221,29 @@ def test_a_store_error_is_not_an_absent_snapshot(world: World, monkeypatch: pyte
     assert world.restart(pod).read(KEY, OLD) == [*numbers, 99]
 
 
+def test_a_store_error_does_not_make_a_start_fold_the_whole_log(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = declared(Add, compact=False)
+    pod = world.start()
+    long(world, pod, spec)
+    long(world, pod, spec)
+    world.stop(pod)
+    pod = world.start()
+    load, failures = pod.snapshots.store.load, [1, 2]
+
+    async def failing(key: str, epoch: str) -> Any:
+        if failures:
+            failures.pop()
+            raise BackplaneUnavailable("injected")
+        return await load(key, epoch)
+
+    monkeypatch.setattr(pod.snapshots.store, "load", failing)
+    assert len(pod.read(KEY, spec)) == 3002
+    (projector,) = pod.residents.logs()
+    assert projector._seeded is not None
+
+
 def test_while_snapshots_cannot_be_read_a_start_waits_and_says_so(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +288,52 @@ def test_a_slow_pod_that_a_compaction_overtakes_goes_on_from_the_snapshot(
 
 async def _ring(projector: Any) -> None:
     projector.ring()
+
+
+@pytest.fixture
+def sparse(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Between two offsets there are gaps."""
+    monkeypatch.setattr(memory, "LEASE", 0.0)
+    with world_of("sparse") as made:
+        yield made
+
+
+def test_a_gap_between_offsets_is_never_taken_for_a_lost_prefix(sparse: World) -> None:
+    """Nor does compaction make it one: 12 of 13 records, and a halt, where nothing was lost."""
+    pod = sparse.start()
+    for number in range(13):
+        sparse.append(pod, OLD, Add(number))
+    assert sparse.head().floor.offset > 0
+    assert sparse.start().read(KEY, OLD) == list(range(13))
+    assert sparse.restart(pod).read(KEY, OLD) == list(range(13))
+    assert metric("via_halted", reason="gap") == 0
+
+
+def test_ordinary_gaps_do_not_make_a_slow_pod_miss_a_compaction(sparse: World, deaf: set[Projector[Any]]) -> None:
+    slow, fast = sparse.start(), sparse.start()
+    for number in range(5):
+        sparse.append(slow, OLD, Add(number))  # it has met gaps by now
+    (projector,) = slow.residents.logs()
+    deaf.add(projector)
+    for number in range(5, 10):
+        sparse.append(fast, OLD, Add(number))
+    assert sparse.head().floor.offset > projector.position.offset
+    reseeds = metric("via_events_compaction_reseed_total")
+    deaf.clear()
+    sparse.run(_ring(projector))
+    slow.drain()
+    assert slow.read(KEY, OLD) == list(range(10))
+    assert metric("via_events_compaction_reseed_total") == reseeds + 1
+
+
+def test_migrations_belong_to_their_key(world: World) -> None:
+    """Another log of the same types has none, and does not take this one's."""
+    filled(world)
+    assert NEW.snapshots is not None
+    assert NEW.snapshots.migrations
+    other = declared(Add2, version=2)
+    with pytest.raises(KeyHalted, match="is not registered"):
+        world.start().read(KEY, other)
 
 
 def test_a_prefix_that_no_snapshot_covers_halts_and_the_last_value_stays(
@@ -432,7 +501,7 @@ def test_what_json_does_not_carry_is_no_snapshot_and_nothing_is_discarded(world:
     refused = metric("via_snapshot_refused_total")
     for _ in range(5):
         world.append(pod, spec, Ratio(1.0))
-    assert metric("via_snapshot_refused_total") == refused + 1
+    assert metric("via_snapshot_refused_total") > refused
     assert world.head().floor.offset == 0
 
 

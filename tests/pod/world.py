@@ -1,4 +1,4 @@
-"""Pods that come and go over one store: in memory, or PostgreSQL."""
+"""Pods that come and go over one store: in memory, with offsets that have gaps, or PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.test import override_settings
 
 from tests.conftest import POSTGRES_ALIAS
 from tests.faults import FaultyBackplane
+from tests.sparse import SparseBackplane
 from via_state import State, StateAppEvents
 from via_state.backplanes.memory import MemoryBackplane
 from via_state.backplanes.postgres import PostgresBackplane
@@ -44,7 +45,8 @@ class World:
         self.kind = kind
         self.prefix = uuid.uuid4().hex
         options = {"DATABASE": POSTGRES_ALIAS, "PREFIX": self.prefix}
-        self.inner: Any = MemoryBackplane({}) if kind == "memory" else PostgresBackplane(options)
+        planes = {"memory": MemoryBackplane, "sparse": SparseBackplane, "postgres": PostgresBackplane}
+        self.inner: Any = planes[kind](options)
         self.plane = FaultyBackplane(self.inner)
         self._alive: list[Pod] = []
 

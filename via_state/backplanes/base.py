@@ -171,10 +171,12 @@ class Backplane(ABC):
 
     @abstractmethod
     async def compact(self, key: str, through: int, epoch: str | None = None) -> int:
-        """Discard the records up to offset ``through``; returns the floor's offset afterwards.
+        """Discard the records up to offset ``through``, a record's; returns the floor's offset afterwards.
 
-        With ``epoch``, only while it is the log's: what is decided about one history must not be done to another. Clamped to the head; never lowers the floor. The floor is durable before anything is discarded. Offsets of
-        retained records never change, and numbering goes on. An adapter with ``compacts = False`` returns 0.
+        With ``epoch``, only while it is the log's: what is decided about one history must not be done to another.
+        Clamped to the head; never lowers the floor. The floor is durable before anything is discarded, and what an
+        interrupted compaction left goes with the next one, also when that has nothing to raise. Offsets of retained
+        records never change, and numbering goes on. An adapter with ``compacts = False`` returns 0.
         """
 
     # ------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import bisect
 import itertools
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,8 @@ from via_state.exceptions import CASConflict, Closed
 EMPTY = Head(GENESIS, GENESIS)
 #: Keys whose latest move is remembered, for sweeps. Most sweeps look back a second.
 MOVES = 10_000
+#: In the place of a discarded pack, until there are enough of them to make the list shorter.
+GONE = Pack("", 0, 0, b"")
 
 
 @dataclass(slots=True)
@@ -28,14 +31,30 @@ class _Log:
     last: Position
     packs: list[Pack] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)  # the packs' last offsets, for bisection
-    appends: dict[str, tuple[Position, float]] = field(default_factory=dict)  # recent append ids
+    gone: int = 0  # how many at the front are discarded
+    # Recent append ids. They leave at the front: a plain dict would pass all that left before, each time.
+    appends: OrderedDict[str, tuple[Position, float]] = field(default_factory=OrderedDict)
 
     def record_id_at(self, offset: int) -> str | None:
         """Id of the retained record at an offset, None where there is none."""
-        index = bisect.bisect_left(self.ends, offset)
+        index = bisect.bisect_left(self.ends, offset, self.gone)
         if index == len(self.packs) or not self.packs[index].first <= offset or offset <= self.floor.offset:
             return None
         return self.packs[index].record_id(offset)
+
+    def raise_floor(self, through: int) -> bool:
+        """Discard up to a record; whether there is one. Costs what is discarded, not what stays."""
+        record_id = self.record_id_at(through)
+        if record_id is None:
+            return False
+        self.floor = Position(self.epoch, through, record_id)
+        keep = bisect.bisect_right(self.ends, through, self.gone)
+        self.packs[self.gone : keep] = [GONE] * (keep - self.gone)
+        self.gone = keep
+        if keep * 2 >= len(self.packs):
+            del self.packs[:keep], self.ends[:keep]
+            self.gone = 0
+        return True
 
 
 class MemoryBackplane(Backplane):
@@ -56,7 +75,7 @@ class MemoryBackplane(Backplane):
         self._watches: set[_MemoryWatch] = set()
         # What moved, in order, the newest mention of a key last: `changed` walks it from its end. Keys come and go
         # with sessions, so it is bounded; `_forgotten` is the time of the newest move that fell out.
-        self._moves: dict[tuple[str, str], int] = {}
+        self._moves: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._forgotten = 0
         self._clock = itertools.count(1)
         self._closed = False
@@ -127,7 +146,7 @@ class MemoryBackplane(Backplane):
         now = time.monotonic()
         if append_id in log.appends:
             return log.appends[append_id][0]
-        pack = Pack(append_id, log.last.offset + 1, count, bytes(data))
+        pack = Pack(append_id, self._first_offset(log.last.offset), count, bytes(data))
         log.packs.append(pack)
         log.ends.append(pack.last)
         log.last = Position(log.epoch, pack.last, pack.record_id(pack.last))
@@ -135,6 +154,10 @@ class MemoryBackplane(Backplane):
         self._forget_appends(log, now)
         self._moved("log", key)
         return log.last
+
+    def _first_offset(self, last: int) -> int:
+        """Of the pack that follows ``last``."""
+        return last + 1
 
     def _forget_appends(self, log: _Log, now: float) -> None:
         """Append ids leave with the retry window, oldest first; two looks per append keep up with any rate."""
@@ -147,7 +170,7 @@ class MemoryBackplane(Backplane):
         log = self._logs.get(key)
         if log is None:
             return Batch([], GENESIS, GENESIS, None, True)
-        index = bisect.bisect_right(log.ends, max(after.offset, log.floor.offset))
+        index = bisect.bisect_right(log.ends, max(after.offset, log.floor.offset), log.gone)
         packs: list[Pack] = []
         records = 0
         while index < len(log.packs) and (not packs or records + log.packs[index].count <= limit):
@@ -201,13 +224,7 @@ class MemoryBackplane(Backplane):
             return 0
         if epoch not in (None, log.epoch):
             return log.floor.offset
-        through = min(through, log.last.offset)
-        if through > log.floor.offset:
-            record_id = log.record_id_at(through)
-            assert record_id is not None, "offsets are dense"
-            log.floor = Position(log.epoch, through, record_id)
-            keep = bisect.bisect_right(log.ends, through)
-            del log.packs[:keep], log.ends[:keep]
+        if log.raise_floor(min(through, log.last.offset)):
             self._moved("log", key)
         return log.floor.offset
 

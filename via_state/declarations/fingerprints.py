@@ -57,6 +57,8 @@ def _syntax(node: Any) -> Any:
         and ast.get_docstring(node) is not None
     ):
         fields["body"] = fields["body"][1:]
+    if isinstance(node, ast.JoinedStr):  # some Pythons put empty texts between its parts
+        fields["values"] = [one for one in node.values if not (isinstance(one, ast.Constant) and one.value == "")]
     for name, value in fields.items():
         if value is not None and value != [] and name not in _SILENT:
             parts.append((name, _syntax(value)))
@@ -88,7 +90,9 @@ def _shape(node: Any, inside: tuple[Any, ...]) -> Any:
     if cls is not None and cls in inside:
         return ["again", len(inside) - inside.index(cls)]
     deeper = inside if cls is None else (*inside, cls)
-    parts = [_shape(getattr(node, name), deeper) for name in node.__struct_fields__ if name != "cls"]
+    values = (getattr(node, name) for name in node.__struct_fields__ if name != "cls")
+    # What is not set is left out: a later msgspec may know more that can be.
+    parts = [_shape(value, deeper) for value in values if value is not None and value is not False]
     if isinstance(node, msgspec.inspect.UnionType):
         parts = [sorted(parts[0], key=repr)]
     return [type(node).__name__, *parts]

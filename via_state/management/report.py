@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from via_state.models import HaltedKey, SnapshotRow
 from via_state.pod.halts import STALE
 from via_state.pod.pins import other_pins
 from via_state.pod.snapshots.rows import lineage_of
+
+PAGE = 500  # logs whose rows are read at once
 
 
 @dataclass
@@ -55,10 +58,14 @@ def reports(logs: Iterable[Selected]) -> Iterator[LogReport]:
     for row in HaltedKey.objects.using(database).filter(prefix=settings.PREFIX, seen__gte=Now() - STALE):
         one = Halted(row.pod, row.host, row.reason, row.text, row.since.isoformat())
         halted.setdefault(row.key, []).append(one)
-    for log in logs:
-        epoch = log.head.position.epoch
-        rows = SnapshotRow.objects.using(database).filter(prefix=settings.PREFIX, key=log.key, epoch=epoch)
-        yield _report(log, [row for row in rows.defer("data") if row.key == log.key], halted.get(log.key, []))
+    left = iter(logs)
+    while page := list(itertools.islice(left, PAGE)):
+        rows: dict[tuple[str, str], list[SnapshotRow]] = {}
+        stored = SnapshotRow.objects.using(database).filter(prefix=settings.PREFIX)
+        for snapshot in stored.filter(key__in=[log.key for log in page]).defer("data"):
+            rows.setdefault((snapshot.key, snapshot.epoch), []).append(snapshot)
+        for log in page:
+            yield _report(log, rows.get((log.key, log.head.position.epoch), []), halted.get(log.key, []))
 
 
 def _report(log: Selected, rows: list[SnapshotRow], halted: list[Halted]) -> LogReport:

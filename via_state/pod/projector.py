@@ -19,6 +19,7 @@ from via_state.core.specs import LogSpec
 from via_state.core.verifier import Verifier
 from via_state.exceptions import BackplaneUnavailable, Closed, EpochChanged, KeyHalted, ViaStateError
 from via_state.pod.backoff import Backoff
+from via_state.pod.fold_metrics import FoldMetrics
 from via_state.pod.halts import Trouble
 from via_state.pod.snapshots.seeding import seek_base
 from via_state.pod.snapshots.snapshotter import Snapshotter
@@ -28,6 +29,7 @@ V = TypeVar("V")
 logger = logging.getLogger("via_state.projector")
 
 READ_LIMIT = 1000  # records in one read: bounds how long a fold holds the loop
+REFUSED_RETRY = 60.0  # seconds: a value that can't be stored is tried again
 HALTED_RETRY = 5.0  # seconds: a halted key looks again whether its cause is gone
 
 
@@ -61,15 +63,15 @@ class Projector(Generic[V]):
         "_disproven",
         "_drafted",
         "_folded",
-        "_halted_reason",
+        "_metrics",
         "_projection",
         "_reads",
         "_ready",
         "_rebuilding",
-        "_refused",
         "_seeded",
         "_snapshots",
         "_timer",
+        "_unsought",
         "_verifier",
         "_waiters",
         "diverged",
@@ -105,16 +107,16 @@ class Projector(Generic[V]):
         self.task: asyncio.Task[None] | None = None
         self._again = False
         self._timer: asyncio.TimerHandle | None = None
-        self._halted_reason: str | None = None
+        self._metrics = FoldMetrics(key, spec)
         #: Monotonic time before which no snapshot is wanted.
         self.snapshot_at = 0.0
         #: Why this fold is not pure, once that was seen.
         self.diverged: str | None = None
         self._folded = 0  # since the last snapshot
         self._drafted = 0  # of these, in the snapshot that is being made
-        self._refused = False
+        self._unsought = True  # nobody has looked yet for a snapshot to begin with
         self._seeded: Position | None = None
-        self._disproven: set[Position] = set()
+        self._disproven: frozenset[Position] = frozenset()
 
     @property
     def position(self) -> Position:
@@ -180,15 +182,15 @@ class Projector(Generic[V]):
             batch = await self._backplane.read(self.key, after, READ_LIMIT)
             self.error = None
             outcome = projection.feed(batch, after)
-            if outcome.action is Action.NEEDS_SNAPSHOT or (
-                outcome.action is Action.ADVANCED and not after.offset and projection.position.offset
-            ):
+            if outcome.action is Action.NEEDS_SNAPSHOT or (outcome.action is Action.ADVANCED and self._unsought):
                 # The beginning is gone, or there is more of it than one read brings.
                 outcome = await self._seed(batch, outcome)
+                self._unsought = False
             elif outcome.action is Action.RESET:
                 self._folded = self._drafted = 0
+                self._unsought = True
                 if after == self._seeded:
-                    self._disproven.add(after)
+                    self._disproven |= {after}
             elif outcome.action is Action.NEEDS_LEADER:
                 raise BackplaneUnavailable(f"Only a replica answered for {self.key!r}; its leader must.")
             self._publish(outcome)
@@ -196,6 +198,7 @@ class Projector(Generic[V]):
                 self._later(HALTED_RETRY)
                 return
             if outcome.action is Action.AT_HEAD:
+                self._unsought = False
                 return
             # The loop is shared: between two batches everybody else has a turn.
             await asyncio.sleep(0)
@@ -203,7 +206,8 @@ class Projector(Generic[V]):
     def _publish(self, outcome: Outcome) -> None:
         """Make what was folded visible, then tell those who wait for it."""
         projection = self._projection
-        self._count(outcome)
+        self._metrics.count(outcome, projection)
+        self._folded += outcome.applied
         halted = outcome.action is Action.HALTED
         # After a reset, or a jump to a snapshot that the next read has yet to prove, the last value stays in sight until
         # the new one is whole; and for good where there is no new one.
@@ -230,7 +234,6 @@ class Projector(Generic[V]):
         if self.value is not before:
             for listener in list(self.listeners):
                 listener()
-        self._folded += outcome.applied
         interval = self._interval
         if interval and self._folded >= interval and outcome.action is not Action.HALTED:
             self._snapshots.due(self)
@@ -270,7 +273,6 @@ class Projector(Generic[V]):
             or projection.halt is not None
             or projection.skipped_unknown
             or self.diverged is not None
-            or self._refused
         ):
             return None
         self._drafted = self._folded
@@ -281,9 +283,10 @@ class Projector(Generic[V]):
         """What became of a draft."""
         name = self.spec.name
         if answer.verdict is None:
-            self._refused = True
+            # Another value may be storable, later.
+            self.snapshot_at = time.monotonic() + REFUSED_RETRY
             metrics.snapshots_refused.labels(name).inc()
-            logger.error("%r has no snapshots: %s", self.key, answer.error)
+            logger.error("%r has no new snapshot: %s", self.key, answer.error)
         elif answer.verdict in (Verdict.DIVERGED, Verdict.STOPPED):
             self._diverge(answer.error)
         else:
@@ -316,37 +319,6 @@ class Projector(Generic[V]):
         return value
 
     # -----------------------------------------------------------------------------------------------------
-
-    def _count(self, outcome: Outcome) -> None:
-        name = self.spec.name
-        if outcome.undecodable:
-            metrics.events_undecodable.labels(name).inc(outcome.undecodable)
-        if outcome.unknown:
-            metrics.events_unknown.labels(name).inc(outcome.unknown)
-        if outcome.action is Action.RESET:
-            metrics.epoch_reset.labels(name).inc()
-            logger.warning("The history of %r was rewritten: its fold starts over.", self.key)
-        if outcome.applied and not self.spec.family:
-            metrics.fold_offset.labels(name).set(self.position.offset)
-        halt = self._projection.halt
-        reason = None if halt is None else halt.reason.value
-        if reason != self._halted_reason:
-            self._halt_changed(name, reason)
-
-    def _halt_changed(self, name: str, reason: str | None) -> None:
-        if self._halted_reason is not None:
-            metrics.halted.labels(name, self._halted_reason).dec()
-            logger.info("%r folds again.", self.key)
-        if reason is not None:
-            metrics.halted.labels(name, reason).inc()
-            logger.error("%r stands still: %s", self.key, self._projection.halt)
-        if reason == "newer":
-            metrics.events_forward_incompatible.labels(name).inc()
-        elif reason == "gap":
-            metrics.compaction_gap_halt.labels(name).inc()
-        elif reason == "code":
-            metrics.snapshots_unbridgeable.labels(name).inc()
-        self._halted_reason = reason
 
     def _later(self, seconds: float) -> None:
         if self._timer is None:
@@ -418,8 +390,7 @@ class Projector(Generic[V]):
             if not waiter.future.done():
                 waiter.future.set_exception(Closed("The pod was closed."))
         self._waiters = []
-        if self._halted_reason is not None:
-            metrics.halted.labels(self.spec.name, self._halted_reason).dec()
+        self._metrics.stop()
 
 
 def _offset(position: Position) -> int:

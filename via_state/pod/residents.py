@@ -67,6 +67,7 @@ class Residents:
         projector = self._logs.get(key)
         if projector is None:
             self._open(key)
+            self._snapshots.store.start()
             projector = self._logs[key] = Projector(key, spec, self._backplane, self._snapshots)
             projector.ring()
         projector.used = time.monotonic()

@@ -19,8 +19,9 @@ BATCH_BYTES = 8 * 1024 * 1024
 #: Rows deleted in one statement of a compaction, and for how many times as long as that took it then rests: appends go
 #: before tidiness.
 DELETE_ROWS, REST = 500, 2.0
-#: Logs for which a process remembers how far it has discarded.
-REMEMBERED_LOGS = 10_000
+#: Logs for which a process remembers how far it has discarded, and for how many seconds: a restored backup may bring
+#: back what was gone.
+REMEMBERED_LOGS, FROM_THE_START = 10_000, 600.0
 #: Seconds that dropping a log may take, with all its rows.
 DROP_TIMEOUT = 600.0
 
@@ -108,23 +109,24 @@ WHERE log.id = target.id AND log.epoch = target.epoch AND log.floor < target.flo
 FLOOR = "SELECT floor, epoch FROM via_state_log WHERE prefix = %(prefix)s AND key = %(key)s"
 
 # Below the floor as it is in this statement: between two statements the log may have been dropped and begun anew. Rows
-# that are younger than the retry window stay, unseen: a repeated append must still be recognised.
+# that are younger than the retry window stay, unseen: a repeated append must still be recognised. So do older rows
+# behind them (an append is dated before it waits for its place): what is discarded is a prefix, which `after` can follow.
 DISCARD = """
-WITH gone AS (
-    DELETE FROM via_state_pack pack USING (
-        SELECT log.id, old.first
-        FROM via_state_log log CROSS JOIN LATERAL (
-            SELECT first FROM via_state_pack
+WITH old AS MATERIALIZED (
+    SELECT log.id, pack.first
+    FROM via_state_log log CROSS JOIN LATERAL (
+        SELECT first, bool_and(created < now() - make_interval(secs => %(window)s)) OVER (ORDER BY first) AS forgotten
+        FROM (
+            SELECT first, created FROM via_state_pack
             WHERE log_id = log.id AND first > %(after)s AND first <= log.floor AND last <= log.floor
-              AND created < now() - make_interval(secs => %(window)s)
             ORDER BY first LIMIT %(rows)s
-        ) old
-        WHERE log.prefix = %(prefix)s AND log.key = %(key)s AND log.epoch = %(epoch)s
-    ) old
-    WHERE pack.log_id = old.id AND pack.first = old.first
-    RETURNING pack.first
+        ) portion
+    ) pack
+    WHERE log.prefix = %(prefix)s AND log.key = %(key)s AND log.epoch = %(epoch)s AND pack.forgotten
+), gone AS (
+    DELETE FROM via_state_pack pack USING old WHERE pack.log_id = old.id AND pack.first = old.first
 )
-SELECT count(*), max(first) FROM gone
+SELECT count(*), max(first) FROM old
 """
 
 DROP_LOCK = "SELECT id FROM via_state_log WHERE prefix = %(prefix)s AND key = %(key)s FOR UPDATE"
@@ -150,9 +152,10 @@ class Logs:
 
     def __init__(self, connections: Connections, prefix: str, remember: float) -> None:
         self._connections, self._prefix, self._remember = connections, prefix, remember
-        # How far each log was discarded by this process, with its epoch: where the next portion begins. From the log's
-        # beginning it would pass all index entries that no vacuum has removed yet, each time.
-        self._discarded: dict[str, tuple[UUID, int]] = {}
+        # How far each log was discarded by this process, with its epoch and the time when that was begun from the log's
+        # start: where the next portion begins. From the start it would pass all index entries that no vacuum has
+        # removed yet, each time.
+        self._discarded: dict[str, tuple[UUID, int, float]] = {}
 
     def _names(self, key: str, **more: Any) -> dict[str, Any]:
         return {"prefix": self._prefix, "key": key, **more}
@@ -231,8 +234,10 @@ class Logs:
             return 0
         floor, found = row
         values["epoch"] = found
-        known, discarded = self._discarded.pop(key, (found, 0))
-        values["after"] = discarded if known == found else 0
+        now = time.monotonic()
+        known, values["after"], since = self._discarded.pop(key, (found, 0, now))
+        if known != found or now - since >= FROM_THE_START:
+            values["after"], since = 0, now
         rows = DELETE_ROWS
         while rows == DELETE_ROWS:
             started = time.perf_counter()
@@ -243,7 +248,7 @@ class Logs:
             values["after"] = last or values["after"]
             if rows == DELETE_ROWS:
                 await asyncio.sleep(REST * (time.perf_counter() - started))
-        self._discarded[key] = found, values["after"]
+        self._discarded[key] = found, values["after"], since
         if len(self._discarded) > REMEMBERED_LOGS:
             del self._discarded[next(iter(self._discarded))]
         return int(floor)

@@ -25,6 +25,9 @@ class MemorySnapshots(SnapshotStore):
         self._lineages: dict[Log, dict[str, Lineage]] = {}
         self._snapshots: dict[Log, dict[str, Snapshot]] = {}
 
+    def start(self) -> None:
+        """Nothing runs."""
+
     async def load(self, key: str, epoch: str) -> list[Snapshot]:
         return list(self._snapshots.get((key, epoch), {}).values())
 

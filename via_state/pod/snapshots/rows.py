@@ -57,6 +57,9 @@ class RowSnapshots(SnapshotStore):
                 f"The snapshots in the database {settings.DATABASE!r} can't be reached: {error}".strip()
             ) from error
 
+    def start(self) -> None:
+        self._database.start()
+
     async def load(self, key: str, epoch: str) -> list[Snapshot]:
         return await self._run(_load, key, epoch)
 

@@ -1,8 +1,9 @@
-"""Makes snapshots of what the projectors of a pod have folded, and compacts what they cover."""
+"""Makes snapshots of what the projectors of a pod have folded."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
@@ -16,6 +17,7 @@ from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown
 from via_state.pod.backoff import Backoff
 from via_state.pod.database import DatabaseThreads
+from via_state.pod.snapshots.compactor import Compactor
 from via_state.pod.snapshots.memory import memory_snapshots
 from via_state.pod.snapshots.rows import RowSnapshots
 from via_state.pod.snapshots.store import Answer, Draft, SnapshotStore
@@ -46,15 +48,15 @@ class Source(Protocol):
 
 
 class Snapshotter:
-    """The snapshots and compactions of one pod. Idle it has no task."""
+    """The snapshots of one pod, and the compactions that follow. Idle it has no task."""
 
     def __init__(self, backplane: Backplane, database: DatabaseThreads, holder: str) -> None:
-        self._backplane = backplane
         self._holder = holder
         self.store: SnapshotStore = RowSnapshots(database) if backplane.durable else memory_snapshots(backplane)
         self._due: dict[Source, None] = {}
         self._diverged: dict[Source, str] = {}
-        self._compactable: dict[tuple[str, str], LogSpec[Any]] = {}
+        self._compactor = Compactor(backplane, self.store)
+        self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._turns = asyncio.Lock()
         self._closed = False
@@ -62,6 +64,7 @@ class Snapshotter:
     def due(self, source: Source) -> None:
         """Snapshot a key as soon as its turn comes. On the loop."""
         self._due[source] = None
+        self._woken.set()
         if self._task is None and not self._closed:
             self._task = asyncio.get_running_loop().create_task(self._run())
             self._task.add_done_callback(self._ended)
@@ -87,11 +90,14 @@ class Snapshotter:
 
     async def _run(self) -> None:
         backoff = Backoff(base=0.1, cap=15.0)
-        while self._due or self._compactable:
+        while self._due:
             now = time.monotonic()
-            first = min((one.snapshot_at for one in self._due), default=now)
-            if first > now and not self._compactable:
-                await asyncio.sleep(first - now)
+            first = min(one.snapshot_at for one in self._due)
+            if first > now:
+                self._woken.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(first - now):
+                        await self._woken.wait()
                 continue
             try:
                 await self._turn(now)
@@ -109,13 +115,13 @@ class Snapshotter:
     async def flush(self) -> None:
         """Make the snapshots that are due and compact, at once. Raises `BackplaneUnavailable`. For tests and commands."""
         await self._turn(math.inf)
+        await self._compactor.run()
 
     async def _turn(self, until: float) -> None:
-        """The snapshots whose time comes before ``until``, and the compactions that follow."""
+        """The snapshots whose time comes before ``until``."""
         async with self._turns:
             await self._stop_diverged()
             await self._save([one for one in self._due if one.snapshot_at <= until][:PORTION])
-            await self._compact()
 
     async def _stop_diverged(self) -> None:
         for source, why in list(self._diverged.items()):
@@ -140,21 +146,13 @@ class Snapshotter:
         for (one, draft), answer in zip(taken, answers, strict=True):
             one.snapshot_at = now + max(PAUSE, answer.wait)
             one.snapshot_taken(draft, answer)
-            if answer.compactable and self._backplane.compacts and _compacts(one.spec):
-                self._compactable[draft.key, draft.position.epoch] = one.spec
-
-    async def _compact(self) -> None:
-        """The floor is decided, durably, before the backplane hears of it."""
-        for (key, epoch), spec in list(self._compactable.items()):
-            pin = await self.store.decide(key, epoch, spec)
-            if pin.offset:
-                await self._backplane.compact(key, pin.offset, epoch)
-                metrics.compactions.labels(spec.name).inc()
-            self._compactable.pop((key, epoch), None)
+            if answer.compactable:
+                self._compactor.soon(draft.key, draft.position.epoch, one.spec)
 
     async def close(self, sources: Iterable[Source]) -> None:
         """The last snapshots, so that the next start is short; then nothing more."""
         self._closed = True
+        await self._compactor.close()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -168,7 +166,3 @@ class Snapshotter:
         except (BackplaneUnavailable, OutcomeUnknown, Closed) as error:
             logger.warning("The last snapshots could not be written: %s", error)
         await self.store.close()
-
-
-def _compacts(spec: LogSpec[Any]) -> bool:
-    return spec.snapshots is not None and spec.snapshots.compact

@@ -42,6 +42,10 @@ class SnapshotStore(ABC):
     """
 
     @abstractmethod
+    def start(self) -> None:
+        """Get ready, while threads can still be started: the last snapshots are written when the process ends."""
+
+    @abstractmethod
     async def load(self, key: str, epoch: str) -> list[Snapshot]:
         """The snapshots of one log, of all code."""
 
