@@ -36,10 +36,10 @@ def main(only: str) -> None:
 
 def run(only: str) -> None:
     """Run the benchmarks and write their results."""
-    from benchmarks import memory, postgres, snapshots
+    from benchmarks import handlers, memory, postgres, snapshots
     from benchmarks.harness import table
 
-    known = [*memory.benchmarks(), *postgres.benchmarks(), *snapshots.benchmarks()]
+    known = [*memory.benchmarks(), *postgres.benchmarks(), *snapshots.benchmarks(), *handlers.benchmarks()]
     chosen = [benchmark for benchmark in known if benchmark.id.startswith(only)]
     if not chosen:
         sys.exit(f"There is no benchmark {only!r}. Known: {', '.join(benchmark.id for benchmark in known)}.")

@@ -1,0 +1,172 @@
+"""Figures of event handlers over PostgreSQL: deliveries a second with a durable position after each, and their latency."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import statistics
+import threading
+import time
+import uuid
+
+import psycopg
+from django.db import connection
+from django.test import override_settings
+
+from benchmarks.harness import Benchmark
+from benchmarks.postgres import dsn
+from benchmarks.state import Tick
+from via_state import Delivery, State, StateAppEvents
+from via_state.backplanes.postgres import PostgresBackplane
+from via_state.declarations.handled import handled_logs
+from via_state.handlers.rows import RowPositions
+from via_state.handlers.worker import Worker
+from via_state.pod.pod import Pod
+
+SECONDS_OF_WORK = 5_000  # deliveries in one round
+LATENCIES = 200
+runs = itertools.count()
+
+
+class Consumed(State):
+    lane = StateAppEvents(Tick, key="consumed.{lane}", snapshot_interval=0)
+    exact = StateAppEvents(Tick, key="exact.{lane}", snapshot_interval=0)
+    timed = StateAppEvents(Tick, key="timed", snapshot_interval=0)
+
+
+counted = itertools.count(1)
+target = [0]
+finished = threading.Event()
+started_at: list[float] = []
+begun = threading.Event()
+
+
+def _count() -> None:
+    if next(counted) >= target[0]:
+        finished.set()
+
+
+@Consumed.lane.on_event("count")
+def count(event: Tick, delivery: Delivery) -> None:
+    _count()
+
+
+@Consumed.exact.on_event("write", atomic=True)
+def write(event: Tick, delivery: Delivery) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO bench_effects (key, pos) VALUES (%s, %s)", (delivery.key, delivery.offset))
+    _count()
+
+
+@Consumed.timed.on_event("time")
+def timed(event: Tick, delivery: Delivery) -> None:
+    started_at.append(time.perf_counter())
+    begun.set()
+
+
+def _deliver(log: StateAppEvents[Tick], keys: int) -> float:
+    """Deliveries a second, of all records of new logs, by one worker."""
+    global counted
+    with override_settings(VIA_STATE={"DATABASE": "default", "PREFIX": uuid.uuid4().hex, **_backend()}):
+        pod = Pod(PostgresBackplane({"PREFIX": _prefix()}))
+        for lane in range(keys):
+            log.at(lane=lane).using(pod).append_many([Tick()] * (SECONDS_OF_WORK // keys), wait=False)
+        counted, target[0] = itertools.count(1), SECONDS_OF_WORK // keys * keys
+        finished.clear()
+        worker = Worker(pod.backplane, RowPositions(), handled_logs())
+        started = time.perf_counter()
+        pod.thread.call(worker.start())
+        assert finished.wait(120)
+        seconds = time.perf_counter() - started
+        pod.thread.call(worker.stop())
+        pod.close()
+        return target[0] / seconds
+
+
+def _prefix() -> str:
+    from via_state.conf import settings
+
+    return str(settings.PREFIX)
+
+
+def _backend() -> dict[str, str]:
+    return {"BACKEND": "via_state.backplanes.postgres.PostgresBackplane"}
+
+
+def _atomic() -> float:
+    with psycopg.connect(dsn(), autocommit=True) as raw:
+        raw.execute("CREATE TABLE IF NOT EXISTS bench_effects (key text, pos bigint)")
+    return _deliver(Consumed.exact, 1)
+
+
+def _raw_commits(threads: int) -> float:
+    """Raw: psycopg updating one row a commit, each thread its own."""
+    each = SECONDS_OF_WORK // threads
+
+    def work(number: int) -> None:
+        with psycopg.connect(dsn(), autocommit=True) as raw:
+            for pos in range(each):
+                raw.execute("UPDATE raw_position SET pos = %s WHERE id = %s", (pos, number))
+
+    with psycopg.connect(dsn(), autocommit=True) as raw:
+        raw.execute("DROP TABLE IF EXISTS raw_position")
+        raw.execute("CREATE TABLE raw_position (id int PRIMARY KEY, pos bigint)")
+        raw.execute("INSERT INTO raw_position SELECT n, 0 FROM generate_series(0, 99) n")
+    running = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
+    started = time.perf_counter()
+    for one in running:
+        one.start()
+    for one in running:
+        one.join()
+    return each * threads / (time.perf_counter() - started)
+
+
+def _latency() -> float:
+    """Milliseconds from the call of append to the start of the handler, half of them below."""
+    with override_settings(VIA_STATE={"DATABASE": "default", "PREFIX": uuid.uuid4().hex, **_backend()}):
+        writer, reader = (Pod(PostgresBackplane({"PREFIX": _prefix()})) for _ in range(2))
+        worker = Worker(reader.backplane, RowPositions(), handled_logs())
+        reader.thread.call(worker.start())
+        found = []
+        for _ in range(LATENCIES):
+            begun.clear()
+            started = time.perf_counter()
+            Consumed.timed.using(writer).append(Tick(), wait=False)
+            assert begun.wait(10)
+            found.append((started_at[-1] - started) * 1000)
+            time.sleep(0.005)  # an idle log, not a busy one
+        reader.thread.call(worker.stop())
+        writer.close()
+        reader.close()
+        return statistics.median(found[20:])
+
+
+def benchmarks() -> list[Benchmark]:
+    """Those of this page."""
+    processors = os.cpu_count() or 1
+    note = f"one worker, position committed after each, PostgreSQL, {processors} processors shared with the server"
+    return [
+        Benchmark(
+            "consumer-1", "events/s", lambda: _deliver(Consumed.lane, 1), lambda: _raw_commits(1), note, rounds=3
+        ),
+        Benchmark(
+            "consumer-16", "events/s", lambda: _deliver(Consumed.lane, 16), lambda: _raw_commits(8), note, rounds=3
+        ),
+        Benchmark(
+            "consumer-atomic",
+            "events/s",
+            _atomic,
+            lambda: _raw_commits(1),
+            f"{note}; one row written by each",
+            rounds=3,
+        ),
+        Benchmark(
+            "consumer-latency",
+            "ms",
+            _latency,
+            None,
+            "append to the start of the handler, p50",
+            lower_is_better=True,
+            rounds=3,
+        ),
+    ]
