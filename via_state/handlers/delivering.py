@@ -58,6 +58,7 @@ class Deliverer:
         self._codec = codec
         self._claim = claim
         self._go_on = go_on
+        self._seconds = metrics.consumer_delivery_seconds.labels(claim.handler.name, claim.handler.log)
 
     def turn(self, records: Sequence[Record], seconds: float) -> Turn:
         """Deliver ``records`` in order, for about ``seconds``. Raises `Fenced` and `BackplaneUnavailable`: claim again."""
@@ -125,7 +126,7 @@ class Deliverer:
         except Exception as error:
             return self._failed(record, delivery, error, Failure.RAISED, behind)
         finally:
-            metrics.consumer_delivery_seconds.labels(*self._labels).observe(time.perf_counter() - started)
+            self._seconds.observe(time.perf_counter() - started)
         self._store.advance(claim, record.position, behind)
         return None
 

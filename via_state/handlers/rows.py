@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 
@@ -197,18 +198,20 @@ class RowPositions(PositionStore):
                 _positions().filter(held, worker=some[0].worker).update(worker="", trying=0)
 
     def announce(self, claim: Claim, trying: int) -> None:
-        with reaching():
-            changed = _held(claim).update(trying=trying)
-        _expect(claim, changed)
+        self._write(claim, _announce_sql, (trying,))
         claim.trying = trying
 
     def advance(self, claim: Claim, position: Position, trying: int) -> None:
-        # By hand: this runs once for each event, and the ORM takes longer than the database.
-        with reaching(), connections[settings.DATABASE].cursor() as cursor:
-            cursor.execute(_advance_sql(), (*_stored(position), trying, claim.id, claim.worker, claim.fence))
-            _expect(claim, cursor.rowcount)
+        self._write(claim, _advance_sql, (*_stored(position), trying))
         claim.position, claim.trying = position, trying
         claim.attempts, claim.from_floor, claim.last_error = 0, False, ""
+
+    def _write(self, claim: Claim, sql: Callable[[str], str], values: tuple[object, ...]) -> None:
+        """By hand: this runs once for each event, and the ORM takes longer than the database."""
+        alias = settings.DATABASE
+        with reaching(), connections[alias].cursor() as cursor:
+            cursor.execute(sql(alias), (*values, claim.id, claim.worker, claim.fence))
+            _expect(claim, cursor.rowcount)
 
     def fail(self, claim: Claim, attempts: int, error: str, wait: float) -> None:
         with reaching():
@@ -286,16 +289,21 @@ def _stored(position: Position) -> tuple[str, int, str]:
     return position.epoch, position.offset, position.record_id
 
 
-def _advance_sql() -> str:
-    quote = connections[settings.DATABASE].ops.quote_name
-    table = quote(HandlerPosition._meta.db_table)
-    names = [quote(name) for name in ("epoch", "offset", "record_id", "trying")]
-    sets = ", ".join(f"{name} = %s" for name in names)
+@functools.cache
+def _advance_sql(alias: str) -> str:
+    quote = connections[alias].ops.quote_name
+    sets = ", ".join(f"{quote(name)} = %s" for name in ("epoch", "offset", "record_id", "trying"))
     idle = f"{quote('attempts')} = 0, {quote('next_attempt_at')} = NULL, {quote('stuck_since')} = NULL"
-    rest = f"{quote('last_error')} = '', {quote('from_floor')} = {_false()}"
+    false = "0" if connections[alias].vendor == "oracle" else "FALSE"
+    return _update_sql(alias, f"{sets}, {idle}, {quote('last_error')} = '', {quote('from_floor')} = {false}")
+
+
+@functools.cache
+def _announce_sql(alias: str) -> str:
+    return _update_sql(alias, f"{connections[alias].ops.quote_name('trying')} = %s")
+
+
+def _update_sql(alias: str, sets: str) -> str:
+    quote = connections[alias].ops.quote_name
     mine = " AND ".join(f"{quote(name)} = %s" for name in ("id", "worker", "fence"))
-    return f"UPDATE {table} SET {sets}, {idle}, {rest} WHERE {mine}"
-
-
-def _false() -> str:
-    return "FALSE" if connections[settings.DATABASE].vendor != "oracle" else "0"
+    return f"UPDATE {quote(HandlerPosition._meta.db_table)} SET {sets} WHERE {mine}"

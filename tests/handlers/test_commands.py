@@ -1,0 +1,170 @@
+"""What an operator does to event handlers from the command line."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from tests.conftest import POSTGRES_ALIAS
+from tests.handlers.world import Cancelled, Placed, Shop, until
+from via_state import Delivery, Poison
+from via_state.handlers.operations import next_record, set_aside
+from via_state.handlers.replay import discard
+from via_state.models import DeadLetter, EventHandler, HandlerPosition
+from via_state.pod.default import use_pod
+
+
+@pytest.fixture
+def site(durable_shop: Shop) -> object:
+    """The shop is the process's own."""
+    with use_pod(durable_shop.pod):
+        yield durable_shop
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    call_command(*arguments, stdout=out, stderr=out)
+    return out.getvalue()
+
+
+def letters(shop: Shop) -> list[DeadLetter]:
+    return list(DeadLetter.objects.using(POSTGRES_ALIAS).filter(prefix=shop.world.prefix).order_by("pk"))
+
+
+def position(shop: Shop) -> HandlerPosition:
+    return HandlerPosition.objects.using(POSTGRES_ALIAS).get(handler__prefix=shop.world.prefix)
+
+
+class Flaky:
+    """A handler that gives up on what is in ``bad``."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.bad: set[int] = set()
+        self.got: list[int] = []
+
+        @shop.orders.on_event("ship")
+        def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+            if event.number in self.bad:
+                raise Poison(f"{event.number} is bad")
+            self.got.append(event.number)
+
+
+def poisoned(site: Shop) -> Flaky:
+    """Two of four records are dead letters."""
+    flaky = Flaky(site)
+    flaky.bad = {2, 3}
+    worker = site.work()
+    site.place(1, 2, 3, 4)
+    until(lambda: flaky.got == [1, 4])
+    site.stop(worker)
+    return flaky
+
+
+def test_dead_letters_are_replayed_once(site: Shop) -> None:
+    flaky = poisoned(site)
+    listed = run("replay_dead_letters", "--dry-run")
+    assert "orders at 2" in listed
+    assert "2 dead letters would be replayed" in listed
+    assert flaky.got == [1, 4]
+    flaky.bad = {3}
+    with pytest.raises(SystemExit):
+        run("replay_dead_letters", "--handler", "ship")
+    assert flaky.got == [1, 4, 2]
+    assert [(one.status, one.attempts) for one in letters(site)] == [("replayed", 2), ("new", 2)]
+    flaky.bad = set()
+    assert "1 of 1 dead letters replayed" in run("replay_dead_letters", "--key", "orders", "--newer-than", "1h")
+    assert "0 of 0" in run("replay_dead_letters")
+    assert flaky.got == [1, 4, 2, 3]
+    assert all(one.settled_by.startswith("manage.py") for one in letters(site))
+
+
+def test_a_failing_replay_has_its_new_error(site: Shop) -> None:
+    flaky = poisoned(site)
+    first = letters(site)[0]
+    assert first.error == "via_state.exceptions.Poison: 2 is bad"
+    flaky.bad = {2, 3, 99}
+    with pytest.raises(SystemExit):
+        run("replay_dead_letters", "--id", str(first.pk))
+    assert [one.attempts for one in letters(site)] == [2, 1]
+
+
+def test_a_discarded_letter_is_not_replayed(site: Shop) -> None:
+    flaky = poisoned(site)
+    flaky.bad = set()
+    first, second = letters(site)
+    assert discard(first, "ann")
+    assert not discard(first, "bob")
+    run("replay_dead_letters")
+    assert flaky.got == [1, 4, 3]
+    assert (letters(site)[0].status, letters(site)[0].settled_by) == ("discarded", "ann")
+    assert second.status == "new"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["replay_dead_letters", "--handler", "shp"], "Did you mean ship"),
+        (["replay_dead_letters", "--id", "999999"], "no dead letter 999999"),
+        (["replay_dead_letters", "--older-than", "soon"], "is no age"),
+        (["retire_handler", "shp"], "Did you mean ship"),
+        (["retire_handler", "ship"], "This code declares 'ship'"),
+        (["resume_handler", "ship", "middle"], "is no place"),
+        (["resume_handler", "ship", "5"], "give --key"),
+        (["resume_handler", "ship", "99", "--key", "orders"], "no record at offset 99"),
+        (["resume_handler", "ship", "head"], "nothing was done"),
+        (["run_projectors", "--handler", "shp"], "Did you mean ship"),
+        (["run_projectors", "--key", "order"], "Did you mean orders"),
+        (["run_projectors", "--concurrency", "0"], "from 1"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_input_is_named(site: Shop, arguments: list[str], said: str) -> None:
+    poisoned(site)
+    with pytest.raises(CommandError, match=said):
+        run(*arguments)
+
+
+def test_a_handler_that_the_code_lost_can_be_retired(site: Shop) -> None:
+    flaky = poisoned(site)
+    site.orders.definition.handlers.clear()
+    assert "nothing in this code declares it" in run("retire_handler")
+    assert "with 1 positions" in run("retire_handler", "ship", "--dry-run")
+    assert "is retired" in run("retire_handler", "ship")
+    assert not EventHandler.objects.using(POSTGRES_ALIAS).filter(prefix=site.world.prefix).exists()
+    assert flaky.got == [1, 4]
+
+
+def test_a_halted_handler_goes_on_where_it_is_told(site: Shop) -> None:
+    flaky = poisoned(site)
+    site.world.run(site.world.inner.drop("orders"))
+    site.place(5, 6, 7)
+    site.work()
+    until(lambda: position(site).halted == "history")
+    assert "would go on" in run("resume_handler", "ship", "1", "--key", "orders", "--dry-run")
+    assert "behind offset 1" in run("resume_handler", "ship", "1", "--key", "orders")
+    until(lambda: flaky.got == [1, 4, 6, 7])
+
+
+def test_a_blocked_record_can_be_set_aside(site: Shop) -> None:
+    got: list[int] = []
+
+    @site.orders.on_event("ship")
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        if event.number == 1:
+            raise RuntimeError("no")
+        got.append(event.number)
+
+    site.work()
+    site.place(1, 2)
+    until(lambda: HandlerPosition.objects.using(POSTGRES_ALIAS).filter(attempts__gt=1).exists())
+    row = position(site)
+    (spec,) = site.orders.definition.handlers.values()
+    record = site.world.run(next_record(site.world.plane, row, spec, site.spec()))
+    assert set_aside(row, record, site.spec(), "ann")
+    until(lambda: got == [2])
+    (letter,) = letters(site)
+    assert (letter.offset, letter.error) == (1, "RuntimeError: no")
+    assert not set_aside(row, record, site.spec(), "ann")
