@@ -13,7 +13,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
-from via_state import Offset, State, StateApp, StateAppEvents, StateSess, StateUser
+from via_state import Delivery, Offset, Retry, State, StateApp, StateAppEvents, StateSess, StateUser
 from via_state.pod.pod import Pod
 
 
@@ -139,6 +139,38 @@ assert_type(Feed.best.read(), int | None)
 assert_type(Feed.scores.read(), dict[str, int])
 Feed.eight.append(Repeat(2))
 Feed.scores.append(Scored("ann"))
+
+
+# Event handlers -----------------------------------------------------------------------------------------------
+
+
+@Feed.items.on_event("ship")
+def ship(event: AddItem, delivery: Delivery) -> None:
+    assert_type(delivery.attempt, int)
+
+
+@Feed.room.on_event("mail", retry=Retry(max_attempts=3), atomic=True, start="head")
+async def mail(event: AddItem | Clear, delivery: Delivery) -> None: ...
+
+
+@Feed.room.on_event("clear", Clear)
+def clear(event: Clear, delivery: Delivery) -> None: ...
+
+
+@Feed.three.on_event("two", Clear, AddItem)
+def two(event: Clear | AddItem, delivery: Delivery) -> None: ...
+
+
+@Feed.scores.on_event("count")
+def count_scores(event: Scored, delivery: Delivery) -> None: ...
+
+
+@Feed.room.on_event("any")
+def anything(event: object, delivery: Delivery) -> int:
+    return 1
+
+
+ship(AddItem("a"), Delivery("ship", "items", 1, "epoch", 1, "key"))
 
 
 def on_a_pod(pod: Pod) -> None:

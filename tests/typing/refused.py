@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.typing.accepted import AddItem, Clear, Feed
-from via_state import State, StateApp, StateAppEvents
+from via_state import Delivery, State, StateApp, StateAppEvents
 
 
 @dataclass
@@ -37,6 +37,22 @@ Feed.items.append_many([Foreign()])  # type: ignore[list-item]  # pyright: ignor
 Feed.items.append_on_commit(Foreign())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Feed.room.at(room=7).append(Foreign())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Feed.scores.append(Foreign())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+# Event handlers of other events, or with other options
+@Feed.items.on_event("clear")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+def clear(event: Clear, delivery: Delivery) -> None: ...
+
+
+@Feed.room.on_event("narrow", Clear)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+def narrow(event: AddItem, delivery: Delivery) -> None: ...
+
+
+@Feed.items.on_event("bare")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+def bare(event: AddItem) -> None: ...
+
+
+Feed.items.on_event("start", start="middle")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 # Values of another type
 Feed.banner.set(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -85,7 +85,12 @@ class WorkerThreads:
 
 def _drop_broken_connections() -> None:
     for connection in connections.all(initialized_only=True):
+        # Not those that are as old as CONN_MAX_AGE, 0 for most projects: a new connection takes longer than most deliveries.
+        healthy = (
+            not connection.errors_occurred and not connection.in_atomic_block and not connection.needs_rollback
+        )
         try:
-            connection.close_if_unusable_or_obsolete()
+            if not healthy:
+                connection.close_if_unusable_or_obsolete()
         except Exception as error:
             logger.debug("A connection of %r could not be looked at: %s", connection.alias, error)
