@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from tests.handlers.world import Cancelled, Placed, Shop, until
@@ -133,11 +135,13 @@ def test_retry_after_waits_as_long_as_it_says(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(("start", "expected"), [("first", [1, 2, 3]), ("head", [3])])
-def test_a_new_handler_starts_where_it_says(shop: Shop, start: str, expected: list[int]) -> None:
+def test_a_new_handler_starts_where_it_says(
+    shop: Shop, start: Literal["first", "head"], expected: list[int]
+) -> None:
     got: list[int] = []
     shop.place(1, 2)
 
-    @shop.orders.on_event("ship", start=start)  # type: ignore[arg-type]
+    @shop.orders.on_event("ship", start=start)
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         got.append(event.number)
 

@@ -61,8 +61,15 @@ class Shop:
             log = StateAppEvents(Placed, Cancelled, key="orders")
             shelf = StateAppEvents(Placed, Cancelled, key="shelf.{shelf}")
 
-        self.orders = Orders.log
-        self.shelf = Orders.shelf
+        self._logs: Any = (Orders.log, Orders.shelf)
+
+    @property
+    def orders(self) -> StateAppEvents[Placed | Cancelled]:
+        return self._logs[0]  # type: ignore[no-any-return]
+
+    @property
+    def shelf(self) -> StateAppEvents[Placed | Cancelled]:
+        return self._logs[1]  # type: ignore[no-any-return]
 
     @property
     def log(self) -> StateAppEvents[Placed | Cancelled]:

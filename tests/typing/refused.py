@@ -52,7 +52,7 @@ def narrow(event: AddItem, delivery: Delivery) -> None: ...
 def bare(event: AddItem) -> None: ...
 
 
-Feed.items.on_event("start", start="middle")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+Feed.items.on_event("start", start="middle")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 
 # Values of another type
 Feed.banner.set(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -308,9 +308,7 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         return self.definition.migration(before, after)
 
     @overload
-    def on_event(
-        self: StateAppEvents[N1 | Folds[Any]], name: str, /, **options: Unpack[HandlerOptions]
-    ) -> Decorator[N1]: ...
+    def on_event(self, name: str, /, **options: Unpack[HandlerOptions]) -> Decorator[E_co]: ...
     @overload
     def on_event(self, name: str, e1: type[N1], /, **options: Unpack[HandlerOptions]) -> Decorator[N1]: ...
     @overload
@@ -329,7 +327,8 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         events behind it wait. `RetryAfter` and `Poison` say more. ``dead_letter(event, delivery, error)`` is called before a
         record is given up. ``atomic`` puts what it writes to ``DATABASE`` and its position into one transaction: exactly
         once. ``start``: a new handler begins with the "first" record that is still there, or behind the "head".
-        The position is kept under ``name``, which must stay. Raises `DeclarationError`.
+        The position is kept under ``name``, which must stay. Where a log has ``value=``, name the types, so that a type
+        checker knows them. Raises `DeclarationError`.
         """
         if self._member is not None or self._owner is not None:
             raise DeclarationError(f"on_event({name!r}): declare it on {self}, not on one of its members.")

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, ParamSpec, TypeVar
@@ -74,13 +75,15 @@ class WorkerThreads:
             self._end_of_work()
             return self._work.get()
 
-    def close(self, timeout: float = 5.0) -> None:
-        """Take no more work, and wait for what runs. Not on the loop."""
+    async def close(self, timeout: float = 5.0) -> None:
+        """Take no more work, and wait for what runs, ``timeout`` seconds at most. Closing twice is harmless."""
         self._closed = True
         for _ in self._threads:
             self._work.put(None)
-        for thread in self._threads:
-            thread.join(timeout)
+        deadline = time.monotonic() + timeout
+        # Not asyncio.to_thread: when the process ends, its threads are gone before this runs.
+        while any(thread.is_alive() for thread in self._threads) and time.monotonic() < deadline:
+            await asyncio.sleep(0.005)
 
 
 def _drop_broken_connections() -> None:

@@ -305,7 +305,9 @@ class Worker:
                 await asyncio.wait(tasks)
 
     async def stop(self) -> None:
-        """Let the records that are being delivered end, and give everything up."""
+        """Let the records that are being delivered end, and give everything up. Stopping twice is harmless."""
+        if self.stopping:
+            return
         self.stopping = True
         for task in self._tasks[1:]:
             task.cancel()
@@ -322,8 +324,8 @@ class Worker:
             await self._control.run(self.store.leave, self.id)
         except BackplaneUnavailable as error:
             logger.warning("The worker could not say that it leaves; its lease ends by itself: %s", error)
-        await asyncio.to_thread(self.threads.close)
-        await asyncio.to_thread(self._control.close)
+        await self.threads.close()
+        await self._control.close()
 
 
 def _weight(worker: str, handler: HandlerId, key: str) -> bytes:

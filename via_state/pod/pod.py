@@ -307,8 +307,9 @@ class Pod:
 
     async def _close(self) -> None:
         self.thread.forget(self._close)
-        if self._attended is not None:
-            await self._attended[0]()
+        attended, self._attended = self._attended, None
+        if attended is not None:
+            await attended[0]()
         await self.outbox.close()
         await self._appender.close()
         await self.residents.close()

@@ -1,0 +1,128 @@
+"""What becomes of records that a handler is given, decided without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.pod.board import Add, Fragile
+from via_state.core.delivery import Evidence, Failure, Next, Retry, Treatment, after_failure, judge, records_after
+from via_state.core.event_types import EventType
+from via_state.core.events import EventCodec
+from via_state.core.records import GENESIS, Batch, Pack, Position
+
+CODEC = EventCodec([EventType.of(Add), EventType.of(Fragile)], retired=["Old"])
+
+retries = st.builds(
+    lambda base, factor, attempts: Retry(base, base * factor, attempts),
+    st.floats(0.001, 10),
+    st.floats(1, 1000),
+    st.none() | st.integers(1, 50),
+)
+
+
+@given(retries, st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
+def test_a_pause_lies_between_half_of_the_full_one_and_all_of_it(
+    retry: Retry, attempt: int, chance: float
+) -> None:
+    full = retry.max if attempt > 64 else min(retry.max, retry.base * 2.0 ** (attempt - 1))
+    assert full / 2 <= retry.pause(attempt, lambda: chance) <= full <= retry.max
+
+
+@given(retries, st.integers(1, 100))
+def test_pauses_never_shrink_but_by_chance(retry: Retry, attempt: int) -> None:
+    assert retry.pause(attempt + 1, lambda: 0.5) >= retry.pause(attempt, lambda: 0.5)
+
+
+@given(retries, st.integers(1, 200), st.sampled_from(Failure))
+def test_a_record_is_given_up_when_its_handler_says_so_or_its_attempts_are_used(
+    retry: Retry, attempts: int, failure: Failure
+) -> None:
+    used = retry.max_attempts is not None and attempts >= retry.max_attempts
+    expected = Next.BURY if used or failure is Failure.POISON else Next.RETRY
+    assert after_failure(failure, attempts, retry) is expected
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Retry(base=0),
+        lambda: Retry(base=-1),
+        lambda: Retry(max=float("inf")),
+        lambda: Retry(base=2, max=1),
+        lambda: Retry(max_attempts=0),
+        lambda: Retry(max_attempts=True),
+    ],
+)
+def test_what_can_not_be_is_refused(make: Callable[[], Retry]) -> None:
+    with pytest.raises(ValueError, match="Retry"):
+        make()
+
+
+def at(offset: int, epoch: str = "e", record: str | None = None) -> Position:
+    return Position(epoch, offset, f"r{offset}" if record is None else record)
+
+
+NOTHING = Position("e", 0, "")
+
+
+@pytest.mark.parametrize(
+    ("position", "head", "floor", "cursor_id", "from_floor", "expected"),
+    [
+        (GENESIS, at(9), NOTHING, None, False, Evidence.CONTINUES),
+        (GENESIS, GENESIS, GENESIS, None, False, Evidence.CONTINUES),
+        (GENESIS, at(9), at(4), None, False, Evidence.LOST),
+        (GENESIS, at(9), at(4), None, True, Evidence.FROM_FLOOR),
+        (at(5), at(9), NOTHING, "r5", False, Evidence.CONTINUES),
+        (at(5), at(9), at(5), None, False, Evidence.CONTINUES),
+        (at(5), at(9), at(6), None, False, Evidence.LOST),
+        (at(5), at(9), at(6), None, True, Evidence.LOST),
+        (at(5), at(9), NOTHING, "other", False, Evidence.REWRITTEN),
+        (at(5), at(9), at(5, record="other"), None, False, Evidence.REWRITTEN),
+        (at(5), at(4), NOTHING, None, False, Evidence.REWRITTEN),
+        (at(5), at(9, "f"), NOTHING, "r5", False, Evidence.REWRITTEN),
+        (at(5), GENESIS, GENESIS, None, False, Evidence.REWRITTEN),
+    ],
+)
+def test_the_evidence_of_a_batch(
+    position: Position,
+    head: Position,
+    floor: Position,
+    cursor_id: str | None,
+    from_floor: bool,
+    expected: Evidence,
+) -> None:
+    assert judge(position, Batch([], head, floor, cursor_id, True), from_floor) is expected
+    replica = judge(position, Batch([], head, floor, cursor_id, False), from_floor)
+    assert replica is (Evidence.UNPROVEN if expected is Evidence.REWRITTEN else expected)
+
+
+RECORDS: dict[bytes, Treatment] = {
+    b'["Add",1,{"number":1}]': Treatment.DELIVER,
+    b'["Fragile",1,{"number":1}]': Treatment.PASS,
+    b'["Old",1,{}]': Treatment.PASS,
+    b'["Unknown",1,{}]': Treatment.BLOCK,
+    b'["Add",2,{"number":1}]': Treatment.BLOCK,
+    b'["Add",1,{"number":"x"}]': Treatment.SKIP,
+}
+
+
+@given(st.lists(st.lists(st.sampled_from(list(RECORDS)), min_size=1, max_size=4), max_size=5), st.integers(0, 25))
+def test_each_record_behind_the_position_comes_once_in_order_and_is_treated_as_what_it_is(
+    packs: list[list[bytes]], cursor: int
+) -> None:
+    made, expected, offset = [], [], 0
+    for number, records in enumerate(packs):
+        made.append(Pack(f"p{number}", offset + 1, len(records), b"[" + b",".join(records) + b"]"))
+        for index, record in enumerate(records):
+            offset += 1
+            if offset > cursor:
+                expected.append((offset, f"p{number}-{index}", RECORDS[record]))
+    batch = Batch(made, at(offset), NOTHING, None, True)
+    found: list[Any] = list(records_after(batch, at(cursor), CODEC, (Add,)))
+    assert [(one.position.offset, one.position.record_id, one.treatment) for one in found] == expected
+    assert all((one.event is None) == (one.treatment is not Treatment.DELIVER) for one in found)

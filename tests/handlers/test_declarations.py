@@ -1,0 +1,97 @@
+"""Event handlers that can't work are refused where they are declared, or by the checks; in memory they run by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.test import override_settings
+
+from tests.handlers.world import Cancelled, Placed, until
+from via_state import Delivery, State, StateAppEvents, current_pod
+from via_state.checks import check_handlers
+from via_state.declarations.registry import registry
+from via_state.exceptions import DeclarationError
+
+
+@pytest.fixture(autouse=True)
+def only_declared_here() -> Iterator[None]:
+    with registry.isolated():
+        yield
+
+
+def handle(event: object, delivery: Delivery) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"start": "middle"}, "Write 'first' or 'head'"),
+        ({"retry": 3}, "retry=Retry"),
+        ({"atomic": 1}, "True or False"),
+        ({"dead_letter": "x"}, "dead_letter="),
+    ],
+    ids=str,
+)
+def test_wrong_options_are_refused(options: dict[str, object], said: str) -> None:
+    class Orders(State):
+        log = StateAppEvents(Placed, key="orders")
+
+    with pytest.raises(DeclarationError, match=said):
+        Orders.log.on_event("ship", **options)(handle)  # type: ignore[arg-type]
+
+
+def test_names_must_be_names_and_free() -> None:
+    class Orders(State):
+        log = StateAppEvents(Placed, key="orders.{shop}")
+
+    with pytest.raises(DeclarationError, match="give a name"):
+        Orders.log.on_event("")(handle)
+    with pytest.raises(DeclarationError, match="not a function"):
+        Orders.log.on_event("ship")(3)  # type: ignore[arg-type]
+    with pytest.raises(DeclarationError, match="not on one of its members"):
+        Orders.log.at(shop=1).on_event("ship")
+    Orders.log.on_event("ship")(handle)
+    Orders.log.on_event("ship")(handle)  # a reloaded module
+    with pytest.raises(DeclarationError, match="has this name already"):
+        Orders.log.on_event("ship")(lambda event, delivery: None)
+
+
+def test_events_of_another_log_are_found_by_a_check() -> None:
+    class Orders(State):
+        log = StateAppEvents(Placed, key="orders")
+
+    Orders.log.on_event("refund", Cancelled)(handle)
+    (found,) = check_handlers()
+    assert found.id == "via_state.E030"
+    assert "Cancelled" in found.msg
+
+
+def test_two_handlers_of_one_name_on_a_shared_key_are_found_by_a_check() -> None:
+    class Orders(State):
+        log = StateAppEvents(Placed, key="orders")
+
+    class Same(State):
+        log = StateAppEvents(Placed, key="orders")
+
+    Orders.log.on_event("ship")(handle)
+    Same.log.on_event("ship")(lambda event, delivery: None)
+    (found,) = check_handlers()
+    assert found.id == "via_state.E031"
+
+
+def test_with_the_memory_backplane_the_process_runs_its_handlers_by_itself() -> None:
+    class Orders(State):
+        log = StateAppEvents(Placed, key="orders")
+
+    got: list[int] = []
+
+    @Orders.log.on_event("ship")
+    def ship(event: Placed, delivery: Delivery) -> None:
+        got.append(event.number)
+
+    with override_settings(VIA_STATE={"RECONCILE_INTERVAL": 0.05}):
+        Orders.log.append(Placed(1))
+        until(lambda: got == [1])
+        current_pod().drain()
+        current_pod().close()
