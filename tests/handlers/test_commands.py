@@ -45,7 +45,7 @@ class Flaky:
         self.bad: set[int] = set()
         self.got: list[int] = []
 
-        @shop.orders.on_event("ship")
+        @shop.orders().on_event("ship")
         def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
             if event.number in self.bad:
                 raise Poison(f"{event.number} is bad")
@@ -129,7 +129,7 @@ def test_wrong_input_is_named(site: Shop, arguments: list[str], said: str) -> No
 
 def test_a_handler_that_the_code_lost_can_be_retired(site: Shop) -> None:
     flaky = poisoned(site)
-    site.orders.definition.handlers.clear()
+    site.orders().definition.handlers.clear()
     assert "nothing in this code declares it" in run("retire_handler")
     assert "with 1 positions" in run("retire_handler", "ship", "--dry-run")
     assert "is retired" in run("retire_handler", "ship")
@@ -151,7 +151,7 @@ def test_a_halted_handler_goes_on_where_it_is_told(site: Shop) -> None:
 def test_a_blocked_record_can_be_set_aside(site: Shop) -> None:
     got: list[int] = []
 
-    @site.orders.on_event("ship")
+    @site.orders().on_event("ship")
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         if event.number == 1:
             raise RuntimeError("no")
@@ -161,7 +161,7 @@ def test_a_blocked_record_can_be_set_aside(site: Shop) -> None:
     site.place(1, 2)
     until(lambda: HandlerPosition.objects.using(POSTGRES_ALIAS).filter(attempts__gt=1).exists())
     row = position(site)
-    (spec,) = site.orders.definition.handlers.values()
+    (spec,) = site.orders().definition.handlers.values()
     record = site.world.run(next_record(site.world.plane, row, spec, site.spec()))
     assert set_aside(row, record, site.spec(), "ann")
     until(lambda: got == [2])

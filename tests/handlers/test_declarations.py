@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.test import override_settings
@@ -33,12 +34,12 @@ def handle(event: object, delivery: Delivery) -> None: ...
     ],
     ids=str,
 )
-def test_wrong_options_are_refused(options: dict[str, object], said: str) -> None:
+def test_wrong_options_are_refused(options: dict[str, Any], said: str) -> None:
     class Orders(State):
         log = StateAppEvents(Placed, key="orders")
 
     with pytest.raises(DeclarationError, match=said):
-        Orders.log.on_event("ship", **options)(handle)  # type: ignore[arg-type]
+        Orders.log.on_event("ship", **options)(handle)
 
 
 def test_names_must_be_names_and_free() -> None:

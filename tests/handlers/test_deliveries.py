@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db(databases=["postgres"], transaction=True)
 def test_a_handler_gets_each_event_with_its_offset_and_the_fold_stays_pure(shop: Shop) -> None:
     got: list[tuple[int, int]] = []
 
-    @shop.orders.on_event("ship")
+    @shop.orders().on_event("ship")
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         got.append((event.number, delivery.offset))
 
@@ -23,13 +23,13 @@ def test_a_handler_gets_each_event_with_its_offset_and_the_fold_stays_pure(shop:
     shop.place(1, 2, 3)
     until(lambda: len(got) == 3)
     assert got == [(1, 1), (2, 2), (3, 3)]
-    assert shop.log.read(at_least=None) == [1, 2, 3]
+    assert shop.log().read(at_least=None) == [1, 2, 3]
 
 
 def test_an_async_handler_is_awaited(shop: Shop) -> None:
     got: list[int] = []
 
-    @shop.orders.on_event("ship")
+    @shop.orders().on_event("ship")
     async def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         got.append(event.number)
 
@@ -41,13 +41,13 @@ def test_an_async_handler_is_awaited(shop: Shop) -> None:
 def test_a_handler_gets_the_types_that_it_names(shop: Shop) -> None:
     got: list[int] = []
 
-    @shop.orders.on_event("refund", Cancelled)
+    @shop.orders().on_event("refund", Cancelled)
     def refund(event: Cancelled, delivery: Delivery) -> None:
         got.append(event.number)
 
     worker = shop.work()
     shop.place(1, 2)
-    shop.log.append(Cancelled(1))
+    shop.log().append(Cancelled(1))
     shop.place(3)
     shop.settle(worker)
     assert got == [1]
@@ -56,7 +56,7 @@ def test_a_handler_gets_the_types_that_it_names(shop: Shop) -> None:
 def test_a_restart_goes_on_behind_the_last_one(shop: Shop) -> None:
     got: list[int] = []
 
-    @shop.orders.on_event("ship")
+    @shop.orders().on_event("ship")
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         got.append(event.number)
 
@@ -73,7 +73,7 @@ def test_a_restart_goes_on_behind_the_last_one(shop: Shop) -> None:
 def test_a_failure_is_tried_again_before_what_is_behind_it(shop: Shop) -> None:
     got: list[tuple[int, int]] = []
 
-    @shop.orders.on_event("ship")
+    @shop.orders().on_event("ship")
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         got.append((event.number, delivery.attempt))
         if event.number == 2 and delivery.attempt < 3:
@@ -88,7 +88,7 @@ def test_a_failure_is_tried_again_before_what_is_behind_it(shop: Shop) -> None:
 def test_one_blocked_key_does_not_hold_the_others(shop: Shop) -> None:
     got: list[tuple[str, int]] = []
 
-    @shop.shelf.on_event("stock")
+    @shop.shelf().on_event("stock")
     def stock(event: Placed | Cancelled, delivery: Delivery) -> None:
         if delivery.key == "shelf.1":
             raise RuntimeError("it is full")
@@ -105,7 +105,7 @@ def test_one_blocked_key_does_not_hold_the_others(shop: Shop) -> None:
 def test_the_idempotency_key_is_the_same_in_every_attempt_and_differs_between_records(shop: Shop) -> None:
     keys: list[str] = []
 
-    @shop.orders.on_event("ship")
+    @shop.orders().on_event("ship")
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         keys.append(delivery.idempotency_key)
         if delivery.attempt == 1:
@@ -122,7 +122,7 @@ def test_retry_after_waits_as_long_as_it_says(shop: Shop) -> None:
 
     times: list[float] = []
 
-    @shop.orders.on_event("ship")
+    @shop.orders().on_event("ship")
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         times.append(time.monotonic())
         if delivery.attempt == 1:
@@ -141,7 +141,7 @@ def test_a_new_handler_starts_where_it_says(
     got: list[int] = []
     shop.place(1, 2)
 
-    @shop.orders.on_event("ship", start=start)
+    @shop.orders().on_event("ship", start=start)
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         got.append(event.number)
 
@@ -158,7 +158,7 @@ def test_poison_goes_to_the_dead_letters_at_once(shop: Shop) -> None:
     def hook(event: Placed | Cancelled, delivery: Delivery, error: Exception) -> None:
         buried.append((event.number, str(error)))
 
-    @shop.orders.on_event("ship", dead_letter=hook)
+    @shop.orders().on_event("ship", dead_letter=hook)
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         if event.number == 1:
             raise Poison("no such street")
@@ -174,7 +174,7 @@ def test_after_max_attempts_the_record_is_given_up_and_the_next_one_delivered(sh
     attempts: list[int] = []
     got: list[int] = []
 
-    @shop.orders.on_event("ship", retry=Retry(max_attempts=3))
+    @shop.orders().on_event("ship", retry=Retry(max_attempts=3))
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         if event.number == 1:
             attempts.append(delivery.attempt)
@@ -196,7 +196,7 @@ def test_a_dead_letter_hook_that_raises_keeps_the_record(shop: Shop) -> None:
         if len(hooks) < 3:
             raise RuntimeError("the hook failed")
 
-    @shop.orders.on_event("ship", retry=Retry(max_attempts=1), dead_letter=hook)
+    @shop.orders().on_event("ship", retry=Retry(max_attempts=1), dead_letter=hook)
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         if event.number == 1:
             raise RuntimeError("no")

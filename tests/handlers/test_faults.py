@@ -40,7 +40,7 @@ def metric(name: str, **labels: str) -> float:
 def recorder(shop: Shop, **options: Any) -> list[int]:
     got: list[int] = []
 
-    @shop.orders.on_event("ship", **options)
+    @shop.orders().on_event("ship", **options)
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         got.append(event.number)
 
@@ -93,7 +93,7 @@ def test_a_registered_handler_keeps_its_records_whether_or_not_anything_runs(dur
 def test_a_family_s_handler_keeps_the_records_of_keys_that_it_never_saw(durable_shop: Shop) -> None:
     shop = durable_shop
 
-    @shop.shelf.on_event("stock")
+    @shop.shelf().on_event("stock")
     def stock(event: Placed | Cancelled, delivery: Delivery) -> None: ...
 
     shop.stop(shop.work())
@@ -135,7 +135,7 @@ def test_one_bad_record_does_not_end_the_worker_and_the_stuck_gauge_returns_to_z
     broken = [True]
     got: list[int] = []
 
-    @shop.orders.on_event("ship", retry=Retry(max=0.05))
+    @shop.orders().on_event("ship", retry=Retry(max=0.05))
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         if event.number == 1 and broken:
             raise SystemError("a crash")
@@ -220,7 +220,7 @@ def test_attempts_are_counted_over_restarts(durable_shop: Shop) -> None:
     shop = durable_shop
     attempts: list[int] = []
 
-    @shop.orders.on_event("ship", retry=Retry(base=0.2, max=0.2, max_attempts=4))
+    @shop.orders().on_event("ship", retry=Retry(base=0.2, max=0.2, max_attempts=4))
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         attempts.append(delivery.attempt)
         raise RuntimeError("no")
@@ -244,7 +244,7 @@ def test_a_killed_worker_is_taken_over_within_two_leases_and_that_counts_as_an_a
     attempts: list[int] = []
     died = threading.Event()
 
-    @shop.orders.on_event("ship")
+    @shop.orders().on_event("ship")
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         attempts.append(delivery.attempt)
         if len(attempts) == 1:
@@ -268,7 +268,7 @@ def test_a_record_that_kills_its_workers_is_given_up(durable_shop: Shop) -> None
     shop = durable_shop
     got: list[int] = []
 
-    @shop.orders.on_event("ship", retry=Retry(max_attempts=2))
+    @shop.orders().on_event("ship", retry=Retry(max_attempts=2))
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         got.append(event.number)
 
@@ -326,7 +326,7 @@ def test_an_atomic_handler_and_its_position_are_written_together_or_not_at_all(d
         with connections[POSTGRES_ALIAS].cursor() as cursor:
             cursor.execute("INSERT INTO via_state_outboxlane (lane, relayed) VALUES (%s, NULL)", [1000 + number])
 
-    @shop.orders.on_event("ship", atomic=True)
+    @shop.orders().on_event("ship", atomic=True)
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         write(event.number)
         if event.number == 2 and failures:
@@ -348,7 +348,7 @@ def test_an_async_atomic_handler_writes_in_the_same_transaction(durable_shop: Sh
     shop = durable_shop
     failures = [True]
 
-    @shop.orders.on_event("ship", atomic=True)
+    @shop.orders().on_event("ship", atomic=True)
     async def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         await OutboxLane.objects.using(POSTGRES_ALIAS).acreate(lane=2000 + event.number)
         if failures:
@@ -362,19 +362,19 @@ def test_an_async_atomic_handler_writes_in_the_same_transaction(durable_shop: Sh
 
 
 def test_handlers_can_append(shop: Shop) -> None:
-    @shop.orders.on_event("ship", Placed)
+    @shop.orders().on_event("ship", Placed)
     def ship(event: Placed, delivery: Delivery) -> None:
-        shop.log.append(Cancelled(event.number), wait=False)
+        shop.log().append(Cancelled(event.number), wait=False)
 
     worker = shop.work()
     shop.place(1)
     until(lambda: shop.head("orders").position.offset == 2)
     shop.settle(worker)
-    assert shop.log.read() == []
+    assert shop.log().read() == []
 
 
 def test_a_worker_stops_while_a_record_fails(shop: Shop) -> None:
-    @shop.orders.on_event("ship")
+    @shop.orders().on_event("ship")
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         raise RuntimeError("no")
 
@@ -396,7 +396,7 @@ def test_many_idle_logs_cost_a_few_statements_a_second(postgres: object, monkeyp
 def _idle(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a", "b", "c"):
 
-        @shop.shelf.on_event(name)
+        @shop.shelf().on_event(name)
         def handle(event: Placed | Cancelled, delivery: Delivery) -> None: ...
 
     for shelf in range(100):

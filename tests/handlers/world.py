@@ -63,21 +63,18 @@ class Shop:
 
         self._logs: Any = (Orders.log, Orders.shelf)
 
-    @property
     def orders(self) -> StateAppEvents[Placed | Cancelled]:
         return self._logs[0]  # type: ignore[no-any-return]
 
-    @property
     def shelf(self) -> StateAppEvents[Placed | Cancelled]:
         return self._logs[1]  # type: ignore[no-any-return]
 
-    @property
     def log(self) -> StateAppEvents[Placed | Cancelled]:
-        return self.orders.using(self.pod)
+        return self.orders().using(self.pod)
 
     def place(self, *numbers: int, shelf: int | None = None) -> None:
         """Append orders."""
-        log = self.log if shelf is None else self.shelf.using(self.pod).at(shelf=shelf)
+        log = self.log() if shelf is None else self.shelf().using(self.pod).at(shelf=shelf)
         for number in numbers:
             log.append(Placed(number), wait=False)
 
@@ -111,7 +108,7 @@ class Shop:
         return self.world.run(self.world.inner.head(key))  # type: ignore[no-any-return]
 
     def spec(self) -> LogSpec[Any]:
-        return self.orders.definition.spec()
+        return self.orders().definition.spec()
 
     def close(self) -> None:
         for worker in list(self._workers):

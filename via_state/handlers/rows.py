@@ -206,7 +206,7 @@ class RowPositions(PositionStore):
         claim.position, claim.trying = position, trying
         claim.attempts, claim.from_floor, claim.last_error = 0, False, ""
 
-    def _write(self, claim: Claim, sql: Callable[[str], str], values: tuple[object, ...]) -> None:
+    def _write(self, claim: Claim, sql: Callable[[str], str], values: tuple[str | int, ...]) -> None:
         """By hand: this runs once for each event, and the ORM takes longer than the database."""
         alias = settings.DATABASE
         with reaching(), connections[alias].cursor() as cursor:
