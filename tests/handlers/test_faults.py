@@ -306,12 +306,13 @@ def test_a_stale_worker_can_not_commit(durable_shop: Shop) -> None:
     assert fresh is not None
     assert store.claim(SHIP, "orders", "stale") is None
     here = shop.head("orders").position
-    for write in (
+    writes: list[Callable[[], None]] = [
         lambda: store.advance(stale, here, 0),
         lambda: store.fail(stale, 1, "no", 1.0),
         lambda: store.halt(stale, "gap", "no"),
         lambda: store.announce(stale, 1),
-    ):
+    ]
+    for write in writes:
         with pytest.raises(Fenced):
             write()
     store.advance(fresh, here, 0)
