@@ -171,7 +171,10 @@ class Runner:
             self._stuck(self._blocks)
             return wait
         self._blocks = 0
-        return None if claim.position.offset >= head.offset else 0.0
+        if claim.position.offset >= head.offset:
+            return None
+        # Without a lease nothing is begun: it is renewed, or another worker takes over.
+        return 0.0 if self._worker.may_go_on() else 0.1
 
     async def _halt(self, claim: Claim, reason: str, text: str) -> None:
         worker = self._worker
