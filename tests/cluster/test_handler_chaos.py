@@ -78,6 +78,7 @@ class Process:
             "run_projectors",
             *arguments,
         ]
+        self.ended = False
         self.process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -90,6 +91,7 @@ class Process:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
+        self.ended = True
         return self.process.communicate()[0]
 
 
@@ -143,8 +145,11 @@ def test_chaos_keeps_each_keys_order_and_every_effect_and_atomic_ones_exactly_on
             else:
                 postgres_proxy.sever()
         wait_until(lambda: _all_done(prefix), "the end of all deliveries", timeout=90, pause=0.2)
+    except TimeoutError as error:
+        left = [(one.key, one.offset, one.worker, one.last_error) for one in positions(prefix)]
+        raise AssertionError(f"{left}, {[worker.end()[-2000:] for worker in workers]}") from error
     finally:
-        said = [worker.end() for worker in workers]
+        said = [worker.end() for worker in workers if not worker.ended]
     every = list(range(1, EVENTS // KEYS + 1))
     exact, plain = written("exact"), written("plain")
     assert len(exact) == len(plain) == KEYS, said

@@ -72,7 +72,10 @@ class WorkerThreads:
         try:
             return self._work.get(timeout=IDLE)
         except queue.Empty:
-            self._end_of_work()
+            try:
+                self._end_of_work()
+            except Exception as error:  # the thread is still needed
+                logger.debug("A connection could not be closed: %s", error)
             return self._work.get()
 
     async def close(self, timeout: float = 5.0) -> None:
