@@ -12,7 +12,6 @@ import urllib.request
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import pairwise
 
 import pytest
 from django.conf import settings
@@ -156,10 +155,9 @@ def test_chaos_keeps_each_keys_order_and_every_effect_and_atomic_ones_exactly_on
     for key in exact:
         assert exact[key] == every, "exactly once, in order"
         assert sorted(set(plain[key])) == every, "at least once"
+        # A worker that was paused in the middle of a handler ends it late: a repetition may stand anywhere.
         first = list(dict.fromkeys(plain[key]))
         assert first == every, "first deliveries in order"
-        # A repeated delivery begins where the position was: it goes back, and then on without a gap.
-        assert all(after <= before + 1 for before, after in pairwise(plain[key]))
 
 
 def _all_done(prefix: str) -> bool:
