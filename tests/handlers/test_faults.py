@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -341,6 +342,60 @@ def test_an_atomic_handler_and_its_position_are_written_together_or_not_at_all(d
     with connections[POSTGRES_ALIAS].cursor() as cursor:
         cursor.execute("SELECT lane FROM via_state_outboxlane WHERE lane > 1000 ORDER BY lane")
         assert [lane for (lane,) in cursor.fetchall()] == [1001, 1002, 1003]
+
+
+def test_an_atomic_handler_that_passes_over_a_database_error_has_failed(durable_shop: Shop) -> None:
+    shop = durable_shop
+    careless = [True]
+
+    @shop.orders().on_event("ship", atomic=True, retry=Retry(base=0.01, max=0.02))
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        if careless:
+            with contextlib.suppress(Exception), connections[POSTGRES_ALIAS].cursor() as cursor:
+                cursor.execute("SELECT nothing FROM nowhere")
+
+    shop.work()
+    shop.place(1)
+    until(lambda: metric("via_consumer_stuck") >= 3)
+    assert "transaction.atomic()" in position(shop).last_error
+    careless.clear()
+    until(lambda: position(shop).offset == 1)
+
+
+def test_an_error_that_no_database_can_store_is_kept_readably(durable_shop: Shop) -> None:
+    shop = durable_shop
+
+    @shop.orders().on_event("ship", retry=Retry(base=0.01, max_attempts=2))
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        raise ValueError("nul \x00, half a pair \ud800")
+
+    shop.work()
+    shop.place(1)
+    until(lambda: position(shop).offset == 1)
+    (letter,) = DeadLetter.objects.using(POSTGRES_ALIAS).filter(prefix=shop.world.prefix)
+    assert letter.error == r"ValueError: nul \x00, half a pair \ud800"
+    assert letter.traceback.strip().endswith(letter.error)
+
+
+def test_a_handler_that_stands_still_for_long_stays_visible_and_can_be_resumed(
+    durable_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = durable_shop
+    monkeypatch.setattr("via_state.handlers.worker.IDLE", 0.0)
+    monkeypatch.setattr("via_state.handlers.worker.HALTED_LOOK", 0.0)
+    got = recorder(shop)
+    shop.place(1)
+    worker = shop.work()
+    shop.settle(worker)
+    shop.world.run(shop.world.inner.drop("orders"))
+    shop.place(2)
+    until(lambda: metric("via_consumer_halted", reason="history") == 1)
+    sweeps = shop.world.plane.calls["changed"]
+    until(lambda: shop.world.plane.calls["changed"] > sweeps + 3)
+    assert metric("via_consumer_halted", reason="history") == 1
+    at, from_floor = shop.world.run(find_position(shop.world.plane, "orders", "first"))
+    resume(position(shop), at, from_floor)
+    until(lambda: got == [1, 2])
 
 
 def test_an_async_atomic_handler_writes_in_the_same_transaction(durable_shop: Shop) -> None:

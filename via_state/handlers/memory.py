@@ -108,7 +108,7 @@ class MemoryPositions(PositionStore):
             claim.attempts, claim.last_error = 0, ""
             self._write(claim)
 
-    def fail(self, claim: Claim, attempts: int, error: str, wait: float) -> None:
+    def fail(self, claim: Claim, attempts: int, error: str, wait: float, lines: str = "") -> None:
         with self._lock:
             claim.attempts, claim.last_error, claim.trying = attempts, error, 0
             self._due[claim.id] = time.monotonic() + wait

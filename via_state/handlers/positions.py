@@ -109,8 +109,11 @@ class PositionStore(ABC):
         """The record at ``trying`` is delivered next; the position stays. Changes the claim."""
 
     @abstractmethod
-    def fail(self, claim: Claim, attempts: int, error: str, wait: float) -> None:
-        """The record behind the position failed, and is tried again in ``wait`` seconds. Changes the claim."""
+    def fail(self, claim: Claim, attempts: int, error: str, wait: float, lines: str = "") -> None:
+        """The record behind the position failed, and is tried again in ``wait`` seconds. Changes the claim.
+
+        ``lines``: the traceback, where there is one.
+        """
 
     @abstractmethod
     def bury(self, claim: Claim, letter: Letter, trying: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,15 +21,10 @@ from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.letters import keep_letter
 from via_state.handlers.positions import DIED, Claim, HandlerId, Letter, PositionStore, Standing
 from via_state.models import EventHandler, HandlerPosition, HandlerWorker, SnapshotRow
-from via_state.pod.pins import lock_gate
+from via_state.pod.pins import lock_gate, slot_of
 
 #: Rows of workers that died so long ago are removed.
 FORGET_WORKERS = timedelta(days=1)
-
-
-def slot_of(key: str) -> str:
-    """What a position's ``slot`` column holds."""
-    return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
 
 @contextmanager
@@ -173,6 +167,7 @@ class RowPositions(PositionStore):
             fence=F("fence") + 1,
             attempts=Case(When(died, then=F("attempts") + 1), default=F("attempts"), output_field=IntegerField()),
             last_error=Case(When(died, then=Value(DIED)), default=F("last_error"), output_field=TextField()),
+            last_traceback=Case(When(died, then=Value("")), default=F("last_traceback"), output_field=TextField()),
             stuck_since=Case(
                 When(died, then=Coalesce("stuck_since", Now())),
                 default=F("stuck_since"),
@@ -213,11 +208,12 @@ class RowPositions(PositionStore):
             cursor.execute(sql(alias), (*values, claim.id, claim.worker, claim.fence))
             _expect(claim, cursor.rowcount)
 
-    def fail(self, claim: Claim, attempts: int, error: str, wait: float) -> None:
+    def fail(self, claim: Claim, attempts: int, error: str, wait: float, lines: str = "") -> None:
         with reaching():
             changed = _held(claim).update(
                 attempts=attempts,
                 last_error=error,
+                last_traceback=lines,
                 next_attempt_at=Now() + timedelta(seconds=wait),
                 stuck_since=Coalesce("stuck_since", Now()),
                 trying=0,
@@ -295,7 +291,8 @@ def _advance_sql(alias: str) -> str:
     sets = ", ".join(f"{quote(name)} = %s" for name in ("epoch", "offset", "record_id", "trying"))
     idle = f"{quote('attempts')} = 0, {quote('next_attempt_at')} = NULL, {quote('stuck_since')} = NULL"
     false = "0" if connections[alias].vendor == "oracle" else "FALSE"
-    return _update_sql(alias, f"{sets}, {idle}, {quote('last_error')} = '', {quote('from_floor')} = {false}")
+    said = f"{quote('last_error')} = '', {quote('last_traceback')} = ''"
+    return _update_sql(alias, f"{sets}, {idle}, {said}, {quote('from_floor')} = {false}")
 
 
 @functools.cache

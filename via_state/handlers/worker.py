@@ -267,7 +267,7 @@ class Worker:
         idle = [
             (at, runner)
             for at, runner in self._runners.items()
-            if runner.task is None and runner.idle_since is not None and runner.idle_since < horizon
+            if runner.task is None and not runner.halted and (runner.idle_since or horizon) < horizon
         ]
         claims = [runner.claim for _, runner in idle if runner.claim is not None]
         for at, runner in idle:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from django.db.models.functions import Now
 
 from via_state.conf import settings
@@ -22,6 +24,11 @@ def lock_gate(name: str) -> None:
         gates.filter(**gate).update(passed=Now())
 
 
+def slot_of(key: str) -> str:
+    """What stands for a key where handler positions are looked up."""
+    return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+
+
 def other_pins(name: str, key: str, epoch: str) -> list[Pin]:
     """The pins on one log, read in the caller's transaction: the event handlers, whether anything runs them or not."""
     from via_state.models import EventHandler, HandlerPosition  # models load after this module does
@@ -30,8 +37,8 @@ def other_pins(name: str, key: str, epoch: str) -> list[Pin]:
     names = dict(handlers.values_list("pk", "name"))
     if not names:
         return []
-    rows = HandlerPosition.objects.using(settings.DATABASE).filter(handler__in=list(names), key=key)
-    found = {row.handler_id: row for row in rows if row.key == key}
+    rows = HandlerPosition.objects.using(settings.DATABASE).filter(handler__in=list(names), slot=slot_of(key))
+    found = {row.handler_id: row for row in rows}
     pins = []
     for pk, handler in names.items():
         row = found.get(pk)
