@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -45,7 +46,7 @@ CREATE FUNCTION test_audited() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     INSERT INTO test_audit (position, fence, log_offset) VALUES (NEW.id, NEW.fence, NEW."offset"); RETURN NEW;
 END $$;
 CREATE TRIGGER test_audits AFTER UPDATE OF "offset" ON via_state_handlerposition
-    FOR EACH ROW EXECUTE FUNCTION test_audited();
+    FOR EACH ROW WHEN (NEW."offset" <> OLD."offset") EXECUTE FUNCTION test_audited();
 """
 _NO_AUDIT = """
 DROP TRIGGER test_audits ON via_state_handlerposition;
@@ -106,10 +107,8 @@ class Process:
     def explain(self) -> str:
         """Where each of its threads is, and what it said."""
         self.signal(signal.SIGUSR1)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.communicate(timeout=1)
-        except subprocess.TimeoutExpired:
-            pass
         return self.end()[-8000:]
 
     def end(self) -> str:

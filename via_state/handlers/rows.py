@@ -19,7 +19,7 @@ from via_state.core.records import GENESIS, Head, Position
 from via_state.exceptions import BackplaneUnavailable, Fenced
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.letters import keep_letter
-from via_state.handlers.positions import DIED, Claim, HandlerId, Letter, PositionStore, Standing
+from via_state.handlers.positions import DIED, Claim, HandlerId, Letter, PositionStore
 from via_state.models import EventHandler, HandlerPosition, HandlerWorker, SnapshotRow
 from via_state.pod.pins import lock_gate, slot_of
 
@@ -94,15 +94,34 @@ class RowPositions(PositionStore):
             _positions().bulk_create(begun, ignore_conflicts=True, batch_size=500)
             _handlers().filter(pk=row.pk).update(ready=True)
 
-    def standings(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Standing]:
+    def standings(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Position]:
         names = {self._ids[handler]: handler for handler in handlers}
-        columns = ("handler_id", "key", "epoch", "offset", "record_id", "halted")
         with reaching():
-            rows = _positions().filter(handler__in=list(names)).values_list(*columns)
+            rows = _positions().filter(handler__in=list(names))
+            found = rows.values_list("handler_id", "key", "epoch", "offset", "record_id").iterator(5000)
             return {
-                (names[handler], key): Standing(Position(epoch, offset, record_id), halted)
-                for handler, key, epoch, offset, record_id, halted in rows.iterator(5000)
+                (names[handler], key): Position(epoch, offset, record_id)
+                for handler, key, epoch, offset, record_id in found
             }
+
+    def halted(self, positions: Sequence[tuple[HandlerId, str]]) -> set[tuple[HandlerId, str]]:
+        with reaching():
+            return {
+                (handler, key)
+                for handler, rows in self._some(positions)
+                for key in rows.exclude(halted="").values_list("key", flat=True)
+            }
+
+    def _some(
+        self, positions: Sequence[tuple[HandlerId, str]]
+    ) -> Iterator[tuple[HandlerId, QuerySet[HandlerPosition]]]:
+        """The rows of these positions, in portions of one handler."""
+        slots: dict[HandlerId, list[str]] = {}
+        for handler, key in positions:
+            slots.setdefault(handler, []).append(slot_of(key))
+        for handler, some in slots.items():
+            for start in range(0, len(some), 500):
+                yield handler, _positions().filter(handler=self._ids[handler], slot__in=some[start : start + 500])
 
     # Workers ----------------------------------------------------------------------------------------------
 
@@ -183,14 +202,10 @@ class RowPositions(PositionStore):
         _positions().bulk_create([row], ignore_conflicts=True)
         return True
 
-    def release(self, claims: Sequence[Claim]) -> None:
+    def release(self, worker: str, positions: Sequence[tuple[HandlerId, str]]) -> None:
         with reaching():
-            for start in range(0, len(claims), 100):
-                some = claims[start : start + 100]
-                held = Q(pk__in=[])
-                for claim in some:
-                    held |= Q(pk=claim.id, fence=claim.fence)
-                _positions().filter(held, worker=some[0].worker).update(worker="", trying=0)
+            for _, rows in self._some(positions):
+                rows.filter(worker=worker).update(worker="", trying=0)
 
     def announce(self, claim: Claim, trying: int) -> None:
         self._write(claim, _announce_sql, (trying,))

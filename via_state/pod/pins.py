@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 from django.db.models.functions import Now
 
 from via_state.conf import settings
 from via_state.core.lineage import Pin
+
+if TYPE_CHECKING:
+    from via_state.models import HandlerPosition
 
 
 def lock_gate(name: str) -> None:
@@ -39,13 +43,13 @@ def other_pins(name: str, key: str, epoch: str) -> list[Pin]:
         return []
     rows = HandlerPosition.objects.using(settings.DATABASE).filter(handler__in=list(names), slot=slot_of(key))
     found = {row.handler_id: row for row in rows}
-    pins = []
-    for pk, handler in names.items():
-        row = found.get(pk)
-        if row is None or not row.offset:
-            pins.append(Pin(0, f"the event handler {handler}, which has not begun"))
-        elif row.epoch != epoch:
-            pins.append(Pin(0, f"the event handler {handler}, which stands in another history of the log"))
-        else:
-            pins.append(Pin(row.offset, f"the event handler {handler}"))
-    return pins
+    return [handler_pin(handler, found.get(pk), epoch) for pk, handler in names.items()]
+
+
+def handler_pin(name: str, position: HandlerPosition | None, epoch: str) -> Pin:
+    """What a handler keeps of a log of this epoch; ``position`` is None where it has not begun."""
+    if position is None or not position.offset:
+        return Pin(0, f"the event handler {name}, which has not begun")
+    if position.epoch != epoch:
+        return Pin(0, f"the event handler {name}, which stands in another history of the log")
+    return Pin(position.offset, f"the event handler {name}")
