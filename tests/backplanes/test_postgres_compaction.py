@@ -175,7 +175,8 @@ async def test_two_compact_one_appends_and_one_reads(
     await append(writer, "another log", b"x")
     await asyncio.gather(write(), read(), *(compact(plane) for plane in compactors))
     assert min(seen["compacted"], seen["loss shown"], seen["read"]) > 5, seen
-    middle = (await writer.head("log")).floor.offset + 3
+    head = await writer.head("log")
+    middle = min(head.floor.offset + 3, head.position.offset)
     for compactor in compactors:  # one has something to raise, the other nothing
         floor = await compactor.compact("log", middle)
         assert floor == middle
