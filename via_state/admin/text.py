@@ -1,0 +1,21 @@
+"""How texts are shown that somebody else wrote: cut to a length, and escaped."""
+
+from __future__ import annotations
+
+from django.utils.html import format_html
+
+SHORT, LONG = 100, 50_000  # characters
+
+
+def first_line(text: str, length: int = SHORT) -> str:
+    """The beginning of a text, for a column."""
+    line = text.strip().partition("\n")[0]
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def block(text: str) -> str:
+    """A text of several lines, as it is."""
+    if not text:
+        return "-"
+    rest = f"\n… and {len(text) - LONG:,} more characters" if len(text) > LONG else ""
+    return format_html('<pre class="via-text">{}{}</pre>', text[:LONG], rest)
