@@ -39,7 +39,9 @@ def shown_letter(letter: DeadLetter) -> Shown:
         return raw._replace(problem="This code declares no such log: this is what is stored.")
     event = event_of(letter, codec)
     if isinstance(event, Unreadable):
-        return raw._replace(problem=f"This code can't read the event, it is {event.value}: this is what is stored.")
+        return raw._replace(
+            problem=f"This code can't read the event, it is {event.value}: this is what is stored."
+        )
     return shown_event(event, codec)
 
 

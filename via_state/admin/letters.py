@@ -96,7 +96,14 @@ class LetterAdmin(ReadOnlyAdmin):
         kind = ContentType.objects.get_for_model(DeadLetter)
         entries = LogEntry.objects.filter(content_type=kind, object_id=str(letter.pk)).select_related("user")
         lines = [(one.action_time, one.user, one.get_change_message()) for one in entries[:ENTRIES]]
-        return format_html('<ul class="via-entries">{}</ul>', format_html_join("", "<li>{:%Y-%m-%d %H:%M:%S}, {}: {}</li>", lines)) if lines else "-"
+        return (
+            format_html(
+                '<ul class="via-entries">{}</ul>',
+                format_html_join("", "<li>{:%Y-%m-%d %H:%M:%S}, {}: {}</li>", lines),
+            )
+            if lines
+            else "-"
+        )
 
     # Replay and discard -----------------------------------------------------------------------------------
 
@@ -133,7 +140,11 @@ class LetterAdmin(ReadOnlyAdmin):
         letters = list(rows[: MOST + 1])
         note = ""
         if len(letters) > MOST:
-            more = "manage.py replay_dead_letters replays any number." if settling is REPLAY else "Do the rest after that."
+            more = (
+                "manage.py replay_dead_letters replays any number."
+                if settling is REPLAY
+                else "Do the rest after that."
+            )
             note = f"You selected more than {MOST}, which is the most for one request: these come first. {more}"
         return self._ask(request, settling, letters[:MOST], note)
 
@@ -165,7 +176,9 @@ class LetterAdmin(ReadOnlyAdmin):
             return self._ask(request, settling, letters)
         by = request.user.get_username()
         self._tell(
-            request, settling, settle(settling, letters, by, lambda letter, text: self.log_change(request, letter, text))
+            request,
+            settling,
+            settle(settling, letters, by, lambda letter, text: self.log_change(request, letter, text)),
         )
         one = reverse(f"{self.admin_site.name}:via_state_deadletter_change", args=pks) if len(pks) == 1 else back
         return HttpResponseRedirect(one)
@@ -187,6 +200,9 @@ class LetterAdmin(ReadOnlyAdmin):
 
 def _item(settling: Settling, letter: DeadLetter) -> Item:
     obstacle = settling.obstacle(letter)
-    lines = [("event", letter.event_name), ("error", first_line(letter.error, 300)), ("attempts", str(letter.attempts))]
+    lines = [
+        ("event", letter.event_name),
+        ("error", first_line(letter.error, 300)),
+        ("attempts", str(letter.attempts)),
+    ]
     return Item(str(letter), "" if obstacle else str(letter.pk), lines, note=obstacle)
-
