@@ -107,8 +107,9 @@ def _blocked(rows: Sequence[HandlerPosition]) -> dict[int, _Blocked | _Refused]:
             asked.append((row, spec, log.spec))
     if asked:
         pod = current_pod()
-        for (row, _, log), answer in zip(asked, pod.thread.call(_read(pod.backplane, asked)), strict=True):
-            found[row.pk] = _judged(answer, log)
+        answers = pod.thread.call(_read(pod.backplane, asked))
+        for (row, _, known), answer in zip(asked, answers, strict=True):
+            found[row.pk] = _judged(answer, known)
     return found
 
 

@@ -56,5 +56,5 @@ def confirmation(admin: ReadOnlyAdmin, request: HttpRequest, question: Question)
         "question": question,
         "media": admin.media,
     }
-    request.current_app = admin.admin_site.name  # type: ignore[attr-defined]
+    request.current_app = admin.admin_site.name
     return TemplateResponse(request, "admin/via_state/confirmation.html", context)

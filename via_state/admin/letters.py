@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -11,7 +11,9 @@ from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
+from django.utils.timezone import template_localtime
 
 from via_state.admin.confirmation import Item, Question, confirmation
 from via_state.admin.events import shown_letter
@@ -95,11 +97,14 @@ class LetterAdmin(ReadOnlyAdmin):
 
         kind = ContentType.objects.get_for_model(DeadLetter)
         entries = LogEntry.objects.filter(content_type=kind, object_id=str(letter.pk)).select_related("user")
-        lines = [(one.action_time, one.user, one.get_change_message()) for one in entries[:ENTRIES]]
+        lines = [
+            (localize(template_localtime(one.action_time)), one.user, one.get_change_message())
+            for one in entries[:ENTRIES]
+        ]
         return (
             format_html(
                 '<ul class="via-entries">{}</ul>',
-                format_html_join("", "<li>{:%Y-%m-%d %H:%M:%S}, {}: {}</li>", lines),
+                format_html_join("", "<li>{}, {}: {}</li>", lines),
             )
             if lines
             else "-"
@@ -123,7 +128,8 @@ class LetterAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         # Each record is settled on its own, whatever ATOMIC_REQUESTS says.
-        view = transaction.non_atomic_requests(self.admin_site.admin_view(self.settle_view), settings.DATABASE)
+        alone = transaction.non_atomic_requests(using=settings.DATABASE)
+        view = alone(self.admin_site.admin_view(self.settle_view))
         ours = path("settle/<str:name>/", view, name="via_state_deadletter_settle")
         return [ours, *super().get_urls()]
 

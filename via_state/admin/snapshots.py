@@ -42,7 +42,8 @@ class SnapshotAdmin(ReadOnlyAdmin):
     readonly_fields = ("size", "shown_divergence")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).defer("data").annotate(bytes=Length("data"))
+        found: QuerySet[Any] = super().get_queryset(request).defer("data").annotate(bytes=Length("data"))
+        return found
 
     @admin.display(description="size")
     def size(self, row: Any) -> str:
