@@ -225,9 +225,11 @@ def test_where_nothing_is_blocked_nothing_is_moved(office: Office) -> None:
 
 def test_a_record_that_only_newer_code_knows_is_not_moved(office: Office) -> None:
     office.shop.raw("orders", b'[["Placed",9,{"number":1}]]')
-    row = office.stuck(1)
+    worker = office.shop.work()
+    until(lambda: bool(positions().exists()))
+    office.shop.stop(worker)
     positions().update(attempts=3)
-    page = office.get(f"{set_aside_url()}?item={row.pk}")
+    page = office.get(f"{set_aside_url()}?item={positions().get().pk}")
     assert "Only newer code knows the event." in page
     assert items(page) == []
 

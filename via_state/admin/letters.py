@@ -36,11 +36,10 @@ class LetterAdmin(ReadOnlyAdmin):
         "handler",
         "key",
         "offset",
+        "shown_status",
         "shown_error",
         "attempts",
         "buried_at",
-        "status",
-        "settled_by",
     )
     list_filter = ("status", HandlerFilter, LogFilter, EventNameFilter, "buried_at")
     ordering = ("-buried_at", "-id")
@@ -61,6 +60,11 @@ class LetterAdmin(ReadOnlyAdmin):
         return Q(key__startswith=term) | Q(record_id__startswith=term)
 
     # Columns and fields -----------------------------------------------------------------------------------
+
+    @admin.display(description="status")
+    def shown_status(self, letter: DeadLetter) -> str:
+        by = f" by {letter.settled_by}" if letter.settled_by else ""
+        return f"{letter.get_status_display()}{by}"
 
     @admin.display(description="error")
     def shown_error(self, letter: DeadLetter) -> str:
