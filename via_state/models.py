@@ -198,7 +198,7 @@ class HandlerPosition(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.handler_id}: {self.key}"
+        return self.key
 
 
 class HandlerWorker(models.Model):

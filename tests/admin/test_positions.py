@@ -35,9 +35,9 @@ def positions() -> Any:
 def test_a_stuck_handler_is_seen(office: Office) -> None:
     row = office.stuck(1, 2, 3)
     shown = cells(office.get(changelist("handlerposition")))
-    assert (shown["key"], shown["handler_name"], shown["state"]) == ("orders", "ship", "stuck")
+    assert (shown["key"], shown["handler_name"], shown["state"].partition(",")[0]) == ("orders", "ship", "stuck")
     assert (shown["offset"], shown["lag"], shown["holder"]) == ("0", "3", "nobody")
-    assert int(shown["attempts"]) >= 1
+    assert shown["state"] == f"stuck, {row.attempts} attempts"
     assert shown["shown_error"] == "RuntimeError: no <b>1</b>"
     handler = cells(office.get(changelist("eventhandler")))
     assert (handler["name"], handler["log"], handler["in_code"]) == ("ship", "orders", "in this code")
@@ -165,7 +165,7 @@ def test_a_blocked_record_is_moved_after_it_was_shown(office: Office) -> None:
     letter = DeadLetter.objects.using(POSTGRES_ALIAS).get()
     assert (letter.offset, letter.error, letter.status) == (1, "RuntimeError: no <b>1</b>", "new")
     assert letter.traceback == "Set aside by ann."
-    assert entries() == [(str(row), "Moved the record at offset 1 into the poisoned records.")]
+    assert entries() == [(str(row), "ship (orders): moved the record at offset 1 into the poisoned records.")]
     worker = office.shop.work()
     until(lambda: office.shipped == [2])
     office.shop.stop(worker)

@@ -59,8 +59,8 @@ class EventNameFilter(_Named):
     parameter_name = "event_name"
 
     def names(self) -> Iterable[str]:
-        logs, known = {log for log, _ in declared()}, codecs()
-        types = [one for log in logs for one in known[log].types]
+        logs = {log for log, _ in declared()} | set(registered_handlers().values_list("log", flat=True))
+        types = [one for log, codec in codecs().items() if log in logs for one in codec.types]
         return {name for one in types for name in (one.name, *one.aliases)}
 
 

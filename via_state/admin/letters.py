@@ -11,16 +11,14 @@ from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
-from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
-from django.utils.timezone import template_localtime
 
 from via_state.admin.confirmation import Item, Question, confirmation
 from via_state.admin.events import shown_letter
 from via_state.admin.filters import EventNameFilter, HandlerFilter, LogFilter
 from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.settling import DISCARD, MOST, REPLAY, SETTLINGS, Outcome, Settling, settle
-from via_state.admin.text import block, first_line
+from via_state.admin.text import block, first_line, moment
 from via_state.conf import settings
 from via_state.handlers.rows import slot_of
 from via_state.models import DeadLetter, HandlerPosition
@@ -101,18 +99,8 @@ class LetterAdmin(ReadOnlyAdmin):
 
         kind = ContentType.objects.get_for_model(DeadLetter)
         entries = LogEntry.objects.filter(content_type=kind, object_id=str(letter.pk)).select_related("user")
-        lines = [
-            (localize(template_localtime(one.action_time)), one.user, one.get_change_message())
-            for one in entries[:ENTRIES]
-        ]
-        return (
-            format_html(
-                '<ul class="via-entries">{}</ul>',
-                format_html_join("", "<li>{}, {}: {}</li>", lines),
-            )
-            if lines
-            else "-"
-        )
+        lines = [(moment(one.action_time), one.user, one.get_change_message()) for one in entries[:ENTRIES]]
+        return format_html_join("", "<div>{}, {}: {}</div>", lines) or "-"
 
     # Replay and discard -----------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from via_state.admin.confirmation import Question, confirmation
 from via_state.admin.filters import PositionHandlerFilter, StandingFilter, registered_handlers
 from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.standing import standings
-from via_state.admin.text import block, first_line
+from via_state.admin.text import block, first_line, moment
 from via_state.models import HandlerPosition
 
 EXPLANATION = (
@@ -32,13 +32,12 @@ class PositionAdmin(ReadOnlyAdmin):
         "key",
         "handler_name",
         "state",
-        "offset",
+        "shown_error",
         "lag",
-        "attempts",
+        "offset",
         "stuck_since",
         "next_attempt_at",
         "holder",
-        "shown_error",
     )
     list_filter = (PositionHandlerFilter, StandingFilter)
     ordering = ("-id",)
@@ -87,7 +86,7 @@ class PositionAdmin(ReadOnlyAdmin):
         if row.halted:
             return format_html('<span class="via-bad">halted ({})</span>', row.halted)
         if row.attempts:
-            return format_html('<span class="via-bad">{}</span>', "stuck")
+            return format_html('<span class="via-bad">stuck, {} attempts</span>', row.attempts)
         if row.standing.lag == 0:
             return "caught up"
         return "running" if row.standing.held else "waits for a worker"
@@ -101,8 +100,8 @@ class PositionAdmin(ReadOnlyAdmin):
         return str(row.standing.holder)
 
     @admin.display(description="held until")
-    def held_until(self, row: Any) -> Any:
-        return row.standing.until
+    def held_until(self, row: Any) -> str:
+        return moment(row.standing.until)
 
     @admin.display(description="last error")
     def shown_error(self, row: HandlerPosition) -> str:
@@ -171,7 +170,9 @@ class PositionAdmin(ReadOnlyAdmin):
                 self.message_user(request, f"{row.handler} on {row.key}: {refused}", messages.ERROR)
                 continue
             where = shown[row.pk].offset
-            self.log_change(request, row, f"Moved the record at offset {where} into the poisoned records.")
+            self.log_change(
+                request, row, f"{row.handler}: moved the record at offset {where} into the poisoned records."
+            )
             text = f"{row.handler} on {row.key}: the record at offset {where} is a poisoned record now."
             self.message_user(request, text, messages.SUCCESS)
         return HttpResponseRedirect(back)

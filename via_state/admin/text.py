@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from django.utils.formats import localize
 from django.utils.html import format_html
+from django.utils.timezone import template_localtime
 
 SHORT, LONG = 100, 50_000  # characters
 
@@ -11,6 +15,11 @@ def first_line(text: str, length: int = SHORT) -> str:
     """The beginning of a text, for a column."""
     line = text.strip().partition("\n")[0]
     return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def moment(time: datetime | None) -> str:
+    """A time, as the admin writes those of columns."""
+    return "-" if time is None else str(localize(template_localtime(time)))
 
 
 def block(text: str) -> str:
