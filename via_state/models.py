@@ -268,6 +268,7 @@ class DeadLetter(models.Model):
             models.Index(fields=["prefix", "buried_at", "id"], name="via_state_letter_buried"),
             models.Index(fields=["prefix", "status", "buried_at", "id"], name="via_state_letter_status"),
             models.Index(fields=["prefix", "handler", "buried_at", "id"], name="via_state_letter_handler"),
+            models.Index(fields=["prefix", "handler", "status", "buried_at", "id"], name="via_state_letter_open"),
             models.Index(fields=["prefix", "log", "buried_at", "id"], name="via_state_letter_log"),
             models.Index(fields=["prefix", "event_name", "buried_at", "id"], name="via_state_letter_event"),
             models.Index(fields=["prefix", "key"], name="via_state_letter_key", opclasses=[PATTERN, PATTERN]),

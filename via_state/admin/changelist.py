@@ -36,5 +36,7 @@ class BoundedChangeList(ChangeList):
         #: Whether there are more than can be paged through.
         self.more = self.paginator.found > COUNTED
         self.counted = COUNTED
+        if not self.query and not self.has_active_filters:
+            self.full_result_count = self.result_count  # no link to all of them: these are
         self.result_list = list(self.result_list)
         self.model_admin.prepare(request, self.result_list)  # type: ignore[attr-defined]

@@ -35,9 +35,9 @@ class LetterAdmin(ReadOnlyAdmin):
         "key",
         "offset",
         "shown_status",
-        "shown_error",
         "attempts",
         "buried_at",
+        "shown_error",
     )
     list_filter = ("status", HandlerFilter, LogFilter, EventNameFilter, "buried_at")
     ordering = ("-buried_at", "-id")
