@@ -35,9 +35,6 @@ class HandlerAdmin(ReadOnlyAdmin):
     fields = ("name", "log", "in_code", "start", "atomic", "max_attempts", "registered_at", "positions_link")
     readonly_fields = ("in_code", "positions_link")
 
-    def searched(self, term: str) -> Q:
-        return Q(name__startswith=term) | Q(log__startswith=term)
-
     def prepare(self, request: HttpRequest, rows: Sequence[Any]) -> None:
         code = declared()
         some = {row.pk: list(_positions(row)[: SUMMED + 1]) for row in rows}

@@ -8,7 +8,7 @@ from typing import ClassVar
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
@@ -53,9 +53,6 @@ class LetterAdmin(ReadOnlyAdmin):
         ("What was done about it", {"fields": ("status", "settled_at", "settled_by", "shown_entries")}),
     )
     readonly_fields = ("shown_handler", "shown_event", "shown_traceback", "shown_entries")
-
-    def searched(self, term: str) -> Q:
-        return Q(key__startswith=term) | Q(record_id__startswith=term)
 
     # Columns and fields -----------------------------------------------------------------------------------
 
