@@ -10,9 +10,10 @@ from django.db.models.functions import Now
 
 from tests.admin.office import Office, change, changelist, entries, items, said, set_aside_url
 from tests.conftest import POSTGRES_ALIAS
-from tests.handlers.world import Placed, until
+from tests.handlers.world import Cancelled, Placed, until
 from via_state import Delivery
 from via_state.exceptions import BackplaneUnavailable
+from via_state.handlers.operations import set_aside
 from via_state.models import DeadLetter, HandlerPosition, HandlerWorker
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
@@ -85,7 +86,7 @@ def test_many_keys_are_not_added_up(office: Office, monkeypatch: pytest.MonkeyPa
     got: list[str] = []
 
     @office.shop.shelf().on_event("count")
-    def count(event: Placed, delivery: Delivery) -> None:
+    def count(event: Placed | Cancelled, delivery: Delivery) -> None:
         got.append(delivery.key)
 
     worker = office.shop.work()
@@ -121,8 +122,8 @@ def test_the_pages_load_while_the_backplane_says_nothing(office: Office, monkeyp
     async def silent(*_: Any) -> Any:
         await asyncio.Event().wait()
 
-    office.shop.world.plane.head = silent  # type: ignore[method-assign]
-    office.shop.world.plane.read = silent  # type: ignore[method-assign]
+    monkeypatch.setattr(office.shop.world.plane, "head", silent)
+    monkeypatch.setattr(office.shop.world.plane, "read", silent)
     assert cells(office.get(changelist("handlerposition")))["lag"] == "unknown"
     assert "did not answer in time" in office.get(f"{set_aside_url()}?item={row.pk}")
 
@@ -197,11 +198,10 @@ def test_a_handler_that_goes_on_while_it_is_confirmed_is_left_alone(
 
     row = office.stuck(1, 2)
     (token,) = items(office.get(f"{set_aside_url()}?item={row.pk}"))
-    move = aside.set_aside
 
     def late(*arguments: Any) -> bool:
         positions().filter(pk=row.pk).update(offset=1, attempts=0)
-        return move(*arguments)
+        return set_aside(*arguments)
 
     monkeypatch.setattr(aside, "set_aside", late)
     told = said(office.client.post(set_aside_url(), {"item": token}))

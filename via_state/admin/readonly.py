@@ -39,7 +39,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     paginator = BoundedPaginator
     list_per_page = 50
     list_max_show_all = 50
-    sortable_by: Any = ()  # only by what has an index
+    sortable_by: ClassVar[Any] = ()  # only by what has an index
 
     class Media:
         css: ClassVar = {"all": ["via_state/admin.css"]}

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.utils.formats import localize
 from django.utils.html import format_html
-from django.utils.timezone import template_localtime
+from django.utils.timezone import is_aware, localtime
 
 SHORT, LONG = 100, 50_000  # characters
 
@@ -19,7 +19,9 @@ def first_line(text: str, length: int = SHORT) -> str:
 
 def moment(time: datetime | None) -> str:
     """A time, as the admin writes those of columns."""
-    return "-" if time is None else str(localize(template_localtime(time)))
+    if time is None:
+        return "-"
+    return str(localize(localtime(time) if is_aware(time) else time))
 
 
 def block(text: str) -> str:
