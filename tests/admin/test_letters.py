@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.db import connections
+from django.test import AsyncClient
 
 from tests.admin.office import Office, change, changelist, entries, items, said, settle_url
 from tests.conftest import POSTGRES_ALIAS
+from tests.handlers.world import Cancelled, Placed
+from via_state import Delivery
 from via_state.admin import settling
 from via_state.models import DeadLetter
 
@@ -129,6 +137,33 @@ def test_a_request_ends_when_its_time_is_up(office: Office, monkeypatch: pytest.
     told = office.settle("replay", *found)
     assert [one.partition(": not")[2] for one in told] == [" tried, because the time of one request was up."] * 2
     assert office.shipped == []
+
+
+async def test_an_async_handler_is_replayed_by_an_async_server(office: Office) -> None:
+    got: list[int] = []
+
+    @sync_to_async
+    def prepare() -> DeadLetter:
+        (letter,) = office.letters(1)
+        office.shop.orders().definition.handlers.clear()
+
+        @office.shop.orders().on_event("ship")
+        async def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+            await asyncio.sleep(0)
+            got.append(event.number)
+
+        return letter
+
+    letter = await prepare()
+    client = AsyncClient()
+    await client.aforce_login(await User.objects.aget(username="ann"))
+    page = await client.get(f"{settle_url('replay')}?item={letter.pk}")
+    assert items(page.content.decode()) == [str(letter.pk)]
+    answer = await client.post(settle_url("replay"), {"item": letter.pk})
+    assert answer.status_code == 302
+    assert got == [1]
+    assert (await client.get(changelist("handlerposition"))).status_code == 200
+    await sync_to_async(connections.close_all)()
 
 
 def test_a_project_with_another_prefix_sees_nothing(office: Office) -> None:

@@ -53,5 +53,5 @@ def codecs() -> dict[str, EventCodec]:
 def _indented(payload: str) -> str:
     try:
         return msgspec.json.format(payload, indent=2)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return payload

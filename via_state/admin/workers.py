@@ -18,7 +18,7 @@ COUNTED = 1_000
 
 @admin.register(HandlerWorker)
 class WorkerAdmin(ReadOnlyAdmin):
-    list_display = ("shown", "lease", "positions", "started_at", "lease_until", "team")
+    list_display = ("shown", "lease", "positions", "started_at", "lease_until")
     ordering = ("-lease_until", "-id")
     fields = ("host", "pid", "lease", "started_at", "lease_until", "team", "id")
     readonly_fields = ("lease",)
