@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import html
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +15,7 @@ from tests.admin.office import Office, change, changelist, entries, items, said,
 from tests.conftest import POSTGRES_ALIAS
 from tests.handlers.world import Cancelled, Placed, until
 from via_state import Delivery
+from via_state.admin import aside
 from via_state.exceptions import BackplaneUnavailable
 from via_state.handlers.operations import set_aside
 from via_state.models import DeadLetter, HandlerPosition, HandlerWorker
@@ -21,9 +25,6 @@ pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transa
 
 def cells(page: str, row: int = 0) -> dict[str, str]:
     """The columns of a row of a list, as text."""
-    import html
-    import re
-
     body = page.partition("<tbody>")[2].split("<tr>")[row + 1]
     found = re.findall(r'<t[dh] class="(?:[\w-]+ )?field-(\w+)[^"]*">(.*?)</t[dh]>', body, re.DOTALL)
     return {name: html.unescape(re.sub(r"<[^>]+>", "", text)) for name, text in found}
@@ -113,8 +114,6 @@ def test_the_pages_load_while_the_backplane_is_away(office: Office) -> None:
 
 
 def test_the_pages_load_while_the_backplane_says_nothing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    import asyncio
-
     monkeypatch.setattr("via_state.admin.heads.TIMEOUT", 0.05)
     monkeypatch.setattr("via_state.admin.aside.TIMEOUT", 0.05)
     row = office.stuck(1)
@@ -194,8 +193,6 @@ def test_another_record_than_the_one_shown_is_never_moved(office: Office) -> Non
 def test_a_handler_that_goes_on_while_it_is_confirmed_is_left_alone(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from via_state.admin import aside
-
     row = office.stuck(1, 2)
     (token,) = items(office.get(f"{set_aside_url()}?item={row.pk}"))
 
