@@ -80,7 +80,7 @@ def test_a_replay_that_fails_again_says_its_new_error(office: Office) -> None:
     told = office.settle("replay", first, second)
     assert told == [
         "Replayed: ship: orders at 2.",
-        "ship: orders at 1: failed again: RuntimeError: no <b>1</b>",
+        "Not replayed: ship: orders at 1: failed again: RuntimeError: no <b>1</b>",
     ]
     first.refresh_from_db()
     assert (first.status, first.error, first.attempts) == ("new", "RuntimeError: no <b>1</b>", 2)
@@ -91,7 +91,7 @@ def test_what_somebody_else_settled_is_not_done_again(office: Office) -> None:
     (letter,) = office.letters(1)
     office.settle("discard", letter)
     told = office.settle("replay", letter)
-    assert told == ["ship: orders at 1: It is settled already: discarded by ann."]
+    assert told == ["Not replayed: ship: orders at 1: It is settled already: discarded by ann."]
     assert office.shipped == []
     assert entries() == [("ship: orders at 1", "Discarded.")]
     page = office.get(f"{settle_url('replay')}?item={letter.pk}")

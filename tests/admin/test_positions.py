@@ -161,7 +161,7 @@ def test_a_blocked_record_is_moved_after_it_was_shown(office: Office) -> None:
     assert token.startswith(f"{row.pk}:1:")
     assert not DeadLetter.objects.using(POSTGRES_ALIAS).exists()
     told = said(office.client.post(set_aside_url(), {"item": token}))
-    assert told == ["ship (orders) on orders: the record at offset 1 is a poisoned record now."]
+    assert told == ["Moved: ship (orders) on orders, offset 1. It is a poisoned record now."]
     letter = DeadLetter.objects.using(POSTGRES_ALIAS).get()
     assert (letter.offset, letter.error, letter.status) == (1, "RuntimeError: no <b>1</b>", "new")
     assert letter.traceback == "Set aside by ann."
@@ -183,7 +183,7 @@ def test_another_record_than_the_one_shown_is_never_moved(office: Office) -> Non
     office.shop.stop(worker)
     told = said(office.client.post(set_aside_url(), {"item": token}))
     assert told == [
-        "ship (orders) on orders: Another record is blocked now than the one that was shown. Look again."
+        "Not moved: ship (orders) on orders: Another record is blocked now than the one that was shown. Look again."
     ]
     assert not DeadLetter.objects.using(POSTGRES_ALIAS).exists()
     assert office.position().offset == 1
@@ -202,7 +202,7 @@ def test_a_handler_that_goes_on_while_it_is_confirmed_is_left_alone(
 
     monkeypatch.setattr(aside, "set_aside", late)
     told = said(office.client.post(set_aside_url(), {"item": token}))
-    assert told == ["ship (orders) on orders: The handler has gone on meanwhile. Look again."]
+    assert told == ["Not moved: ship (orders) on orders: The handler has gone on meanwhile. Look again."]
     assert not DeadLetter.objects.using(POSTGRES_ALIAS).exists()
 
 
@@ -214,7 +214,7 @@ def test_where_nothing_is_blocked_nothing_is_moved(office: Office) -> None:
     assert "No record is blocked here." in page
     assert items(page) == []
     assert said(office.client.post(set_aside_url(), {"item": token})) == [
-        "ship (orders) on orders: No record is blocked here."
+        "Not moved: ship (orders) on orders: No record is blocked here."
     ]
     assert "Move the blocked record aside" not in office.get(change(row))
     assert not DeadLetter.objects.using(POSTGRES_ALIAS).exists()
@@ -223,12 +223,17 @@ def test_where_nothing_is_blocked_nothing_is_moved(office: Office) -> None:
 def test_a_record_that_only_newer_code_knows_is_not_moved(office: Office) -> None:
     office.shop.raw("orders", b'[["Placed",9,{"number":1}]]')
     worker = office.shop.work()
-    until(lambda: bool(positions().exists()))
+    until(lambda: bool(positions().filter(stuck_since__isnull=False).exists()))
     office.shop.stop(worker)
-    positions().update(attempts=3)
-    page = office.get(f"{set_aside_url()}?item={positions().get().pk}")
-    assert "Only newer code knows the event." in page
-    assert items(page) == []
+    row = office.position()
+    assert cells(office.get(changelist("handlerposition")))["state"] == "blocked"
+    for attempts in (0, 3):
+        positions().update(attempts=attempts)
+        page = office.get(f"{set_aside_url()}?item={row.pk}")
+        assert "Only newer code knows the event." in page
+        assert items(page) == []
+    office.client.post(set_aside_url(), {"item": f"{row.pk}:1:"})
+    assert not DeadLetter.objects.using(POSTGRES_ALIAS).exists()
 
 
 def test_a_log_that_was_made_anew_loses_no_record_to_the_poisoned_ones(office: Office) -> None:

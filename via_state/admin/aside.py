@@ -22,6 +22,8 @@ from via_state.pod.default import current_pod
 #: Records in one request, and the seconds that the backplane has to show them all.
 MOST, TIMEOUT = 20, 5.0
 
+NEWER = "Only newer code knows the event. Deploy it, or put its name into retired=."
+
 
 class Token(NamedTuple):
     """Which record was shown."""
@@ -46,7 +48,9 @@ def obstacle(row: HandlerPosition) -> str:
     """Why nothing is moved, as far as the row tells; or nothing."""
     if row.halted:
         return "The handler is halted: manage.py resume_handler says where it goes on."
-    return "" if row.attempts else "No record is blocked here."
+    if row.attempts:
+        return ""
+    return NEWER if row.stuck_since else "No record is blocked here."
 
 
 def items_of(rows: Sequence[HandlerPosition]) -> list[Item]:
@@ -123,7 +127,7 @@ def _judged(answer: Record | BaseException | None, log: LogSpec[Any]) -> _Blocke
     if answer is None:
         return _Refused("No record is blocked here any more.")
     if answer.treatment is not Treatment.DELIVER:
-        return _Refused("Only newer code knows the event. Deploy it, or put its name into retired=.")
+        return _Refused(NEWER)
     return _Blocked(answer, log)
 
 

@@ -187,7 +187,9 @@ class LetterAdmin(ReadOnlyAdmin):
             names = "; ".join(done[:TOLD]) + (f"; and {len(done) - TOLD} more" if len(done) > TOLD else "")
             self.message_user(request, f"{settling.done}: {names}.", messages.SUCCESS)
         for letter, outcome in failed[:TOLD]:
-            self.message_user(request, f"{letter}: {first_line(outcome.said, 300)}", messages.ERROR)
+            self.message_user(
+                request, f"Not {settling.done.lower()}: {letter}: {first_line(outcome.said, 300)}", messages.ERROR
+            )
         if len(failed) > TOLD:
             text = f"{len(failed) - TOLD} more were not {settling.done.lower()}; the list shows how they stand."
             self.message_user(request, text, messages.ERROR)

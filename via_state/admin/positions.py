@@ -21,8 +21,8 @@ from via_state.admin.text import block, first_line, moment
 from via_state.models import HandlerPosition
 
 EXPLANATION = (
-    "Each of these records becomes a poisoned record of its event handler, which goes on with the record behind it. The handler "
-    "is not called for it again, unless somebody replays it."
+    "Each of these records becomes a poisoned record of its event handler, which goes on with the record behind it as "
+    "soon as its pause is over. The handler is not called for it again, unless somebody replays it."
 )
 
 
@@ -87,6 +87,8 @@ class PositionAdmin(ReadOnlyAdmin):
             return format_html('<span class="via-bad">halted ({})</span>', row.halted)
         if row.attempts:
             return format_html('<span class="via-bad">stuck, {} attempts</span>', row.attempts)
+        if row.stuck_since:
+            return format_html('<span class="via-bad">{}</span>', "blocked")
         if row.standing.lag == 0:
             return "caught up"
         return "running" if row.standing.held else "waits for a worker"
@@ -167,12 +169,12 @@ class PositionAdmin(ReadOnlyAdmin):
         for row in rows:
             refused = aside.move(row, shown[row.pk], request.user.get_username())
             if refused:
-                self.message_user(request, f"{row.handler} on {row.key}: {refused}", messages.ERROR)
+                self.message_user(request, f"Not moved: {row.handler} on {row.key}: {refused}", messages.ERROR)
                 continue
             where = shown[row.pk].offset
             self.log_change(
                 request, row, f"{row.handler}: moved the record at offset {where} into the poisoned records."
             )
-            text = f"{row.handler} on {row.key}: the record at offset {where} is a poisoned record now."
+            text = f"Moved: {row.handler} on {row.key}, offset {where}. It is a poisoned record now."
             self.message_user(request, text, messages.SUCCESS)
         return HttpResponseRedirect(back)
