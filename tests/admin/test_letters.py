@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -15,6 +16,7 @@ from tests.conftest import POSTGRES_ALIAS
 from tests.handlers.world import Cancelled, Placed
 from via_state import Delivery
 from via_state.admin import settling
+from via_state.admin.settling import REPLAY
 from via_state.models import DeadLetter
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
@@ -164,6 +166,25 @@ async def test_an_async_handler_is_replayed_by_an_async_server(office: Office) -
     assert got == [1]
     assert (await client.get(changelist("handlerposition"))).status_code == 200
     await sync_to_async(connections.close_all)()
+
+
+def test_each_replay_is_kept_whatever_becomes_of_the_request(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = office.letters(1, 2)
+    monkeypatch.setitem(connections[POSTGRES_ALIAS].settings_dict, "ATOMIC_REQUESTS", True)
+    run = REPLAY.run
+
+    def failing(letter: DeadLetter, by: str) -> settling.Outcome:
+        if letter.pk == found[1].pk:
+            raise OSError("the server stops")
+        return run(letter, by)
+
+    monkeypatch.setitem(settling.SETTLINGS, "replay", replace(REPLAY, run=failing))
+    with pytest.raises(OSError, match="the server stops"):
+        office.settle("replay", *found)
+    assert [DeadLetter.objects.using(POSTGRES_ALIAS).get(pk=one.pk).status for one in found] == ["replayed", "new"]
+    assert entries() == [("ship: orders at 1", "Replayed.")]
 
 
 def test_a_project_with_another_prefix_sees_nothing(office: Office) -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
@@ -116,9 +116,10 @@ class LetterAdmin(ReadOnlyAdmin):
         return self._selected(request, DISCARD, queryset)
 
     def get_urls(self) -> list[URLPattern]:
-        # Each record is settled on its own, whatever ATOMIC_REQUESTS says.
-        alone = transaction.non_atomic_requests(using=settings.DATABASE)
-        view = alone(self.admin_site.admin_view(self.settle_view))
+        view = self.admin_site.admin_view(self.settle_view)
+        for alias in connections:
+            # Each record is settled on its own, whatever ATOMIC_REQUESTS says.
+            view = transaction.non_atomic_requests(using=alias)(view)
         ours = path("settle/<str:name>/", view, name="via_state_deadletter_settle")
         return [ours, *super().get_urls()]
 
