@@ -176,6 +176,7 @@ class HandlerPosition(models.Model):
     next_attempt_at = models.DateTimeField(null=True)
     stuck_since = models.DateTimeField(null=True)
     last_error = models.TextField(default="")
+    last_traceback = models.TextField(default="")
     halted = models.CharField(max_length=20, default="")
     halted_text = models.TextField(default="")
     worker = models.CharField(max_length=32, default="")

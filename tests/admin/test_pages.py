@@ -56,7 +56,7 @@ def rows(office: Office, text: str) -> list[Any]:
     position = HandlerPosition(
         handler=handler, slot=slot_of(text), key=text, epoch=text, attempts=3, stuck_since=Now(), last_error=text
     )
-    position.worker, position.halted_text = worker.pk, text
+    position.worker, position.halted_text, position.last_traceback = worker.pk, text, text
     letter = DeadLetter(
         prefix=prefix, log=text, handler=text, key=text, epoch=text, offset=1, record_id=text, event_name=text
     )

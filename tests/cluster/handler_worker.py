@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import faulthandler
+import signal
 import sys
 
 import django
 
 
 def main() -> None:
+    faulthandler.register(signal.SIGUSR1)  # to see where a worker is that does not go on
     django.setup()
     from django.core.management import call_command
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import StringIO
 
 import pytest
@@ -168,3 +169,30 @@ def test_a_blocked_record_can_be_set_aside(site: Shop) -> None:
     (letter,) = letters(site)
     assert (letter.offset, letter.error) == (1, "RuntimeError: no")
     assert not set_aside(row, record, site.spec(), "ann")
+
+
+def test_state_status_shows_how_far_handlers_are_and_exits_with_1_when_one_stands_still(site: Shop) -> None:
+    flaky = Flaky(site)
+    site.place(1, 2)
+    site.settle(worker := site.work())
+    assert "event handler" not in run("state_status")
+    site.stop(worker)
+    site.place(3)
+    assert "event handler ship: 1 behind, nobody runs it" in run("state_status")
+    (orders,) = json.loads(run("state_status", "--json"))
+    assert (orders["handlers"][0]["offset"], orders["handlers"][0]["lag"]) == (2, 1)
+    site.world.run(site.world.inner.drop("orders"))
+    site.place(4)
+    site.work()
+    until(lambda: position(site).halted == "history")
+    with pytest.raises(SystemExit):
+        run("state_status", "--halted")
+    out = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("state_status", stdout=out)
+    assert "HALTED (history: the log was restored" in out.getvalue()
+    assert flaky.got == [1, 2]
+    EventHandler.objects.using(POSTGRES_ALIAS).filter(prefix=site.world.prefix).update(name="gone")
+    with pytest.raises(SystemExit):
+        call_command("state_status", stdout=out)
+    assert "event handler gone: nothing in this code declares it" in out.getvalue()

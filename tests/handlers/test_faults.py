@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -18,7 +19,7 @@ from tests.faults import Fault
 from tests.handlers.world import LEASE, Cancelled, Placed, Shop, shop_of, until
 from via_state import Delivery, Retry
 from via_state.core.records import GENESIS
-from via_state.exceptions import Fenced
+from via_state.exceptions import BackplaneUnavailable, Fenced
 from via_state.handlers.operations import find_position, resume
 from via_state.handlers.positions import HandlerId
 from via_state.handlers.rows import RowPositions
@@ -111,12 +112,12 @@ def test_a_handler_that_lost_records_halts_until_it_is_told(durable_shop: Shop) 
     shop.world.run(shop.world.inner.compact("orders", 3))
     shop.work()
     until(lambda: position(shop).halted == "gap")
-    assert metric("via_consumer_halted", reason="gap") == 1
+    until(lambda: metric("via_consumer_halted", reason="gap") == 1)
     assert got == [1]
     at, from_floor = shop.world.run(find_position(shop.world.plane, "orders", "first"))
     resume(position(shop), at, from_floor)
     until(lambda: got == [1, 4])
-    assert metric("via_consumer_halted", reason="gap") == 0
+    until(lambda: metric("via_consumer_halted", reason="gap") == 0)
 
 
 def test_another_history_halts_and_sends_nothing_again(shop: Shop) -> None:
@@ -193,8 +194,6 @@ def test_an_undecodable_record_is_skipped_and_not_poisoned(shop: Shop) -> None:
 def test_a_position_that_can_not_be_loaded_replays_nothing(
     durable_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from via_state.exceptions import BackplaneUnavailable
-
     shop, fails = durable_shop, [3]
     got = recorder(shop)
     shop.place(1, 2)
@@ -289,6 +288,38 @@ def test_a_record_that_kills_its_workers_is_given_up(durable_shop: Shop) -> None
     assert "died" in letter.error
 
 
+def test_what_could_not_be_given_back_is_given_back_later(
+    durable_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker waits for it for as long as the one that holds it lives."""
+    shop, fails = durable_shop, [2]
+    got: list[str] = []
+
+    @shop.shelf().on_event("stock")
+    def stock(event: Placed | Cancelled, delivery: Delivery) -> None:
+        got.append(delivery.key)
+
+    whole = RowPositions.release
+
+    def release(self: RowPositions, worker: str, positions: Any) -> None:
+        if fails[0]:
+            fails[0] -= 1
+            raise BackplaneUnavailable("injected")
+        whole(self, worker, positions)
+
+    monkeypatch.setattr(RowPositions, "release", release)
+    keys = range(20)
+    for shelf in keys:
+        shop.place(1, shelf=shelf)
+    first = shop.work()
+    shop.settle(first)
+    second = shop.work()
+    until(lambda: len(second.alive) == 2 and fails == [0])
+    for shelf in keys:
+        shop.place(2, shelf=shelf)
+    until(lambda: sorted(got) == sorted([f"shelf.{shelf}" for shelf in keys] * 2))
+
+
 def test_a_stale_worker_can_not_commit(durable_shop: Shop) -> None:
     shop = durable_shop
     recorder(shop)
@@ -341,6 +372,60 @@ def test_an_atomic_handler_and_its_position_are_written_together_or_not_at_all(d
     with connections[POSTGRES_ALIAS].cursor() as cursor:
         cursor.execute("SELECT lane FROM via_state_outboxlane WHERE lane > 1000 ORDER BY lane")
         assert [lane for (lane,) in cursor.fetchall()] == [1001, 1002, 1003]
+
+
+def test_an_atomic_handler_that_passes_over_a_database_error_has_failed(durable_shop: Shop) -> None:
+    shop = durable_shop
+    careless = [True]
+
+    @shop.orders().on_event("ship", atomic=True, retry=Retry(base=0.01, max=0.02))
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        if careless:
+            with contextlib.suppress(Exception), connections[POSTGRES_ALIAS].cursor() as cursor:
+                cursor.execute("SELECT nothing FROM nowhere")
+
+    shop.work()
+    shop.place(1)
+    until(lambda: metric("via_consumer_stuck") >= 3)
+    assert "transaction.atomic()" in position(shop).last_error
+    careless.clear()
+    until(lambda: position(shop).offset == 1)
+
+
+def test_an_error_that_no_database_can_store_is_kept_readably(durable_shop: Shop) -> None:
+    shop = durable_shop
+
+    @shop.orders().on_event("ship", retry=Retry(base=0.01, max_attempts=2))
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        raise ValueError("nul \x00, half a pair \ud800")
+
+    shop.work()
+    shop.place(1)
+    until(lambda: position(shop).offset == 1)
+    (letter,) = DeadLetter.objects.using(POSTGRES_ALIAS).filter(prefix=shop.world.prefix)
+    assert letter.error == r"ValueError: nul \x00, half a pair \ud800"
+    assert letter.traceback.strip().endswith(letter.error)
+
+
+def test_a_handler_that_stands_still_for_long_stays_visible_and_can_be_resumed(
+    durable_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = durable_shop
+    monkeypatch.setattr("via_state.handlers.worker.IDLE", 0.0)
+    monkeypatch.setattr("via_state.handlers.worker.HALTED_LOOK", 0.0)
+    got = recorder(shop)
+    shop.place(1)
+    worker = shop.work()
+    shop.settle(worker)
+    shop.world.run(shop.world.inner.drop("orders"))
+    shop.place(2)
+    until(lambda: metric("via_consumer_halted", reason="history") == 1)
+    sweeps = shop.world.plane.calls["changed"]
+    until(lambda: shop.world.plane.calls["changed"] > sweeps + 3)
+    assert metric("via_consumer_halted", reason="history") == 1
+    at, from_floor = shop.world.run(find_position(shop.world.plane, "orders", "first"))
+    resume(position(shop), at, from_floor)
+    until(lambda: got == [1, 2])
 
 
 def test_an_async_atomic_handler_writes_in_the_same_transaction(durable_shop: Shop) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -39,6 +39,7 @@ class PositionAdmin(ReadOnlyAdmin):
         "next_attempt_at",
         "holder",
     )
+    heavy: ClassVar = ("last_traceback",)
     list_filter = (PositionHandlerFilter, StandingFilter)
     ordering = ("-id",)
     search_fields = ("key",)
@@ -47,10 +48,22 @@ class PositionAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": ("handler_link", "key", "state")}),
         ("Position", {"fields": ("offset", "lag", "epoch", "record_id", "trying")}),
-        ("Failure", {"fields": ("attempts", "stuck_since", "next_attempt_at", "full_error", "full_halt")}),
+        (
+            "Failure",
+            {"fields": ("attempts", "stuck_since", "next_attempt_at", "full_error", "full_trace", "full_halt")},
+        ),
         ("Lease", {"fields": ("holder", "held_until", "fence")}),
     )
-    readonly_fields = ("handler_link", "state", "lag", "full_error", "full_halt", "holder", "held_until")
+    readonly_fields = (
+        "handler_link",
+        "state",
+        "lag",
+        "full_error",
+        "full_trace",
+        "full_halt",
+        "holder",
+        "held_until",
+    )
 
     def own(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         # Their numbers rather than a join: the database then knows how many rows to expect.
@@ -112,6 +125,10 @@ class PositionAdmin(ReadOnlyAdmin):
     @admin.display(description="last error")
     def full_error(self, row: HandlerPosition) -> str:
         return block(row.last_error)
+
+    @admin.display(description="traceback")
+    def full_trace(self, row: HandlerPosition) -> str:
+        return block(row.last_traceback)
 
     @admin.display(description="why it is halted")
     def full_halt(self, row: HandlerPosition) -> str:

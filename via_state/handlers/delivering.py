@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 from asgiref.sync import async_to_sync
-from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, InternalError
+from django.db.transaction import TransactionManagementError
 
 from via_state import metrics
 from via_state.core.delivery import Failure, Next, Record, Treatment, after_failure
@@ -30,6 +31,10 @@ _jitter = random.SystemRandom()
 #: After so many failures of one record a warning is logged, once.
 WARN_AFTER = 8
 MAX_ERROR, MAX_TRACEBACK = 2_000, 20_000  # characters
+_SWALLOWED = (
+    "The handler went on after a database error, which broke its transaction: put what may fail into a "
+    "transaction.atomic() of its own."
+)
 
 
 class Result(Enum):
@@ -73,6 +78,12 @@ class Deliverer:
             if record.treatment is not Treatment.DELIVER:
                 if record.treatment is Treatment.SKIP:
                     metrics.consumer_undecodable.labels(*self._labels).inc()
+                    logger.error(
+                        "The event handler %s passed over %r at offset %s: it does not decode.",
+                        self._spec.name,
+                        claim.key,
+                        offset,
+                    )
                 passed = record.position
                 continue
             announced = claim.trying == offset
@@ -143,6 +154,8 @@ class Deliverer:
                 try:
                     self._store.advance(trial, record.position, behind)
                 except BackplaneUnavailable as error:
+                    if isinstance(error.__cause__, TransactionManagementError | InternalError):
+                        raise RuntimeError(_SWALLOWED) from error
                     raise _CommitFailed(str(error)) from error
                 committing = True
         except (IntegrityError, DataError):
@@ -176,7 +189,7 @@ class Deliverer:
         if isinstance(error, RetryAfter):
             wait = error.seconds
         text = one_line(error)
-        self._store.fail(claim, attempts, text, wait)
+        self._store.fail(claim, attempts, text, wait, trace(error))
         level = logging.WARNING if attempts == WARN_AFTER else logging.DEBUG
         logger.log(
             level,
@@ -194,9 +207,8 @@ class Deliverer:
         ((name, version, payload),) = msgspec.json.decode(
             self._codec.encode([record.event]), type=list[tuple[str, int, msgspec.Raw]]
         )
-        lines = "".join(traceback.format_exception(error))[-MAX_TRACEBACK:]
         text = bytes(payload).decode()
-        letter = Letter(record.position, name, version, text, one_line(error), lines, attempts)
+        letter = Letter(record.position, name, version, text, one_line(error), trace(error), attempts)
         self._store.bury(claim, letter, behind)
         metrics.consumer_poisoned.labels(*self._labels).inc()
         logger.error(
@@ -240,4 +252,14 @@ def call(function: Callable[..., Any], *args: Any) -> None:
 
 def one_line(error: BaseException) -> str:
     """An error in one line, even if its own text raises."""
-    return "".join(traceback.format_exception_only(error)).strip()[:MAX_ERROR]
+    return _storable("".join(traceback.format_exception_only(error))).strip()[:MAX_ERROR]
+
+
+def trace(error: BaseException) -> str:
+    """The end of an error's traceback."""
+    return _storable("".join(traceback.format_exception(error)))[-MAX_TRACEBACK:]
+
+
+def _storable(text: str) -> str:
+    """What every database takes: no NUL, and no half of a surrogate pair."""
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()

@@ -14,7 +14,7 @@ from via_state.conf import settings
 from via_state.core.records import Head, Position
 from via_state.exceptions import Fenced
 from via_state.handlers.declaration import HandlerSpec
-from via_state.handlers.positions import Claim, HandlerId, Letter, PositionStore, Standing
+from via_state.handlers.positions import Claim, HandlerId, Letter, PositionStore
 
 #: Dead letters kept; the oldest leave first.
 LETTERS = 1000
@@ -53,12 +53,14 @@ class MemoryPositions(PositionStore):
             claim = self._claims[handler, key] = Claim(next(self._ids), handler, key, "", 0)
         return claim
 
-    def standings(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Standing]:
+    def standings(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Position]:
         with self._lock:
             wanted = set(handlers)
-            return {
-                at: Standing(claim.position, claim.halted) for at, claim in self._claims.items() if at[0] in wanted
-            }
+            return {at: claim.position for at, claim in self._claims.items() if at[0] in wanted}
+
+    def halted(self, positions: Sequence[tuple[HandlerId, str]]) -> set[tuple[HandlerId, str]]:
+        with self._lock:
+            return {at for at in positions if at in self._claims and self._claims[at].halted}
 
     def renew(self, worker: str, team: str, lease: float) -> list[str]:
         return [worker]
@@ -90,11 +92,11 @@ class MemoryPositions(PositionStore):
             raise Fenced(f"{claim.handler.name} on {claim.key!r} was taken over.")
         self._claims[claim.handler, claim.key] = self._copy(claim)
 
-    def release(self, claims: Sequence[Claim]) -> None:
+    def release(self, worker: str, positions: Sequence[tuple[HandlerId, str]]) -> None:
         with self._lock:
-            for claim in claims:
-                stored = self._claims.get((claim.handler, claim.key))
-                if stored is not None and stored.fence == claim.fence:
+            for at in positions:
+                stored = self._claims.get(at)
+                if stored is not None and stored.worker == worker:
                     stored.worker, stored.trying = "", 0
 
     def announce(self, claim: Claim, trying: int) -> None:
@@ -108,7 +110,7 @@ class MemoryPositions(PositionStore):
             claim.attempts, claim.last_error = 0, ""
             self._write(claim)
 
-    def fail(self, claim: Claim, attempts: int, error: str, wait: float) -> None:
+    def fail(self, claim: Claim, attempts: int, error: str, wait: float, lines: str = "") -> None:
         with self._lock:
             claim.attempts, claim.last_error, claim.trying = attempts, error, 0
             self._due[claim.id] = time.monotonic() + wait

@@ -58,6 +58,7 @@ def resume(row: HandlerPosition, position: Position, from_floor: bool) -> None:
             attempts=0,
             trying=0,
             last_error="",
+            last_traceback="",
             next_attempt_at=None,
             stuck_since=None,
             worker="",
@@ -113,9 +114,8 @@ def set_aside(row: HandlerPosition, record: Record, log: LogSpec[Any], by: str) 
             return False
         now = rows.get()
         error = now.last_error or "set aside by an operator"
-        letter = Letter(
-            record.position, name, version, bytes(payload).decode(), error, f"Set aside by {by}.", now.attempts
-        )
+        lines = f"{now.last_traceback}\nSet aside by {by}.".lstrip()
+        letter = Letter(record.position, name, version, bytes(payload).decode(), error, lines, now.attempts)
         keep_letter(HandlerId(row.handler.log, row.handler.name), row.key, letter, now.stuck_since)
         epoch, offset, record_id = record.position
         rows.update(
@@ -125,6 +125,7 @@ def set_aside(row: HandlerPosition, record: Record, log: LogSpec[Any], by: str) 
             from_floor=False,
             attempts=0,
             last_error="",
+            last_traceback="",
             next_attempt_at=None,
             stuck_since=None,
         )

@@ -59,13 +59,6 @@ class Letter(NamedTuple):
     attempts: int
 
 
-class Standing(NamedTuple):
-    """Where a handler stands in one log, as everybody may know."""
-
-    position: Position
-    halted: str
-
-
 class PositionStore(ABC):
     """Raises `Fenced` where the claim is no longer the newest, `BackplaneUnavailable` when the store can't be reached."""
 
@@ -78,8 +71,12 @@ class PositionStore(ABC):
         """Set where a new handler begins in the logs that exist."""
 
     @abstractmethod
-    def standings(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Standing]:
+    def standings(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Position]:
         """All positions; a log without one has not been begun."""
+
+    @abstractmethod
+    def halted(self, positions: Sequence[tuple[HandlerId, str]]) -> set[tuple[HandlerId, str]]:
+        """Those of them that stand still."""
 
     @abstractmethod
     def renew(self, worker: str, team: str, lease: float) -> list[str]:
@@ -97,8 +94,8 @@ class PositionStore(ABC):
         """Take a position that nobody alive holds; None when somebody does, or the handler was retired."""
 
     @abstractmethod
-    def release(self, claims: Sequence[Claim]) -> None:
-        """Give positions up that nothing runs on."""
+    def release(self, worker: str, positions: Sequence[tuple[HandlerId, str]]) -> None:
+        """Give positions up that nothing runs on, as far as the worker holds them."""
 
     @abstractmethod
     def advance(self, claim: Claim, position: Position, trying: int) -> None:
@@ -109,8 +106,11 @@ class PositionStore(ABC):
         """The record at ``trying`` is delivered next; the position stays. Changes the claim."""
 
     @abstractmethod
-    def fail(self, claim: Claim, attempts: int, error: str, wait: float) -> None:
-        """The record behind the position failed, and is tried again in ``wait`` seconds. Changes the claim."""
+    def fail(self, claim: Claim, attempts: int, error: str, wait: float, lines: str = "") -> None:
+        """The record behind the position failed, and is tried again in ``wait`` seconds. Changes the claim.
+
+        ``lines``: the traceback, where there is one.
+        """
 
     @abstractmethod
     def bury(self, claim: Claim, letter: Letter, trying: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import traceback
 from typing import Any, NamedTuple
 
 from django.db import transaction
@@ -14,7 +13,7 @@ from django.db.models.functions import Now
 from via_state.conf import settings
 from via_state.core.events import EventCodec, Unreadable
 from via_state.handlers.declaration import Delivery, HandlerSpec
-from via_state.handlers.delivering import MAX_TRACEBACK, call, one_line
+from via_state.handlers.delivering import call, one_line, trace
 from via_state.models import DeadLetter
 
 logger = logging.getLogger("via_state.handlers")
@@ -52,8 +51,7 @@ def replay(letter: DeadLetter, spec: HandlerSpec, codec: EventCodec, by: str) ->
             with transaction.atomic(using=settings.DATABASE):
                 call(spec.function, event, delivery)
         except Exception as error:
-            lines = "".join(traceback.format_exception(error))[-MAX_TRACEBACK:]
-            new.update(error=one_line(error), traceback=lines)
+            new.update(error=one_line(error), traceback=trace(error))
             return Replayed(False, one_line(error))
         new.update(status=DeadLetter.Status.REPLAYED, settled_at=Now(), settled_by=by)
     return Replayed(True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,17 +19,12 @@ from via_state.core.records import GENESIS, Head, Position
 from via_state.exceptions import BackplaneUnavailable, Fenced
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.letters import keep_letter
-from via_state.handlers.positions import DIED, Claim, HandlerId, Letter, PositionStore, Standing
+from via_state.handlers.positions import DIED, Claim, HandlerId, Letter, PositionStore
 from via_state.models import EventHandler, HandlerPosition, HandlerWorker, SnapshotRow
-from via_state.pod.pins import lock_gate
+from via_state.pod.pins import lock_gate, slot_of
 
 #: Rows of workers that died so long ago are removed.
 FORGET_WORKERS = timedelta(days=1)
-
-
-def slot_of(key: str) -> str:
-    """What a position's ``slot`` column holds."""
-    return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
 
 @contextmanager
@@ -100,15 +94,34 @@ class RowPositions(PositionStore):
             _positions().bulk_create(begun, ignore_conflicts=True, batch_size=500)
             _handlers().filter(pk=row.pk).update(ready=True)
 
-    def standings(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Standing]:
+    def standings(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Position]:
         names = {self._ids[handler]: handler for handler in handlers}
-        columns = ("handler_id", "key", "epoch", "offset", "record_id", "halted")
         with reaching():
-            rows = _positions().filter(handler__in=list(names)).values_list(*columns)
+            rows = _positions().filter(handler__in=list(names))
+            found = rows.values_list("handler_id", "key", "epoch", "offset", "record_id").iterator(5000)
             return {
-                (names[handler], key): Standing(Position(epoch, offset, record_id), halted)
-                for handler, key, epoch, offset, record_id, halted in rows.iterator(5000)
+                (names[handler], key): Position(epoch, offset, record_id)
+                for handler, key, epoch, offset, record_id in found
             }
+
+    def halted(self, positions: Sequence[tuple[HandlerId, str]]) -> set[tuple[HandlerId, str]]:
+        with reaching():
+            return {
+                (handler, key)
+                for handler, rows in self._some(positions)
+                for key in rows.exclude(halted="").values_list("key", flat=True)
+            }
+
+    def _some(
+        self, positions: Sequence[tuple[HandlerId, str]]
+    ) -> Iterator[tuple[HandlerId, QuerySet[HandlerPosition]]]:
+        """The rows of these positions, in portions of one handler."""
+        slots: dict[HandlerId, list[str]] = {}
+        for handler, key in positions:
+            slots.setdefault(handler, []).append(slot_of(key))
+        for handler, some in slots.items():
+            for start in range(0, len(some), 500):
+                yield handler, _positions().filter(handler=self._ids[handler], slot__in=some[start : start + 500])
 
     # Workers ----------------------------------------------------------------------------------------------
 
@@ -173,6 +186,7 @@ class RowPositions(PositionStore):
             fence=F("fence") + 1,
             attempts=Case(When(died, then=F("attempts") + 1), default=F("attempts"), output_field=IntegerField()),
             last_error=Case(When(died, then=Value(DIED)), default=F("last_error"), output_field=TextField()),
+            last_traceback=Case(When(died, then=Value("")), default=F("last_traceback"), output_field=TextField()),
             stuck_since=Case(
                 When(died, then=Coalesce("stuck_since", Now())),
                 default=F("stuck_since"),
@@ -188,14 +202,10 @@ class RowPositions(PositionStore):
         _positions().bulk_create([row], ignore_conflicts=True)
         return True
 
-    def release(self, claims: Sequence[Claim]) -> None:
+    def release(self, worker: str, positions: Sequence[tuple[HandlerId, str]]) -> None:
         with reaching():
-            for start in range(0, len(claims), 100):
-                some = claims[start : start + 100]
-                held = Q(pk__in=[])
-                for claim in some:
-                    held |= Q(pk=claim.id, fence=claim.fence)
-                _positions().filter(held, worker=some[0].worker).update(worker="", trying=0)
+            for _, rows in self._some(positions):
+                rows.filter(worker=worker).update(worker="", trying=0)
 
     def announce(self, claim: Claim, trying: int) -> None:
         self._write(claim, _announce_sql, (trying,))
@@ -213,11 +223,12 @@ class RowPositions(PositionStore):
             cursor.execute(sql(alias), (*values, claim.id, claim.worker, claim.fence))
             _expect(claim, cursor.rowcount)
 
-    def fail(self, claim: Claim, attempts: int, error: str, wait: float) -> None:
+    def fail(self, claim: Claim, attempts: int, error: str, wait: float, lines: str = "") -> None:
         with reaching():
             changed = _held(claim).update(
                 attempts=attempts,
                 last_error=error,
+                last_traceback=lines,
                 next_attempt_at=Now() + timedelta(seconds=wait),
                 stuck_since=Coalesce("stuck_since", Now()),
                 trying=0,
@@ -295,7 +306,8 @@ def _advance_sql(alias: str) -> str:
     sets = ", ".join(f"{quote(name)} = %s" for name in ("epoch", "offset", "record_id", "trying"))
     idle = f"{quote('attempts')} = 0, {quote('next_attempt_at')} = NULL, {quote('stuck_since')} = NULL"
     false = "0" if connections[alias].vendor == "oracle" else "FALSE"
-    return _update_sql(alias, f"{sets}, {idle}, {quote('last_error')} = '', {quote('from_floor')} = {false}")
+    said = f"{quote('last_error')} = '', {quote('last_traceback')} = ''"
+    return _update_sql(alias, f"{sets}, {idle}, {said}, {quote('from_floor')} = {false}")
 
 
 @functools.cache

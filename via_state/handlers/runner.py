@@ -43,6 +43,7 @@ class Runner:
         self.task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._again = False
+        self._dropped = False
         self._rang = time.monotonic()
         #: When it last had nothing to do, in monotonic seconds; None while it has.
         self.idle_since: float | None = None
@@ -59,6 +60,8 @@ class Runner:
 
     def ring(self) -> None:
         """There may be something to do. On the loop."""
+        if self._dropped:
+            return
         if self.task is not None:
             self._again = True
         elif self._timer is None and not self.halted:
@@ -102,7 +105,8 @@ class Runner:
             else:
                 backoff = Backoff()
             if wait is None:
-                if not self._again:
+                mine = self.claim is None or self._worker.owns(self.handler, self.key)
+                if mine and not self._again:
                     self.idle_since = time.monotonic()
                     return
             elif wait > 0:
@@ -121,8 +125,7 @@ class Runner:
         """One read and one turn. None: nothing to do until a ring; else the seconds to wait, 0 for at once."""
         worker = self._worker
         if not worker.owns(self.handler, self.key):
-            await self.give_up()
-            worker.drop(self)
+            await worker.drop(self)
             return None
         if self.claim is None:
             self.claim = await worker.threads.run(worker.store.claim, self.handler, self.key, worker.id)
@@ -181,14 +184,9 @@ class Runner:
         if text:
             await worker.threads.run(worker.store.halt, claim, reason, text)
             logger.error("The event handler %s stands still on %r: %s", self.handler.name, self.key, text)
+        self.claim = None
         self.halted = worker.board.halted(self, reason)
-        await self.give_up()
-
-    async def give_up(self) -> None:
-        """Let others have the position."""
-        claim, self.claim = self.claim, None
-        if claim is not None:
-            await self._worker.threads.run(self._worker.store.release, [claim])
+        await worker.threads.run(worker.store.release, worker.id, [(self.handler, self.key)])
 
     def _behind(self, head: Position) -> None:
         assert self.claim is not None
@@ -199,6 +197,7 @@ class Runner:
 
     def stop(self) -> None:
         """Forget it. What runs on a thread ends by itself."""
+        self._dropped, self._again, self.claim = True, False, None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -73,6 +73,7 @@ class Worker:
         self.alive: list[str] = []
         self._lease_until = 0.0
         self._runners: dict[tuple[HandlerId, str], Runner] = {}
+        self._returning: set[tuple[HandlerId, str]] = set()
         self._done: dict[tuple[HandlerId, str], Position] = {}
         self._log_of: dict[str, HandledLog | None] = {}
         self._watch: Watch | None = None
@@ -98,10 +99,26 @@ class Worker:
         """A runner has come to ``position``."""
         self._done[handler, key] = position
 
-    def drop(self, runner: Runner) -> None:
-        """It is another worker's turn."""
-        runner.stop()
-        self._runners.pop((runner.handler, runner.key), None)
+    async def drop(self, *runners: Runner) -> None:
+        """They have nothing to do, or it is another worker's turn. What can't be given back now is given back later."""
+        for runner in runners:
+            at = runner.handler, runner.key
+            runner.stop()
+            if self._runners.get(at) is runner:
+                del self._runners[at]
+            self._returning.add(at)
+        await self._give_back()
+
+    async def _give_back(self) -> None:
+        """Give back what was dropped: others wait for it while this worker's lease is renewed."""
+        self._returning.difference_update(self._runners)  # needed again
+        if returning := list(self._returning):
+            try:
+                await self._control.run(self.store.release, self.id, returning)
+            except BackplaneUnavailable as error:
+                logger.debug("Positions can't be given back; that is tried again with the lease: %s", error)
+            else:
+                self._returning.difference_update(returning)
 
     async def _keep_lease(self) -> None:
         while True:
@@ -126,21 +143,14 @@ class Worker:
             self._rescan = True
             self._look.set()
             await self._hand_over()
+        else:
+            await self._give_back()
 
     async def _hand_over(self) -> None:
         """Give up what is another worker's now, as far as nothing runs on it; runners that run see for themselves."""
-        claims = []
-        for (handler, key), runner in list(self._runners.items()):
-            if self.owns(handler, key):
-                continue
-            if runner.task is None:
-                if runner.claim is not None:
-                    claims.append(runner.claim)
-                    runner.claim = None
-                runner.stop()
-                del self._runners[handler, key]
-        if claims:
-            await self._control.run(self.store.release, claims)
+        await self.drop(
+            *(runner for at, runner in self._runners.items() if runner.task is None and not self.owns(*at))
+        )
 
     # Finding work -----------------------------------------------------------------------------------------
 
@@ -245,46 +255,32 @@ class Worker:
     async def _scan(self) -> None:
         """Look at every log and every position once."""
         standings = await self._control.run(self.store.standings, self._specs)
-        for at, standing in standings.items():
+        for at, position in standings.items():
             runner = self._runners.get(at)
             if runner is None or runner.task is None:
-                self._done[at] = standing.position
+                self._done[at] = position
         async for key, head in self._existing():
             if head.position.offset:
                 self._moved(key, head)
 
     async def _look_at_halted(self) -> None:
-        halted = [at for at, runner in self._runners.items() if runner.halted]
-        if halted:
-            standings = await self._control.run(self.store.standings, {handler for handler, _ in halted})
+        if halted := [at for at, runner in self._runners.items() if runner.halted]:
+            still = await self._control.run(self.store.halted, halted)
             for at in halted:
-                standing = standings.get(at)
-                if standing is None or not standing.halted:
-                    self._runners[at].wake()
+                if at not in still and (runner := self._runners.get(at)) is not None:
+                    runner.wake()
 
     async def _forget_idle(self) -> None:
         horizon = time.monotonic() - IDLE
         idle = [
-            (at, runner)
-            for at, runner in self._runners.items()
-            if runner.task is None and runner.idle_since is not None and runner.idle_since < horizon
+            runner
+            for runner in self._runners.values()
+            if runner.task is None and not runner.halted and (runner.idle_since or horizon) < horizon
         ]
-        claims = [runner.claim for _, runner in idle if runner.claim is not None]
-        for at, runner in idle:
-            runner.claim = None
-            runner.stop()
-            del self._runners[at]
-        if claims:
-            await self._control.run(self.store.release, claims)
+        if idle:
+            await self.drop(*idle)
 
     # Ending -----------------------------------------------------------------------------------------------
-
-    @property
-    def at_rest(self) -> bool:
-        """Nothing is running and nothing can: all is handled, or waits for a later attempt or a person."""
-        return (
-            self.scanned.is_set() and not self._rescan and all(one.task is None for one in self._runners.values())
-        )
 
     def waiting(self) -> list[Runner]:
         """Those that have not come to the head of their log."""

@@ -11,10 +11,11 @@ from django.db.models.functions import Now
 
 from via_state.conf import settings
 from via_state.core.lineage import Pin, decide_floor
+from via_state.declarations.handled import handled_logs
 from via_state.management.selection import Selected
-from via_state.models import HaltedKey, SnapshotRow
+from via_state.models import EventHandler, HaltedKey, HandlerPosition, HandlerWorker, SnapshotRow
 from via_state.pod.halts import STALE
-from via_state.pod.pins import other_pins
+from via_state.pod.pins import handler_pin, slot_of
 from via_state.pod.snapshots.rows import lineage_of
 
 PAGE = 500  # logs whose rows are read at once
@@ -29,6 +30,25 @@ class Halted:
     reason: str
     text: str
     since: str | None
+
+
+@dataclass
+class Handled:
+    """How far an event handler has come in a log. ``lag`` is in offsets; ``worker`` is empty while nobody runs it.
+
+    ``halted`` says why it stands still until somebody tells it where to go on; while ``stuck_since`` is set, it tries the same
+    record again and again.
+    """
+
+    name: str
+    declared: bool
+    offset: int
+    lag: int
+    attempts: int
+    stuck_since: str | None
+    error: str
+    halted: str
+    worker: str
 
 
 @dataclass
@@ -49,6 +69,12 @@ class LogReport:
     tail: int
     codes: dict[str, int] = field(default_factory=dict)
     halted: list[Halted] = field(default_factory=list)
+    handlers: list[Handled] = field(default_factory=list)
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether it is halted somewhere, or one of its handlers is."""
+        return bool(self.halted) or any(one.halted for one in self.handlers)
 
 
 def reports(logs: Iterable[Selected]) -> Iterator[LogReport]:
@@ -58,23 +84,75 @@ def reports(logs: Iterable[Selected]) -> Iterator[LogReport]:
     for row in HaltedKey.objects.using(database).filter(prefix=settings.PREFIX, seen__gte=Now() - STALE):
         one = Halted(row.pod, row.host, row.reason, row.text, row.since.isoformat())
         halted.setdefault(row.key, []).append(one)
+    register = Register()
     left = iter(logs)
     while page := list(itertools.islice(left, PAGE)):
         rows: dict[tuple[str, str], list[SnapshotRow]] = {}
         stored = SnapshotRow.objects.using(database).filter(prefix=settings.PREFIX)
         for snapshot in stored.filter(key__in=[log.key for log in page]).defer("data"):
             rows.setdefault((snapshot.key, snapshot.epoch), []).append(snapshot)
+        register.read([log.key for log in page])
         for log in page:
-            yield _report(log, rows.get((log.key, log.head.position.epoch), []), halted.get(log.key, []))
+            mine = rows.get((log.key, log.head.position.epoch), [])
+            yield _report(log, mine, halted.get(log.key, []), register)
 
 
-def _report(log: Selected, rows: list[SnapshotRow], halted: list[Halted]) -> LogReport:
+class Register:
+    """The event handlers, and where they stand in a page of logs."""
+
+    def __init__(self) -> None:
+        database = settings.DATABASE
+        self._handlers = list(EventHandler.objects.using(database).filter(prefix=settings.PREFIX).order_by("name"))
+        self._code = {(log.spec.name, name) for log in handled_logs() for name in log.handlers}
+        alive = HandlerWorker.objects.using(database).filter(prefix=settings.PREFIX, lease_until__gt=Now())
+        self._workers = {row.pk: str(row) for row in alive}
+        self._rows: dict[str, dict[int, HandlerPosition]] = {}
+
+    def read(self, keys: list[str]) -> None:
+        """Read the positions in these logs."""
+        self._rows = {key: {} for key in keys}
+        rows = HandlerPosition.objects.using(settings.DATABASE).filter(
+            handler__in=[row.pk for row in self._handlers], slot__in=[slot_of(key) for key in keys]
+        )
+        for row in rows.defer("last_traceback"):
+            self._rows[row.key][row.handler_id] = row
+
+    def pins(self, log: Selected) -> list[Pin]:
+        """What the handlers keep of a log."""
+        epoch = log.head.position.epoch
+        return [handler_pin(handler.name, row, epoch) for handler, row in self._of(log)]
+
+    def handled(self, log: Selected) -> list[Handled]:
+        """Where the handlers of a log stand."""
+        return [self._handled(handler, row, log.head.position.offset) for handler, row in self._of(log)]
+
+    def _of(self, log: Selected) -> Iterator[tuple[EventHandler, HandlerPosition | None]]:
+        name = None if log.definition is None else log.definition.template().text
+        rows = self._rows[log.key]
+        for handler in self._handlers:
+            if handler.log == name or handler.pk in rows:
+                yield handler, rows.get(handler.pk)
+
+    def _handled(self, handler: EventHandler, row: HandlerPosition | None, head: int) -> Handled:
+        declared = (handler.log, handler.name) in self._code
+        if row is None:
+            return Handled(handler.name, declared, 0, head, 0, None, "", "", "")
+        since = None if row.stuck_since is None else row.stuck_since.isoformat()
+        halted = f"{row.halted}: {row.halted_text}" if row.halted else ""
+        worker = self._workers.get(row.worker, "")
+        lag = max(0, head - row.offset)
+        return Handled(
+            handler.name, declared, row.offset, lag, row.attempts, since, row.last_error, halted, worker
+        )
+
+
+def _report(log: Selected, rows: list[SnapshotRow], halted: list[Halted], register: Register) -> LogReport:
     spec = None if log.definition is None else log.definition.built().snapshots
     fingerprint = "" if spec is None else spec.manifest.fingerprint
     own = next((row for row in rows if row.fingerprint == fingerprint), None)
     codes = {row.fingerprint: row.offset for row in rows}
     head, floor = log.head.position.offset, log.head.floor.offset
-    pin = _pin(log, own, rows)
+    pin = _pin(log, own, rows, register.pins(log))
     report = LogReport(
         log.key,
         None if log.definition is None else str(log.definition),
@@ -87,13 +165,14 @@ def _report(log: Selected, rows: list[SnapshotRow], halted: list[Halted]) -> Log
         head - max(own.offset if own is not None else 0, 0),
         codes,
         list(halted),
+        register.handled(log),
     )
     if own is not None and own.diverged and not any(one.reason == "divergence" for one in halted):
         report.halted.append(Halted("", "", "divergence", own.diverged, None))
     return report
 
 
-def _pin(log: Selected, own: SnapshotRow | None, rows: list[SnapshotRow]) -> Pin:
+def _pin(log: Selected, own: SnapshotRow | None, rows: list[SnapshotRow], pins: list[Pin]) -> Pin:
     if log.definition is None:
         return Pin(0, "nothing in this code declares it")
     spec = log.definition.built()
@@ -104,5 +183,4 @@ def _pin(log: Selected, own: SnapshotRow | None, rows: list[SnapshotRow]) -> Pin
     if own is None:
         return Pin(0, "this code has no snapshot yet")
     others = [(row.fingerprint, lineage_of(row)) for row in rows if row is not own]
-    pins = other_pins(spec.name, log.key, log.head.position.epoch)
     return decide_floor(lineage_of(own), others, pins, time.time() - settings.COMPACT_MIN_AGE)

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from django.core.management.base import CommandError
 
 from via_state.core.records import Head
+from via_state.declarations.handled import concrete_logs
 from via_state.declarations.log_definition import LogDefinition
-from via_state.declarations.registry import registry
 from via_state.exceptions import ViaStateError
 from via_state.pod.default import current_pod
 from via_state.pod.pod import Pod
@@ -47,15 +47,9 @@ def durable_pod() -> Pod:
     return pod
 
 
-def definitions() -> list[LogDefinition]:
-    """The declared logs that can work."""
-    found = (one for one in registry.definitions() if isinstance(one, LogDefinition))
-    return [one for one in found if one.problem() is None and one.state is not None and not one.state._abstract]
-
-
 def selected(pod: Pod, keys: Sequence[str]) -> Iterator[Selected]:
     """The logs that exist on the backplane and that ``keys`` name. Raises `CommandError` for a key that names none."""
-    declared = definitions()
+    declared = list(concrete_logs())
     left = set(keys)
     after, known = "", []
     while page := _call(pod, after):

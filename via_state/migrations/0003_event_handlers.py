@@ -138,6 +138,7 @@ class Migration(migrations.Migration):
                 ("next_attempt_at", models.DateTimeField(null=True)),
                 ("stuck_since", models.DateTimeField(null=True)),
                 ("last_error", models.TextField(default="")),
+                ("last_traceback", models.TextField(default="")),
                 ("halted", models.CharField(default="", max_length=20)),
                 ("halted_text", models.TextField(default="")),
                 ("worker", models.CharField(default="", max_length=32)),

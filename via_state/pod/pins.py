@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from typing import TYPE_CHECKING
+
 from django.db.models.functions import Now
 
 from via_state.conf import settings
 from via_state.core.lineage import Pin
+
+if TYPE_CHECKING:
+    from via_state.models import HandlerPosition
 
 
 def lock_gate(name: str) -> None:
@@ -22,6 +28,11 @@ def lock_gate(name: str) -> None:
         gates.filter(**gate).update(passed=Now())
 
 
+def slot_of(key: str) -> str:
+    """What stands for a key where handler positions are looked up."""
+    return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+
+
 def other_pins(name: str, key: str, epoch: str) -> list[Pin]:
     """The pins on one log, read in the caller's transaction: the event handlers, whether anything runs them or not."""
     from via_state.models import EventHandler, HandlerPosition  # models load after this module does
@@ -30,15 +41,15 @@ def other_pins(name: str, key: str, epoch: str) -> list[Pin]:
     names = dict(handlers.values_list("pk", "name"))
     if not names:
         return []
-    rows = HandlerPosition.objects.using(settings.DATABASE).filter(handler__in=list(names), key=key)
-    found = {row.handler_id: row for row in rows if row.key == key}
-    pins = []
-    for pk, handler in names.items():
-        row = found.get(pk)
-        if row is None or not row.offset:
-            pins.append(Pin(0, f"the event handler {handler}, which has not begun"))
-        elif row.epoch != epoch:
-            pins.append(Pin(0, f"the event handler {handler}, which stands in another history of the log"))
-        else:
-            pins.append(Pin(row.offset, f"the event handler {handler}"))
-    return pins
+    rows = HandlerPosition.objects.using(settings.DATABASE).filter(handler__in=list(names), slot=slot_of(key))
+    found = {row.handler_id: row for row in rows}
+    return [handler_pin(handler, found.get(pk), epoch) for pk, handler in names.items()]
+
+
+def handler_pin(name: str, position: HandlerPosition | None, epoch: str) -> Pin:
+    """What a handler keeps of a log of this epoch; ``position`` is None where it has not begun."""
+    if position is None or not position.offset:
+        return Pin(0, f"the event handler {name}, which has not begun")
+    if position.epoch != epoch:
+        return Pin(0, f"the event handler {name}, which stands in another history of the log")
+    return Pin(position.offset, f"the event handler {name}")

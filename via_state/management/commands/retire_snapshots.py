@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Count
 
 from via_state.conf import settings
-from via_state.management.selection import definitions
+from via_state.declarations.handled import concrete_logs
 from via_state.models import SnapshotRow
 from via_state.pod.pins import lock_gate
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         rows = SnapshotRow.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
         current = {
             one.built().snapshots.manifest.fingerprint  # type: ignore[union-attr]
-            for one in definitions()
+            for one in concrete_logs()
             if one.built().snapshots is not None
         }
         if fingerprint is None:

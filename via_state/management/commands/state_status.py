@@ -10,14 +10,15 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.utils.timesince import timesince
 from django.utils.timezone import now
 
-from via_state.management.report import LogReport, reports
+from via_state.management.report import Handled, LogReport, reports
 from via_state.management.selection import add_key_argument, durable_pod, selected
 
 
 class Command(BaseCommand):
     help = (
         "Shows every log: its head, its floor (the records up to it were discarded) and what keeps the floor from rising, the "
-        "snapshot that a start goes on from, and where it stands still and why. Exits with 1 when something stands still."
+        "snapshot that a start goes on from, its event handlers that are behind, and what stands still and why. Exits with 1 when "
+        "something stands still."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -27,7 +28,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         found = list(reports(selected(durable_pod(), options["key"])))
-        halted = [one for one in found if one.halted]
+        halted = [one for one in found if one.stands_still]
         shown = halted if options["halted"] else found
         if options["json"]:
             self.stdout.write(json.dumps([dataclasses.asdict(one) for one in shown], indent=2))
@@ -50,6 +51,23 @@ class Command(BaseCommand):
             for one in shown[index - 1].halted if index else ():
                 where = f" on {one.host}, pod {one.pod}, since {one.since}" if one.pod else ""
                 self.stdout.write(self.style.ERROR(f"    HALTED ({one.reason}){where}: {one.text}"))
+            for handler in shown[index - 1].handlers if index else ():
+                self._handler(handler)
+
+    def _handler(self, one: Handled) -> None:
+        where = f"    event handler {one.name}"
+        if one.halted:
+            self.stdout.write(self.style.ERROR(f"{where}: HALTED ({one.halted}); see manage.py resume_handler"))
+        elif one.stuck_since:
+            text = (
+                f"{where}: failed {one.attempts:,} times since {one.stuck_since}, {one.lag:,} behind: {one.error}"
+            )
+            self.stdout.write(self.style.WARNING(text))
+        elif one.lag:
+            runs = f"run by {one.worker}" if one.worker else "nobody runs it"
+            self.stdout.write(f"{where}: {one.lag:,} behind, {runs}")
+        if not one.declared:
+            self.stdout.write(f"{where}: nothing in this code declares it; see manage.py retire_handler")
 
 
 def _cells(one: LogReport) -> tuple[str, ...]:
