@@ -18,7 +18,6 @@ from django.urls import reverse
 
 from tests.admin.office import Office, change, changelist, set_aside_url, settle_url
 from tests.conftest import POSTGRES_ALIAS
-from via_state.handlers.rows import slot_of
 from via_state.models import (
     DeadLetter,
     EventHandler,
@@ -27,6 +26,7 @@ from via_state.models import (
     HandlerWorker,
     SnapshotRow,
 )
+from via_state.pod.pins import slot_of
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
 

@@ -22,6 +22,8 @@ from via_state.models import EventHandler, HandlerPosition
 
 #: Keys are counted so far; the lag is added up for handlers with no more keys than this.
 COUNTED, SUMMED = 1_000, 20
+#: Columns of a position that a lag is told by.
+NEEDED = ("handler", "key", "epoch", "offset", "from_floor")
 
 
 @admin.register(EventHandler)
@@ -37,7 +39,7 @@ class HandlerAdmin(ReadOnlyAdmin):
 
     def prepare(self, request: HttpRequest, rows: Sequence[Any]) -> None:
         code = declared()
-        some = {row.pk: list(_positions(row)[: SUMMED + 1]) for row in rows}
+        some = {row.pk: list(_positions(row).only(*NEEDED)[: SUMMED + 1]) for row in rows}
         summed = [one for few in some.values() if len(few) <= SUMMED for one in few]
         begun = {one.handler_id for few in some.values() for one in few}
         plain = {row.pk: row.log for row in rows if row.pk not in begun and _is_plain(row, code)}

@@ -20,8 +20,8 @@ from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.settling import DISCARD, MOST, REPLAY, SETTLINGS, Outcome, Settling, settle
 from via_state.admin.text import block, first_line, moment
 from via_state.conf import settings
-from via_state.handlers.rows import slot_of
 from via_state.models import DeadLetter, HandlerPosition
+from via_state.pod.pins import slot_of
 
 #: Failures that a message of their own tells of, and log entries that a page shows.
 TOLD, ENTRIES = 10, 20
