@@ -39,8 +39,11 @@ def names(model: type[Model]) -> str:
 
 
 def rows(office: Office, text: str) -> list[Any]:
+    return rows_of(office.shop.world.prefix, POSTGRES_ALIAS, text)
+
+
+def rows_of(prefix: str, alias: str, text: str) -> list[Any]:
     """A row of each model in which somebody wrote ``text`` wherever they could."""
-    prefix, alias = office.shop.world.prefix, POSTGRES_ALIAS
     handler = EventHandler(prefix=prefix, log=text, name=text, start="first", ready=True, registered_at=Now())
     handler.save(using=alias)
     worker = HandlerWorker(
@@ -134,6 +137,24 @@ def test_with_the_memory_backplane_an_empty_list_says_why(model: type[Model]) ->
     client.force_login(User.objects.create_superuser("ann"))
     page = client.get(changelist(names(model))).content.decode()
     assert "This project uses the memory backplane" in page
+
+
+def test_the_rows_may_be_in_sqlite() -> None:
+    client = Client()
+    client.force_login(User.objects.create_superuser("ann"))
+    made = rows_of("via", "default", "x")
+    for row in made:
+        for url in (changelist(names(type(row))), f"{changelist(names(type(row)))}?q=x", change(row)):
+            answer = client.get(url)
+            assert answer.status_code == 200, url
+            assert "x" in answer.content.decode().partition("<tbody>")[2] or url == change(row), url
+    for question in ("status__exact=new", "handler=x", "log=x", "event_name=x", "buried_at__gte=2020-01-01"):
+        assert "1 poisoned record" in client.get(f"{changelist('deadletter')}?{question}").content.decode()
+    for state, found in (("stuck", 1), ("halted", 0), ("running", 1)):
+        page = client.get(f"{changelist('handlerposition')}?state={state}").content.decode()
+        assert f"{found} handler position" in page
+    assert client.post(settle_url("discard"), {"item": made[3].pk}).status_code == 302
+    assert DeadLetter.objects.get().status == "discarded"
 
 
 def test_with_a_durable_backplane_the_hint_is_gone(office: Office, settings: Any) -> None:

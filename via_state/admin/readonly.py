@@ -74,7 +74,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ) -> tuple[QuerySet[Any], bool]:
         # As one text: keys may hold spaces.
         term = search_term.strip()
-        if not term:
+        if not term or not self.search_fields:
             return queryset, False
         found: set[int] = set()
         for name in self.search_fields:
