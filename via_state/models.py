@@ -7,6 +7,9 @@ from typing import ClassVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+#: Of a PostgreSQL index that also finds how a text begins. Other databases ignore it.
+PATTERN = "varchar_pattern_ops"
+
 
 class OutboxRecord(models.Model):
     """An append that waits for the transaction it was made in, and then for the relay."""
@@ -98,7 +101,7 @@ class SnapshotRow(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["prefix", "name"], name="via_state_snapshot_name"),
-            models.Index(fields=["prefix", "key"], name="via_state_snapshot_key"),
+            models.Index(fields=["prefix", "key"], name="via_state_snapshot_key", opclasses=[PATTERN, PATTERN]),
         ]
 
     def __str__(self) -> str:
@@ -182,13 +185,21 @@ class HandlerPosition(models.Model):
     class Meta:
         verbose_name = _("handler position")
         verbose_name_plural = _("handler positions")
+        permissions: ClassVar = [
+            ("set_aside_handlerposition", "Can move blocked records into the poisoned records"),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["handler", "slot"], name="via_state_position_slot")
         ]
-        indexes: ClassVar = [models.Index(fields=["worker"], name="via_state_position_worker")]
+        indexes: ClassVar = [
+            models.Index(fields=["worker"], name="via_state_position_worker"),
+            models.Index(fields=["stuck_since", "handler"], name="via_state_position_stuck"),
+            models.Index(fields=["halted", "handler"], name="via_state_position_halted"),
+            models.Index(fields=["key"], name="via_state_position_key", opclasses=[PATTERN]),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.handler_id}: {self.key}"
+        return self.key
 
 
 class HandlerWorker(models.Model):
@@ -254,8 +265,15 @@ class DeadLetter(models.Model):
             models.UniqueConstraint(fields=["prefix", "handler", "record_id"], name="via_state_letter_record")
         ]
         indexes: ClassVar = [
-            models.Index(fields=["prefix", "status", "buried_at"], name="via_state_letter_status"),
-            models.Index(fields=["prefix", "key"], name="via_state_letter_key"),
+            # Each as the admin lists them, newest first.
+            models.Index(fields=["prefix", "buried_at", "id"], name="via_state_letter_buried"),
+            models.Index(fields=["prefix", "status", "buried_at", "id"], name="via_state_letter_status"),
+            models.Index(fields=["prefix", "handler", "buried_at", "id"], name="via_state_letter_handler"),
+            models.Index(fields=["prefix", "handler", "status", "buried_at", "id"], name="via_state_letter_open"),
+            models.Index(fields=["prefix", "log", "buried_at", "id"], name="via_state_letter_log"),
+            models.Index(fields=["prefix", "event_name", "buried_at", "id"], name="via_state_letter_event"),
+            models.Index(fields=["prefix", "key"], name="via_state_letter_key", opclasses=[PATTERN, PATTERN]),
+            models.Index(fields=["prefix", "record_id"], name="via_state_letter_id", opclasses=[PATTERN, PATTERN]),
         ]
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from django.db.models import F
 
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
-from via_state.core.delivery import Record, Treatment, records_after
+from via_state.core.delivery import Evidence, Record, Treatment, judge, records_after
 from via_state.core.records import GENESIS, Position
 from via_state.core.specs import LogSpec
 from via_state.exceptions import ViaStateError
@@ -79,10 +79,15 @@ def retire(handler: EventHandler) -> int:
 async def next_record(
     backplane: Backplane, row: HandlerPosition, spec: HandlerSpec, log: LogSpec[Any]
 ) -> Record | None:
-    """The record that a handler has before it; None at the head."""
+    """The record that a handler has before it; None at the head. Raises `ViaStateError` where its log is another one now."""
     position = Position(row.epoch, row.offset, row.record_id)
     while True:
         batch = await backplane.read(row.key, position, 500)
+        if judge(position, batch, row.from_floor) not in (Evidence.CONTINUES, Evidence.FROM_FLOOR):
+            raise ViaStateError(
+                f"{row.key!r} is not the log in which the handler stood: it was restored, recreated, or lost records. "
+                "manage.py resume_handler says where it goes on."
+            )
         for record in records_after(batch, position, log.events, spec.events):
             if record.treatment in (Treatment.DELIVER, Treatment.BLOCK):
                 return record

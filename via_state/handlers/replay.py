@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models import F
@@ -32,7 +32,7 @@ def replay(letter: DeadLetter, spec: HandlerSpec, codec: EventCodec, by: str) ->
     Whoever replays the same letter at the same time waits, and then does nothing. What the handler writes to ``DATABASE``
     becomes durable together with the letter's new status, or not at all.
     """
-    (event,) = codec.decode(_pack(letter), 1).events
+    event = event_of(letter, codec)
     if isinstance(event, Unreadable):
         return Replayed(False, f"This code can't read the event: it is {event.value}.")
     new = DeadLetter.objects.using(settings.DATABASE).filter(pk=letter.pk, status=DeadLetter.Status.NEW)
@@ -63,5 +63,8 @@ def discard(letter: DeadLetter, by: str) -> bool:
     return bool(new.update(status=DeadLetter.Status.DISCARDED, settled_at=Now(), settled_by=by))
 
 
-def _pack(letter: DeadLetter) -> bytes:
-    return f"[[{json.dumps(letter.event_name)},{letter.event_version},{letter.payload}]]".encode()
+def event_of(letter: DeadLetter, codec: EventCodec) -> Any:
+    """The event of a letter, or `Unreadable`."""
+    pack = f"[[{json.dumps(letter.event_name)},{letter.event_version},{letter.payload}]]"
+    (event,) = codec.decode(pack.encode(), 1).events
+    return event

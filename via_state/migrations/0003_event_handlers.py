@@ -51,8 +51,26 @@ class Migration(migrations.Migration):
                     ("discard_deadletter", "Can discard poisoned records"),
                 ],
                 "indexes": [
-                    models.Index(fields=["prefix", "status", "buried_at"], name="via_state_letter_status"),
-                    models.Index(fields=["prefix", "key"], name="via_state_letter_key"),
+                    models.Index(fields=["prefix", "buried_at", "id"], name="via_state_letter_buried"),
+                    models.Index(fields=["prefix", "status", "buried_at", "id"], name="via_state_letter_status"),
+                    models.Index(fields=["prefix", "handler", "buried_at", "id"], name="via_state_letter_handler"),
+                    models.Index(
+                        fields=["prefix", "handler", "status", "buried_at", "id"], name="via_state_letter_open"
+                    ),
+                    models.Index(fields=["prefix", "log", "buried_at", "id"], name="via_state_letter_log"),
+                    models.Index(
+                        fields=["prefix", "event_name", "buried_at", "id"], name="via_state_letter_event"
+                    ),
+                    models.Index(
+                        fields=["prefix", "key"],
+                        name="via_state_letter_key",
+                        opclasses=["varchar_pattern_ops", "varchar_pattern_ops"],
+                    ),
+                    models.Index(
+                        fields=["prefix", "record_id"],
+                        name="via_state_letter_id",
+                        opclasses=["varchar_pattern_ops", "varchar_pattern_ops"],
+                    ),
                 ],
                 "constraints": [
                     models.UniqueConstraint(
@@ -137,10 +155,27 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "handler position",
                 "verbose_name_plural": "handler positions",
-                "indexes": [models.Index(fields=["worker"], name="via_state_position_worker")],
+                "permissions": [
+                    ("set_aside_handlerposition", "Can move blocked records into the poisoned records")
+                ],
+                "indexes": [
+                    models.Index(fields=["worker"], name="via_state_position_worker"),
+                    models.Index(fields=["stuck_since", "handler"], name="via_state_position_stuck"),
+                    models.Index(fields=["halted", "handler"], name="via_state_position_halted"),
+                    models.Index(fields=["key"], name="via_state_position_key", opclasses=["varchar_pattern_ops"]),
+                ],
                 "constraints": [
                     models.UniqueConstraint(fields=("handler", "slot"), name="via_state_position_slot")
                 ],
             },
+        ),
+        migrations.RemoveIndex(model_name="snapshotrow", name="via_state_snapshot_key"),
+        migrations.AddIndex(
+            model_name="snapshotrow",
+            index=models.Index(
+                fields=["prefix", "key"],
+                name="via_state_snapshot_key",
+                opclasses=["varchar_pattern_ops", "varchar_pattern_ops"],
+            ),
         ),
     ]

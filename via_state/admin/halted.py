@@ -1,0 +1,38 @@
+"""Keys whose projection stands still on a pod."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from via_state.admin.readonly import ReadOnlyAdmin
+from via_state.admin.text import block, first_line
+from via_state.models import HaltedKey
+from via_state.pod.halts import STALE
+
+
+@admin.register(HaltedKey)
+class HaltedAdmin(ReadOnlyAdmin):
+    list_display = ("key", "reason", "offset", "shown_text", "host", "shown_pod", "since", "seen")
+    ordering = ("-since", "-id")
+    search_fields = ("key",)
+    search_help_text = "A key, or how it begins."
+    fields = ("key", "reason", "offset", "full_text", "host", "pod", "since", "seen")
+    readonly_fields = ("full_text",)
+
+    def own(self, rows: QuerySet[HaltedKey]) -> QuerySet[HaltedKey]:
+        # A row that nobody renewed belongs to a pod that died.
+        return super().own(rows).filter(seen__gte=Now() - STALE)
+
+    @admin.display(description="why")
+    def shown_text(self, row: HaltedKey) -> str:
+        return first_line(row.text)
+
+    @admin.display(description="pod")
+    def shown_pod(self, row: HaltedKey) -> str:
+        return row.pod[:8]
+
+    @admin.display(description="why")
+    def full_text(self, row: HaltedKey) -> str:
+        return block(row.text)

@@ -1,0 +1,123 @@
+"""Event handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from via_state.admin.filters import HALTED, STUCK
+from via_state.admin.heads import heads_of
+from via_state.admin.readonly import ReadOnlyAdmin
+from via_state.admin.standing import lag_of
+from via_state.conf import settings
+from via_state.core.records import Head
+from via_state.management.handlers import declared
+from via_state.models import EventHandler, HandlerPosition
+
+#: Keys are counted so far; the lag is added up for handlers with no more keys than this.
+COUNTED, SUMMED = 1_000, 20
+#: Columns of a position that a lag is told by.
+NEEDED = ("handler", "key", "epoch", "offset", "from_floor")
+
+
+@admin.register(EventHandler)
+class HandlerAdmin(ReadOnlyAdmin):
+    list_display = ("name", "log", "in_code", "keys", "stuck", "halted", "lag", "behind_since")
+    list_per_page = 25
+    list_max_show_all = 25
+    ordering = ("log", "name")
+    search_fields = ("name", "log")
+    search_help_text = "A handler or a declaration, or how it begins."
+    fields = ("name", "log", "in_code", "start", "atomic", "max_attempts", "registered_at", "positions_link")
+    readonly_fields = ("in_code", "positions_link")
+
+    def prepare(self, request: HttpRequest, rows: Sequence[Any]) -> None:
+        code = declared()
+        some = {row.pk: list(_positions(row).only(*NEEDED)[: SUMMED + 1]) for row in rows}
+        summed = [one for few in some.values() if len(few) <= SUMMED for one in few]
+        begun = {one.handler_id for few in some.values() for one in few}
+        plain = {row.pk: row.log for row in rows if row.pk not in begun and _is_plain(row, code)}
+        heads = heads_of([*(one.key for one in summed), *plain.values()])
+        for row in rows:
+            row.counts = (
+                _count(row),
+                _count(row, STUCK),
+                _count(row, HALTED),
+            )
+            few = some[row.pk]
+            row.total = _lag(few, heads) if few else _unbegun(heads, plain.get(row.pk))
+            first = _positions(row).filter(stuck_since__isnull=False).order_by("stuck_since")
+            row.since = first.values_list("stuck_since", flat=True).first()
+
+    @admin.display(description="declared")
+    def in_code(self, row: EventHandler) -> str:
+        return "in this code" if (row.log, row.name) in declared() else "not declared any more"
+
+    @admin.display(description="keys")
+    def keys(self, row: Any) -> str:
+        return self._link(row, row.counts[0])
+
+    @admin.display(description="stuck keys")
+    def stuck(self, row: Any) -> str:
+        return self._link(row, row.counts[1], "stuck")
+
+    @admin.display(description="halted keys")
+    def halted(self, row: Any) -> str:
+        return self._link(row, row.counts[2], "halted")
+
+    @admin.display(description="lag (events)")
+    def lag(self, row: Any) -> str:
+        return row.total if isinstance(row.total, str) else f"{row.total:,}"
+
+    @admin.display(description="stuck since")
+    def behind_since(self, row: Any) -> Any:
+        return row.since
+
+    @admin.display(description="positions")
+    def positions_link(self, row: EventHandler) -> str:
+        return format_html('<a href="{}">All its positions</a>', self._url(row))
+
+    def _url(self, row: EventHandler, state: str = "") -> str:
+        url = reverse(f"{self.admin_site.name}:via_state_handlerposition_changelist")
+        return f"{url}?of={row.pk}" + (f"&state={state}" if state else "")
+
+    def _link(self, row: EventHandler, count: int, state: str = "") -> str:
+        text = f"{count:,}" if count <= COUNTED else f"more than {COUNTED:,}"
+        bad = "via-bad" if state and count else ""
+        return format_html('<a class="{}" href="{}">{}</a>', bad, self._url(row, state), text)
+
+
+def _positions(row: EventHandler) -> Any:
+    return HandlerPosition.objects.using(settings.DATABASE).filter(handler_id=row.pk)
+
+
+def _count(row: EventHandler, which: Q | None = None) -> int:
+    rows = _positions(row)
+    found: int = (rows if which is None else rows.filter(which))[: COUNTED + 1].count()
+    return found
+
+
+def _is_plain(row: EventHandler, code: Any) -> bool:
+    log, _ = code.get((row.log, row.name), (None, None))
+    return log is not None and not log.spec.family
+
+
+def _lag(few: list[HandlerPosition], heads: dict[str, Head]) -> int | str:
+    if len(few) > SUMMED:
+        return "see its positions"
+    lags = [lag_of(one, heads.get(one.key)) for one in few]
+    return sum(one or 0 for one in lags) if None not in lags else "unknown"
+
+
+def _unbegun(heads: dict[str, Head], key: str | None) -> int | str:
+    """It has no position yet: everything that is there is before it."""
+    if key is None:
+        return 0
+    head = heads.get(key)
+    return "unknown" if head is None else head.position.offset - head.floor.offset

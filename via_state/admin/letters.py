@@ -1,0 +1,206 @@
+"""Poisoned records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import connections, transaction
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
+
+from via_state.admin.confirmation import Item, Question, confirmation
+from via_state.admin.events import shown_letter
+from via_state.admin.filters import EventNameFilter, HandlerFilter, LogFilter
+from via_state.admin.readonly import ReadOnlyAdmin
+from via_state.admin.settling import DISCARD, MOST, REPLAY, SETTLINGS, Outcome, Settling, settle
+from via_state.admin.text import block, first_line, moment
+from via_state.conf import settings
+from via_state.models import DeadLetter, HandlerPosition
+from via_state.pod.pins import slot_of
+
+#: Failures that a message of their own tells of, and log entries that a page shows.
+TOLD, ENTRIES = 10, 20
+
+
+@admin.register(DeadLetter)
+class LetterAdmin(ReadOnlyAdmin):
+    list_display = (
+        "event_name",
+        "handler",
+        "key",
+        "offset",
+        "shown_status",
+        "attempts",
+        "buried_at",
+        "shown_error",
+    )
+    list_filter = ("status", HandlerFilter, LogFilter, EventNameFilter, "buried_at")
+    ordering = ("-buried_at", "-id")
+    sortable_by = ("buried_at",)
+    heavy: ClassVar = ("payload", "traceback")
+    search_fields = ("key", "record_id")
+    search_help_text = "A key or a record's id, or how it begins."
+    actions = ("replay_selected", "discard_selected")
+    fieldsets = (
+        (None, {"fields": ("shown_handler", "log", "key", "offset", "epoch", "record_id")}),
+        ("Event", {"fields": ("event_name", "event_version", "shown_event")}),
+        ("Failure", {"fields": ("error", "shown_traceback", "attempts", "first_failed_at", "buried_at")}),
+        ("What was done about it", {"fields": ("status", "settled_at", "settled_by", "shown_entries")}),
+    )
+    readonly_fields = ("shown_handler", "shown_event", "shown_traceback", "shown_entries")
+
+    # Columns and fields -----------------------------------------------------------------------------------
+
+    @admin.display(description="status")
+    def shown_status(self, letter: DeadLetter) -> str:
+        by = f" by {letter.settled_by}" if letter.settled_by else ""
+        return f"{letter.get_status_display()}{by}"
+
+    @admin.display(description="error")
+    def shown_error(self, letter: DeadLetter) -> str:
+        return first_line(letter.error)
+
+    @admin.display(description="event handler")
+    def shown_handler(self, letter: DeadLetter) -> str:
+        rows = HandlerPosition.objects.using(settings.DATABASE).filter(
+            handler__prefix=letter.prefix,
+            handler__log=letter.log,
+            handler__name=letter.handler,
+            slot=slot_of(letter.key),
+        )
+        pk = rows.values_list("pk", flat=True).first()
+        if pk is None:
+            return letter.handler
+        url = reverse(f"{self.admin_site.name}:via_state_handlerposition_change", args=[pk])
+        return format_html('{} (<a href="{}">where it stands now</a>)', letter.handler, url)
+
+    @admin.display(description="event")
+    def shown_event(self, letter: DeadLetter) -> str:
+        name, text, problem = shown_letter(letter)
+        said = format_html('<p class="via-problem">{}</p>', problem) if problem else ""
+        return format_html("<div><strong>{}</strong>{}{}</div>", name, said, block(text))
+
+    @admin.display(description="traceback")
+    def shown_traceback(self, letter: DeadLetter) -> str:
+        return block(letter.traceback)
+
+    @admin.display(description="admin log")
+    def shown_entries(self, letter: DeadLetter) -> str:
+        from django.contrib.admin.models import LogEntry
+        from django.contrib.contenttypes.models import ContentType
+
+        kind = ContentType.objects.get_for_model(DeadLetter)
+        entries = LogEntry.objects.filter(content_type=kind, object_id=str(letter.pk)).select_related("user")
+        lines = [(moment(one.action_time), one.user, one.get_change_message()) for one in entries[:ENTRIES]]
+        return format_html_join("", "<div>{}, {}: {}</div>", lines) or "-"
+
+    # Replay and discard -----------------------------------------------------------------------------------
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        return self.has_our_permission(request, REPLAY.permission)
+
+    def has_discard_permission(self, request: HttpRequest) -> bool:
+        return self.has_our_permission(request, DISCARD.permission)
+
+    @admin.action(permissions=["replay"], description="Replay selected poisoned records")
+    def replay_selected(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> HttpResponse:
+        return self._selected(request, REPLAY, queryset)
+
+    @admin.action(permissions=["discard"], description="Discard selected poisoned records")
+    def discard_selected(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> HttpResponse:
+        return self._selected(request, DISCARD, queryset)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.settle_view)
+        for alias in connections:
+            # Each record is settled on its own, whatever ATOMIC_REQUESTS says.
+            view = transaction.non_atomic_requests(using=alias)(view)
+        ours = path("settle/<str:name>/", view, name="via_state_deadletter_settle")
+        return [ours, *super().get_urls()]
+
+    def buttons(self, request: HttpRequest, row: Model) -> list[tuple[str, str]]:
+        if not isinstance(row, DeadLetter) or row.status != DeadLetter.Status.NEW:
+            return []
+        allowed = [one for one in (REPLAY, DISCARD) if self.has_our_permission(request, one.permission)]
+        return [(f"{self._url(one)}?item={row.pk}", one.name.capitalize()) for one in allowed]
+
+    def _url(self, settling: Settling) -> str:
+        return reverse(f"{self.admin_site.name}:via_state_deadletter_settle", args=[settling.name])
+
+    def _selected(self, request: HttpRequest, settling: Settling, rows: QuerySet[DeadLetter]) -> HttpResponse:
+        letters = list(rows[: MOST + 1])
+        note = ""
+        if len(letters) > MOST:
+            more = (
+                "manage.py replay_dead_letters replays any number."
+                if settling is REPLAY
+                else "Do the rest after that."
+            )
+            note = f"You selected more than {MOST}, which is the most for one request: these come first. {more}"
+        return self._ask(request, settling, letters[:MOST], note)
+
+    def _ask(
+        self, request: HttpRequest, settling: Settling, letters: Sequence[DeadLetter], note: str = ""
+    ) -> HttpResponse:
+        items = [_item(settling, letter) for letter in sorted(letters, key=lambda letter: letter.pk)]
+        back = reverse(f"{self.admin_site.name}:via_state_deadletter_changelist")
+        question = Question(
+            settling.title, settling.explanation, settling.button, self._url(settling), back, items, note
+        )
+        return confirmation(self, request, question)
+
+    def settle_view(self, request: HttpRequest, name: str) -> HttpResponse:
+        """GET asks, POST does it; both to the records that ``item`` names."""
+        settling = SETTLINGS.get(name)
+        if settling is None:
+            raise Http404
+        if not self.has_our_permission(request, settling.permission):
+            raise PermissionDenied
+        given = (request.POST if request.method == "POST" else request.GET).getlist("item")
+        pks = sorted({int(one) for one in given if one.isdecimal() and len(one) < 19})
+        back = reverse(f"{self.admin_site.name}:via_state_deadletter_changelist")
+        if not pks or len(pks) > MOST:
+            self.message_user(request, f"Choose 1 to {MOST} poisoned records.", messages.WARNING)
+            return HttpResponseRedirect(back)
+        letters = list(self.get_queryset(request).filter(pk__in=pks).order_by("pk"))
+        if request.method != "POST":
+            return self._ask(request, settling, letters)
+        by = request.user.get_username()
+        self._tell(
+            request,
+            settling,
+            settle(settling, letters, by, lambda letter, text: self.log_change(request, letter, text)),
+        )
+        one = reverse(f"{self.admin_site.name}:via_state_deadletter_change", args=pks) if len(pks) == 1 else back
+        return HttpResponseRedirect(one)
+
+    def _tell(
+        self, request: HttpRequest, settling: Settling, outcomes: Sequence[tuple[DeadLetter, Outcome]]
+    ) -> None:
+        done = [str(letter) for letter, outcome in outcomes if outcome.ok]
+        failed = [(letter, outcome) for letter, outcome in outcomes if not outcome.ok]
+        if done:
+            names = "; ".join(done[:TOLD]) + (f"; and {len(done) - TOLD} more" if len(done) > TOLD else "")
+            self.message_user(request, f"{settling.done}: {names}.", messages.SUCCESS)
+        for letter, outcome in failed[:TOLD]:
+            self.message_user(
+                request, f"Not {settling.done.lower()}: {letter}: {first_line(outcome.said, 300)}", messages.ERROR
+            )
+        if len(failed) > TOLD:
+            text = f"{len(failed) - TOLD} more were not {settling.done.lower()}; the list shows how they stand."
+            self.message_user(request, text, messages.ERROR)
+
+
+def _item(settling: Settling, letter: DeadLetter) -> Item:
+    obstacle = settling.obstacle(letter)
+    lines = [
+        ("event", letter.event_name),
+        ("error", first_line(letter.error, 300)),
+        ("attempts", str(letter.attempts)),
+    ]
+    return Item(str(letter), "" if obstacle else str(letter.pk), lines, note=obstacle)

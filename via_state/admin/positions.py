@@ -1,0 +1,197 @@
+"""Where event handlers stand in each log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+
+from via_state.admin import aside
+from via_state.admin.confirmation import Question, confirmation
+from via_state.admin.filters import PositionHandlerFilter, StandingFilter, registered_handlers
+from via_state.admin.readonly import ReadOnlyAdmin
+from via_state.admin.standing import standings
+from via_state.admin.text import block, first_line, moment
+from via_state.models import HandlerPosition
+
+EXPLANATION = (
+    "Each of these records becomes a poisoned record of its event handler, which goes on with the record behind it as "
+    "soon as its pause is over. The handler is not called for it again, unless somebody replays it."
+)
+
+
+@admin.register(HandlerPosition)
+class PositionAdmin(ReadOnlyAdmin):
+    list_display = (
+        "key",
+        "handler_name",
+        "state",
+        "shown_error",
+        "lag",
+        "offset",
+        "stuck_since",
+        "next_attempt_at",
+        "holder",
+    )
+    heavy: ClassVar = ("last_traceback",)
+    list_filter = (PositionHandlerFilter, StandingFilter)
+    ordering = ("-id",)
+    search_fields = ("key",)
+    search_help_text = "A key, or how it begins."
+    actions = ("set_aside_selected",)
+    fieldsets = (
+        (None, {"fields": ("handler_link", "key", "state")}),
+        ("Position", {"fields": ("offset", "lag", "epoch", "record_id", "trying")}),
+        (
+            "Failure",
+            {"fields": ("attempts", "stuck_since", "next_attempt_at", "full_error", "full_trace", "full_halt")},
+        ),
+        ("Lease", {"fields": ("holder", "held_until", "fence")}),
+    )
+    readonly_fields = (
+        "handler_link",
+        "state",
+        "lag",
+        "full_error",
+        "full_trace",
+        "full_halt",
+        "holder",
+        "held_until",
+    )
+
+    def own(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        # Their numbers rather than a join: the database then knows how many rows to expect.
+        return rows.filter(handler__in=list(registered_handlers().values_list("pk", flat=True)))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("handler")
+
+    def prepare(self, request: HttpRequest, rows: Sequence[Any]) -> None:
+        found = standings(rows)
+        for row in rows:
+            row.standing = found[row.pk]
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        row = super().get_object(request, object_id, from_field)
+        if row is not None:
+            self.prepare(request, [row])
+        return row
+
+    # Columns and fields -----------------------------------------------------------------------------------
+
+    @admin.display(description="event handler")
+    def handler_name(self, row: HandlerPosition) -> str:
+        return row.handler.name
+
+    @admin.display(description="event handler")
+    def handler_link(self, row: HandlerPosition) -> str:
+        url = reverse(f"{self.admin_site.name}:via_state_eventhandler_change", args=[row.handler_id])
+        return format_html('<a href="{}">{}</a>', url, row.handler)
+
+    @admin.display(description="state")
+    def state(self, row: Any) -> str:
+        if row.halted:
+            return format_html('<span class="via-bad">halted ({})</span>', row.halted)
+        if row.attempts:
+            return format_html('<span class="via-bad">stuck, {} attempts</span>', row.attempts)
+        if row.stuck_since:
+            return format_html('<span class="via-bad">{}</span>', "blocked")
+        if row.standing.lag == 0:
+            return "caught up"
+        return "running" if row.standing.held else "waits for a worker"
+
+    @admin.display(description="lag (events)")
+    def lag(self, row: Any) -> str:
+        return "unknown" if row.standing.lag is None else f"{row.standing.lag:,}"
+
+    @admin.display(description="held by")
+    def holder(self, row: Any) -> str:
+        return str(row.standing.holder)
+
+    @admin.display(description="held until")
+    def held_until(self, row: Any) -> str:
+        return moment(row.standing.until)
+
+    @admin.display(description="last error")
+    def shown_error(self, row: HandlerPosition) -> str:
+        return first_line(row.halted_text if row.halted else row.last_error, 60)
+
+    @admin.display(description="last error")
+    def full_error(self, row: HandlerPosition) -> str:
+        return block(row.last_error)
+
+    @admin.display(description="traceback")
+    def full_trace(self, row: HandlerPosition) -> str:
+        return block(row.last_traceback)
+
+    @admin.display(description="why it is halted")
+    def full_halt(self, row: HandlerPosition) -> str:
+        return block(row.halted_text)
+
+    # Move the blocked record into the poisoned ones -------------------------------------------------------
+
+    def has_set_aside_permission(self, request: HttpRequest) -> bool:
+        return self.has_our_permission(request, "set_aside")
+
+    @admin.action(permissions=["set_aside"], description="Move the blocked records into the poisoned records")
+    def set_aside_selected(self, request: HttpRequest, queryset: QuerySet[HandlerPosition]) -> HttpResponse:
+        rows = list(queryset[: aside.MOST + 1])
+        note = f"You selected more than {aside.MOST}, which is the most for one request: these come first."
+        return self._ask(request, rows[: aside.MOST], note if len(rows) > aside.MOST else "")
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.set_aside_view)
+        ours = path("set-aside/", view, name="via_state_handlerposition_set_aside")
+        return [ours, *super().get_urls()]
+
+    def buttons(self, request: HttpRequest, row: Model) -> list[tuple[str, str]]:
+        if (
+            not isinstance(row, HandlerPosition)
+            or aside.obstacle(row)
+            or not self.has_set_aside_permission(request)
+        ):
+            return []
+        return [(f"{self._url()}?item={row.pk}", "Move the blocked record aside")]
+
+    def _url(self) -> str:
+        return reverse(f"{self.admin_site.name}:via_state_handlerposition_set_aside")
+
+    def _ask(self, request: HttpRequest, rows: Sequence[HandlerPosition], note: str = "") -> HttpResponse:
+        back = reverse(f"{self.admin_site.name}:via_state_handlerposition_changelist")
+        items = aside.items_of(rows)
+        title = "Move blocked records into the poisoned records"
+        return confirmation(
+            self, request, Question(title, EXPLANATION, "Yes, move", self._url(), back, items, note)
+        )
+
+    def set_aside_view(self, request: HttpRequest) -> HttpResponse:
+        """GET asks about the positions that ``item`` names; POST moves the records that the page showed, no others."""
+        if not self.has_set_aside_permission(request):
+            raise PermissionDenied
+        given = (request.POST if request.method == "POST" else request.GET).getlist("item")
+        shown = aside.tokens(given)
+        back = reverse(f"{self.admin_site.name}:via_state_handlerposition_changelist")
+        if not shown or len(shown) > aside.MOST:
+            self.message_user(request, f"Choose 1 to {aside.MOST} positions.", messages.WARNING)
+            return HttpResponseRedirect(back)
+        rows = list(self.get_queryset(request).filter(pk__in=shown))
+        if request.method != "POST":
+            return self._ask(request, rows)
+        for row in rows:
+            refused = aside.move(row, shown[row.pk], request.user.get_username())
+            if refused:
+                self.message_user(request, f"Not moved: {row.handler} on {row.key}: {refused}", messages.ERROR)
+                continue
+            where = shown[row.pk].offset
+            self.log_change(
+                request, row, f"{row.handler}: moved the record at offset {where} into the poisoned records."
+            )
+            text = f"Moved: {row.handler} on {row.key}, offset {where}. It is a poisoned record now."
+            self.message_user(request, text, messages.SUCCESS)
+        return HttpResponseRedirect(back)

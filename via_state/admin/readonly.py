@@ -1,0 +1,102 @@
+"""What all our admin pages have in common: rows of this project, to be looked at."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import Model, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.module_loading import import_string
+
+from via_state.admin.changelist import BoundedChangeList, BoundedPaginator
+from via_state.conf import settings
+
+IN_MEMORY = (
+    "This project uses the memory backplane: what event handlers did, the records they gave up on, and snapshots live in the "
+    "memory of each process, and end with it. So there is nothing to list here. Choose another one with VIA_STATE['BACKEND']."
+)
+
+#: A search that finds no more rows than this names them to the database.
+FEW = 1_000
+
+
+def memory_hint() -> str:
+    """Why the lists are empty, where the backplane keeps everything in memory; else nothing."""
+    return "" if import_string(settings.BACKEND).durable else IN_MEMORY
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Shows the rows of ``PREFIX`` in ``DATABASE``; nobody adds, changes or deletes them by hand."""
+
+    #: Columns that a list does not load.
+    heavy: ClassVar[Sequence[str]] = ()
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    paginator = BoundedPaginator
+    list_per_page = 50
+    list_max_show_all = 50
+    sortable_by: ClassVar[Any] = ()  # only by what has an index
+
+    class Media:
+        css: ClassVar = {"all": ["via_state/admin.css"]}
+
+    def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_our_permission(self, request: HttpRequest, name: str) -> bool:
+        """Whether the user may view the rows, and has this permission of the model as well."""
+        label, model = self.opts.app_label, self.opts.model_name
+        allowed: bool = request.user.has_perm(f"{label}.{name}_{model}")
+        return allowed and self.has_view_permission(request)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return self.own(super().get_queryset(request).using(settings.DATABASE))
+
+    def own(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """The rows of this project."""
+        return rows.filter(prefix=settings.PREFIX)
+
+    def get_changelist(self, request: HttpRequest, **_: Any) -> type[BoundedChangeList]:
+        return BoundedChangeList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        # As one text: keys may hold spaces.
+        term = search_term.strip()
+        if not term or not self.search_fields:
+            return queryset, False
+        found: set[int] = set()
+        for name in self.search_fields:
+            begins = {f"{name}__startswith": term}
+            found |= set(queryset.filter(**begins).order_by().values_list("pk", flat=True)[: FEW + 1])
+        if len(found) <= FEW:
+            # Left to itself a database may read all rows in the order of the list, until it has found enough.
+            return queryset.filter(pk__in=found), False
+        every = (Q(**{f"{name}__startswith": term}) for name in self.search_fields)
+        return queryset.filter(functools.reduce(operator.or_, every)), False
+
+    def prepare(self, request: HttpRequest, rows: Sequence[Any]) -> None:
+        """Look up what the columns of a page need besides the rows."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"via_hint": memory_hint(), **(extra_context or {})})
+
+    def buttons(self, request: HttpRequest, row: Model) -> list[tuple[str, str]]:
+        """What can be done on a row's own page: addresses and labels."""
+        return []
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        row = kwargs.get("obj")
+        buttons = [] if row is None else self.buttons(request, row)
+        return super().render_change_form(request, {**context, "via_buttons": buttons}, *args, **kwargs)
