@@ -7,13 +7,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Each command below has its own settings.
 unexport DJANGO_SETTINGS_MODULE
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench pictures clean
 
 help:
-	@echo "make demo            two pods over PostgreSQL; PORT=9001 moves the first"
+	@echo "make demo            two pods and a worker over PostgreSQL; PORT=9001 moves the first"
 	@echo "make test            every check"
 	@echo "make lint            style and types only"
 	@echo "make bench           the table of figures; ONLY=fold runs one"
+	@echo "make pictures        the pictures of the documentation, from a running demo; needs Chromium"
 	@echo "make clean           remove the environment and the demo's data"
 
 $(VENV)/made:
@@ -47,6 +48,10 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+pictures: $(VENV)/dev
+	$(BIN)/python -m docs.images.two_browsers
+	$(BIN)/python -m docs.images.admin
 
 bench: $(VENV)/dev
 	$(BIN)/python -m benchmarks $(ONLY)

@@ -1,4 +1,4 @@
-"""``make demo``: a real cluster on this machine. PostgreSQL and two web pods, until Ctrl-C."""
+"""``make demo``: a real cluster on this machine. PostgreSQL, two web pods and a worker, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from types import FrameType
 from testproject.servers.accounts import readable_by_others, shared_folder, unprivileged_account
 from testproject.servers.ports import why_unusable
 from testproject.servers.postgres import Postgres
-from testproject.servers.process import ServerError, end_with
+from testproject.servers.process import Process, ServerError, end_with
 from testproject.web_pod import PROJECT, WebPod
+from testproject.worker import Worker
 
 PODS = 2
 PORTS = range(1, 65536 - PODS + 1)
@@ -92,22 +93,23 @@ def ports(text: str) -> list[int]:
     return found
 
 
-def migrate(environment: dict[str, str]) -> None:
-    """Bring the database up to date. Raises `DemoError`."""
-    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0", "--settings", "testproject.settings"]
+def manage(environment: dict[str, str], *arguments: str) -> str:
+    """What a command of manage.py prints. Raises `DemoError`."""
+    command = [sys.executable, "manage.py", *arguments, "--settings", "testproject.settings"]
     done = subprocess.run(
         command, cwd=PROJECT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise DemoError(f"manage.py migrate failed:\n{done.stderr.strip()}")
+        raise DemoError(f"manage.py {arguments[0]} failed:\n{done.stderr.strip()}")
+    return done.stdout.strip()
 
 
-def stop_together(pods: list[WebPod]) -> None:
+def stop_together(processes: list[Process]) -> None:
     """They finish what they are doing at the same time, not one after another."""
-    for pod in pods:
-        pod.process.ask_to_stop()
-    for pod in pods:
-        pod.process.stop()
+    for process in processes:
+        process.ask_to_stop()
+    for process in processes:
+        process.stop()
 
 
 def _here(path: str) -> str:
@@ -124,20 +126,28 @@ def run(port: str, folder: Path) -> None:
         running.callback(database.stop)
         database.start()
         environment = {"VIA_DATABASE_PORT": str(database.port)}
-        migrate(environment)
+        manage(environment, "migrate", "--verbosity", "0")
+        password = manage(environment, "demo_admin")
         pods = [WebPod(f"pod {number}", folder, environment, at) for number, at in enumerate(found, 1)]
-        running.callback(stop_together, pods)
+        worker = Worker(folder, environment)
+        projecting = [*(pod.process for pod in pods), worker.process]
+        running.callback(stop_together, projecting)
         for pod in pods:
             print(f"Starting {pod.name}...", flush=True)
             pod.start()
+        print("Starting the worker...", flush=True)
+        worker.start()
         print("\nTwo processes share one state. Open both side by side, and press the buttons in one of them:")
         for pod in pods:
             print(f"  {pod.url}/")
+        print("\nA worker ships the orders. What it gives up on, and how it stands, is in the admin:")
+        print(f"  {pods[0].url}/admin/   user: admin   password: {password}")
+        print(f"  {worker.url}/metrics for Prometheus")
         print("\nHow their logs stand, from another terminal:")
         print(f"  VIA_DATABASE_PORT={database.port} {_here(sys.executable)} manage.py state_status")
         print("\nCtrl-C stops them. What they stored is there again at the next start.", flush=True)
         running.callback(print, "\nStopping...", flush=True)
-        processes = [*(pod.process for pod in pods), database.process]
+        processes = [*projecting, database.process]
         while all(process.running for process in processes):
             time.sleep(0.3)
         ended = next(process for process in processes if not process.running)

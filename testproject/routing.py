@@ -10,6 +10,7 @@ from testproject.chat.forms import RoomForm
 from testproject.chat.state import Chat
 from testproject.counter.consumers import AsyncPressConsumer, PressConsumer
 from testproject.counter.state import Counter
+from testproject.orders.state import Orders
 from testproject.pages.live import Followed, LiveConsumer, RefusingConsumer, Scope
 from testproject.profile.state import Visitor
 
@@ -29,5 +30,7 @@ websocket_urlpatterns = [
     path("ws/chat/<str:room>/", LiveConsumer.as_asgi(state=room)),
     path("ws/banner/", LiveConsumer.as_asgi(state=lambda scope: Site.banner)),
     path("ws/profile/", LiveConsumer.as_asgi(state=lambda scope: Visitor(scope).profile)),
+    path("ws/orders/", LiveConsumer.as_asgi(state=lambda scope: Orders.book)),
+    path("ws/carrier/", LiveConsumer.as_asgi(state=lambda scope: Orders.carrier)),
     re_path("", RefusingConsumer.as_asgi()),
 ]

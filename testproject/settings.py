@@ -29,6 +29,7 @@ INSTALLED_APPS = [
     "testproject.chat",
     "testproject.banner",
     "testproject.profile",
+    "testproject.orders",
 ]
 
 MIDDLEWARE = [
@@ -88,5 +89,6 @@ else:
 SESSION_ENGINE = os.environ.get("VIA_SESSION_ENGINE", "django.contrib.sessions.backends.db")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
+TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 LOGIN_URL = "admin:login"

@@ -6,6 +6,7 @@ from django.urls import path
 from testproject.banner.views import banner
 from testproject.chat.views import room, rooms
 from testproject.counter.views import counter
+from testproject.orders.views import orders
 from testproject.pages.views import index
 from testproject.profile.views import profile
 
@@ -16,5 +17,6 @@ urlpatterns = [
     path("chat/<str:room>/", room, name="room"),
     path("banner/", banner, name="banner"),
     path("profile/", profile, name="profile"),
+    path("orders/", orders, name="orders"),
     path("admin/", admin.site.urls),
 ]

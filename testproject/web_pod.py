@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import signal
 import sys
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from testproject.servers.ports import HOST, free_port
 from testproject.servers.process import Process
+from testproject.servers.web import answers
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -38,11 +38,4 @@ class WebPod:
 
     def answers(self) -> bool:
         """Whether it serves the first page."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
-        try:
-            connection.request("GET", "/")
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            connection.close()
+        return answers(self.port, "/")

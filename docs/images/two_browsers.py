@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import base64
-import os
-import subprocess
-import sys
-from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from testproject.servers.postgres import Postgres
-from testproject.web_pod import PROJECT, WebPod
+from docs.images.stage import stage
 from tests.cluster.chromium import chromium
 
 PICTURE = Path(__file__).with_name("two-browsers.png")
@@ -35,21 +29,8 @@ ONE = "<figure><figcaption><i></i><i></i><i></i><b>{url}</b></figcaption><img sr
 
 def main() -> None:
     """Start everything, click, and take the picture."""
-    with TemporaryDirectory(prefix="via-state-picture-") as name, ExitStack() as running:
-        folder = Path(name)
-        folder.chmod(0o755)
-        database = Postgres(folder / "postgres")
-        running.callback(database.stop)
-        database.start()
-        environment = {"VIA_DATABASE_PORT": str(database.port), "DJANGO_SETTINGS_MODULE": "testproject.settings"}
-        migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-        subprocess.run(migrate, cwd=PROJECT, env={**os.environ, **environment}, check=True)
-        pods = [WebPod(f"pod {number}", folder, environment, port=8000 + number) for number in (1, 2)]
-        for pod in pods:
-            running.callback(pod.process.stop)
-            pod.start()
-        with chromium() as browser:
-            PICTURE.write_bytes(picture(browser, [f"{pod.url}/counter/" for pod in pods]))
+    with stage() as (pods, _), chromium() as browser:
+        PICTURE.write_bytes(picture(browser, [f"{pod.url}/counter/" for pod in pods]))
 
 
 def picture(browser: Browser, urls: list[str]) -> bytes:

@@ -148,7 +148,13 @@ def test_the_rows_may_be_in_sqlite() -> None:
             answer = client.get(url)
             assert answer.status_code == 200, url
             assert "x" in answer.content.decode().partition("<tbody>")[2] or url == change(row), url
-    for question in ("status__exact=new", "handler=x", "log=x", "event_name=x", "buried_at__gte=2020-01-01T00:00Z"):
+    for question in (
+        "status__exact=new",
+        "handler=x",
+        "log=x",
+        "event_name=x",
+        "buried_at__gte=2020-01-01T00:00Z",
+    ):
         assert "1 poisoned record" in client.get(f"{changelist('deadletter')}?{question}").content.decode()
     for state, found in (("stuck", 1), ("halted", 0), ("running", 1)):
         page = client.get(f"{changelist('handlerposition')}?state={state}").content.decode()

@@ -2,7 +2,7 @@
 //
 // data-live="/ws/counter/"         follow this WebSocket, which sends {"key": …, "value": …}
 // data-live-text="counter"         show the value of this key; data-live-field="name": this field of it
-// data-live-lines="room.lobby"     show the lines of this key as a list
+// data-live-lines="room.lobby"     show the lines of this key as a list; data-live-fields="author text": these of each
 // form[data-in-place]              send this form without leaving the page
 //
 // <html data-via-connection> says: online, connecting or offline.
@@ -63,23 +63,24 @@ function paint({ key, value }) {
 function paintLines(list, lines) {
   const box = list.parentElement;
   const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
-  const wanted = lines.map(({ author, text }) => `${author}\n${text}`);
-  const shown = [...list.children].map((item) => `${item.children[0].textContent}\n${item.children[1].textContent}`);
+  const fields = (list.dataset.liveFields ?? "author text").split(" ");
+  const wanted = lines.map((line) => fields.map((field) => line[field]).join("\n"));
+  const shown = [...list.children].map((item) => [...item.children].map((part) => part.textContent).join("\n"));
   let gone = 0;
   while (!shown.slice(gone).every((line, index) => line === wanted[index])) gone += 1;
   for (let count = 0; count < gone; count += 1) list.firstElementChild.remove();
-  for (const line of lines.slice(shown.length - gone)) list.append(item(line));
+  for (const line of lines.slice(shown.length - gone)) list.append(item(line, fields));
   if (atEnd) box.scrollTop = box.scrollHeight;
 }
 
-function item({ author, text, note }) {
+function item(values, fields) {
   const line = document.createElement("li");
-  const who = document.createElement("b");
-  const what = document.createElement("span");
-  line.classList.toggle("noted", note);
-  who.textContent = author;
-  what.textContent = text;
-  line.append(who, " ", what);
+  line.classList.toggle("noted", values.note === true);
+  fields.forEach((field, index) => {
+    const part = document.createElement(index ? "span" : "b");
+    part.textContent = values[field];
+    line.append(...(index ? [" ", part] : [part]));
+  });
   return line;
 }
 

@@ -1,0 +1,88 @@
+"""Makes orders.png and admin-*.png: what a visitor and an operator see of failures. ``python -m docs.images.admin``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, ViewportSize, expect
+
+from docs.images.stage import stage
+from tests.cluster.chromium import chromium
+
+FOLDER = Path(__file__).parent
+WINDOW: ViewportSize = {"width": 1300, "height": 700}
+SOON = 30_000  # milliseconds
+
+
+def main() -> None:
+    """Make a record stick and others dead letters, and take the pictures."""
+    with stage() as (pods, password), chromium() as browser:
+        visitor = _page(browser)
+        visitor.goto(f"{pods[0].url}/orders/")
+        expect(visitor.locator("html")).to_have_attribute("data-via-connection", "online")
+        fail(visitor)
+        _take(visitor, "orders", height=1080)
+        operator = _page(browser)
+        operator.goto(f"{pods[1].url}/admin/via_state/")
+        operator.get_by_label("Username").fill("admin")
+        operator.get_by_label("Password").fill(password)
+        operator.get_by_role("button", name="Log in").click()
+        look_around(operator, f"{pods[1].url}/admin/via_state/")
+
+
+def fail(visitor: Page) -> None:
+    """Two orders are shipped, two given up, one is tried again and again, and one waits behind it."""
+    orders = [
+        ("Teapot", "1 High Street", "shipped"),
+        ("Kettle", "Nowhere", "set aside"),
+        ("Cups, six", "2 High Street", "shipped"),
+        ("Sugar bowl", "nowhere", "set aside"),
+    ]
+    for item, address, status in orders:
+        _order(visitor, item, address)
+        line = visitor.locator("[data-live-lines] li").filter(has_text=item)
+        expect(line.locator("span").last).to_contain_text(status, timeout=SOON)
+    visitor.get_by_role("button", name="Go on strike").click()
+    expect(visitor.locator("h2", has_text="on strike")).to_be_visible(timeout=SOON)
+    _order(visitor, "Milk jug", "3 High Street")
+    _order(visitor, "Tray", "4 High Street")
+    expect(visitor.locator("[data-live-lines] li")).to_have_count(6, timeout=SOON)
+
+
+def look_around(operator: Page, admin: str) -> None:
+    """The pages of the admin, one after the other."""
+    operator.goto(f"{admin}handlerposition/")
+    while "attempts" not in operator.locator("#result_list").inner_text():  # until it has failed twice
+        operator.reload()
+    _take(operator, "admin-positions", height=420)
+    operator.locator("#result_list th a").first.click()
+    _take(operator, "admin-position", height=1000)
+    operator.goto(f"{admin}deadletter/")
+    _take(operator, "admin-letters", height=620)
+    operator.get_by_role("link", name="Placed").first.click()
+    _take(operator, "admin-letter", height=1100)
+    operator.get_by_role("link", name="Replay").click()
+    _take(operator, "admin-replay", height=420)
+    for name, height in {"eventhandler": 420, "snapshotrow": 620}.items():
+        operator.goto(f"{admin}{name}/")
+        _take(operator, f"admin-{name}", height=height)
+
+
+def _order(visitor: Page, item: str, address: str) -> None:
+    visitor.get_by_label("Item").fill(item)
+    visitor.get_by_label("Address:", exact=True).fill(address)
+    visitor.get_by_role("button", name="Order", exact=True).click()
+    expect(visitor.locator("[data-live-lines] li").filter(has_text=item)).to_be_visible(timeout=SOON)
+
+
+def _page(browser: Browser) -> Page:
+    return browser.new_page(viewport=WINDOW, color_scheme="light", reduced_motion="reduce")
+
+
+def _take(page: Page, name: str, height: int) -> None:
+    page.set_viewport_size({"width": WINDOW["width"], "height": height})
+    page.screenshot(path=FOLDER / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
