@@ -7,11 +7,20 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from docs.images.stage import stage
+from testproject.web_pod import PROJECT
 from tests.cluster.chromium import chromium
+from tests.cluster.script import Script
 
 FOLDER = Path(__file__).parent
-WINDOW: ViewportSize = {"width": 1300, "height": 700}
+WINDOW: ViewportSize = {"width": 1280, "height": 700}
 SOON = 30_000  # milliseconds
+PRESSES = 70  # more than there are between two snapshots
+# Where the project is on the machine that takes the pictures is nobody's business.
+_ELSEWHERE = """
+folder => document.querySelectorAll("pre").forEach(pre => {
+    pre.textContent = pre.textContent.replaceAll(folder, "/srv/shop");
+})
+"""
 
 
 def main() -> None:
@@ -20,8 +29,10 @@ def main() -> None:
         visitor = _page(browser)
         visitor.goto(f"{pods[0].url}/orders/")
         expect(visitor.locator("html")).to_have_attribute("data-via-connection", "online")
+        for _ in range(PRESSES):
+            Script().post(f"{pods[0].url}/counter/")
         fail(visitor)
-        _take(visitor, "orders", height=1080)
+        _take(visitor, "orders", height=1170)
         operator = _page(browser)
         operator.goto(f"{pods[1].url}/admin/via_state/")
         operator.get_by_label("Username").fill("admin")
@@ -52,18 +63,17 @@ def fail(visitor: Page) -> None:
 def look_around(operator: Page, admin: str) -> None:
     """The pages of the admin, one after the other."""
     operator.goto(f"{admin}handlerposition/")
+    operator.locator("#toggle-nav-sidebar").click()
     while "attempts" not in operator.locator("#result_list").inner_text():  # until it has failed twice
         operator.reload()
     _take(operator, "admin-positions", height=420)
-    operator.locator("#result_list th a").first.click()
-    _take(operator, "admin-position", height=1000)
     operator.goto(f"{admin}deadletter/")
     _take(operator, "admin-letters", height=620)
     operator.get_by_role("link", name="Placed").first.click()
     _take(operator, "admin-letter", height=1100)
     operator.get_by_role("link", name="Replay").click()
     _take(operator, "admin-replay", height=420)
-    for name, height in {"eventhandler": 420, "snapshotrow": 620}.items():
+    for name, height in {"eventhandler": 380, "snapshotrow": 420}.items():
         operator.goto(f"{admin}{name}/")
         _take(operator, f"admin-{name}", height=height)
 
@@ -81,6 +91,8 @@ def _page(browser: Browser) -> Page:
 
 def _take(page: Page, name: str, height: int) -> None:
     page.set_viewport_size({"width": WINDOW["width"], "height": height})
+    page.evaluate("window.scrollTo(0, 0)")
+    page.evaluate(_ELSEWHERE, str(PROJECT))
     page.screenshot(path=FOLDER / f"{name}.png")
 
 

@@ -94,7 +94,7 @@ class Runner:
                 return
             except Fenced:
                 logger.info("%s on %r was taken over by another worker.", self.handler.name, self.key)
-                self.claim, wait = None, self._worker.lease / 3
+                self.claim, wait = None, 0.0  # by an operator, perhaps, who left it free
             except BackplaneUnavailable as error:
                 metrics.backplane_errors.inc()
                 logger.debug("%s on %r is tried again: %s", self.handler.name, self.key, error)
