@@ -1,0 +1,171 @@
+"""One connection to NATS, from its beginning to its end: it never comes back to life.
+
+nats-py can reconnect by itself, and then sends what it had buffered: a write from minutes ago, whose id nobody remembers
+any more. Here what a broken connection had not sent is not sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, NamedTuple
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import ConnectionClosedError, Error, OutboundBufferLimitError
+
+from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
+
+logger = logging.getLogger("via_state")
+
+#: Seconds between two looks at whether the server still answers, and how many may go unanswered.
+PING_INTERVAL, PINGS = 3, 2
+#: Messages, and bytes, of answers that wait to be taken apart.
+ANSWERS, ANSWER_BYTES = 1_000_000, 512 * 1024 * 1024
+#: Seconds for saying good-bye.
+CLOSE_TIMEOUT = 1.0
+STATUS = "Status"
+NO_RESPONDERS = "503"
+
+
+class Reply(NamedTuple):
+    """One message of an answer. ``status`` is "" for one that carries data."""
+
+    status: str
+    headers: dict[str, str]
+    data: bytes
+
+
+class Link:
+    """``timeout``: seconds for an answer. ``ended`` is set when the connection is gone."""
+
+    def __init__(self, timeout: float) -> None:
+        self.client = Client()
+        self.ended = asyncio.Event()
+        self._timeout = timeout
+        self._numbers = itertools.count(1)
+        self._inbox = ""
+        self._waiting: dict[str, Callable[[Reply | None], None]] = {}  # called with None when the connection ends
+
+    async def connect(self, server: str, seconds: float, options: dict[str, Any]) -> None:
+        """Raises `BackplaneUnavailable`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.client.connect(
+                    server,
+                    allow_reconnect=False,
+                    connect_timeout=seconds,
+                    ping_interval=PING_INTERVAL,
+                    max_outstanding_pings=PINGS,
+                    closed_cb=self._closed,
+                    error_cb=_heard_of,
+                    name="via_state",
+                    **options,
+                )
+                self._inbox = self.client.new_inbox()
+                await self.client.subscribe(
+                    f"{self._inbox}.*",
+                    cb=self._hear,
+                    pending_msgs_limit=ANSWERS,
+                    pending_bytes_limit=ANSWER_BYTES,
+                )
+        except (Error, OSError, TimeoutError) as error:
+            await self.close()
+            reason = str(error).strip() or f"no answer within {seconds:g} s"
+            raise BackplaneUnavailable(f"NATS can't be reached: {reason}") from error
+
+    @property
+    def alive(self) -> bool:
+        return not self.ended.is_set()
+
+    async def request(
+        self, subject: str, data: bytes, headers: dict[str, str] | None = None, *, write: bool = False
+    ) -> Reply:
+        """The answer. Raises `BackplaneUnavailable`; when ``write``, `OutcomeUnknown` if it was sent and none came."""
+        answer: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
+
+        def hear(reply: Reply | None) -> None:
+            if not answer.done():
+                answer.set_result(reply)
+
+        with self._listening(hear) as inbox:
+            async with self._patience(subject, write):
+                await self._publish(subject, data, inbox, headers)
+                reply = await answer
+        return self._checked(subject, reply, write)
+
+    async def request_many(self, subject: str, data: bytes) -> AsyncIterator[Reply]:
+        """The messages of an answer; the last one has a status. Raises `BackplaneUnavailable`."""
+        replies: asyncio.Queue[Reply | None] = asyncio.Queue()
+        with self._listening(replies.put_nowait) as inbox:
+            async with self._patience(subject, write=False):
+                await self._publish(subject, data, inbox, None)
+            status = ""
+            while not status:
+                async with self._patience(subject, write=False):
+                    reply = self._checked(subject, await replies.get(), write=False)
+                status = reply.status
+                yield reply
+
+    async def _publish(self, subject: str, data: bytes, inbox: str, headers: dict[str, str] | None) -> None:
+        try:
+            await self.client.publish(subject, data, inbox, headers)
+        except (ConnectionClosedError, OutboundBufferLimitError) as error:
+            raise BackplaneUnavailable("The connection to NATS is gone.") from error
+
+    @contextmanager
+    def _listening(self, hear: Callable[[Reply | None], None]) -> Iterator[str]:
+        """The subject of an inbox whose messages ``hear`` is given."""
+        number = str(next(self._numbers))
+        self._waiting[number] = hear
+        try:
+            yield f"{self._inbox}.{number}"
+        finally:
+            del self._waiting[number]
+
+    @asynccontextmanager
+    async def _patience(self, subject: str, write: bool) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._timeout):
+                yield
+        except TimeoutError as error:
+            raise _unanswered(f"NATS did not answer {subject!r} within {self._timeout:g} s.", write) from error
+
+    def _checked(self, subject: str, reply: Reply | None, write: bool) -> Reply:
+        if reply is None:
+            raise _unanswered("The connection to NATS broke.", write)
+        if reply.status == NO_RESPONDERS:
+            raise BackplaneUnavailable(
+                f"Nobody answers {subject!r} on NATS: JetStream is off, or its stream is gone or has no leader."
+            )
+        return reply
+
+    async def _hear(self, message: Msg) -> None:
+        hear = self._waiting.get(message.subject[len(self._inbox) + 1 :])
+        if hear is not None:  # somebody who gave up is not there any more
+            headers = message.headers or {}
+            hear(Reply(headers.get(STATUS, ""), headers, message.data))
+
+    async def _closed(self) -> None:
+        self.ended.set()
+        for hear in tuple(self._waiting.values()):
+            hear(None)
+
+    async def close(self) -> None:
+        """Whoever waits for an answer learns that none comes."""
+        with contextlib.suppress(Error, OSError, TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self.client.close()
+        await self._closed()
+
+
+def _unanswered(text: str, write: bool) -> BackplaneUnavailable | OutcomeUnknown:
+    return OutcomeUnknown(text) if write else BackplaneUnavailable(text)
+
+
+async def _heard_of(error: Exception) -> None:
+    logger.info("NATS: %s", str(error) or type(error).__name__)

@@ -1,0 +1,63 @@
+"""What a prefix owns on the server: two streams and the subjects of their messages."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from via_state.backplanes.nats.tokens import key_of, token_of, written
+
+#: Headers of ours. A key whose token is only a digest travels whole in the first.
+FULL_KEY = "Via-Key"
+COUNT = "Via-Count"
+EXPIRES_IN = "Via-Expires-In"
+
+
+class Names(NamedTuple):
+    """The names of one prefix."""
+
+    prefix: str
+
+    @property
+    def log_stream(self) -> str:
+        return f"{self.prefix}_log"
+
+    @property
+    def bucket(self) -> str:
+        return f"{self.prefix}_cells"
+
+    @property
+    def cell_stream(self) -> str:
+        return f"KV_{self.bucket}"
+
+    @property
+    def records(self) -> str:
+        """Before the token of a log's records."""
+        return f"{self.prefix}.log."
+
+    @property
+    def entries(self) -> str:
+        """Before the token of a log's entry: its epoch and its floor."""
+        return f"{self.prefix}.entry."
+
+    @property
+    def cells(self) -> str:
+        """Before the token of a cell."""
+        return f"$KV.{self.bucket}."
+
+    @property
+    def bells(self) -> str:
+        """Before the token of a key that moved."""
+        return f"{self.prefix}.bell."
+
+    def key_in(self, subject: str, headers: dict[str, str]) -> str | None:
+        """The key that a message is about; None for what is not ours."""
+        for before in (self.records, self.entries, self.cells):
+            if subject.startswith(before):
+                full = headers.get(FULL_KEY)
+                return key_of(subject.removeprefix(before)) if full is None else key_of(full)
+        return None
+
+
+def key_headers(key: str) -> dict[str, str]:
+    """What a message of ``key`` says in addition to its subject."""
+    return {FULL_KEY: written(key)} if key_of(token_of(key)) is None else {}

@@ -1,0 +1,153 @@
+"""The two streams: made where they are missing, looked at where they are there, and never changed."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from via_state.backplanes.nats.api import STREAM_NOT_FOUND, Refused, call, parse_time
+from via_state.backplanes.nats.link import Link
+from via_state.backplanes.nats.names import Names
+from via_state.exceptions import BackplaneUnavailable
+
+logger = logging.getLogger("via_state")
+
+#: Batched direct reads begin with this version.
+MIN_VERSION = (2, 11)
+#: Seconds for which the server knows message ids; its own default.
+DUPLICATE_WINDOW = 120.0
+SECOND = 1_000_000_000  # in nanoseconds, as the server counts
+#: Settings that let a stream forget by itself, with the value that means "never".
+FORGETTING = {"max_msgs": -1, "max_bytes": -1, "max_age": 0, "max_msgs_per_subject": -1}
+
+
+class StreamState(NamedTuple):
+    """A stream at one moment. ``created`` tells one of the same name from another."""
+
+    created: str
+    last_seq: int
+    last_time: datetime
+
+
+class Streams:
+    """``replicas`` and ``storage`` are for streams that are made here."""
+
+    def __init__(self, names: Names, replicas: int, storage: str) -> None:
+        self.names = names
+        self._replicas, self._storage = replicas, storage
+        self._seen: set[str] = set()
+        self._ahead = timedelta(0)  # the server's clock, to ours
+
+    async def prepare(self, link: Link) -> None:
+        """See that both are there, and keep what they are given. Raises `BackplaneUnavailable`, saying what to do."""
+        version = link.client.connected_server_version
+        if (version.major, version.minor) < MIN_VERSION:
+            raise BackplaneUnavailable(
+                f"The NATS server is version {version.major}.{version.minor}. Install "
+                f"{MIN_VERSION[0]}.{MIN_VERSION[1]} or newer: batched reads came with it."
+            )
+        for config in (self._log_config(), self._cell_config()):
+            name = config["name"]
+            try:
+                await self.state(link, name)
+            except Refused as error:
+                if error.code != STREAM_NOT_FOUND:
+                    raise
+                self._check_may_create(name)
+                await self._create(link, config)
+            self._seen.add(name)
+
+    def _check_may_create(self, name: str) -> None:
+        if name in self._seen and self._storage != "memory":
+            raise BackplaneUnavailable(
+                f"The stream {name!r} was there and is gone. If it is being restored, wait for it. To begin anew with an "
+                "empty one, start one more process: it makes what it has never seen."
+            )
+
+    async def _create(self, link: Link, config: dict[str, Any]) -> None:
+        name = config["name"]
+        try:
+            await call(link, f"STREAM.CREATE.{name}", config)
+        except Refused:
+            await self.state(link, name)  # somebody else was faster; or this says why not
+        else:
+            logger.info("Made the stream %r on NATS.", name)
+
+    async def state(self, link: Link, name: str) -> StreamState:
+        """Where a stream stands, while its settings suit. Raises `BackplaneUnavailable`."""
+        info = await call(link, f"STREAM.INFO.{name}")
+        problem = unsuitable(info["config"], self._log_config() if name == self.names.log_stream else self._cell_config())
+        if problem is not None:
+            await link.close()  # nothing may be written now; the next connection looks again
+            raise BackplaneUnavailable(f"The stream {name!r} on NATS does not suit: {problem}")
+        self._ahead = parse_time(info["ts"]) - datetime.now(UTC)
+        state = info["state"]
+        return StreamState(info["created"], state["last_seq"], parse_time(state["last_ts"]))
+
+    def now(self) -> datetime:
+        """The server's time."""
+        return datetime.now(UTC) + self._ahead
+
+    async def subjects(self, link: Link, stream: str, pattern: str, offset: int) -> list[str]:
+        """Subjects with messages, a page of them from ``offset`` on; empty at the end."""
+        body = {"subjects_filter": pattern, "offset": offset}
+        info = await call(link, f"STREAM.INFO.{stream}", body)
+        return list(info["state"].get("subjects") or ())
+
+    def _log_config(self) -> dict[str, Any]:
+        names = self.names
+        return {
+            **self._config(names.log_stream, [f"{names.records}>", f"{names.entries}>"]),
+            "republish": {"src": f"{names.records}>", "dest": f"{names.bells}>", "headers_only": True},
+        }
+
+    def _cell_config(self) -> dict[str, Any]:
+        names = self.names
+        return {  # what a key-value bucket is, so that the tools for buckets can look into it
+            **self._config(names.cell_stream, [f"{names.cells}>"]),
+            "republish": {"src": f"{names.cells}>", "dest": f"{names.bells}>", "headers_only": True},
+            "max_msgs_per_subject": 1,
+            "allow_rollup_hdrs": True,
+            "deny_delete": True,
+        }
+
+    def _config(self, name: str, subjects: list[str]) -> dict[str, Any]:
+        return {
+            "name": name,
+            "subjects": subjects,
+            "description": "via_state",
+            "retention": "limits",
+            "discard": "new",
+            "storage": self._storage,
+            "num_replicas": self._replicas,
+            "allow_direct": True,
+            "duplicate_window": int(DUPLICATE_WINDOW * SECOND),
+            **FORGETTING,
+        }
+
+
+def unsuitable(found: dict[str, Any], wanted: dict[str, Any]) -> str | None:
+    """Why a stream with the settings ``found`` would lose what it is given, or can't be read; None if it suits."""
+    if missing := set(wanted["subjects"]) - set(found.get("subjects") or ()):
+        return f"it does not take the subjects {sorted(missing)}. Remove it, or choose another PREFIX."
+    if found["retention"] != "limits":
+        return f"its retention is {found['retention']!r}, which discards what was read. It must be 'limits'."
+    for name in FORGETTING:
+        never, value = wanted[name], found.get(name, FORGETTING[name])
+        if value != never and not (value <= 0 and never <= 0):
+            how = "no limit" if never <= 0 else str(never)
+            return f"{name} is {value}, which discards what is needed. Set it to {how}, with: nats stream edit"
+    if found.get("duplicate_window", 0) < wanted["duplicate_window"]:
+        return f"duplicate_window is below {DUPLICATE_WINDOW:g} s, so that a repeated append would count twice."
+    if not found.get("allow_direct"):
+        return "allow_direct is off. Switch it on, with: nats stream edit --allow-direct"
+    if found.get("no_ack"):
+        return "no_ack is on: writes are not acknowledged."
+    if found.get("sealed") or found.get("deny_purge"):
+        return "it is sealed, or may not be purged, so that it can't be compacted."
+    if found.get("mirror") or found.get("sources"):
+        return "it is fed from other streams. Use the one where they come from."
+    if (found.get("republish") or {}).get("dest") != wanted["republish"]["dest"]:
+        return f"it does not republish to {wanted['republish']['dest']!r}, so that nobody hears of changes."
+    return None

@@ -1,0 +1,44 @@
+"""Keys as parts of subjects: readable, and one of each other."""
+
+from __future__ import annotations
+
+import hashlib
+
+#: Bytes of the longest token. A subject has to fit, with others, into one line of the protocol.
+MAX_TOKEN = 200
+#: Characters of a longer key that are left in sight, before the digest.
+HINT = 16
+PLAIN = frozenset("-_/")
+
+
+def token_of(key: str) -> str:
+    """``room.7 é`` becomes ``room.7=20é``: a dot parts tokens where it can, what a subject can't hold is written as bytes.
+
+    Longer keys become their beginning and a digest; what they were goes along in `FULL_KEY`.
+    """
+    token = written(key)
+    if len(token.encode()) <= MAX_TOKEN:
+        return token
+    digest = hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
+    return f"{written(key[:HINT])}~{digest}"
+
+
+def written(key: str) -> str:
+    """The key as it is written; `key_of` reads it."""
+    parts = []
+    for index, char in enumerate(key):
+        # A subject has no empty tokens: a dot parts two of them, or is written as a byte.
+        parting = char == "." and 0 < index < len(key) - 1 and key[index - 1] != "." != key[index + 1]
+        if parting or char in PLAIN or char.isalnum():
+            parts.append(char)
+        else:
+            parts += [f"={byte:02X}" for byte in char.encode()]
+    return "".join(parts)
+
+
+def key_of(token: str) -> str | None:
+    """The key of a token, None where the token only has its digest."""
+    if "~" in token:
+        return None
+    head, *escaped = token.encode().split(b"=")
+    return b"".join([head, *(bytes([int(one[:2], 16)]) + one[2:] for one in escaped)]).decode()
