@@ -132,4 +132,3 @@ def _answer(data: bytes) -> dict[str, Any]:
 def _headers(block: bytes) -> dict[str, str]:
     lines = block.decode().split("\r\n")[1:]
     return {name: value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon}
-

@@ -20,6 +20,7 @@ DUPLICATE_WINDOW = 120.0
 SECOND = 1_000_000_000  # in nanoseconds, as the server counts
 #: Settings that let a stream forget by itself, with the value that means "never".
 FORGETTING = {"max_msgs": -1, "max_bytes": -1, "max_age": 0, "max_msgs_per_subject": -1}
+QUOTAS = ("max_msgs", "max_bytes")
 
 
 class StreamState(NamedTuple):
@@ -77,7 +78,9 @@ class Streams:
     async def state(self, link: Link, name: str) -> StreamState:
         """Where a stream stands, while its settings suit. Raises `BackplaneUnavailable`."""
         info = await call(link, f"STREAM.INFO.{name}")
-        problem = unsuitable(info["config"], self._log_config() if name == self.names.log_stream else self._cell_config())
+        problem = unsuitable(
+            info["config"], self._log_config() if name == self.names.log_stream else self._cell_config()
+        )
         if problem is not None:
             await link.close()  # nothing may be written now; the next connection looks again
             raise BackplaneUnavailable(f"The stream {name!r} on NATS does not suit: {problem}")
@@ -135,6 +138,8 @@ def unsuitable(found: dict[str, Any], wanted: dict[str, Any]) -> str | None:
         return f"its retention is {found['retention']!r}, which discards what was read. It must be 'limits'."
     for name in FORGETTING:
         never, value = wanted[name], found.get(name, FORGETTING[name])
+        if name in QUOTAS and found.get("discard") == "new":
+            continue  # full means that writes are refused, not that anything is forgotten
         if value != never and not (value <= 0 and never <= 0):
             how = "no limit" if never <= 0 else str(never)
             return f"{name} is {value}, which discards what is needed. Set it to {how}, with: nats stream edit"

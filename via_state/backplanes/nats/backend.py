@@ -1,0 +1,123 @@
+"""`NatsBackplane`: the contract, put together from its halves."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.core.checks import CheckMessage
+
+from via_state.backplanes.base import Backplane, Ring, Watch, check_key
+from via_state.backplanes.nats.cells import Cells
+from via_state.backplanes.nats.changes import Sweeper
+from via_state.backplanes.nats.doorbell import Ear
+from via_state.backplanes.nats.link import Link
+from via_state.backplanes.nats.links import Links
+from via_state.backplanes.nats.log import PACK, Logs
+from via_state.backplanes.nats.names import Names
+from via_state.backplanes.nats.options import DEFAULTS, client_options, problems, servers
+from via_state.backplanes.nats.streams import Streams
+from via_state.core.records import Batch, Cell, Changes, Head, Position
+
+#: Bytes of a message that are not the value: headers, the key.
+OVERHEAD = 8 * 1024
+
+
+class NatsBackplane(Backplane):
+    """Cells and logs on NATS JetStream 2.11 or newer: a stream with a subject per key, and a key-value bucket.
+
+    Options: ``SERVERS``, an address or a list of them. ``CREDENTIALS``, the path of a credentials file; or ``USER`` and
+    ``PASSWORD``; or ``TOKEN``. ``TLS``: True, or the files ``CA``, ``CERT`` and ``KEY``. ``PREFIX`` keeps projects apart that
+    share a server: the streams are ``<PREFIX>_log`` and ``KV_<PREFIX>_cells``. ``REPLICAS`` and ``STORAGE`` (``"file"``,
+    ``"memory"``) are for streams that are missing and made; those that are there are never changed, and refused if they
+    would lose anything. ``CONNECT_TIMEOUT`` and ``TIMEOUT``: seconds for connecting to one server, and for one answer.
+    """
+
+    shared = True
+    durable = True
+    compacts = True
+    retry_window = 60.0
+    max_append_bytes = 1024 * 1024 - OVERHEAD
+    max_append_records = PACK
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__({**DEFAULTS, **options})
+        names = Names(self.options["PREFIX"])
+        self._streams = Streams(names, self.options["REPLICAS"], self.options["STORAGE"])
+        self._links = Links(
+            servers(self.options),
+            self.options["CONNECT_TIMEOUT"],
+            self.options["TIMEOUT"],
+            functools.partial(client_options, self.options),
+            self._prepare,
+        )
+        self._logs = Logs(self._links, self._streams)
+        self._cells = Cells(self._links, self._streams)
+        self._sweeper = Sweeper(self._links, self._streams, self._logs, self._cells)
+        self._ear = Ear(self._links, names)
+
+    async def _prepare(self, link: Link) -> None:
+        self.max_append_bytes = link.client.max_payload - OVERHEAD
+        await self._streams.prepare(link)
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> list[CheckMessage]:
+        return list(problems(options))
+
+    # Store ------------------------------------------------------------------------------------------------
+
+    async def load_many(self, keys: Iterable[str]) -> dict[str, Cell]:
+        keys = list(keys)
+        for key in keys:
+            check_key(key)
+        return await self._cells.load_many(keys)
+
+    async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None = None) -> int:
+        check_key(key)
+        return await self._cells.cas(key, expected_rev, bytes(data), ttl)
+
+    async def delete(self, key: str, rev: int) -> None:
+        check_key(key)
+        await self._cells.delete(key, rev)
+
+    async def prune(self, limit: int = 1000) -> int:
+        return await self._cells.prune(limit)
+
+    # Event log --------------------------------------------------------------------------------------------
+
+    async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
+        self.check_append(key, count, data)
+        return await self._logs.append(key, append_id, count, bytes(data))
+
+    async def read(self, key: str, after: Position, limit: int = 1000) -> Batch:
+        check_key(key)
+        return await self._logs.read(key, after, limit)
+
+    async def head(self, key: str) -> Head:
+        check_key(key)
+        return await self._logs.head(key)
+
+    async def changed(self, cursor: object | None) -> Changes:
+        return await self._sweeper.changed(cursor)
+
+    def watch(self, ring: Ring) -> Watch:
+        self._links.check_open()
+        return self._ear.watch(ring)
+
+    async def drop(self, key: str) -> None:
+        check_key(key)
+        await self._logs.drop(key)
+
+    async def logs(self, after: str = "", limit: int = 1000) -> dict[str, Head]:
+        return await self._logs.page(after, limit)
+
+    async def compact(self, key: str, through: int, epoch: str | None = None) -> int:
+        check_key(key)
+        return await self._logs.compact(key, through, epoch)
+
+    # ------------------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        await self._ear.close()
+        await self._links.close()

@@ -1,0 +1,109 @@
+"""Cells as keys of a bucket: a revision is the number of the message that set it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+from via_state.backplanes.nats.api import WRONG_LAST_SEQUENCE, Message, Refused, call, get, get_many, publish
+from via_state.backplanes.nats.link import Link
+from via_state.backplanes.nats.links import Links
+from via_state.backplanes.nats.names import EXPIRES_IN, key_headers
+from via_state.backplanes.nats.streams import Streams
+from via_state.backplanes.nats.tokens import token_of
+from via_state.core.records import Cell
+from via_state.exceptions import CASConflict
+
+OPERATION = "KV-Operation"
+#: Cells that are asked for at the same time.
+TOGETHER = 64
+#: How long a deleted cell is kept, for the sweeps of pods that were away.
+KEEP_DELETED = timedelta(hours=24)
+#: Bytes of one part of the bucket that is looked through.
+PART_BYTES, PART = 8 * 1024 * 1024, 1000
+
+
+class Cells:
+    """The store half of the backplane. What decides is read from the leader."""
+
+    def __init__(self, links: Links, streams: Streams) -> None:
+        self._links, self._streams, self._names = links, streams, streams.names
+        self._stream = streams.names.cell_stream
+
+    def _subject(self, key: str) -> str:
+        return self._names.cells + token_of(key)
+
+    async def load_many(self, keys: list[str]) -> dict[str, Cell]:
+        link, found = await self._links.get(), dict[str, Cell]()
+        for first in range(0, len(keys), TOGETHER):
+            some = keys[first : first + TOGETHER]
+            messages = await asyncio.gather(*(self._last(link, key) for key in some))
+            for key, message in zip(some, messages, strict=True):
+                if message is not None and self.live(message):
+                    found[key] = Cell(message.data, message.seq)
+        return found
+
+    async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None) -> int:
+        expires = {} if ttl is None else {EXPIRES_IN: repr(float(ttl))}
+        return await self._replace(key, expected_rev, expires, data)
+
+    async def delete(self, key: str, rev: int) -> None:
+        if not rev:
+            await self._links.get()
+            raise CASConflict(f"{key!r} is absent.")
+        await self._replace(key, rev, {OPERATION: "DEL"}, b"")
+
+    async def _replace(self, key: str, rev: int, headers: dict[str, str], data: bytes) -> int:
+        link = await self._links.get()
+        last = await self._last(link, key)
+        found = last.seq if last is not None and self.live(last) else 0
+        if found != rev:
+            raise CASConflict(f"{key!r} is at revision {found}, not {rev}.")
+        at = 0 if last is None else last.seq
+        headers = {"Nats-Expected-Last-Subject-Sequence": str(at), **headers, **key_headers(key)}
+        try:
+            return await publish(link, self._subject(key), headers, data)
+        except Refused as error:
+            if error.code in WRONG_LAST_SEQUENCE:
+                raise CASConflict(f"{key!r} is not at revision {rev} any more.") from error
+            raise
+
+    async def prune(self, limit: int) -> int:
+        link, pruned = await self._links.get(), 0
+        async for message in self._all(link):
+            if self.live(message):
+                continue
+            expired = OPERATION not in message.headers
+            if not expired and self._streams.now() - message.time < KEEP_DELETED:
+                continue
+            # What was written in the meantime has a higher number, and stays.
+            body = {"filter": message.subject, "seq": message.seq + 1}
+            gone = await call(link, f"STREAM.PURGE.{self._stream}", body, write=True)
+            pruned += expired and gone["purged"] > 0
+            if pruned == limit:
+                break
+        return pruned
+
+    async def _all(self, link: Link) -> AsyncIterator[Message]:
+        seq = 1
+        while True:
+            pattern = f"{self._names.cells}>"
+            part = await get_many(
+                link, self._stream, seq=seq, next_by_subj=pattern, batch=PART, max_bytes=PART_BYTES
+            )
+            for message in part.messages:
+                yield message
+            if not part.pending:
+                return
+            seq = part.messages[-1].seq + 1
+
+    def live(self, message: Message) -> bool:
+        """Whether a cell's last message is its value: neither a deletion nor expired."""
+        if OPERATION in message.headers:
+            return False
+        seconds = message.headers.get(EXPIRES_IN)
+        return seconds is None or self._streams.now() < message.time + timedelta(seconds=float(seconds))
+
+    async def _last(self, link: Link, key: str) -> Message | None:
+        return await get(link, self._stream, last_by_subj=self._subject(key))

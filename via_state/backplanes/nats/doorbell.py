@@ -1,0 +1,145 @@
+"""Doorbells: the server tells whoever listens for a key that a message of it was stored."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error
+
+from via_state.backplanes.base import Ring, Watch
+from via_state.backplanes.nats.link import Link
+from via_state.backplanes.nats.links import Links, chance
+from via_state.backplanes.nats.names import Names
+from via_state.backplanes.nats.tokens import token_of
+from via_state.core.retry import full_jitter
+from via_state.exceptions import BackplaneUnavailable
+
+logger = logging.getLogger("via_state")
+
+#: Pauses between attempts to listen again, in seconds: from, to.
+PAUSES = 0.05, 1.0
+#: Seconds until the server must have taken the subscriptions.
+FLUSH_TIMEOUT = 10
+
+
+class Ear:
+    """Listens for all watches of a process, on its connection, for ever. The server is asked for the watched keys only."""
+
+    def __init__(self, links: Links, names: Names) -> None:
+        self._links, self._names = links, names
+        self._watches: set[_NatsWatch] = set()
+        self._keys: dict[str, str] = {}  # by token, of all that somebody watches
+        self._moved: set[str] = set()  # tokens that came or went since the server was told
+        self._woken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def watch(self, ring: Ring) -> Watch:
+        watch = _NatsWatch(self, ring)
+        self._watches.add(watch)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._listen_for_ever())
+        return watch
+
+    def want(self, key: str) -> None:
+        """Somebody watches a key."""
+        token = token_of(key)
+        if token not in self._keys:
+            self._keys[token] = key
+            self._tell(token)
+
+    def leave(self, key: str) -> None:
+        """Somebody watches it no longer."""
+        if not any(key in watch.keys for watch in self._watches) and self._keys.pop(token_of(key), None):
+            self._tell(token_of(key))
+
+    def forget(self, watch: _NatsWatch) -> None:
+        """A watch is closed."""
+        self._watches.discard(watch)
+        for key in watch.keys:
+            self.leave(key)
+
+    def _tell(self, token: str) -> None:
+        self._moved.add(token)
+        self._woken.set()
+
+    async def _listen_for_ever(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                link = await self._links.get()
+                attempt = 0
+                await self._listen(link)
+            except (BackplaneUnavailable, Error) as error:
+                logger.info("Doorbells are not heard, sweeps go on: %s", error)
+            except Exception:
+                logger.exception("Hearing doorbells failed; it goes on.")
+            attempt += 1
+            await asyncio.sleep(full_jitter(attempt, *PAUSES, chance.random))
+
+    async def _listen(self, link: Link) -> None:
+        subscribed: dict[str, Subscription] = {}
+        ended = asyncio.ensure_future(link.ended.wait())
+        try:
+            self._moved.update(self._keys)
+            await self._subscribe(link, subscribed)
+            await link.client.flush(FLUSH_TIMEOUT)
+            self._rang(None)  # while nobody listened, anything may have changed
+            while link.alive:
+                woken = asyncio.ensure_future(self._woken.wait())
+                await asyncio.wait({ended, woken}, return_when=asyncio.FIRST_COMPLETED)
+                woken.cancel()
+                if link.alive:
+                    await self._subscribe(link, subscribed)
+        finally:
+            ended.cancel()
+
+    async def _subscribe(self, link: Link, subscribed: dict[str, Subscription]) -> None:
+        """Tell the server what has changed."""
+        self._woken.clear()
+        while self._moved:
+            token = self._moved.pop()
+            if token in self._keys and token not in subscribed:
+                subscribed[token] = await link.client.subscribe(self._names.bells + token, cb=self._hear)
+            elif token not in self._keys and token in subscribed:
+                await subscribed.pop(token).unsubscribe()
+
+    async def _hear(self, message: Msg) -> None:
+        key = self._keys.get(message.subject.removeprefix(self._names.bells))
+        if key is not None:
+            self._rang(key)
+
+    def _rang(self, key: str | None) -> None:
+        for watch in tuple(self._watches):
+            watch.rang(key)
+
+    async def close(self) -> None:
+        self._watches.clear()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+
+class _NatsWatch(Watch):
+    def __init__(self, ear: Ear, ring: Ring) -> None:
+        self._ear, self._ring = ear, ring
+        self.keys: set[str] = set()
+
+    def add(self, key: str) -> None:
+        if key not in self.keys:
+            self.keys.add(key)
+            self._ear.want(key)
+
+    def discard(self, key: str) -> None:
+        if key in self.keys:
+            self.keys.discard(key)
+            self._ear.leave(key)
+
+    def rang(self, key: str | None) -> None:
+        if key is None or key in self.keys:
+            self._ring(key)
+
+    async def close(self) -> None:
+        self._ear.forget(self)

@@ -1,0 +1,269 @@
+"""Logs as subjects of one stream: a message for each pack, and an entry.
+
+An offset is the message's number times 1024, and the record's index in its pack. Records come in bulk from any server of the
+stream; what a batch proves comes from its leader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import math
+import re
+import uuid
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import timedelta
+
+from via_state.backplanes.nats.api import Message, call, format_time, get, get_many, publish
+from via_state.backplanes.nats.entry import Entries, Entry, entry_of
+from via_state.backplanes.nats.link import Link
+from via_state.backplanes.nats.links import Links
+from via_state.backplanes.nats.names import COUNT, key_headers
+from via_state.backplanes.nats.streams import DUPLICATE_WINDOW, Streams
+from via_state.backplanes.nats.tokens import token_of
+from via_state.core.records import GENESIS, Batch, Head, Pack, Position
+from via_state.exceptions import BackplaneUnavailable
+
+#: Records that one message may hold.
+PACK = 1024
+#: Bytes of packs in one batch, and messages.
+BATCH_BYTES, BATCH_MESSAGES = 8 * 1024 * 1024, 1000
+#: Records that a pack of a log is taken to hold before any was seen; logs for which a process remembers what it saw.
+USUAL, REMEMBERED = 8.0, 10_000
+#: Logs whose ends are asked for in one request: the server answers for a thousand subjects.
+TOGETHER = 500
+#: Records are discarded when the server has forgotten their ids, so that a restart makes it forget no others.
+DISCARD_AGE = timedelta(seconds=DUPLICATE_WINDOW + 5)
+APPEND_ID, COUNTED = re.compile("[0-9a-f]{32}"), re.compile("[1-9][0-9]{0,3}")
+#: The epoch of records that were dropped before anyone could say which one it was.
+DROPPED = "dropped"
+
+
+class Logs:
+    """The event log half of the backplane."""
+
+    def __init__(self, links: Links, streams: Streams) -> None:
+        self._links, self._streams, self._names = links, streams, streams.names
+        self._stream = streams.names.log_stream
+        self._entries = Entries(streams.names)
+        self._density: OrderedDict[str, float] = OrderedDict()
+        self._listed: list[str] = []  # tokens of all logs, when they were last listed from the start
+
+    def _subject(self, key: str) -> str:
+        return self._names.records + token_of(key)
+
+    async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
+        link = await self._links.get()
+        if key not in self._density and await self._entries.load(link, key) is None:
+            # Before the first record, so that whoever hears of that finds it.
+            await self._entries.create(link, key, uuid.uuid4().hex)
+        subject = self._subject(key)
+        headers = {"Nats-Msg-Id": f"{append_id}.{token_of(key)}", COUNT: str(count), **key_headers(key)}
+        seq = await publish(link, subject, headers, data)
+        # Only now is it certain in which epoch it is: somebody may have dropped the log, or the stream.
+        while (entry := await self._entries.load(link, key)) is None:
+            await self._entries.create(link, key, uuid.uuid4().hex)
+        self._saw(key, count, 1)
+        epoch = entry.epoch if seq > entry.begin else DROPPED
+        return Position(epoch, seq * PACK + count - 1, f"{append_id}-{count - 1}")
+
+    async def read(self, key: str, after: Position, limit: int) -> Batch:
+        link, subject = await self._links.get(), self._subject(key)
+        at = after.offset // PACK
+        found = await self._bulk(link, key, at, limit)
+        under = found[0] if found and found[0].seq == at else None
+        if after.offset and _record_id(under, after.offset) != after.record_id:
+            under = await get(link, self._stream, seq=at)
+            under = under if under is not None and under.subject == subject else None
+        while True:
+            # Observed no earlier than the packs and the record under the cursor, and by the leader.
+            entry, last, proof = await asyncio.gather(
+                self._entries.load(link, key),
+                get(link, self._stream, last_by_subj=subject),
+                get(link, self._stream, seq=found[-1].seq) if found else _nothing(),
+            )
+            if entry is None:
+                return Batch([], GENESIS, GENESIS, None, True)
+            found = [message for message in found if message.seq > entry.begin]
+            if found and found[-1].seq * PACK > entry.floor.offset and not _same(found[-1], proof):
+                raise BackplaneUnavailable(f"A server of the stream {self._stream!r} has another history.")
+            start, head = max(after.offset, entry.floor.offset), _head(entry, last)
+            packs = [pack for pack in map(_pack, found) if pack.last > start]
+            if packs or head.position.offset <= start:
+                break
+            # What came was below the floor, or from a server that lags behind.
+            found = await self._following(link, subject, start, entry)
+        self._saw(key, sum(pack.count for pack in packs), len(packs))
+        seen = entry.floor.offset < after.offset and at > entry.begin
+        cursor_id = _record_id(under, after.offset) if seen else None
+        return Batch(_about(packs, limit), head.position, head.floor, cursor_id, True)
+
+    async def _bulk(self, link: Link, key: str, seq: int, limit: int) -> list[Message]:
+        """About ``limit`` records from a message on, and the message, from any server."""
+        wanted = math.ceil(max(limit, 1) / self._density.get(key, USUAL)) + 1
+        found = await get_many(
+            link,
+            self._stream,
+            seq=max(seq, 1),
+            next_by_subj=self._subject(key),
+            batch=min(wanted, BATCH_MESSAGES),
+            max_bytes=BATCH_BYTES,
+        )
+        return found.messages
+
+    async def _following(self, link: Link, subject: str, offset: int, entry: Entry) -> list[Message]:
+        """The pack that holds the record behind an offset, from the leader."""
+        seq = max(offset // PACK, entry.begin + 1)
+        while (found := await get(link, self._stream, seq=seq, next_by_subj=subject)) is not None:
+            if _pack(found).last > offset:
+                return [found]
+            seq = found.seq + 1
+        return []
+
+    async def head(self, key: str) -> Head:
+        return await self._head(await self._links.get(), key)
+
+    async def _head(self, link: Link, key: str) -> Head:
+        # Not at once: a record that was dropped in between must not be taken for one behind a newer entry.
+        last = await get(link, self._stream, last_by_subj=self._subject(key))
+        entry = await self._entries.load(link, key)
+        return Head(GENESIS, GENESIS) if entry is None else _head(entry, last)
+
+    async def heads(self, link: Link, least: Mapping[str, int]) -> dict[str, Head]:
+        """The ends of logs by key. ``least``: tokens, with the message that was seen of each: a head is not before it."""
+        found: dict[str, Head] = {}
+        names, tokens = self._names, [*least]
+        for first in range(0, len(tokens), TOGETHER):
+            some = tokens[first : first + TOGETHER]
+            subjects = [before + token for token in some for before in (names.entries, names.records)]
+            answer = await get_many(link, self._stream, multi_last=subjects)
+            messages = {message.subject: message for message in answer.messages}
+            for token in some:
+                stored, last = messages.get(names.entries + token), messages.get(names.records + token)
+                if stored is None:
+                    continue
+                key = names.key_in(stored.subject, stored.headers)
+                if key is None:
+                    continue
+                latest = max(stored.seq, 0 if last is None else last.seq)
+                behind = latest < least[token]  # a server that lags behind answered
+                found[key] = await self._head(link, key) if behind else _head(entry_of(stored), last)
+        return found
+
+    async def drop(self, key: str) -> None:
+        link = await self._links.get()
+        while (entry := await self._entries.load(link, key)) is not None:
+            begin = await self._entries.begin_anew(link, key, entry, uuid.uuid4().hex)
+            if begin is not None:
+                await self._purge(link, key, begin)
+                return
+
+    async def page(self, after: str, limit: int) -> dict[str, Head]:
+        link = await self._links.get()
+        token = token_of(after) if after else ""
+        if not token or token not in self._listed:
+            self._listed = await self._tokens(link)
+        first = bisect.bisect_right(self._listed, token)
+        while some := self._listed[first : first + limit]:
+            heads = await self.heads(link, dict.fromkeys(some, 0))
+            if written := {key: head for key, head in heads.items() if head.position.offset}:
+                return written
+            first += limit
+        return {}
+
+    async def _tokens(self, link: Link) -> list[str]:
+        found: set[str] = set()
+        while subjects := await self._streams.subjects(link, self._stream, f"{self._names.entries}>", len(found)):
+            found.update(subject.removeprefix(self._names.entries) for subject in subjects)
+        return sorted(found)
+
+    async def compact(self, key: str, through: int, epoch: str | None) -> int:
+        link, subject = await self._links.get(), self._subject(key)
+        while True:
+            last = await get(link, self._stream, last_by_subj=subject)
+            entry = await self._entries.load(link, key)
+            if entry is None:
+                return 0
+            floor = entry.floor
+            if epoch not in (None, entry.epoch):
+                return floor.offset
+            wanted = min(through, _head(entry, last).position.offset)
+            if wanted <= floor.offset or wanted // PACK <= entry.begin:
+                break
+            at = await get(link, self._stream, seq=wanted // PACK)
+            record = _record_id(at, wanted) if at is not None and at.subject == subject else None
+            if record is None:  # there is no such record
+                break
+            floor = Position(entry.epoch, wanted, record)
+            if await self._entries.raise_floor(link, key, entry, floor):
+                break
+        await self._discard(link, key, entry.begin, floor)
+        return floor.offset
+
+    async def _discard(self, link: Link, key: str, begin: int, floor: Position) -> None:
+        """Free the space below the floor, and what a drop may have left."""
+        subject, keep = self._subject(key), max(floor.offset // PACK, begin + 1)
+        at = await get(link, self._stream, seq=keep)
+        if at is not None and at.subject == subject and _pack(at).last <= floor.offset:
+            keep += 1
+        since = format_time(self._streams.now() - DISCARD_AGE)
+        young = await get_many(link, self._stream, start_time=since, next_by_subj=subject, batch=1)
+        keep = min([keep, *(message.seq for message in young.messages)])
+        first = await get(link, self._stream, seq=1, next_by_subj=subject)
+        if first is not None and first.seq < keep:
+            await self._purge(link, key, keep)
+
+    async def _purge(self, link: Link, key: str, keep: int) -> None:
+        body = {"filter": self._subject(key), "seq": keep}
+        await call(link, f"STREAM.PURGE.{self._stream}", body, write=True)
+
+    def _saw(self, key: str, records: int, packs: int) -> None:
+        """Remember how many records the packs of a log hold."""
+        if packs:
+            before = self._density.pop(key, records / packs)
+            self._density[key] = (before + records / packs) / 2
+            if len(self._density) > REMEMBERED:
+                self._density.popitem(last=False)
+
+
+async def _nothing() -> None:
+    return None
+
+
+def _pack(message: Message) -> Pack:
+    append_id = message.headers.get("Nats-Msg-Id", "").partition(".")[0]
+    count = message.headers.get(COUNT, "")
+    if not (APPEND_ID.fullmatch(append_id) and COUNTED.fullmatch(count) and int(count) <= PACK):
+        # Not from us: one record that nobody can decode, which is counted and passed as such.
+        append_id, count = f"{message.seq:032x}", "1"
+    return Pack(append_id, message.seq * PACK, int(count), message.data)
+
+
+def _record_id(message: Message | None, offset: int) -> str | None:
+    """Id of the record at an offset, if the message there holds one."""
+    if message is None or message.seq != offset // PACK:
+        return None
+    pack = _pack(message)
+    return pack.record_id(offset) if offset <= pack.last else None
+
+
+def _same(message: Message, other: Message | None) -> bool:
+    return other is not None and (message.subject, _pack(message).id) == (other.subject, _pack(other).id)
+
+
+def _head(entry: Entry, last: Message | None) -> Head:
+    if last is None or last.seq <= entry.begin:
+        return Head(entry.floor, entry.floor)
+    pack = _pack(last)
+    return Head(Position(entry.epoch, pack.last, pack.record_id(pack.last)), entry.floor)
+
+
+def _about(packs: list[Pack], limit: int) -> list[Pack]:
+    """The first packs, with ``limit`` records at most, but one pack at least."""
+    records = 0
+    for index, pack in enumerate(packs):
+        records += pack.count
+        if index and records > limit:
+            return packs[:index]
+    return packs
