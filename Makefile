@@ -1,6 +1,7 @@
 # Needs python3 (3.11 or newer), make and a package registry. PYTHON= chooses another interpreter.
 PYTHON ?= python3
 PORT ?= 8001
+BACKPLANE ?= postgres
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -11,6 +12,7 @@ unexport DJANGO_SETTINGS_MODULE
 
 help:
 	@echo "make demo            two pods and a worker over PostgreSQL; PORT=9001 moves the first"
+	@echo "make demo BACKPLANE=nats   the same over NATS, with PostgreSQL beside it"
 	@echo "make test            every check"
 	@echo "make lint            style and types only"
 	@echo "make bench           the table of figures; ONLY=fold runs one"
@@ -38,7 +40,7 @@ $(VENV)/dev: $(VENV)/demo
 	@touch $@
 
 demo: $(VENV)/demo
-	@exec $(BIN)/python -m testproject.demo --end-with-parent --port "$(PORT)"
+	@exec $(BIN)/python -m testproject.demo --end-with-parent --port "$(PORT)" --backplane "$(BACKPLANE)"
 
 test: lint
 	$(BIN)/python manage.py makemigrations --check --dry-run --settings testproject.settings_test

@@ -1,4 +1,4 @@
-"""``make demo``: a real cluster on this machine. PostgreSQL, two web pods and a worker, until Ctrl-C."""
+"""``make demo``: a real cluster on this machine. PostgreSQL, perhaps NATS, two web pods and a worker, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from testproject.servers.accounts import readable_by_others, shared_folder, unprivileged_account
+from testproject.servers.nats import Nats
 from testproject.servers.ports import why_unusable
 from testproject.servers.postgres import Postgres
 from testproject.servers.process import Process, ServerError, end_with
@@ -25,6 +26,7 @@ from testproject.worker import Worker
 
 PODS = 2
 PORTS = range(1, 65536 - PODS + 1)
+BACKPLANES = ("postgres", "nats")
 
 
 class DemoError(Exception):
@@ -117,8 +119,12 @@ def _here(path: str) -> str:
     return os.path.relpath(path, PROJECT) if path.startswith(str(PROJECT)) else path
 
 
-def run(port: str, folder: Path) -> None:
+def run(port: str, backplane: str, folder: Path) -> None:
     """Start everything, say where it is, and wait until something ends by itself. Raises `Stopped` in between."""
+    if backplane not in BACKPLANES:
+        raise DemoError(
+            f"BACKPLANE={backplane} is none of: {', '.join(BACKPLANES)}. Say: make demo BACKPLANE=nats"
+        )
     with only_one(folder), ExitStack() as running:
         found = ports(port)
         print("Starting PostgreSQL...", flush=True)
@@ -126,6 +132,14 @@ def run(port: str, folder: Path) -> None:
         running.callback(database.stop)
         database.start()
         environment = {"VIA_DATABASE_PORT": str(database.port)}
+        servers = [database.process]
+        if backplane == "nats":
+            print("Starting NATS...", flush=True)
+            nats = Nats(folder / "nats")
+            running.callback(nats.stop)
+            nats.start()
+            environment["VIA_NATS_SERVERS"] = nats.url
+            servers.append(nats.process)
         manage(environment, "migrate", "--verbosity", "0")
         password = manage(environment, "demo_admin")
         pods = [WebPod(f"pod {number}", folder, environment, at) for number, at in enumerate(found, 1)]
@@ -144,10 +158,11 @@ def run(port: str, folder: Path) -> None:
         print(f"  {pods[0].url}/admin/   user: admin   password: {password}")
         print(f"  {worker.url}/metrics for Prometheus")
         print("\nHow their logs stand, from another terminal:")
-        print(f"  VIA_DATABASE_PORT={database.port} {_here(sys.executable)} manage.py state_status")
+        variables = " ".join(f"{name}={value}" for name, value in environment.items())
+        print(f"  {variables} {_here(sys.executable)} manage.py state_status")
         print("\nCtrl-C stops them. What they stored is there again at the next start.", flush=True)
         running.callback(print, "\nStopping...", flush=True)
-        processes = [*projecting, database.process]
+        processes = [*projecting, *servers]
         while all(process.running for process in processes):
             time.sleep(0.3)
         ended = next(process for process in processes if not process.running)
@@ -158,6 +173,9 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m testproject.demo", description=__doc__)
     parser.add_argument("--port", default="8001", help="of the first pod; the second has the next one")
+    parser.add_argument(
+        "--backplane", default=BACKPLANES[0], help=f"what carries the state: {', '.join(BACKPLANES)}"
+    )
     parser.add_argument("--folder", type=Path, default=PROJECT / ".demo", help="for data and logs")
     parser.add_argument(
         "--end-with-parent", action="store_true", help="stop when the process that started this is gone"
@@ -168,7 +186,7 @@ def main() -> None:
     if options.end_with_parent:
         end_with(os.getppid())
     try:
-        run(options.port, options.folder.resolve())
+        run(options.port, options.backplane, options.folder.resolve())
     except Stopped:
         print("Stopped.", flush=True)
     except (DemoError, ServerError) as error:

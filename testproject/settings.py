@@ -1,6 +1,7 @@
 """Settings of the test project. Without environment variables: SQLite and the memory backplane, one process.
 
-``VIA_DATABASE_PORT`` names a PostgreSQL server on loopback, and makes it the database and the backplane.
+``VIA_DATABASE_PORT`` names a PostgreSQL server on loopback, and makes it the database and the backplane;
+``VIA_NATS_SERVERS``, with it, names NATS servers, and makes them the backplane.
 ``VIA_SESSION_ENGINE`` and ``VIA_DEBUG`` are for scripts.
 """
 
@@ -82,6 +83,11 @@ if port := os.environ.get("VIA_DATABASE_PORT"):
     INSTALLED_APPS.append("via_state.backplanes.postgres")
     DATABASES = {"default": postgres(port, os.environ.get("VIA_DATABASE_NAME", "postgres"))}
     VIA_STATE = {"BACKEND": "via_state.backplanes.postgres.PostgresBackplane"}
+    if servers := os.environ.get("VIA_NATS_SERVERS"):
+        VIA_STATE = {
+            "BACKEND": "via_state.backplanes.nats.NatsBackplane",
+            "OPTIONS": {"SERVERS": servers.split(",")},
+        }
 else:
     DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}}
     VIA_STATE = {}

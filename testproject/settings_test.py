@@ -11,6 +11,7 @@ from testproject.settings import INSTALLED_APPS, postgres
 # pytest-django reads settings before the fixtures start servers, so the port is chosen here. Child processes of the
 # tests import this module again and must find the same one.
 POSTGRES_PORT = int(os.environ.setdefault("VIA_TEST_POSTGRES_PORT", str(free_port())))
+NATS_PORT = int(os.environ.setdefault("VIA_TEST_NATS_PORT", str(free_port())))
 POSTGRES_NAME = "postgres"
 
 INSTALLED_APPS = [*INSTALLED_APPS, "via_state.backplanes.postgres"]

@@ -78,10 +78,17 @@ def postgres_proxy(postgres: Postgres) -> Iterator[Proxy]:
 def nats() -> Iterator[Nats]:
     """A NATS server with JetStream."""
     with server_folder() as folder:
-        server = Nats(folder / "nats")
+        server = Nats(folder / "nats", settings.NATS_PORT)
         server.start()
         yield server
         server.stop()
+
+
+@pytest.fixture
+def nats_proxy(nats: Nats) -> Iterator[Proxy]:
+    """A way to the NATS server that can be cut."""
+    with Proxy(nats.port) as proxy:
+        yield proxy
 
 
 @pytest.fixture(scope="session")

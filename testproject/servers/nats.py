@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from testproject.servers.ports import HOST, answers, free_port
@@ -11,12 +12,13 @@ from testproject.servers.process import Process, ServerError
 
 
 class Nats:
-    """A server over ``folder``; its streams are there again after the next start."""
+    """A server over ``folder``; its streams are there again after the next start. ``more``: arguments of its command."""
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None, more: Sequence[str] = ()) -> None:
         self.host = HOST
         self.port = port or free_port()
         self.folder = folder
+        self._more = more
         self._process: Process | None = None
 
     @property
@@ -38,6 +40,7 @@ class Nats:
             str(self.port),
             "-sd",
             self.folder / "jetstream",
+            *self._more,
         ]
         self._process = Process("NATS", command, self.folder / "nats.log")
         self._process.start(lambda: answers(self.port))
@@ -55,3 +58,43 @@ class Nats:
         """Stop and start on the same port and store."""
         self.stop()
         self.start()
+
+
+class NatsCluster:
+    """Servers that keep their streams together, over folders in ``folder``."""
+
+    def __init__(self, folder: Path, size: int = 3) -> None:
+        routes = [f"nats://{HOST}:{free_port()}" for _ in range(size)]
+        self.servers = [
+            Nats(
+                folder / f"server-{number}",
+                more=[
+                    "-n",
+                    f"server-{number}",
+                    "--cluster_name",
+                    "via",
+                    "--cluster",
+                    route,
+                    "--routes",
+                    ",".join(routes),
+                ],
+            )
+            for number, route in enumerate(routes)
+        ]
+
+    @property
+    def urls(self) -> list[str]:
+        return [server.url for server in self.servers]
+
+    def named(self, name: str) -> Nats:
+        """A server by the name that it has among the others."""
+        return self.servers[int(name.removeprefix("server-"))]
+
+    def start(self) -> None:
+        """Raises `ServerError`."""
+        for server in self.servers:
+            server.start()
+
+    def stop(self) -> None:
+        for server in self.servers:
+            server.stop()

@@ -1,25 +1,468 @@
-"""NATS JetStream: the contract, on a real server."""
+"""NATS JetStream: the contract, on a real server; and what becomes of it when the server or its streams go away."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+import random
+import time
 import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, TypeAlias, TypeVar
 
+import nats as nats_py
 import pytest
+import pytest_asyncio
+from nats.aio.client import Client
 
+from testproject.servers import nats_backup
 from testproject.servers.nats import Nats
+from testproject.servers.proxy import Proxy
+from tests.conftest import server_folder
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.nats import NatsBackplane
+from via_state.core.records import GENESIS, Position
+from via_state.exceptions import BackplaneUnavailable, CASConflict, Closed, OutcomeUnknown
 from via_state.testing.conformance import BackplaneConformance
+from via_state.testing.conformance.harness import append, eventually, new_id, read_all
+
+T = TypeVar("T")
+#: Makes a backplane over the test's streams; what is given replaces options.
+Make: TypeAlias = Callable[..., NatsBackplane]
 
 
+@pytest.fixture
 def prefix() -> str:
-    return f"t{uuid.uuid4().hex[:12]}"
+    """Each test has streams of its own."""
+    return uuid.uuid4().hex
+
+
+@pytest_asyncio.fixture
+async def make(nats: Nats, prefix: str) -> AsyncIterator[Make]:
+    """Makes backplanes, and closes them after the test."""
+    made: list[NatsBackplane] = []
+
+    def make(**options: object) -> NatsBackplane:
+        made.append(NatsBackplane({"SERVERS": nats.url, "PREFIX": prefix, **options}))
+        return made[-1]
+
+    yield make
+    for plane in made:
+        await plane.close()
+
+
+@pytest_asyncio.fixture
+async def plane(make: Make) -> NatsBackplane:
+    """A backplane with the default options."""
+    return make()
+
+
+@pytest_asyncio.fixture
+async def client(nats: Nats) -> AsyncIterator[Client]:
+    """An operator at the server."""
+    connection = await nats_py.connect(nats.url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def own_server() -> Iterator[Nats]:
+    """A server that a test may stop."""
+    with server_folder() as folder:
+        server = Nats(folder / "nats")
+        server.start()
+        yield server
+        server.stop()
 
 
 class TestNatsBackplane(BackplaneConformance):
     @pytest.fixture(autouse=True)
-    def server(self, nats: Nats) -> None:
-        self.options = {"SERVERS": nats.url, "PREFIX": prefix()}
+    def server(self, nats: Nats, prefix: str) -> None:
+        self.options = {"SERVERS": nats.url, "PREFIX": prefix}
 
     def make(self) -> Backplane:
         return NatsBackplane(self.options)
+
+    async def rewrite_history(self, plane: Backplane, key: str) -> None:
+        """As if a backup was restored that had the log's entry and none of its records."""
+        name = f"{self.options['PREFIX']}_log"
+        connection = await nats_py.connect(self.options["SERVERS"])
+        try:
+            stream = connection.jetstream()
+            config = (await stream.stream_info(name)).config
+            entry = await stream.get_msg(name, seq=1)
+            await nats_backup.delete(connection, name)
+            await stream.add_stream(config)
+            await stream.publish(entry.subject or "", entry.data or b"")
+        finally:
+            await connection.close()
+        await append(plane, key, b"another", b"history")
+
+
+async def persist(step: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Ask again until there is an answer, as a pod does."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return await step()
+        except (BackplaneUnavailable, OutcomeUnknown):
+            assert time.monotonic() < deadline, "the backplane never came back"
+            await asyncio.sleep(random.uniform(0, 0.02))
+
+
+# The network ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_cut_connections_neither_lose_nor_double_appends(make: Make, nats_proxy: Proxy, seed: int) -> None:
+    plane = make(SERVERS=f"nats://{nats_proxy.host}:{nats_proxy.port}", TIMEOUT=2.0)
+    chaos = random.Random(seed)
+    landed = 0
+
+    async def cut() -> int:
+        cuts, next_cut = 0, 10
+        while landed < 240:
+            if landed < next_cut:
+                await asyncio.sleep(chaos.uniform(0, 0.002))
+                continue
+            next_cut = landed + chaos.randint(5, 25)
+            if chaos.random() < 0.7:
+                await asyncio.to_thread(nats_proxy.sever)
+            else:
+                await asyncio.to_thread(nats_proxy.cut)
+                await asyncio.sleep(chaos.uniform(0, 0.05))
+                await asyncio.to_thread(nats_proxy.restore)
+            cuts += 1
+        return cuts
+
+    async def write(name: int) -> list[Position]:
+        nonlocal landed
+        positions = []
+        for number in range(60):
+            append_id, data = new_id(), f"{name}:{number}".encode()
+            positions.append(await persist(lambda i=append_id, d=data: plane.append("log", i, 1, d)))  # type: ignore[misc]
+            landed += 1
+        return positions
+
+    cutting = asyncio.create_task(cut())
+    written = await asyncio.gather(*(write(name) for name in range(4)))
+    assert await cutting > 5
+    found = await persist(lambda: read_all(plane, "log"))
+    assert len(found) == 240
+    for name, positions in enumerate(written):
+        mine = [(offset, data) for offset, data in found if data.startswith(b"%d:" % name)]
+        assert mine == [(p.offset, f"{name}:{n}".encode()) for n, p in enumerate(positions)]
+
+
+async def test_a_server_that_is_down_is_said_quickly_and_found_again(make: Make, nats_proxy: Proxy) -> None:
+    nats_proxy.cut()
+    plane = make(SERVERS=[f"nats://{nats_proxy.host}:{nats_proxy.port}"])
+    rung: list[str | None] = []
+    plane.watch(rung.append).add("log")
+    started = time.monotonic()
+    for step in (lambda: plane.append("log", new_id(), 1, b"x"), lambda: plane.read("log", GENESIS)):
+        with pytest.raises(BackplaneUnavailable, match="NATS can't be reached"):
+            await step()  # type: ignore[no-untyped-call]
+    assert time.monotonic() - started < 2
+    nats_proxy.restore()
+    await eventually(lambda: None in rung, "the doorbells")
+    await append(plane, "log", b"x")
+    await eventually(lambda: "log" in rung, "a doorbell")
+
+
+async def test_a_silent_network_ends_in_a_time_out(make: Make, nats_proxy: Proxy) -> None:
+    plane = make(SERVERS=f"nats://{nats_proxy.host}:{nats_proxy.port}", TIMEOUT=0.3)
+    append_id = new_id()
+    before = await plane.append("log", append_id, 1, b"x")
+    nats_proxy.freeze()
+    with pytest.raises(BackplaneUnavailable):
+        await plane.read("log", GENESIS)
+    with pytest.raises(BackplaneUnavailable):
+        await plane.cas("cell", 0, b"x")  # it looks first
+    with pytest.raises((OutcomeUnknown, BackplaneUnavailable)):
+        await plane.append("log", new_id(), 1, b"y")
+    nats_proxy.thaw()
+    assert await persist(lambda: plane.append("log", append_id, 1, b"x")) == before
+
+
+async def test_closing_ends_calls_in_flight(make: Make, nats_proxy: Proxy) -> None:
+    plane = make(SERVERS=f"nats://{nats_proxy.host}:{nats_proxy.port}")
+    await append(plane, "log", b"x")
+    nats_proxy.freeze()
+    calls = [asyncio.create_task(plane.read("log", GENESIS)) for _ in range(3)]
+    await asyncio.sleep(0)
+    await asyncio.wait_for(plane.close(), 5)
+    for call in calls:
+        with pytest.raises((Closed, BackplaneUnavailable)):
+            await asyncio.wait_for(call, 5)
+    nats_proxy.thaw()
+
+
+async def test_writes_that_were_not_sent_are_not_sent_later(make: Make, nats_proxy: Proxy) -> None:
+    plane = make(SERVERS=f"nats://{nats_proxy.host}:{nats_proxy.port}", TIMEOUT=0.5)
+    await append(plane, "log", b"x")
+    nats_proxy.cut()
+    for _ in range(20):
+        with pytest.raises((OutcomeUnknown, BackplaneUnavailable)):
+            await plane.append("log", new_id(), 1, b"lost")
+    nats_proxy.restore()
+    await persist(lambda: append(plane, "log", b"y"))
+    assert [data for _, data in await read_all(plane, "log")] == [b"x", b"y"]
+
+
+# The server and its streams ---------------------------------------------------------------------------------
+
+
+async def test_a_restart_of_the_server_changes_nothing(make: Make, own_server: Nats) -> None:
+    plane = make(SERVERS=own_server.url)
+    rung: list[str | None] = []
+    plane.watch(rung.append).add("log")
+    append_id = new_id()
+    before = await plane.append("log", append_id, 3, b"abc")
+    rev = await plane.cas("cell", 0, b"x")
+    cursor = (await plane.changed(None)).cursor
+    await plane.compact("log", before.offset - 1)
+    rung.clear()
+    await asyncio.to_thread(own_server.restart)
+    await eventually(lambda: None in rung, "the doorbells")
+    assert await persist(lambda: plane.append("log", append_id, 3, b"abc")) == before
+    batch = await plane.read("log", before)
+    assert (batch.cursor_id, batch.head, batch.floor.offset) == (before.record_id, before, before.offset - 1)
+    assert await plane.load("cell") == (b"x", rev)
+    changes = await plane.changed(cursor)
+    assert (changes.everything, set(changes.logs)) == (False, {"log"})
+
+
+async def test_a_stream_that_was_deleted_is_waited_for(plane: NatsBackplane, client: Client, prefix: str) -> None:
+    """To make a new one at once would be in the way of whoever restores it."""
+    position = (await append(plane, "log", b"x"))[-1]
+    backup = await nats_backup.back_up(client, f"{prefix}_log")
+    await nats_backup.delete(client, f"{prefix}_log")
+    await eventually_refused(plane, "the stream is gone")
+    with pytest.raises(BackplaneUnavailable):
+        await plane.append("log", new_id(), 1, b"y")
+    await nats_backup.restore(client, backup)
+    assert (await persist(lambda: plane.read("log", position))).cursor_id == position.record_id
+    assert [data for _, data in await read_all(plane, "log")] == [b"x"]
+
+
+async def eventually_refused(plane: NatsBackplane, words: str) -> None:
+    said = ""
+    deadline = time.monotonic() + 10
+    while words not in said:
+        assert time.monotonic() < deadline, said
+        try:
+            await plane.read("log", GENESIS)
+        except BackplaneUnavailable as error:
+            said = str(error)
+
+
+async def test_a_stream_that_was_recreated_shows_another_epoch(
+    plane: NatsBackplane, make: Make, client: Client, prefix: str
+) -> None:
+    positions = await append(plane, "log", b"1", b"2", b"3")
+    cursor = (await plane.changed(None)).cursor
+    await nats_backup.delete(client, f"{prefix}_log")
+    await append(make(), "log", *(b"new %d" % number for number in range(6)))
+    batch = await plane.read("log", positions[-1])
+    assert batch.head.epoch != positions[-1].epoch
+    assert batch.cursor_id != positions[-1].record_id
+    assert (await plane.changed(cursor)).everything
+    assert len(await read_all(plane, "log")) == 6
+    (later,) = await append(plane, "log", b"later")
+    assert later.epoch == batch.head.epoch
+
+
+async def test_a_restored_backup_shows_under_the_cursor(plane: NatsBackplane, client: Client, prefix: str) -> None:
+    (first,) = await append(plane, "log", b"1")
+    backup = await nats_backup.back_up(client, f"{prefix}_log")
+    gone = (await append(plane, "log", b"2", b"3"))[-1]
+    cursor = (await plane.changed(None)).cursor
+    await nats_backup.delete(client, f"{prefix}_log")
+    await nats_backup.restore(client, backup)
+    after = await persist(lambda: append(plane, "log", b"two", b"three", b"four"))
+    assert after[1].offset == gone.offset
+    assert after[1].epoch == gone.epoch, "the restore brings the epoch back, so it alone would prove nothing"
+    batch = await plane.read("log", gone)
+    assert batch.cursor_id == after[1].record_id != gone.record_id
+    assert (await plane.changed(cursor)).everything
+    assert (await plane.read("log", first)).cursor_id == first.record_id
+
+
+async def test_message_ids_outlive_compaction_and_a_restart(make: Make, own_server: Nats) -> None:
+    plane = make(SERVERS=own_server.url)
+    append_id = new_id()
+    before = await plane.append("log", append_id, 1, b"x")
+    await append(plane, "log", b"y")
+    await plane.compact("log", 10**9)
+    await asyncio.to_thread(own_server.restart)
+    assert await persist(lambda: plane.append("log", append_id, 1, b"x")) == before
+    assert await read_all(plane, "log") == []
+
+
+async def test_what_is_old_is_discarded(
+    plane: NatsBackplane, client: Client, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datetime import timedelta
+
+    from via_state.backplanes.nats import log
+
+    monkeypatch.setattr(log, "DISCARD_AGE", timedelta(0))
+    positions = await append(plane, "log", *(b"%d" % number for number in range(10)))
+    last = await plane.append("log", new_id(), 5, b"five")
+    assert await plane.compact("log", positions[5].offset) == positions[5].offset
+    stream = client.jetstream()
+    assert (
+        await stream.stream_info(f"{prefix}_log")
+    ).state.messages == 1 + 4 + 1  # the entry, 6 to 9, and the five
+    await plane.compact("log", last.offset - 1)  # inside the pack
+    assert (await stream.stream_info(f"{prefix}_log")).state.messages == 1 + 1
+    await plane.compact("log", last.offset)
+    assert (await stream.stream_info(f"{prefix}_log")).state.messages == 1
+    assert (await plane.head("log")) == (last, last)
+    (later,) = await append(plane, "log", b"later")
+    assert await read_all(plane, "log") == [(later.offset, b"later")]
+
+
+# Settings ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"max_age": 3600.0}, "max_age"),
+        ({"max_msgs": 1000, "discard": "old"}, "max_msgs"),
+        ({"max_bytes": 100000, "discard": "old"}, "max_bytes"),
+        ({"max_msgs_per_subject": 5}, "max_msgs_per_subject"),
+        ({"retention": "workqueue"}, "retention"),
+        ({"duplicate_window": 1.0}, "duplicate_window"),
+        ({"allow_direct": False}, "allow_direct"),
+        ({"no_ack": True}, "no_ack"),
+        ({"republish": None}, "republish"),
+        ({"subjects": ["other.>"]}, "subjects"),
+        ({"deny_purge": True}, "purged"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_stream_that_would_lose_what_it_is_given_is_refused(
+    make: Make, client: Client, prefix: str, setting: dict[str, Any], words: str
+) -> None:
+    stream = client.jetstream()
+    await (first := make()).append("log", new_id(), 1, b"x")
+    await first.close()
+    config = (await stream.stream_info(f"{prefix}_log")).config
+    await stream.delete_stream(f"{prefix}_log")
+    theirs = await stream.add_stream(config.evolve(**setting))
+    plane = make()
+    with pytest.raises(BackplaneUnavailable, match=f"{prefix}_log.*{words}"):
+        await plane.append("log", new_id(), 1, b"x")
+    found = await stream.stream_info(f"{prefix}_log")
+    assert (found.config, found.state.messages) == (theirs.config, 0), "nothing was changed or written"
+
+
+async def test_settings_that_change_under_a_running_process_stop_its_writes(
+    plane: NatsBackplane, client: Client, prefix: str
+) -> None:
+    await append(plane, "log", b"x")
+    stream = client.jetstream()
+    config = (await stream.stream_info(f"{prefix}_log")).config
+    await stream.update_stream(config.evolve(max_age=3600.0))
+    with pytest.raises(BackplaneUnavailable, match="max_age"):
+        await plane.changed(None)
+    with pytest.raises(BackplaneUnavailable, match="max_age"):
+        await plane.append("log", new_id(), 1, b"y")
+    await stream.update_stream(config)
+    await append(plane, "log", b"y")
+
+
+async def test_an_operators_settings_stay(make: Make, client: Client, prefix: str) -> None:
+    await (first := make()).append("log", new_id(), 1, b"x")
+    await first.close()
+    stream = client.jetstream()
+    config = (await stream.stream_info(f"{prefix}_log")).config
+    theirs = config.evolve(
+        description="ours", max_bytes=10_000_000, discard="new", duplicate_window=300.0, max_msg_size=500_000
+    )
+    await stream.update_stream(theirs)
+    before = (await stream.stream_info(f"{prefix}_log")).config
+    plane = make()
+    assert [data for _, data in await read_all(plane, "log")] == [b"x"]
+    await append(plane, "log", b"y")
+    assert (await stream.stream_info(f"{prefix}_log")).config == before
+
+
+async def test_prefixes_keep_projects_apart(make: Make, prefix: str) -> None:
+    mine, theirs = make(), make(PREFIX=f"{prefix[:20]}-b")
+    await append(mine, "log", b"mine")
+    await mine.cas("cell", 0, b"mine")
+    assert await read_all(theirs, "log") == []
+    assert await theirs.logs() == {}
+    assert await theirs.load("cell") is None
+    with pytest.raises(CASConflict):
+        await mine.cas("cell", 0, b"again")
+
+
+async def test_strangers_messages_are_records_that_nobody_can_decode(
+    plane: NatsBackplane, client: Client, prefix: str
+) -> None:
+    await append(plane, "log", b"x")
+    stream = client.jetstream()
+    await stream.publish(f"{prefix}.log.log", b"junk")
+    await stream.publish(f"{prefix}.log.log", b"junk", headers={"Nats-Msg-Id": "mine", "Via-Count": "-5"})
+    await stream.publish(f"{prefix}.log.other", b"junk")
+    (last,) = await append(plane, "log", b"y")
+    assert [data for _, data in await read_all(plane, "log")] == [b"x", b"junk", b"junk", b"y"]
+    assert (await plane.head("log")).position == last
+    assert set(await plane.logs()) == {"log"}
+    await plane.changed(None)
+
+
+async def test_many_keys_are_watched_without_a_consumer(plane: NatsBackplane, client: Client, prefix: str) -> None:
+    rung: set[str | None] = set()
+    watch = plane.watch(rung.add)
+    keys = [f"many.{number}" for number in range(10_000)]
+    for key in keys:
+        watch.add(key)
+    await eventually(lambda: None in rung, "the first ring", 60)
+    info = await client.jetstream().stream_info(f"{prefix}_log")
+    assert info.state.consumer_count == 0
+    await append(plane, keys[0], b"x")
+    await append(plane, keys[-1], b"x")
+    await eventually(lambda: {keys[0], keys[-1]} <= rung, "two doorbells")
+    assert len(rung) == 3
+    await watch.close()
+
+
+async def test_more_logs_than_fit_into_one_answer(plane: NatsBackplane) -> None:
+    cursor = (await plane.changed(None)).cursor
+    keys = {f"many.{number}" for number in range(1200)}
+    await asyncio.gather(*(append(plane, key, b"x") for key in keys))
+    assert set(await plane.logs(limit=5000)) == keys
+    changes = await plane.changed(cursor)
+    assert set(changes.logs) == keys
+    assert not (await plane.changed(changes.cursor)).logs
+    cells = await asyncio.gather(*(plane.cas(key, 0, b"x") for key in keys))
+    assert len(await plane.load_many(keys)) == len(cells) == 1200
+    assert set((await plane.changed(changes.cursor)).cells) == keys
+
+
+def test_options_are_checked() -> None:
+    assert NatsBackplane.check({}) == []
+    assert NatsBackplane.check({"SERVERS": ["nats://a:1", "tls://b:2"], "REPLICAS": 3, "TLS": True}) == []
+    wrong = {
+        "SERVER": "nats://127.0.0.1:4222",
+        "SERVERS": [],
+        "PREFIX": "a.b",
+        "REPLICAS": 2,
+        "STORAGE": "disk",
+        "TIMEOUT": 0,
+        "CONNECT_TIMEOUT": "5",
+        "CREDENTIALS": "/nowhere",
+        "TLS": {"CA": "/nowhere"},
+    }
+    found = NatsBackplane.check(wrong)
+    assert len(found) == len(wrong)
+    assert all(
+        any(repr(name) in one.msg or repr(value) in one.msg for one in found) for name, value in wrong.items()
+    )
+    assert json.dumps([one.hint for one in found])

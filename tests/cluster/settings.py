@@ -1,4 +1,6 @@
-"""Settings of the worker processes: one PostgreSQL, reached through the port that the test names."""
+"""Settings of the worker processes: one PostgreSQL, reached through the port that the test names, and NATS where it
+names servers.
+"""
 
 import os
 
@@ -29,6 +31,15 @@ VIA_STATE = {
     "UPDATE_TIMEOUT": 60.0,
     "OUTBOX_INTERVAL": 0.5,
 }
+if servers := os.environ.get("VIA_NATS_SERVERS"):
+    VIA_STATE |= {
+        "BACKEND": "via_state.backplanes.nats.NatsBackplane",
+        "OPTIONS": {
+            "SERVERS": servers.split(","),
+            "REPLICAS": int(os.environ.get("VIA_NATS_REPLICAS", "1")),
+            "TIMEOUT": 3.0,
+        },
+    }
 if os.environ.get("VIA_SNAPSHOTS") == "eager":
     VIA_STATE |= {"SNAPSHOT_INTERVAL": 1, "COMPACT_MIN_AGE": 0}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -29,7 +29,9 @@ pytestmark = pytest.mark.cluster
 
 
 @contextmanager
-def workers(job: str, count: int, database: dict[str, str], prefix: str) -> Iterator[list[subprocess.Popen[str]]]:
+def workers(
+    job: str, count: int, database: dict[str, str], prefix: str, processes: int = PROCESSES
+) -> Iterator[list[subprocess.Popen[str]]]:
     """The processes, writing."""
     environment = {
         **os.environ,
@@ -47,7 +49,7 @@ def workers(job: str, count: int, database: dict[str, str], prefix: str) -> Iter
             stderr=subprocess.PIPE,
             text=True,
         )
-        for name in range(PROCESSES)
+        for name in range(processes)
     ]
     try:
         yield started

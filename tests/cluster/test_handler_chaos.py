@@ -13,6 +13,7 @@ import urllib.request
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 from django.conf import settings
@@ -24,6 +25,8 @@ from testproject.servers.proxy import Proxy
 from testproject.servers.waiting import wait_until
 from tests.cluster.handler_state import TABLE, Chaos, Step
 from tests.conftest import POSTGRES_ALIAS
+from via_state.backplanes.base import Backplane
+from via_state.backplanes.nats import NatsBackplane
 from via_state.backplanes.postgres import PostgresBackplane
 from via_state.models import HandlerPosition
 from via_state.pod.pod import Pod
@@ -55,11 +58,39 @@ DROP TABLE test_audit;
 """
 
 
-@pytest.fixture
-def prefix() -> Iterator[str]:
+@dataclass
+class Plane:
+    """Where the logs are, straight and through a network that can fail."""
+
+    kind: str
+    prefix: str
+    database: Proxy
+    nats: Proxy
+
+    def environment(self, proxied: bool) -> dict[str, str]:
+        """What a worker process needs to use it."""
+        port = self.database.port if proxied else settings.POSTGRES_PORT
+        found = {"VIA_DATABASE_PORT": str(port), "VIA_PREFIX": self.prefix}
+        if self.kind == "nats":
+            port = self.nats.port if proxied else settings.NATS_PORT
+            found["VIA_NATS_SERVERS"] = f"nats://127.0.0.1:{port}"
+        return found
+
+    def open(self) -> Backplane:
+        if self.kind == "nats":
+            return NatsBackplane({"SERVERS": f"nats://127.0.0.1:{settings.NATS_PORT}", "PREFIX": self.prefix})
+        return PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": self.prefix})
+
+    def sever(self) -> None:
+        self.database.sever()
+        self.nats.sever()
+
+
+@pytest.fixture(params=["postgres", "nats"])
+def plane(request: pytest.FixtureRequest, postgres_proxy: Proxy, nats_proxy: Proxy) -> Iterator[Plane]:
     name = uuid.uuid4().hex
     with override_settings(VIA_STATE={"DATABASE": POSTGRES_ALIAS, "PREFIX": name}):
-        yield name
+        yield Plane(request.param, name, postgres_proxy, nats_proxy)
 
 
 @pytest.fixture
@@ -78,13 +109,12 @@ def effects() -> Iterator[None]:
 class Process:
     """A worker process."""
 
-    def __init__(self, prefix: str, port: int, *arguments: str) -> None:
+    def __init__(self, plane: Plane, *arguments: str, proxied: bool = False) -> None:
         environment = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "tests.cluster.settings",
-            "VIA_DATABASE_PORT": str(port),
+            **plane.environment(proxied),
             "VIA_DATABASE_NAME": connections[POSTGRES_ALIAS].settings_dict["NAME"],
-            "VIA_PREFIX": prefix,
             "VIA_LEASE": str(LEASE),
         }
         command = [
@@ -140,102 +170,101 @@ def commits() -> dict[int, list[tuple[int, int]]]:
     return found
 
 
-def positions(prefix: str) -> list[HandlerPosition]:
-    return list(HandlerPosition.objects.using(POSTGRES_ALIAS).filter(handler__prefix=prefix))
+def positions(plane: Plane) -> list[HandlerPosition]:
+    return list(HandlerPosition.objects.using(POSTGRES_ALIAS).filter(handler__prefix=plane.prefix))
 
 
-def append(prefix: str, events: int = EVENTS) -> None:
-    pod = Pod(PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix}))
+def append(plane: Plane, events: int = EVENTS) -> dict[str, list[int]]:
+    """The offsets of what was appended, by key."""
+    pod = Pod(plane.open())
+    offsets: dict[str, list[int]] = defaultdict(list)
     number = 0
     while number < events:
         for lane in range(KEYS):
             count = events // KEYS // 20
-            Chaos.steps.at(lane=lane).using(pod).append_many(
-                [Step(number + index) for index in range(count)], wait=False
-            )
+            log = Chaos.steps.at(lane=lane).using(pod)
+            steps = [Step(number + index) for index in range(count)]
+            offsets[f"chaos.{lane}"] += log.append_many(steps, wait=False)
             number += count
     pod.close()
+    return offsets
 
 
 def test_chaos_keeps_each_keys_order_and_every_effect_and_atomic_ones_exactly_once(
-    prefix: str, effects: None, postgres_proxy: Proxy
+    plane: Plane, effects: None
 ) -> None:
     chance = random.Random(os.environ.get("VIA_TEST_SEED", "4"))
-    port = postgres_proxy.port
-    workers = [Process(prefix, port) for _ in range(WORKERS)]
+    workers = [Process(plane, proxied=True) for _ in range(WORKERS)]
+    offsets: dict[str, list[int]] = {}
     try:
-        append(prefix)
+        offsets = append(plane)
         until = time.monotonic() + CHAOS
-        while time.monotonic() < until and not _all_done(prefix):
+        while time.monotonic() < until and _left(plane, offsets):
             time.sleep(chance.uniform(0.2, 0.8))  # how long the world stays as it is
             index = chance.randrange(WORKERS)
             what = chance.choice(["kill", "stop", "sever"])
             if what == "kill":
                 workers[index].end()
-                workers[index] = Process(prefix, port)
+                workers[index] = Process(plane, proxied=True)
             elif what == "stop":
                 workers[index].signal(signal.SIGSTOP)
                 time.sleep(chance.choice([0.3, 2.2 * LEASE]))
                 workers[index].signal(signal.SIGCONT)
             else:
-                postgres_proxy.sever()
-        wait_until(lambda: _all_done(prefix), "the end of all deliveries", timeout=90, pause=0.2)
+                plane.sever()
+        wait_until(lambda: not _left(plane, offsets), "the end of all deliveries", timeout=90, pause=0.2)
     except TimeoutError as error:
-        left = [one for one in positions(prefix) if one.offset != EVENTS // KEYS]
-        held = [(one.key, one.offset, one.worker, one.last_error) for one in left]
-        raise AssertionError("\n".join([str(held), *(worker.explain() for worker in workers)])) from error
+        left = [(one.key, one.offset, one.worker, one.last_error) for one in positions(plane)]
+        raise AssertionError("\n".join([str(left), *(worker.explain() for worker in workers)])) from error
     finally:
         said = [worker.end() for worker in workers if not worker.ended]
-    every = list(range(1, EVENTS // KEYS + 1))
     exact, plain = written("exact"), written("plain")
     assert len(exact) == len(plain) == KEYS, said
-    for key in exact:
+    for key, every in offsets.items():
         assert exact[key] == every, "exactly once, in order"
         assert sorted(set(plain[key])) == every, "at least once"
         # A worker that was paused in the middle of a handler ends it late: a repetition may stand anywhere.
         first = list(dict.fromkeys(plain[key]))
         assert first == every, "first deliveries in order"
     audited = commits()
+    keys = {one.pk: one.key for one in positions(plane)}
     assert len(audited) == 2 * KEYS
     assert len({fence for steps in audited.values() for fence, _ in steps}) > 1, "some were taken over"
-    for steps in audited.values():
+    for position, steps in audited.items():
         assert steps == sorted(steps), "an older fence never commits after a newer one"
-        assert [offset for _, offset in steps] == every, "no two fences commit the same record"
+        assert [offset for _, offset in steps] == offsets[keys[position]], "no two fences commit the same record"
 
 
-def _all_done(prefix: str) -> bool:
-    found = positions(prefix)
-    return len(found) == 2 * KEYS and all(one.offset == EVENTS // KEYS for one in found)
+def _left(plane: Plane, offsets: dict[str, list[int]]) -> int:
+    """How many positions are not at their log's end."""
+    return 2 * KEYS - sum(one.offset == offsets[one.key][-1] for one in positions(plane))
 
 
-def test_a_killed_process_is_taken_over_and_sigterm_drains(prefix: str, effects: None) -> None:
-    port = settings.POSTGRES_PORT
+def test_a_killed_process_is_taken_over_and_sigterm_drains(plane: Plane, effects: None) -> None:
     metrics_port = free_port()
-    one = Process(prefix, port)
-    append(prefix, 2000)
-    wait_until(lambda: bool(positions(prefix)), "the first deliveries")
-    other = Process(prefix, port, "--metrics-port", str(metrics_port))
+    one = Process(plane)
+    offsets = append(plane, 2000)
+    wait_until(lambda: bool(positions(plane)), "the first deliveries")
+    other = Process(plane, "--metrics-port", str(metrics_port))
     try:
         wait_until(lambda: _get(metrics_port, "/readyz") == 200, "the second worker")
         one.process.kill()
-        wait_until(
-            lambda: sum(position.offset for position in positions(prefix)) == 4000, "the takeover", timeout=60
-        )
+        wait_until(lambda: not _left(plane, offsets), "the takeover", timeout=60)
         assert _get(metrics_port, "/metrics") == 200
         other.signal(signal.SIGTERM)
         assert other.process.wait(20) == 0
-        assert not [position for position in positions(prefix) if position.worker]
+        assert not [position for position in positions(plane) if position.worker]
     finally:
         one.end()
         assert "records" in other.end()
 
 
-def test_until_caught_up_ends_by_itself(prefix: str, effects: None) -> None:
-    append(prefix, 2000)
-    worker = Process(prefix, settings.POSTGRES_PORT, "--until-caught-up")
+def test_until_caught_up_ends_by_itself(plane: Plane, effects: None) -> None:
+    offsets = append(plane, 2000)
+    worker = Process(plane, "--until-caught-up")
     said = worker.process.communicate(timeout=60)[0]
     assert worker.process.returncode == 0, said
-    assert sum(position.offset for position in positions(prefix)) == 4000
+    assert not _left(plane, offsets)
 
 
 def _get(port: int, path: str) -> int:

@@ -1,4 +1,4 @@
-"""A shop over memory, and over PostgreSQL."""
+"""A shop over memory, PostgreSQL and NATS."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from tests.conftest import POSTGRES_ALIAS
 from tests.handlers.world import Shop, shop_of
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", "postgres", "nats"])
 def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
-    """On both."""
-    if request.param == "postgres":
+    """On each."""
+    if request.param != "memory":
         request.getfixturevalue("postgres")
+    if request.param == "nats":
+        request.getfixturevalue("nats")
     with shop_of(request.param) as made:
         yield made
 

@@ -20,9 +20,9 @@ def test_a_handler_gets_each_event_with_its_offset_and_the_fold_stays_pure(shop:
         got.append((event.number, delivery.offset))
 
     shop.work()
-    shop.place(1, 2, 3)
+    offsets = shop.place(1, 2, 3)
     until(lambda: len(got) == 3)
-    assert got == [(1, 1), (2, 2), (3, 3)]
+    assert got == list(zip((1, 2, 3), offsets, strict=True))
     assert shop.log().read(at_least=None) == [1, 2, 3]
 
 

@@ -72,11 +72,10 @@ class Shop:
     def log(self) -> StateAppEvents[Placed | Cancelled]:
         return self.orders().using(self.pod)
 
-    def place(self, *numbers: int, shelf: int | None = None) -> None:
-        """Append orders."""
+    def place(self, *numbers: int, shelf: int | None = None) -> list[int]:
+        """Append orders; their offsets."""
         log = self.log() if shelf is None else self.shelf().using(self.pod).at(shelf=shelf)
-        for number in numbers:
-            log.append(Placed(number), wait=False)
+        return [log.append(Placed(number), wait=False) for number in numbers]
 
     def work(self, **options: Any) -> Worker:
         """A new worker, as a process that starts."""

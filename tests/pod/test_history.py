@@ -21,6 +21,7 @@ import pytest
 from django.db import connections, transaction
 from django.db.backends.utils import CursorWrapper
 
+from testproject.servers import nats_backup
 from tests.conftest import POSTGRES_ALIAS
 from tests.faults import Fault
 from tests.pod.world import KEY, World, declared, world_of
@@ -230,13 +231,20 @@ class Life:
 
     async def _copy(self) -> Any:
         inner = self.world.inner
+        if self.world.kind == "nats":
+            client = (await inner._links.get()).client
+            return await nats_backup.back_up(client, f"{self.world.prefix}_log")
         if self.world.kind != "postgres":
             return copy.deepcopy(inner._logs)
         return await asyncio.to_thread(_rows_of, self.world.prefix)
 
     async def _put_back(self, saved: Any) -> None:
         inner = self.world.inner
-        if self.world.kind != "postgres":
+        if self.world.kind == "nats":
+            client = (await inner._links.get()).client
+            await nats_backup.delete(client, f"{self.world.prefix}_log")
+            await nats_backup.restore(client, saved)
+        elif self.world.kind != "postgres":
             inner._logs = copy.deepcopy(saved)
         else:
             await asyncio.to_thread(_write_rows, self.world.prefix, saved)
@@ -303,13 +311,15 @@ def _write_rows(prefix: str, saved: Any) -> None:
                 cursor.execute(f"INSERT INTO {table} OVERRIDING SYSTEM VALUE VALUES ({places})", row)
 
 
-@pytest.fixture(params=["memory", "sparse", "postgres"])
+@pytest.fixture(params=["memory", "sparse", "postgres", "nats"])
 def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(memory, "LEASE", 0.0)
     monkeypatch.setattr(rows, "LEASE", 0.0)
-    if request.param == "postgres":
+    if request.param in ("postgres", "nats"):
         request.getfixturevalue("postgres")
         request.getfixturevalue("transactional_db")
+    if request.param == "nats":
+        request.getfixturevalue("nats")
     with world_of(request.param, SNAPSHOT_INTERVAL=8, RECONCILE_INTERVAL=3600.0) as made:
         yield made
 

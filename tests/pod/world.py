@@ -1,4 +1,4 @@
-"""Pods that come and go over one store: in memory, with offsets that have gaps, or PostgreSQL."""
+"""Pods that come and go over one store: in memory, with offsets that have gaps, PostgreSQL or NATS."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from django.conf import settings
 from django.test import override_settings
 
 from tests.conftest import POSTGRES_ALIAS
 from tests.faults import FaultyBackplane
 from tests.sparse import SparseBackplane
 from via_state import State, StateAppEvents
+from via_state.backplanes.base import Backplane
 from via_state.backplanes.memory import MemoryBackplane
+from via_state.backplanes.nats import NatsBackplane
 from via_state.backplanes.postgres import PostgresBackplane
-from via_state.core.records import Head
+from via_state.core.records import GENESIS, Head
 from via_state.core.specs import LogSpec
 from via_state.declarations.registry import registry
 from via_state.pod.loop import current_loop
@@ -44,8 +47,15 @@ class World:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.prefix = uuid.uuid4().hex
-        options = {"DATABASE": POSTGRES_ALIAS, "PREFIX": self.prefix}
-        planes = {"memory": MemoryBackplane, "sparse": SparseBackplane, "postgres": PostgresBackplane}
+        options: dict[str, Any] = {"DATABASE": POSTGRES_ALIAS, "PREFIX": self.prefix}
+        if kind == "nats":
+            options["SERVERS"] = f"nats://127.0.0.1:{settings.NATS_PORT}"
+        planes: dict[str, Callable[[Any], Backplane]] = {
+            "memory": MemoryBackplane,
+            "sparse": SparseBackplane,
+            "postgres": PostgresBackplane,
+            "nats": NatsBackplane,
+        }
         self.inner: Any = planes[kind](options)
         self.plane = FaultyBackplane(self.inner)
         self._alive: list[Pod] = []
@@ -96,8 +106,14 @@ class World:
     def head(self) -> Head:
         return self.run(self.plane.head(KEY))  # type: ignore[no-any-return]
 
-    def compact(self, through: int) -> None:
-        self.run(self.plane.compact(KEY, through))
+    def compact(self, records: int) -> None:
+        """Discard the first ``records`` of those that are there."""
+        self.run(self._compact(records))
+
+    async def _compact(self, records: int) -> None:
+        packs = (await self.plane.read(KEY, GENESIS)).packs
+        offsets = [pack.first + index for pack in packs for index in range(pack.count)]
+        await self.plane.compact(KEY, offsets[records - 1])
 
     def close(self) -> None:
         for pod in list(self._alive):

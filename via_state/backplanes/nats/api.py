@@ -27,6 +27,11 @@ class Refused(BackplaneUnavailable):
     """JetStream answered, and said no. ``code`` is its error code."""
 
     def __init__(self, code: int, text: str) -> None:
+        if code == STREAM_NOT_FOUND:
+            text = (
+                "the stream is gone. If it is being restored, wait for it. To begin anew with an empty one, start one more "
+                "process: it makes what it has never seen"
+            )
         super().__init__(f"NATS refused: {text} (error {code})")
         self.code = code
 

@@ -81,25 +81,19 @@ class Ear:
 
     async def _listen(self, link: Link) -> None:
         subscribed: dict[str, Subscription] = {}
-        ended = asyncio.ensure_future(link.ended.wait())
-        try:
-            self._moved.update(self._keys)
+        link.when_ended = self._woken.set
+        self._moved.update(self._keys)
+        await self._subscribe(link, subscribed)
+        await link.client.flush(FLUSH_TIMEOUT)
+        self._rang(None)  # while nobody listened, anything may have changed
+        while link.alive:
+            await self._woken.wait()
             await self._subscribe(link, subscribed)
-            await link.client.flush(FLUSH_TIMEOUT)
-            self._rang(None)  # while nobody listened, anything may have changed
-            while link.alive:
-                woken = asyncio.ensure_future(self._woken.wait())
-                await asyncio.wait({ended, woken}, return_when=asyncio.FIRST_COMPLETED)
-                woken.cancel()
-                if link.alive:
-                    await self._subscribe(link, subscribed)
-        finally:
-            ended.cancel()
 
     async def _subscribe(self, link: Link, subscribed: dict[str, Subscription]) -> None:
         """Tell the server what has changed."""
         self._woken.clear()
-        while self._moved:
+        while self._moved and link.alive:
             token = self._moved.pop()
             if token in self._keys and token not in subscribed:
                 subscribed[token] = await link.client.subscribe(self._names.bells + token, cb=self._hear)

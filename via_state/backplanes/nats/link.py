@@ -41,11 +41,12 @@ class Reply(NamedTuple):
 
 
 class Link:
-    """``timeout``: seconds for an answer. ``ended`` is set when the connection is gone."""
+    """``timeout``: seconds for an answer. ``alive`` until the connection is gone; then ``when_ended`` is called."""
 
     def __init__(self, timeout: float) -> None:
         self.client = Client()
-        self.ended = asyncio.Event()
+        self.alive = True
+        self.when_ended: Callable[[], None] = lambda: None
         self._timeout = timeout
         self._numbers = itertools.count(1)
         self._inbox = ""
@@ -77,10 +78,6 @@ class Link:
             await self.close()
             reason = str(error).strip() or f"no answer within {seconds:g} s"
             raise BackplaneUnavailable(f"NATS can't be reached: {reason}") from error
-
-    @property
-    def alive(self) -> bool:
-        return not self.ended.is_set()
 
     async def request(
         self, subject: str, data: bytes, headers: dict[str, str] | None = None, *, write: bool = False
@@ -151,9 +148,10 @@ class Link:
             hear(Reply(headers.get(STATUS, ""), headers, message.data))
 
     async def _closed(self) -> None:
-        self.ended.set()
+        self.alive = False
         for hear in tuple(self._waiting.values()):
             hear(None)
+        self.when_ended()
 
     async def close(self) -> None:
         """Whoever waits for an answer learns that none comes."""

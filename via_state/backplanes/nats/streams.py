@@ -53,18 +53,12 @@ class Streams:
             try:
                 await self.state(link, name)
             except Refused as error:
-                if error.code != STREAM_NOT_FOUND:
+                # Not at once when it was there: whoever restores it from a backup needs its place.
+                lost = name in self._seen and self._storage != "memory"
+                if error.code != STREAM_NOT_FOUND or lost:
                     raise
-                self._check_may_create(name)
                 await self._create(link, config)
             self._seen.add(name)
-
-    def _check_may_create(self, name: str) -> None:
-        if name in self._seen and self._storage != "memory":
-            raise BackplaneUnavailable(
-                f"The stream {name!r} was there and is gone. If it is being restored, wait for it. To begin anew with an "
-                "empty one, start one more process: it makes what it has never seen."
-            )
 
     async def _create(self, link: Link, config: dict[str, Any]) -> None:
         name = config["name"]
