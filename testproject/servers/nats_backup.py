@@ -29,7 +29,8 @@ async def back_up(client: Client, stream: str) -> Backup:
         chunks: list[bytes] = []
         while (message := await arriving.next_msg(10)).data:
             chunks.append(message.data)
-            await client.publish(message.reply)
+            if message.reply:
+                await client.publish(message.reply)
         return Backup(stream, description, chunks)
     finally:
         await arriving.unsubscribe()

@@ -162,7 +162,7 @@ async def test_a_server_that_is_down_is_said_quickly_and_found_again(make: Make,
     started = time.monotonic()
     for step in (lambda: plane.append("log", new_id(), 1, b"x"), lambda: plane.read("log", GENESIS)):
         with pytest.raises(BackplaneUnavailable, match="NATS can't be reached"):
-            await step()  # type: ignore[no-untyped-call]
+            await step()
     assert time.monotonic() - started < 2
     nats_proxy.restore()
     await eventually(lambda: None in rung, "the doorbells")

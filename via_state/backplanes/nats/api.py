@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from via_state.backplanes.nats.link import Link
+from via_state.backplanes.nats.link import GONE, Link
 from via_state.exceptions import BackplaneUnavailable
 
 #: Codes of errors of JetStream.
@@ -28,10 +28,7 @@ class Refused(BackplaneUnavailable):
 
     def __init__(self, code: int, text: str) -> None:
         if code == STREAM_NOT_FOUND:
-            text = (
-                "the stream is gone. If it is being restored, wait for it. To begin anew with an empty one, start one more "
-                "process: it makes what it has never seen"
-            )
+            text = GONE
         super().__init__(f"NATS refused: {text} (error {code})")
         self.code = code
 
@@ -127,8 +124,8 @@ TICK = timedelta(microseconds=1)
 def _answer(data: bytes) -> dict[str, Any]:
     try:
         answer = msgspec.json.decode(data, type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise BackplaneUnavailable(f"Not JetStream answered: {data[:100]!r}") from error
+    except msgspec.DecodeError as problem:
+        raise BackplaneUnavailable(f"Not JetStream answered: {data[:100]!r}") from problem
     if error := answer.get("error"):
         raise Refused(int(error.get("err_code", error.get("code", 0))), str(error.get("description", "")))
     return answer

@@ -52,14 +52,17 @@ class Ear:
 
     def leave(self, key: str) -> None:
         """Somebody watches it no longer."""
-        if not any(key in watch.keys for watch in self._watches) and self._keys.pop(token_of(key), None):
-            self._tell(token_of(key))
+        if not any(key in watch.keys for watch in self._watches):
+            token = token_of(key)
+            del self._keys[token]
+            self._tell(token)
 
     def forget(self, watch: _NatsWatch) -> None:
         """A watch is closed."""
-        self._watches.discard(watch)
-        for key in watch.keys:
-            self.leave(key)
+        if watch in self._watches:
+            self._watches.discard(watch)
+            for key in watch.keys:
+                self.leave(key)
 
     def _tell(self, token: str) -> None:
         self._moved.add(token)
@@ -111,9 +114,9 @@ class Ear:
 
     async def close(self) -> None:
         self._watches.clear()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        while self._task is not None and not self._task.done():
+            self._task.cancel()  # nats-py swallows some
+            await asyncio.wait({self._task}, timeout=0.1)
 
 
 class _NatsWatch(Watch):

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, NamedTuple
@@ -30,6 +31,10 @@ ANSWERS, ANSWER_BYTES = 1_000_000, 512 * 1024 * 1024
 CLOSE_TIMEOUT = 1.0
 STATUS = "Status"
 NO_RESPONDERS = "503"
+GONE = (
+    "the stream is gone. If it is being restored, wait for it. To begin anew with an empty one, start one more "
+    "process: it makes what it has never seen"
+)
 
 
 class Reply(NamedTuple):
@@ -50,6 +55,7 @@ class Link:
         self._timeout = timeout
         self._numbers = itertools.count(1)
         self._inbox = ""
+        self._trouble: Exception | None = None  # what nats-py said last
         self._waiting: dict[str, Callable[[Reply | None], None]] = {}  # called with None when the connection ends
 
     async def connect(self, server: str, seconds: float, options: dict[str, Any]) -> None:
@@ -59,11 +65,13 @@ class Link:
                 await self.client.connect(
                     server,
                     allow_reconnect=False,
-                    connect_timeout=seconds,
+                    max_reconnect_attempts=1,  # of this one server, at once
+                    reconnect_time_wait=0,
+                    connect_timeout=math.ceil(seconds),
                     ping_interval=PING_INTERVAL,
                     max_outstanding_pings=PINGS,
                     closed_cb=self._closed,
-                    error_cb=_heard_of,
+                    error_cb=self._heard_of,
                     name="via_state",
                     **options,
                 )
@@ -76,7 +84,7 @@ class Link:
                 )
         except (Error, OSError, TimeoutError) as error:
             await self.close()
-            reason = str(error).strip() or f"no answer within {seconds:g} s"
+            reason = str(self._trouble or error).strip() or f"no answer within {seconds:g} s"
             raise BackplaneUnavailable(f"NATS can't be reached: {reason}") from error
 
     async def request(
@@ -92,6 +100,7 @@ class Link:
         with self._listening(hear) as inbox:
             async with self._patience(subject, write):
                 await self._publish(subject, data, inbox, headers)
+            async with self._patience(subject, write):  # apart: a publish that must wait swallows a cancellation
                 reply = await answer
         return self._checked(subject, reply, write)
 
@@ -137,7 +146,7 @@ class Link:
             raise _unanswered("The connection to NATS broke.", write)
         if reply.status == NO_RESPONDERS:
             raise BackplaneUnavailable(
-                f"Nobody answers {subject!r} on NATS: JetStream is off, or its stream is gone or has no leader."
+                f"Nobody answers {subject!r} on NATS: its stream has no leader now, or JetStream is off, or {GONE}."
             )
         return reply
 
@@ -146,6 +155,10 @@ class Link:
         if hear is not None:  # somebody who gave up is not there any more
             headers = message.headers or {}
             hear(Reply(headers.get(STATUS, ""), headers, message.data))
+
+    async def _heard_of(self, error: Exception) -> None:
+        self._trouble = error
+        logger.info("NATS: %s", str(error) or type(error).__name__)
 
     async def _closed(self) -> None:
         self.alive = False
@@ -163,7 +176,3 @@ class Link:
 
 def _unanswered(text: str, write: bool) -> BackplaneUnavailable | OutcomeUnknown:
     return OutcomeUnknown(text) if write else BackplaneUnavailable(text)
-
-
-async def _heard_of(error: Exception) -> None:
-    logger.info("NATS: %s", str(error) or type(error).__name__)
