@@ -1,4 +1,4 @@
-"""``python -m benchmarks [ID]``: run all benchmarks, or those whose id begins with ID; print and write the table."""
+"""``python -m benchmarks [ID]``: run all benchmarks, or those whose id begins with ID; print the table, and write its lines."""
 
 from __future__ import annotations
 
@@ -58,9 +58,13 @@ def run(only: str) -> None:
     print(
         f"{os.cpu_count()} processors, Python {platform.python_version()}; the notes give the spread of the rounds."
     )
-    if only:
-        return
-    RESULTS.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
+    before = {line["id"]: line for line in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
+    lines = before | {result.id: asdict(result) for result in results}
+    order = [benchmark.id for benchmark in known]
+    written = sorted(
+        (line for line in lines.values() if line["id"] in order), key=lambda line: order.index(line["id"])
+    )
+    RESULTS.write_text(json.dumps(written, indent=2) + "\n")
     print(f"Written to {RESULTS.relative_to(Path.cwd())}")
 
 

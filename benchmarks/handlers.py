@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import statistics
 import threading
 import time
 import uuid
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
 
 import psycopg
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 from django.test import override_settings
 
 from benchmarks.harness import Benchmark
@@ -25,6 +30,7 @@ from via_state.pod.pod import Pod
 
 SECONDS_OF_WORK = 5_000  # deliveries in one round
 LATENCIES = 200
+IDLE_KEYS, IDLE_SECONDS = 10_000, 30.0
 runs = itertools.count()
 
 
@@ -32,6 +38,7 @@ class Consumed(State):
     lane = StateAppEvents(Tick, key="consumed.{lane}", snapshot_interval=0)
     exact = StateAppEvents(Tick, key="exact.{lane}", snapshot_interval=0)
     timed = StateAppEvents(Tick, key="timed", snapshot_interval=0)
+    idle = StateAppEvents(Tick, key="idle.{lane}", snapshot_interval=0)
 
 
 counted = itertools.count(1)
@@ -62,6 +69,13 @@ def write(event: Tick, delivery: Delivery) -> None:
 def timed(event: Tick, delivery: Delivery) -> None:
     started_at.append(time.perf_counter())
     begun.set()
+
+
+@Consumed.idle.on_event("first")
+@Consumed.idle.on_event("second")
+@Consumed.idle.on_event("third")
+def idle(event: Tick, delivery: Delivery) -> None:
+    _count()
 
 
 def _deliver(log: StateAppEvents[Tick], keys: int) -> float:
@@ -141,6 +155,52 @@ def _latency() -> float:
         return statistics.median(found[20:])
 
 
+def _idle() -> float:
+    """Statements a second that a worker costs the database while nothing happens in many logs."""
+    global counted
+    with override_settings(VIA_STATE={"DATABASE": "default", "PREFIX": uuid.uuid4().hex, **_backend()}):
+        pod = Pod(PostgresBackplane({"PREFIX": _prefix()}))
+
+        async def fill() -> None:
+            for first in range(0, IDLE_KEYS, 100):
+                lanes = range(first, first + 100)
+                await asyncio.gather(
+                    *(Consumed.idle.at(lane=one).using(pod).aappend(Tick(), wait=False) for one in lanes)
+                )
+
+        asyncio.run(fill())
+        counted, target[0] = itertools.count(1), 3 * IDLE_KEYS
+        finished.clear()
+        worker = Worker(pod.backplane, RowPositions(), handled_logs())
+        pod.thread.call(worker.start())
+        assert finished.wait(900)
+        while (_statements(2.0)) > 100:  # what was released, and the compactions behind it
+            pass
+        found = _statements(IDLE_SECONDS)
+        pod.thread.call(worker.stop())
+        pod.close()
+        return found
+
+
+def _statements(seconds: float) -> float:
+    """How many this process gives to the database, each second."""
+    asked = [0]
+
+    def counting(execute: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            asked[0] += 1
+            return execute(*args, **kwargs)
+
+        return counted
+
+    with (
+        mock.patch.object(CursorWrapper, "execute", counting(CursorWrapper.execute)),
+        mock.patch.object(psycopg.AsyncConnection, "execute", counting(psycopg.AsyncConnection.execute)),
+    ):
+        time.sleep(seconds)
+    return asked[0] / seconds
+
+
 def benchmarks() -> list[Benchmark]:
     """Those of this page."""
     processors = os.cpu_count() or 1
@@ -168,5 +228,14 @@ def benchmarks() -> list[Benchmark]:
             "append to the start of the handler, p50",
             lower_is_better=True,
             rounds=3,
+        ),
+        Benchmark(
+            "consumer-idle",
+            "statements/s",
+            _idle,
+            None,
+            f"a worker with {IDLE_KEYS:,} idle keys and three handlers, over {IDLE_SECONDS:g} s",
+            lower_is_better=True,
+            rounds=1,
         ),
     ]

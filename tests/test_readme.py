@@ -95,7 +95,7 @@ def test_the_five_minute_example_works_in_a_new_project(
 
     run("-m", "django", "startproject", "mysite", ".")
     run("manage.py", "startapp", "feed")
-    (tmp_path / "feed/state.py").write_text(snippet("feed/state.py"))
+    (tmp_path / "feed/state.py").write_text(snippet("feed/state.py") + snippet("feed/state.py, below"))
     (tmp_path / "feed/views.py").write_text(snippet("feed/views.py"))
     (tmp_path / "mysite/urls.py").write_text(snippet("mysite/urls.py"))
     database = {
@@ -119,3 +119,5 @@ def test_the_five_minute_example_works_in_a_new_project(
     assert first["shown"] == {"items": ["hello", "world"], "banner": "!!"}
     assert second["offsets"] == [3, 4], "the state survived the first process"
     assert second["shown"] == {"items": ["hello", "world"] * 2, "banner": "!!!!"}
+    handled = run("manage.py", "run_projectors", "--until-caught-up").splitlines()
+    assert [line.split()[0] for line in handled if line.startswith(("hello", "world"))] == ["hello", "world"] * 2

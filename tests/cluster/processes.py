@@ -26,6 +26,11 @@ def environment(pid: int) -> set[str]:
     return set((PROC / str(pid) / "environ").read_bytes().decode(errors="replace").split("\0"))
 
 
+def arguments(pid: int) -> list[str]:
+    """What it was started with."""
+    return (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
+
+
 def _stat(pid: int) -> list[str]:
     """State, parent and so on; empty when there is no such process."""
     try:

@@ -23,11 +23,21 @@ class Script:
     def post(self, url: str, **fields: str) -> Any:
         """The JSON answer to a form, sent with the token."""
         self.get(url)
-        token = next(cookie.value for cookie in self._cookies if cookie.name == "csrftoken")
-        return self._ask(
-            Request(f"{url}?format=json", urlencode(fields).encode(), {"X-CSRFToken": token or ""}, method="POST")
-        )
+        headers = {"X-CSRFToken": self._token()}
+        return self._ask(Request(f"{url}?format=json", urlencode(fields).encode(), headers, method="POST"))
+
+    def sign_in(self, url: str, user: str, password: str) -> str:
+        """The page of the admin that follows its login page."""
+        self._open(Request(url))
+        fields = {"username": user, "password": password, "csrfmiddlewaretoken": self._token()}
+        return self._open(Request(url, urlencode(fields).encode(), method="POST")).decode()
+
+    def _token(self) -> str:
+        return next(cookie.value or "" for cookie in self._cookies if cookie.name == "csrftoken")
 
     def _ask(self, request: Request) -> Any:
+        return json.loads(self._open(request))
+
+    def _open(self, request: Request) -> bytes:
         with self._opener.open(request, timeout=30) as answer:
-            return json.load(answer)
+            return bytes(answer.read())

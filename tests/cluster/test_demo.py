@@ -20,7 +20,7 @@ from testproject.demo import PODS, DemoError, ports
 from testproject.servers.ports import HOST, free_port, why_unusable
 from testproject.servers.waiting import wait_until
 from testproject.web_pod import PROJECT
-from tests.cluster.processes import descendants, environment, gone
+from tests.cluster.processes import arguments, descendants, environment, gone
 from tests.cluster.script import Script
 from tests.conftest import server_folder
 
@@ -172,6 +172,28 @@ def test_a_port_in_use_is_named_before_anything_is_started(demo: Start, folder: 
         assert run.end() == 1
     assert run.output == f"\nPort {port + 1} is in use. Say: make demo PORT={port + 1000}\n"
     assert not (folder / "postgres").exists()
+
+
+def test_a_worker_that_dies_is_named_and_ends_the_demo(demo: Start, port: int) -> None:
+    run = demo(port)
+    run.wait_to_say(READY)
+    [worker] = [pid for pid in descendants(run.process.pid) if "run_projectors" in arguments(pid)]
+    os.kill(worker, signal.SIGKILL)
+    assert run.end() == 1
+    assert "the worker ended by itself with SIGKILL." in run.output
+
+
+def test_the_admin_takes_the_password_that_was_printed_last(demo: Start, port: int) -> None:
+    for _ in range(2):
+        run = demo(port)
+        run.wait_to_say(READY)
+        found = re.search(r"(\S+/admin/)   user: (\S+)   password: (\S+)", run.output)
+        assert found, run.output
+        site, user, password = found.groups()
+        landed = Script().sign_in(f"{site}login/?next=/admin/", user, password)
+        assert "Poisoned records" in landed, landed
+        run.process.terminate()
+        assert run.end() == 0
 
 
 @pytest.mark.parametrize("text", ["", "web", "-1", "0", "65535", "8001.5", "²"])

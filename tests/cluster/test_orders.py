@@ -102,7 +102,7 @@ def test_orders_wait_while_the_carrier_is_on_strike_and_go_on_by_themselves(
     for page in pages:
         expect(page.locator("h2", has_text="The carrier is on strike")).to_be_visible(timeout=SOON)
     order(pages[1], "Two kettles", "2 High Street")
-    order(pages[1], "Three kettles", "3 High Street")
+    order(pages[1], "Three kettles", "3 High Street")  # typed while the first one is on its way
     for item in ("Two kettles", "Three kettles"):
         expect_status(pages[0], item, "ordered")
     pages[1].get_by_role("button", name="Back to work").click()

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from via_state import metrics
 
-if TYPE_CHECKING:
-    from via_state.handlers.runner import Runner
+
+class Shown(Protocol):
+    """A handler on a key, as the board shows it: name and declared key, failures of its record, offsets before it."""
+
+    stuck: int
+    lag: int
+    halted: str
+
+    @property
+    def labels(self) -> tuple[str, str]: ...
 
 
 class Board:
@@ -18,14 +26,14 @@ class Board:
     def __init__(self) -> None:
         #: Records that this worker has passed.
         self.handled = 0
-        self._stuck: dict[tuple[str, str], dict[Runner, int]] = defaultdict(dict)
-        self._behind: dict[tuple[str, str], dict[Runner, float]] = defaultdict(dict)
+        self._stuck: dict[tuple[str, str], dict[Shown, int]] = defaultdict(dict)
+        self._behind: dict[tuple[str, str], dict[Shown, float]] = defaultdict(dict)
 
     def delivered(self, count: int) -> None:
         """So many more records are done."""
         self.handled += count
 
-    def stuck(self, runner: Runner, attempts: int) -> None:
+    def stuck(self, runner: Shown, attempts: int) -> None:
         """The record at which ``runner`` stands has failed so often."""
         if runner.stuck == attempts:
             return
@@ -37,7 +45,7 @@ class Board:
             one.pop(runner, None)
         metrics.consumer_stuck.labels(*runner.labels).set(max(one.values(), default=0))
 
-    def lag(self, runner: Runner, events: int) -> None:
+    def lag(self, runner: Shown, events: int) -> None:
         """So many offsets are still before it."""
         metrics.consumer_lag_events.labels(*runner.labels).inc(events - runner.lag)
         runner.lag = events
@@ -47,7 +55,7 @@ class Board:
         elif waiting.pop(runner, None) is not None and not waiting:
             metrics.consumer_lag_seconds.labels(*runner.labels).set(0)
 
-    def halted(self, runner: Runner, reason: str) -> str:
+    def halted(self, runner: Shown, reason: str) -> str:
         """It stands still for this reason, or no longer when that is empty."""
         if runner.halted != reason:
             if runner.halted:
@@ -63,7 +71,7 @@ class Board:
             if waiting:
                 metrics.consumer_lag_seconds.labels(*labels).set(now - min(waiting.values()))
 
-    def forget(self, runner: Runner) -> None:
+    def forget(self, runner: Shown) -> None:
         """It is gone from this worker."""
         self.stuck(runner, 0)
         self.lag(runner, 0)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from via_state import metrics
+from via_state.backplanes.base import Backplane
 from via_state.core.delivery import Evidence, Treatment, judge, records_after
 from via_state.core.records import Position
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable, Closed, Fenced
+from via_state.handlers.board import Board
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.delivering import Deliverer, Result, Turn
-from via_state.handlers.positions import Claim, HandlerId
+from via_state.handlers.positions import Claim, HandlerId, PositionStore
+from via_state.handlers.threads import WorkerThreads
 from via_state.pod.backoff import Backoff, jitter
-
-if TYPE_CHECKING:
-    from via_state.handlers.worker import Worker
 
 logger = logging.getLogger("via_state.handlers")
 
@@ -32,10 +32,32 @@ _HALTS = {
 _BLOCKED = "a record is of an event that only newer code knows: deploy that one, or put its name into retired="
 
 
+class Employer(Protocol):
+    """The worker that a runner works for."""
+
+    id: str
+    lease: float
+    stopping: bool
+    backplane: Backplane
+    store: PositionStore
+    threads: WorkerThreads
+    board: Board
+
+    def may_go_on(self) -> bool: ...
+
+    def owns(self, handler: HandlerId, key: str) -> bool: ...
+
+    def done(self, handler: HandlerId, key: str, position: Position) -> None: ...
+
+    async def drop(self, *runners: Runner) -> None: ...
+
+
 class Runner:
     """Idle it is a small object without a task; a ring makes it work to the head."""
 
-    def __init__(self, worker: Worker, handler: HandlerId, spec: HandlerSpec, log: LogSpec[Any], key: str) -> None:
+    def __init__(
+        self, worker: Employer, handler: HandlerId, spec: HandlerSpec, log: LogSpec[Any], key: str
+    ) -> None:
         self.handler, self.key = handler, key
         self._spec, self._log = spec, log
         self._worker = worker

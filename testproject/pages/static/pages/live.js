@@ -84,6 +84,12 @@ function item(values, fields) {
   return line;
 }
 
+/** Clear what was sent; what was typed while it was on its way stays. */
+function forget(form, body) {
+  for (const field of form.querySelectorAll("input:not([type=hidden]), textarea"))
+    if (field.value === body.get(field.name)) field.value = field.defaultValue;
+}
+
 async function send(event) {
   event.preventDefault();
   const form = event.target;
@@ -94,7 +100,7 @@ async function send(event) {
     address.searchParams.set("format", "json");
     const answer = await fetch(address, { method: "POST", body });
     if (answer.ok) {
-      form.reset();
+      forget(form, body);
       settled.forEach((again) => again()); // the session that was missing may have begun
     } else if (answer.headers.get("Content-Type") === "application/json") {
       problem = (await answer.json()).error;
