@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from testproject.servers.nats import Nats
 from testproject.servers.postgres import Postgres
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -20,10 +21,12 @@ def main(only: str) -> None:
 
     with tempfile.TemporaryDirectory(prefix="via-state-bench-", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)
-        server = Postgres(Path(name) / "postgres")
+        server, other = Postgres(Path(name) / "postgres"), Nats(Path(name) / "nats")
         server.start()
+        other.start()
         try:
             os.environ["VIA_DATABASE_PORT"] = str(server.port)
+            os.environ["VIA_BENCH_NATS"] = other.url
             os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
             django.setup()
             from django.core.management import call_command
@@ -31,15 +34,17 @@ def main(only: str) -> None:
             call_command("migrate", verbosity=0)
             run(only)
         finally:
+            other.stop()
             server.stop()
 
 
 def run(only: str) -> None:
     """Run the benchmarks and write their results."""
-    from benchmarks import handlers, memory, postgres, snapshots
+    from benchmarks import handlers, memory, nats, postgres, snapshots
     from benchmarks.harness import table
 
-    known = [*memory.benchmarks(), *postgres.benchmarks(), *snapshots.benchmarks(), *handlers.benchmarks()]
+    pages = (memory, postgres, nats, snapshots, handlers)
+    known = [benchmark for page in pages for benchmark in page.benchmarks()]
     chosen = [benchmark for benchmark in known if benchmark.id.startswith(only)]
     if not chosen:
         sys.exit(f"There is no benchmark {only!r}. Known: {', '.join(benchmark.id for benchmark in known)}.")

@@ -1,4 +1,4 @@
-"""The other process of a benchmark: ``python -m benchmarks.child folded|listen|update|raw-update``."""
+"""The other process of a benchmark: ``python -m benchmarks.child folded|listen|hear|update|raw-update``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import time
 
 import django
+import nats
 import psycopg
 
 
@@ -38,6 +39,20 @@ def listen(dsn: str) -> None:
             row = connection.execute("SELECT at FROM raw_stamp ORDER BY id DESC LIMIT 1").fetchone()
             assert row is not None
             say(time.monotonic() - row[0])
+
+
+def hear() -> None:
+    """The same by hand, over NATS."""
+
+    async def follow() -> None:
+        client = await nats.connect(os.environ["VIA_BENCH_NATS"])
+        messages = await client.subscribe("raw.stamp")
+        await client.flush()
+        say("ready")
+        async for message in messages.messages:
+            say(time.monotonic() - float(message.data))
+
+    asyncio.run(follow())
 
 
 def update() -> None:
@@ -80,7 +95,9 @@ if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.settings")
     address = f"host=127.0.0.1 port={os.environ['VIA_DATABASE_PORT']} user=postgres dbname=postgres"
     job = sys.argv[1]
-    if job in ("listen", "raw-update"):
+    if job == "hear":
+        hear()
+    elif job in ("listen", "raw-update"):
         (listen if job == "listen" else raw_update)(address)
     else:
         django.setup()

@@ -36,7 +36,7 @@ def new_pod() -> Pod:
     return Pod(PostgresBackplane({}))
 
 
-def append_concurrently() -> float:
+def append_concurrently(new_pod: Callable[[], Pod]) -> float:
     """Acknowledged appends per second: many tasks, one event each, one hot key."""
 
     async def work(pod: Pod) -> float:
@@ -79,31 +79,22 @@ def insert_batches() -> float:
         return APPENDS / (time.perf_counter() - started)
 
 
-def _fill(key_run: int) -> str:
-    """A log of `REPLAY` ticks; its key."""
-    pod = new_pod()
-    ticks = Bench.bare.at(run=key_run).using(pod)
+@functools.cache
+def filled_run(new_pod: Callable[[], Pod]) -> int:
+    """The number of a log of `REPLAY` ticks."""
+    pod, run = new_pod(), next(runs)
+    ticks = Bench.bare.at(run=run).using(pod)
     try:
         for _ in range(REPLAY // PACK):
             ticks.append_many([Tick()] * PACK, wait=False)
-        return ticks.key
+        return run
     finally:
         pod.close()
 
 
-_filled: list[int] = []
-
-
-def _filled_run() -> int:
-    if not _filled:
-        _filled.append(next(runs))
-        _fill(_filled[0])
-    return _filled[0]
-
-
-def replay() -> float:
+def replay(new_pod: Callable[[], Pod]) -> float:
     """Events per second that a new pod folds from the beginning."""
-    run = _filled_run()
+    run = filled_run(new_pod)
     pod = new_pod()
     try:
         Bench.bare.at(run=-1).using(pod).read()  # connected
@@ -116,7 +107,7 @@ def replay() -> float:
 
 def select_and_decode() -> float:
     """Raw: psycopg reading the same rows in the same portions, msgspec decoding them."""
-    key = Bench.bare.at(run=_filled_run()).key
+    key = Bench.bare.at(run=filled_run(new_pod)).key
     decoder = msgspec.json.Decoder(list[tuple[str, int, Tick]])
     with psycopg.connect(dsn(), autocommit=True) as connection:
         started = time.perf_counter()
@@ -136,12 +127,13 @@ def select_and_decode() -> float:
         return REPLAY / (time.perf_counter() - started)
 
 
-def _child(job: str) -> subprocess.Popen[str]:
+def _child(job: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "benchmarks.child", job],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env={**os.environ, **environment},
     )
 
 
@@ -150,9 +142,9 @@ def _line(child: subprocess.Popen[str]) -> str:
     return child.stdout.readline()
 
 
-def _latencies(job: str, send: Callable[[], object]) -> list[float]:
+def latencies(job: str, send: Callable[[], object], **environment: str) -> list[float]:
     """Milliseconds until a child process had each stamp; one at a time, as a person clicks."""
-    child = _child(job)
+    child = _child(job, **environment)
     try:
         assert _line(child).strip() == "ready"
         found = []
@@ -165,12 +157,12 @@ def _latencies(job: str, send: Callable[[], object]) -> list[float]:
         child.communicate()
 
 
-def latency(quantile: float) -> float:
+def latency(new_pod: Callable[[], Pod], quantile: float, **environment: str) -> float:
     """Milliseconds from before the append until another process has folded it."""
     pod = new_pod()
     stamps = Bench.stamps.using(pod)
     try:
-        found = _latencies("folded", lambda: stamps.append(Stamped(time.monotonic()), wait=False))
+        found = latencies("folded", lambda: stamps.append(Stamped(time.monotonic()), wait=False), **environment)
     finally:
         pod.close()
     return found[int(len(found) * quantile)]
@@ -185,7 +177,7 @@ def raw_latency(quantile: float) -> float:
             connection.execute("INSERT INTO raw_stamp (at) VALUES (%s)", (time.monotonic(),))
             connection.execute("NOTIFY raw_stamp")
 
-        found = _latencies("listen", send)
+        found = latencies("listen", send)
     return found[int(len(found) * quantile)]
 
 
@@ -243,14 +235,14 @@ def benchmarks() -> list[Benchmark]:
         Benchmark(
             "append-postgres",
             "appends/s",
-            append_concurrently,
+            functools.partial(append_concurrently, new_pod),
             insert_batches,
             f"{IN_FLIGHT} appends in flight, one key; raw: psycopg, batches of 100 rows",
         ),
         Benchmark(
             "replay-postgres",
             "events/s",
-            replay,
+            functools.partial(replay, new_pod),
             select_and_decode,
             f"{REPLAY:,} events in packs of {PACK}, from the beginning; raw: psycopg and msgspec, without folding",
         ),
@@ -258,7 +250,7 @@ def benchmarks() -> list[Benchmark]:
             Benchmark(
                 f"latency-postgres-p{quantile * 100:.0f}",
                 "ms",
-                functools.partial(latency, quantile),
+                functools.partial(latency, new_pod, quantile),
                 functools.partial(raw_latency, quantile),
                 "append to folded in another process; raw: INSERT, NOTIFY, LISTEN, SELECT",
                 lower_is_better=True,

@@ -1,4 +1,4 @@
-"""Settings of the benchmarks: one PostgreSQL, on the port that ``python -m benchmarks`` started it on."""
+"""Settings of the benchmarks: one PostgreSQL, on the port that ``python -m benchmarks`` started it on; perhaps NATS."""
 
 import os
 
@@ -21,4 +21,9 @@ DATABASES = {
     }
 }
 VIA_STATE = {"BACKEND": "via_state.backplanes.postgres.PostgresBackplane", "COMPACT_MIN_AGE": 0}
+if os.environ.get("VIA_BENCH_BACKPLANE") == "nats":
+    VIA_STATE |= {
+        "BACKEND": "via_state.backplanes.nats.NatsBackplane",
+        "OPTIONS": {"SERVERS": os.environ["VIA_BENCH_NATS"], "PREFIX": "bench"},
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

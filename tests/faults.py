@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from via_state.backplanes.base import Backplane, Ring, Watch
-from via_state.core.records import Batch, Cell, Changes, Head, Position
+from via_state.core.records import Batch, Cell, Changes, Head, Lasting, Position
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
 
 
@@ -64,6 +64,9 @@ class FaultyBackplane(Backplane):
 
     async def delete(self, key: str, rev: int) -> None:
         await self._do("delete", key, rev)
+
+    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Lasting]:
+        return await self._do("cells", after, limit)  # type: ignore[no-any-return]
 
     async def prune(self, limit: int = 1000) -> int:
         return await self._do("prune", limit)  # type: ignore[no-any-return]

@@ -129,10 +129,12 @@ def check_bridges(databases: Collection[str] | None = None, **_: Any) -> list[Ch
 
 @register(Tags.security, "via_state", deploy=True)
 def check_deployment(**_: Any) -> list[CheckMessage]:
-    """W002: a backplane of one process only, where several are likely."""
+    """W002: a backplane of one process only, where several are likely. And what the backend itself warns of."""
     backend = None if settings.problems() else _backend()[0]
-    if backend is None or backend.shared:
+    if backend is None:
         return []
+    if backend.shared:
+        return backend.check_deployment(settings.backplane_options())
     return [
         CheckWarning(
             f"{backend.__name__} keeps state in one process: several would each have a state of their own, and a restart "

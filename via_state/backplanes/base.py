@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from via_state.core.records import Batch, Cell, Changes, Head, Position
+from via_state.core.records import Batch, Cell, Changes, Head, Lasting, Position
 from via_state.exceptions import AppendTooLarge, InvalidKey
 
 if TYPE_CHECKING:
@@ -98,6 +98,11 @@ class Backplane(ABC):
         """System checks of this adapter's options and surroundings. Does no I/O."""
         return []
 
+    @classmethod
+    def check_deployment(cls, options: Mapping[str, Any]) -> list[CheckMessage]:
+        """What ``check --deploy`` has to say in addition."""
+        return []
+
     # Store ------------------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -118,6 +123,13 @@ class Backplane(ABC):
     @abstractmethod
     async def delete(self, key: str, rev: int) -> None:
         """Remove the cell if its revision is still ``rev``. Raises `CASConflict`. Its revisions are never reused."""
+
+    @abstractmethod
+    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Lasting]:
+        """The cells that exist, ``limit`` at most, in an order of the adapter's own.
+
+        ``after`` is the last key of the page before; an empty page is the end.
+        """
 
     @abstractmethod
     async def prune(self, limit: int = 1000) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Error
 
 from via_state.backplanes.base import Backplane, Ring, Watch, check_key
-from via_state.core.records import GENESIS, Batch, Cell, Changes, Head, Pack, Position
+from via_state.core.records import GENESIS, Batch, Cell, Changes, Head, Lasting, Pack, Position
 from via_state.exceptions import CASConflict, Closed
 
 EMPTY = Head(GENESIS, GENESIS)
@@ -123,6 +123,16 @@ class MemoryBackplane(Backplane):
         found = cell.rev if cell is not None and expires > time.monotonic() else 0
         if found != rev:
             raise CASConflict(f"{key!r} is at revision {found}, not {rev}.")
+
+    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Lasting]:
+        self._check_open()
+        now = time.monotonic()
+        keys = sorted(key for key, (_, expires) in self._cells.items() if key > after and expires > now)[:limit]
+        found = {key: self._cells[key] for key in keys}
+        return {
+            key: Lasting(cell, None if expires == float("inf") else expires - now)
+            for key, (cell, expires) in found.items()
+        }
 
     async def prune(self, limit: int = 1000) -> int:
         self._check_open()

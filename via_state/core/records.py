@@ -81,6 +81,13 @@ class Cell(NamedTuple):
     rev: int
 
 
+class Lasting(NamedTuple):
+    """A cell, and for how many seconds it still counts; None for ever."""
+
+    cell: Cell
+    ttl: float | None
+
+
 class Changes(NamedTuple):
     """What moved since a cursor: may name keys that did not move, never omits one that did.
 

@@ -16,9 +16,9 @@ from via_state.backplanes.nats.link import Link
 from via_state.backplanes.nats.links import Links
 from via_state.backplanes.nats.log import PACK, Logs
 from via_state.backplanes.nats.names import Names
-from via_state.backplanes.nats.options import DEFAULTS, client_options, problems, servers
+from via_state.backplanes.nats.options import DEFAULTS, client_options, problems, risks, servers
 from via_state.backplanes.nats.streams import Streams
-from via_state.core.records import Batch, Cell, Changes, Head, Position
+from via_state.core.records import Batch, Cell, Changes, Head, Lasting, Position
 
 #: Bytes of a message that are not the value: headers, the key.
 OVERHEAD = 8 * 1024
@@ -65,6 +65,10 @@ class NatsBackplane(Backplane):
     def check(cls, options: Mapping[str, Any]) -> list[CheckMessage]:
         return list(problems(options))
 
+    @classmethod
+    def check_deployment(cls, options: Mapping[str, Any]) -> list[CheckMessage]:
+        return list(risks(options))
+
     # Store ------------------------------------------------------------------------------------------------
 
     async def load_many(self, keys: Iterable[str]) -> dict[str, Cell]:
@@ -80,6 +84,9 @@ class NatsBackplane(Backplane):
     async def delete(self, key: str, rev: int) -> None:
         check_key(key)
         await self._cells.delete(key, rev)
+
+    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Lasting]:
+        return await self._cells.page(after, limit)
 
     async def prune(self, limit: int = 1000) -> int:
         return await self._cells.prune(limit)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from via_state.backplanes.nats.api import WRONG_LAST_SEQUENCE, Message, Refused, call, get, get_many, publish
 from via_state.backplanes.nats.link import Link
 from via_state.backplanes.nats.links import Links
+from via_state.backplanes.nats.listing import Listing
 from via_state.backplanes.nats.names import EXPIRES_IN, key_headers
 from via_state.backplanes.nats.streams import Streams
 from via_state.backplanes.nats.tokens import token_of
-from via_state.core.records import Cell
+from via_state.core.records import Cell, Lasting
 from via_state.exceptions import CASConflict
 
 OPERATION = "KV-Operation"
@@ -30,6 +31,7 @@ class Cells:
     def __init__(self, links: Links, streams: Streams) -> None:
         self._links, self._streams, self._names = links, streams, streams.names
         self._stream = streams.names.cell_stream
+        self._list = Listing(streams, self._stream, self._names.cells)
 
     def _subject(self, key: str) -> str:
         return self._names.cells + token_of(key)
@@ -43,6 +45,22 @@ class Cells:
                 if message is not None and self.live(message):
                     found[key] = Cell(message.data, message.seq)
         return found
+
+    async def page(self, after: str, limit: int) -> dict[str, Lasting]:
+        link = await self._links.get()
+        async for tokens in self._list.after(link, after, limit):
+            some = (get(link, self._stream, last_by_subj=self._names.cells + token) for token in tokens)
+            found: dict[str, Lasting] = {}
+            for message in await asyncio.gather(*some):
+                if message is None or not self.live(message):
+                    continue
+                key, expires = self._names.key_in(message.subject, message.headers), self._expires(message)
+                if key is not None:
+                    ttl = None if expires is None else (expires - self._streams.now()).total_seconds()
+                    found[key] = Lasting(Cell(message.data, message.seq), ttl)
+            if found:
+                return found
+        return {}
 
     async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None) -> int:
         expires = {} if ttl is None else {EXPIRES_IN: repr(float(ttl))}
@@ -102,8 +120,13 @@ class Cells:
         """Whether a cell's last message is its value: neither a deletion nor expired."""
         if OPERATION in message.headers:
             return False
+        expires = self._expires(message)
+        return expires is None or self._streams.now() < expires
+
+    @staticmethod
+    def _expires(message: Message) -> datetime | None:
         seconds = message.headers.get(EXPIRES_IN)
-        return seconds is None or self._streams.now() < message.time + timedelta(seconds=float(seconds))
+        return None if seconds is None else message.time + timedelta(seconds=float(seconds))
 
     async def _last(self, link: Link, key: str) -> Message | None:
         return await get(link, self._stream, last_by_subj=self._subject(key))

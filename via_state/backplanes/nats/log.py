@@ -7,7 +7,6 @@ stream; what a batch proves comes from its leader.
 from __future__ import annotations
 
 import asyncio
-import bisect
 import math
 import re
 import uuid
@@ -19,6 +18,7 @@ from via_state.backplanes.nats.api import Message, call, format_time, get, get_m
 from via_state.backplanes.nats.entry import Entries, Entry, entry_of
 from via_state.backplanes.nats.link import Link
 from via_state.backplanes.nats.links import Links
+from via_state.backplanes.nats.listing import Listing
 from via_state.backplanes.nats.names import COUNT, key_headers
 from via_state.backplanes.nats.streams import DUPLICATE_WINDOW, Streams
 from via_state.backplanes.nats.tokens import token_of
@@ -48,7 +48,7 @@ class Logs:
         self._stream = streams.names.log_stream
         self._entries = Entries(streams.names)
         self._density: OrderedDict[str, float] = OrderedDict()
-        self._listed: list[str] = []  # tokens of all logs, when they were last listed from the start
+        self._list = Listing(streams, self._stream, self._names.entries)
 
     def _subject(self, key: str) -> str:
         return self._names.records + token_of(key)
@@ -161,22 +161,11 @@ class Logs:
 
     async def page(self, after: str, limit: int) -> dict[str, Head]:
         link = await self._links.get()
-        token = token_of(after) if after else ""
-        if not token or token not in self._listed:
-            self._listed = await self._tokens(link)
-        first = bisect.bisect_right(self._listed, token)
-        while some := self._listed[first : first + limit]:
-            heads = await self.heads(link, dict.fromkeys(some, 0))
+        async for tokens in self._list.after(link, after, limit):
+            heads = await self.heads(link, dict.fromkeys(tokens, 0))
             if written := {key: head for key, head in heads.items() if head.position.offset}:
                 return written
-            first += limit
         return {}
-
-    async def _tokens(self, link: Link) -> list[str]:
-        found: set[str] = set()
-        while subjects := await self._streams.subjects(link, self._stream, f"{self._names.entries}>", len(found)):
-            found.update(subject.removeprefix(self._names.entries) for subject in subjects)
-        return sorted(found)
 
     async def compact(self, key: str, through: int, epoch: str | None) -> int:
         link, subject = await self._links.get(), self._subject(key)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Warning
 
 #: Option names with their defaults. Durations are seconds.
 DEFAULTS: Mapping[str, Any] = {
@@ -53,7 +53,7 @@ def client_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def problems(given: Mapping[str, Any]) -> Iterator[CheckMessage]:
-    """E020 an unknown option; E025 the prefix; E026 the others."""
+    """E020 an unknown option; E025 the prefix; E024 the others."""
     for name in given:
         if name not in DEFAULTS:
             hint = f"Known options: {', '.join(DEFAULTS)}."
@@ -63,7 +63,23 @@ def problems(given: Mapping[str, Any]) -> Iterator[CheckMessage]:
         hint = "Give 1 to 32 letters, digits, hyphens and underscores: it is part of the streams' names."
         yield Error(f"The NATS backplane's prefix is {options['PREFIX']!r}.", hint=hint, id="via_state.E025")
     for name, hint in _wrong(options):
-        yield Error(f"The NATS backplane's option {name!r} is {options[name]!r}.", hint=hint, id="via_state.E026")
+        yield Error(f"The NATS backplane's option {name!r} is {options[name]!r}.", hint=hint, id="via_state.E024")
+
+
+def risks(given: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    """W004: one server keeps everything. W005: servers that answer before the disk has it. The servers don't tell us."""
+    if {**DEFAULTS, **given}["REPLICAS"] == 1:
+        yield Warning(
+            "Streams that via_state makes on NATS are kept on one server: what it acknowledged is gone with its disk.",
+            hint="Set REPLICAS to 3, on a cluster of three servers; for streams that are there: nats stream edit --replicas 3",
+            id="via_state.W004",
+        )
+    yield Warning(
+        "NATS servers write to disk every two minutes unless they are told otherwise: what was acknowledged since can be "
+        "lost with their power, also by a cluster.",
+        hint="Set sync_interval: always in the jetstream block of each server's configuration, then silence this check.",
+        id="via_state.W005",
+    )
 
 
 def _wrong(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

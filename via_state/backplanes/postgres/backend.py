@@ -17,7 +17,7 @@ from via_state.backplanes.postgres.connection import open_connection
 from via_state.backplanes.postgres.connections import Connections
 from via_state.backplanes.postgres.doorbell import Bell, Ear
 from via_state.backplanes.postgres.log import Logs
-from via_state.core.records import Batch, Cell, Changes, Head, Position
+from via_state.core.records import Batch, Cell, Changes, Head, Lasting, Position
 from via_state.exceptions import Closed
 
 #: Option names with their defaults. Durations are seconds.
@@ -122,6 +122,9 @@ class PostgresBackplane(Backplane):
         check_key(key)
         await self._cells.delete(key, rev)
         self._ring(key)
+
+    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Lasting]:
+        return await self._cells.page(after, limit)
 
     async def prune(self, limit: int = 1000) -> int:
         return await self._cells.prune(limit)

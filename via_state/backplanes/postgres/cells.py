@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from via_state.backplanes.postgres.connections import Connections
 from via_state.backplanes.postgres.xid import XID
-from via_state.core.records import Cell
+from via_state.core.records import Cell, Lasting
 from via_state.exceptions import CASConflict
 
 #: Hours for which a deleted cell is kept, for the sweeps of pods that were away.
@@ -13,6 +13,11 @@ KEEP_DELETED = 24
 LIVE = "data IS NOT NULL AND (expires IS NULL OR expires > now())"
 
 LOAD = f"SELECT key, data, rev FROM via_state_cell WHERE prefix = %s AND key = ANY(%s) AND {LIVE}"
+
+PAGE = f"""
+SELECT key, data, rev, extract(epoch FROM expires - now())::double precision FROM via_state_cell
+WHERE prefix = %s AND key > %s AND {LIVE} ORDER BY key LIMIT %s
+"""
 
 REPLACE = f"""
 UPDATE via_state_cell
@@ -56,6 +61,11 @@ class Cells:
         async with self._connections.use(write=False) as connection:
             cursor = await connection.execute(LOAD, (self._prefix, keys), binary=True)
             return {key: Cell(data, rev) async for key, data, rev in cursor}
+
+    async def page(self, after: str, limit: int) -> dict[str, Lasting]:
+        async with self._connections.use(write=False) as connection:
+            cursor = await connection.execute(PAGE, (self._prefix, after, limit), binary=True)
+            return {key: Lasting(Cell(data, rev), ttl) async for key, data, rev, ttl in cursor}
 
     async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None) -> int:
         values = {"prefix": self._prefix, "key": key, "rev": expected_rev, "data": data, "ttl": ttl}

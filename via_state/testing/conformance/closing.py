@@ -23,6 +23,7 @@ class ClosingConformance(Harness):
             lambda: plane.load_many(["cell"]),
             lambda: plane.cas("cell", 0, b"x"),
             lambda: plane.delete("cell", 1),
+            lambda: plane.cells(),
             lambda: plane.prune(),
             lambda: plane.append("log", new_id(), 1, b"x"),
             lambda: plane.read("log", GENESIS),

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from via_state.core.records import Lasting
 from via_state.exceptions import CASConflict
-from via_state.testing.conformance.harness import Harness
+from via_state.testing.conformance.harness import Harness, append
 
 
 class StoreConformance(Harness):
@@ -116,3 +117,36 @@ class StoreConformance(Harness):
             )
             assert sum(isinstance(result, int) for result in results) == 1
             assert sum(isinstance(result, CASConflict) for result in results) == 5
+
+    async def test_all_cells_are_listed_page_by_page(self) -> None:
+        async with self.two() as (first, second):
+            assert await first.cells() == {}
+            keys = {
+                "a",
+                "A",
+                "a.b",
+                "é",
+                "日本",
+                "room.{x}",
+                "~",
+                "x" * 512,
+                *(f"many.{number}" for number in range(20)),
+            }
+            revs = {key: await first.cas(key, 0, key.encode()) for key in keys}
+            await first.cas("short", 0, b"x", ttl=100)
+            await first.cas("gone", 0, b"x", ttl=0.001)
+            await first.delete("many.3", revs["many.3"])
+            await append(first, "a log", b"x")
+            deadline = time.monotonic() + 10
+            while await first.load("gone") is not None:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.01)
+            found: dict[str, Lasting] = {}
+            while page := await second.cells(next(reversed(found), ""), limit=7):
+                assert len(page) <= 7
+                assert not page.keys() & found.keys()
+                found.update(page)
+            short = found.pop("short").ttl
+            assert short is not None
+            assert 50 < short <= 100
+            assert found == {key: ((key.encode(), revs[key]), None) for key in keys - {"many.3"}}

@@ -1,0 +1,119 @@
+"""``manage.py move_state``: bring logs and cells from another backplane to the one of the settings."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models.functions import Now
+from django.utils.module_loading import import_string
+
+from via_state.backplanes.base import Backplane
+from via_state.conf import settings
+from via_state.exceptions import ViaStateError
+from via_state.management.moved_rows import offsets_of, translate
+from via_state.management.moving import Mover
+from via_state.management.selection import durable_pod
+from via_state.models import HandlerWorker, OutboxRecord
+from via_state.pod.pod import Pod
+
+
+class Command(BaseCommand):
+    help = (
+        "Copies all logs, with their record ids, and all cells from another backplane to the one that VIA_STATE names, and "
+        "lets snapshots, event handlers and poisoned records go on there. Stop every web process and worker first. The "
+        "other backplane is only read. Interrupted, it goes on where it was when it is called again."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("source", help="dotted path of the old backend, as it was in VIA_STATE['BACKEND']")
+        parser.add_argument(
+            "--option",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="one of the old backend's OPTIONS, the value as JSON or as plain text; may be given several times",
+        )
+        parser.add_argument("--dry-run", action="store_true", help="say what there is, and copy nothing")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        pod = durable_pod()
+        if options["source"] == settings.BACKEND and not options["option"]:
+            raise CommandError(
+                f"{settings.BACKEND} is what VIA_STATE names. Set VIA_STATE['BACKEND'] to the new one, and give the old one here.",
+                returncode=2,
+            )
+        source = _source(options["source"], options["option"])
+        try:
+            self._move(pod, source, options["dry_run"])
+        except ViaStateError as error:
+            raise CommandError(str(error), returncode=2) from error
+        finally:
+            pod.thread.call(source.close())
+
+    def _move(self, pod: Pod, source: Backplane, dry: bool) -> None:
+        if not dry:
+            _check_quiet()
+        mover = Mover(source, pod.backplane)
+        logs = records = rows = 0
+        after = ""
+        while page := pod.thread.call(source.logs(after)):
+            for after in page:
+                if not dry:
+                    moved = pod.thread.call(mover.log(after, offsets_of(after)))
+                    records, rows = records + moved.records, rows + translate(after, moved)
+                logs += 1
+                self._progress(f"{logs:,} logs, {records:,} records")
+        self._progress("")
+        if dry:
+            self.stdout.write(f"{logs:,} logs would be moved, and the cells.")
+            return
+        cells = pod.thread.call(mover.cells())
+        self.stdout.write(
+            self.style.SUCCESS(
+                f"{logs:,} logs with {records:,} records and {cells:,} cells are on {settings.BACKEND}, and were compared; "
+                f"{rows:,} snapshots, handler positions and poisoned records go on there."
+            )
+        )
+
+    def _progress(self, text: str) -> None:
+        if self.stderr.isatty():
+            self.stderr.write(f"\r\033[K{text}", ending="")
+
+
+def _source(path: str, given: list[str]) -> Backplane:
+    try:
+        backend = import_string(path)
+    except ImportError as error:
+        raise CommandError(f"{path!r} can't be imported: {error}.", returncode=2) from error
+    if not (isinstance(backend, type) and issubclass(backend, Backplane) and backend.durable):
+        raise CommandError(f"{path!r} is not a backplane that keeps anything.", returncode=2)
+    options: dict[str, Any] = {"DATABASE": settings.DATABASE, "PREFIX": settings.PREFIX}
+    for one in given:
+        name, equals, text = one.partition("=")
+        if not equals:
+            raise CommandError(f"--option {one!r}: write NAME=VALUE.", returncode=2)
+        try:
+            options[name] = json.loads(text)
+        except ValueError:
+            options[name] = text
+    if wrong := backend.check(options):
+        raise CommandError("\n".join(f"{one.msg} {one.hint}" for one in wrong), returncode=2)
+    return backend(options)
+
+
+def _check_quiet() -> None:
+    """Raise `CommandError` while somebody is at work, or something waits to be appended."""
+    workers = HandlerWorker.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX, lease_until__gt=Now())
+    if (worker := workers.first()) is not None:
+        raise CommandError(
+            f"A worker is running ({worker}). Stop all workers and web processes first.", returncode=2
+        )
+    waiting = OutboxRecord.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX).count()
+    if waiting:
+        raise CommandError(
+            f"{waiting:,} appends wait in the outbox. With the old backend in VIA_STATE run: "
+            "manage.py run_projectors --until-caught-up",
+            returncode=2,
+        )

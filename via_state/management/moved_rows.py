@@ -1,0 +1,66 @@
+"""The rows of the database that say where something stands in a log, when the log has moved."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from via_state.conf import settings
+from via_state.core.records import Position
+from via_state.management.moving import Moved
+from via_state.models import DeadLetter, HandlerPosition, SnapshotRow
+from via_state.pod.snapshots.rows import log_hash
+
+
+def offsets_of(key: str) -> set[int]:
+    """Every offset of a log that a row names."""
+    found: set[int] = set()
+    for row in _snapshots(key):
+        found |= {row.offset, row.marked, row.settled}
+    found.update(_positions(key).values_list("offset", flat=True))
+    found.update(_letters(key).values_list("offset", flat=True))
+    return found - {0}
+
+
+def translate(key: str, moved: Moved) -> int:
+    """Let all rows of the old epoch speak of the new log; returns how many do. What can't be found there stays as it is."""
+    places, count = moved.places, 0
+    with transaction.atomic(using=settings.DATABASE):
+        for row in _snapshots(key).filter(epoch=moved.old_epoch).select_for_update():
+            if row.offset and row.offset not in places:
+                continue
+            row.log, row.epoch = log_hash(settings.PREFIX, key, moved.new_epoch), moved.new_epoch
+            row.offset, row.record_id = _place(places, row.offset)
+            row.marked, row.settled = _place(places, row.marked)[0], _place(places, row.settled)[0]
+            row.compacted = _place(places, row.compacted)[0] or row.compacted
+            row.save(using=settings.DATABASE)
+            count += 1
+        for position in _positions(key).filter(epoch=moved.old_epoch).select_for_update():
+            if position.offset in places or not position.offset:
+                position.epoch = moved.new_epoch
+                position.offset, position.record_id = _place(places, position.offset)
+                position.save(using=settings.DATABASE)
+                count += 1
+        for letter in _letters(key).filter(epoch=moved.old_epoch, offset__in=list(places)).select_for_update():
+            letter.epoch = moved.new_epoch
+            letter.offset, letter.record_id = _place(places, letter.offset)
+            letter.save(using=settings.DATABASE)
+            count += 1
+    return count
+
+
+def _place(places: dict[int, Position], offset: int) -> tuple[int, str]:
+    at = places.get(offset)
+    return (0, "") if at is None else (at.offset, at.record_id)
+
+
+def _snapshots(key: str) -> QuerySet[SnapshotRow]:
+    return SnapshotRow.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX, key=key)
+
+
+def _positions(key: str) -> QuerySet[HandlerPosition]:
+    return HandlerPosition.objects.using(settings.DATABASE).filter(handler__prefix=settings.PREFIX, key=key)
+
+
+def _letters(key: str) -> QuerySet[DeadLetter]:
+    return DeadLetter.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX, key=key)
