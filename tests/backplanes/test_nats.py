@@ -223,7 +223,7 @@ async def test_a_restart_of_the_server_changes_nothing(make: Make, own_server: N
     cursor = (await plane.changed(None)).cursor
     await plane.compact("log", before.offset - 1)
     rung.clear()
-    await asyncio.to_thread(own_server.restart)
+    own_server.restart()
     await eventually(lambda: None in rung, "the doorbells")
     assert await persist(lambda: plane.append("log", append_id, 3, b"abc")) == before
     batch = await plane.read("log", before)
@@ -295,7 +295,7 @@ async def test_message_ids_outlive_compaction_and_a_restart(make: Make, own_serv
     before = await plane.append("log", append_id, 1, b"x")
     await append(plane, "log", b"y")
     await plane.compact("log", 10**9)
-    await asyncio.to_thread(own_server.restart)
+    own_server.restart()
     assert await persist(lambda: plane.append("log", append_id, 1, b"x")) == before
     assert await read_all(plane, "log") == []
 

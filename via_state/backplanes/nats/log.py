@@ -23,7 +23,7 @@ from via_state.backplanes.nats.names import COUNT, key_headers
 from via_state.backplanes.nats.streams import DUPLICATE_WINDOW, Streams
 from via_state.backplanes.nats.tokens import token_of
 from via_state.core.records import GENESIS, Batch, Head, Pack, Position
-from via_state.exceptions import BackplaneUnavailable
+from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
 
 #: Records that one message may hold.
 PACK = 1024
@@ -61,9 +61,12 @@ class Logs:
         subject = self._subject(key)
         headers = {"Nats-Msg-Id": f"{append_id}.{token_of(key)}", COUNT: str(count), **key_headers(key)}
         seq = await publish(link, subject, headers, data)
-        # Only now is it certain in which epoch it is: somebody may have dropped the log, or the stream.
-        while (entry := await self._entries.load(link, key)) is None:
-            await self._entries.create(link, key, uuid.uuid4().hex)
+        try:
+            # Only now is it certain in which epoch it is: somebody may have dropped the log, or the stream.
+            while (entry := await self._entries.load(link, key)) is None:
+                await self._entries.create(link, key, uuid.uuid4().hex)
+        except BackplaneUnavailable as error:  # which would say that nothing was written
+            raise OutcomeUnknown(f"The append is on NATS, but not where: {error}") from error
         self._saw(key, count, 1)
         epoch = entry.epoch if seq > entry.begin else DROPPED
         return Position(epoch, seq * PACK + count - 1, f"{append_id}-{count - 1}")
