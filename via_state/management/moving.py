@@ -63,14 +63,14 @@ class Mover:
 
     async def _marker(self, key: str) -> Pack | None:
         """What ends with the record at the floor, where that is not in a pack which comes along."""
-        batch = await self._source.read(key, GENESIS, 1)
-        floor = batch.floor
-        if not floor.offset or (batch.packs and batch.packs[0].first <= floor.offset):
+        floor = (await self._source.head(key)).floor
+        first = await anext(self._packs(self._source, key), None)
+        if not floor.offset or (first is not None and first.first <= floor.offset):
             return None
         append_id, _, index = floor.record_id.rpartition("-")
         count = int(index) + 1
         if count > self._target.max_append_records:
-            append_id, count = piece_id(append_id, count), 1
+            append_id, count = piece_id(append_id, int(index)), 1
         return Pack(append_id, 0, count, b"")
 
     async def _compare(self, key: str, wanted: set[int]) -> Moved:
@@ -97,14 +97,15 @@ class Mover:
         return Moved(records, old.position.epoch, epoch, places)
 
     async def _packs(self, plane: Backplane, key: str) -> AsyncIterator[Pack]:
-        """All packs of a log that are there, cut so that the target takes them."""
+        """The packs of a log that reach beyond its floor, cut so that the target takes them."""
         limits = self._target
         after = GENESIS
         while (batch := await plane.read(key, after, PORTION)).packs:
             for pack in batch.packs:
                 try:
                     for piece in pieces(pack, limits.max_append_records, limits.max_append_bytes):
-                        yield piece
+                        if piece.last > batch.floor.offset:
+                            yield piece
                 except ValueError as error:
                     raise MoveError(f"{key!r}: {error}.") from error
             after = _end(batch)

@@ -46,17 +46,22 @@ class Reply(NamedTuple):
 
 
 class Link:
-    """``timeout``: seconds for an answer. ``alive`` until the connection is gone; then ``when_ended`` is called."""
+    """``timeout``: seconds for an answer. ``when_ended`` is called when the connection is gone."""
 
     def __init__(self, timeout: float) -> None:
         self.client = Client()
-        self.alive = True
         self.when_ended: Callable[[], None] = lambda: None
         self._timeout = timeout
         self._numbers = itertools.count(1)
         self._inbox = ""
         self._trouble: Exception | None = None  # what nats-py said last
         self._waiting: dict[str, Callable[[Reply | None], None]] = {}  # called with None when the connection ends
+        self._ended = False
+
+    @property
+    def alive(self) -> bool:
+        # nats-py does not always say that it closed: an error while it does ends that silently.
+        return not (self._ended or self.client.is_closed)
 
     async def connect(self, server: str, seconds: float, options: dict[str, Any]) -> None:
         """Raises `BackplaneUnavailable`."""
@@ -161,7 +166,7 @@ class Link:
         logger.info("NATS: %s", str(error) or type(error).__name__)
 
     async def _closed(self) -> None:
-        self.alive = False
+        self._ended = True
         for hear in tuple(self._waiting.values()):
             hear(None)
         self.when_ended()

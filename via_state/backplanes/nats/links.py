@@ -55,6 +55,8 @@ class Links:
             raise Closed("This NATS backplane was closed.")
 
     async def _open(self) -> Link:
+        if self._link is not None:
+            await self._link.close()  # for those who may still wait for it
         servers = [*dict.fromkeys([*self._servers, *self._discovered])]
         chance.shuffle(servers)
         problems: list[BackplaneUnavailable] = []

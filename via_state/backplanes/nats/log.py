@@ -81,16 +81,17 @@ class Logs:
             under = under if under is not None and under.subject == subject else None
         while True:
             # Observed no earlier than the packs and the record under the cursor, and by the leader.
-            entry, last, proof = await asyncio.gather(
-                self._entries.load(link, key),
-                get(link, self._stream, last_by_subj=subject),
-                get(link, self._stream, seq=found[-1].seq) if found else _nothing(),
+            entry, last = await asyncio.gather(
+                self._entries.load(link, key), get(link, self._stream, last_by_subj=subject)
             )
             if entry is None:
                 return Batch([], GENESIS, GENESIS, None, True)
             found = [message for message in found if message.seq > entry.begin]
-            if found and found[-1].seq * PACK > entry.floor.offset and not _same(found[-1], proof):
-                raise BackplaneUnavailable(f"A server of the stream {self._stream!r} has another history.")
+            if found and found[-1].seq * PACK > entry.floor.offset:
+                end = found[-1]
+                proof = last if last and last.seq == end.seq else await get(link, self._stream, seq=end.seq)
+                if not _same(end, proof):
+                    raise BackplaneUnavailable(f"A server of the stream {self._stream!r} has another history.")
             start, head = max(after.offset, entry.floor.offset), _head(entry, last)
             packs = [pack for pack in map(_pack, found) if pack.last > start]
             if packs or head.position.offset <= start:
@@ -217,10 +218,6 @@ class Logs:
             self._density[key] = (before + records / packs) / 2
             if len(self._density) > REMEMBERED:
                 self._density.popitem(last=False)
-
-
-async def _nothing() -> None:
-    return None
 
 
 def _pack(message: Message) -> Pack:

@@ -1,0 +1,192 @@
+"""``manage.py move_state``: from PostgreSQL to NATS, with everything that stands somewhere in a log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+
+from tests.conftest import POSTGRES_ALIAS
+from tests.handlers.world import Cancelled, Placed, Shop, shop_of, until
+from via_state import Delivery, Poison
+from via_state.backplanes.nats import NatsBackplane
+from via_state.backplanes.postgres import PostgresBackplane
+from via_state.core.records import GENESIS, Position
+from via_state.models import DeadLetter, HandlerPosition, OutboxRecord, SnapshotRow
+from via_state.pod.default import current_pod
+from via_state.testing.conformance.harness import new_id
+
+OLD = "via_state.backplanes.postgres.PostgresBackplane"
+NEW = "via_state.backplanes.nats.NatsBackplane"
+
+pytestmark = [
+    pytest.mark.usefixtures("postgres", "nats"),
+    pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True),
+]
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    """A shop on PostgreSQL."""
+    with shop_of("postgres", SNAPSHOT_INTERVAL=2) as made:
+        yield made
+
+
+def new_settings(shop: Shop) -> override_settings:
+    return override_settings(
+        VIA_STATE={
+            **settings.VIA_STATE,
+            "BACKEND": NEW,
+            "OPTIONS": {"SERVERS": f"nats://127.0.0.1:{settings.NATS_PORT}"},
+        }
+    )
+
+
+def move(*arguments: str) -> str:
+    said = StringIO()
+    call_command("move_state", OLD, *arguments, stdout=said)
+    return said.getvalue()
+
+
+def test_logs_cells_handlers_and_snapshots_go_on_where_they_were(shop: Shop) -> None:
+    got: list[tuple[int, str]] = []
+
+    @shop.orders().on_event("ship")
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        if event.number == 2:
+            raise Poison("never")
+        got.append((event.number, delivery.idempotency_key))
+
+    worker = shop.work()
+    shop.place(1, 2, 3)
+    shop.settle(worker)
+    shop.stop(worker)
+    shop.place(4, shelf=7)
+    shop.place(4)  # the handler has not had it
+    old = shop.world.inner
+    shop.world.run(old.cas("cell", 0, b"kept"))
+    shop.world.run(old.cas("short", 0, b"kept", 1000.0))
+    before = shop.world.run(old.read("orders", GENESIS))
+    assert shop.log().read() == [1, 2, 3, 4]
+    shop.world.flush(shop.pod)
+
+    with new_settings(shop):
+        pod = current_pod()
+        assert isinstance(pod.backplane, NatsBackplane)
+        assert "2 logs would be moved" in move("--dry-run")
+        assert pod.thread.call(pod.backplane.logs()) == {}
+        said = move()
+        assert "2 logs with 5 records and 2 cells" in said, said
+        assert move() == said.replace(
+            said.rpartition("; ")[2], "0 snapshots, handler positions and poisoned records go on there.\n"
+        )
+        after = pod.thread.call(pod.backplane.read("orders", GENESIS))
+        ids = [(pack.id, pack.count, pack.data) for pack in after.packs]
+        assert ids == [(pack.id, pack.count, pack.data) for pack in before.packs][-len(ids) :]
+        cells = pod.thread.call(pod.backplane.cells())
+        assert {key: one.cell.data for key, one in cells.items()} == {"cell": b"kept", "short": b"kept"}
+        assert 900 < (cells["short"].ttl or 0) <= 1000
+        position = HandlerPosition.objects.using(POSTGRES_ALIAS).get(handler__prefix=shop.world.prefix)
+        assert position.epoch == after.head.epoch
+        third = after.packs[-2]
+        assert Position(position.epoch, position.offset, position.record_id) == Position(
+            after.head.epoch, third.last, third.record_id(third.last)
+        )
+        letter = DeadLetter.objects.using(POSTGRES_ALIAS).get(prefix=shop.world.prefix)
+        assert letter.epoch == after.head.epoch
+        assert {row.epoch for row in SnapshotRow.objects.using(POSTGRES_ALIAS).filter(key="orders")} == {
+            after.head.epoch
+        }
+        assert shop.orders().using(pod).read() == [1, 2, 3, 4]
+        shop.world.plane.inner = pod.backplane
+        worker = shop.work()
+        until(lambda: len(got) == 3)
+        shop.stop(worker)
+        shop.world.plane.inner = old
+    assert [number for number, _ in got] == [1, 3, 4]
+    assert len({key for _, key in got}) == 3
+
+
+def test_a_compacted_log_keeps_its_floor_and_large_appends_are_parted(shop: Shop) -> None:
+    old: PostgresBackplane = shop.world.inner
+    log = shop.log()
+    offsets = log.append_many([Placed(number) for number in range(3000)], wait=False)
+    shop.place(3000, 3001)
+    shop.world.run(old.compact("orders", offsets[1499]))
+    with new_settings(shop):
+        said = move()
+        assert "1 logs with 1,502 records" in said, said
+        assert move() == said
+        pod = current_pod()
+        batch = pod.thread.call(pod.backplane.read("orders", GENESIS, 10_000))
+        assert [pack.count for pack in batch.packs] == [1024, 952, 1, 1]
+        first = batch.packs[0]
+        assert batch.floor.offset - first.first == 1499 - 1024
+        assert batch.floor.record_id == first.record_id(batch.floor.offset)
+
+
+@pytest.mark.parametrize("floor", [1024, 2047, 2048, 2049, 3000])
+def test_a_floor_between_the_parts_of_an_append(shop: Shop, floor: int) -> None:
+    offsets = shop.log().append_many([Placed(number) for number in range(3000)], wait=False)
+    shop.place(3000)
+    shop.world.run(shop.world.inner.compact("orders", offsets[floor - 1]))
+    with new_settings(shop):
+        said = move()
+        assert f"1 logs with {3001 - floor:,} records" in said, said
+        assert move() == said
+        pod = current_pod()
+        batch = pod.thread.call(pod.backplane.read("orders", GENESIS, 10_000))
+        assert sum(pack.last - max(pack.first - 1, batch.floor.offset) for pack in batch.packs) == 3001 - floor
+
+
+def test_a_floor_without_its_record_is_there_as_well(shop: Shop) -> None:
+    old: PostgresBackplane = shop.world.inner
+    shop.world.run(old.append("log", new_id(), 3, b"[1,2,3]"))
+    last = shop.world.run(old.append("log", new_id(), 2, b"[4,5]"))
+    shop.world.run(old.compact("log", last.offset))
+    shop.world.run(old.append("log", new_id(), 1, b"[6]"))
+    with new_settings(shop):
+        assert "1 logs with 1 records" in move()
+        pod = current_pod()
+        batch = pod.thread.call(pod.backplane.read("log", GENESIS))
+        assert batch.floor.record_id == last.record_id
+        assert [pack.data for pack in batch.packs] == [b"[6]"]
+
+
+def test_it_refuses_while_somebody_is_at_work_and_what_it_can_not_use(shop: Shop) -> None:
+    @shop.orders().on_event("ship")
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None: ...
+
+    worker = shop.work()
+    with new_settings(shop):
+        with pytest.raises(CommandError, match="A worker is running"):
+            move()
+        shop.stop(worker)
+        OutboxRecord.objects.using(POSTGRES_ALIAS).create(
+            lane=1, prefix=shop.world.prefix, key="orders", append_id=new_id(), count=1, data=b"[]"
+        )
+        with pytest.raises(CommandError, match="wait in the outbox"):
+            move()
+        with pytest.raises(CommandError, match="can't be imported"):
+            call_command("move_state", "nowhere.Backplane")
+        with pytest.raises(CommandError, match="not a backplane that keeps anything"):
+            call_command("move_state", "via_state.backplanes.memory.MemoryBackplane")
+        with pytest.raises(CommandError, match="is what VIA_STATE names"):
+            call_command("move_state", NEW)
+        with pytest.raises(CommandError, match="NAME=VALUE"):
+            move("--option", "PREFIX")
+        with pytest.raises(CommandError, match="has no option 'SERVERS'"):
+            move("--option", "SERVERS=x")
+
+
+def test_records_of_its_own_are_not_written_over(shop: Shop) -> None:
+    shop.place(1, 2)
+    with new_settings(shop):
+        pod = current_pod()
+        pod.thread.call(pod.backplane.append("orders", new_id(), 1, b"[]"))
+        with pytest.raises(CommandError, match="records of its own"):
+            move()
