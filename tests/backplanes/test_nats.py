@@ -21,6 +21,8 @@ from testproject.servers.proxy import Proxy
 from tests.conftest import server_folder
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.nats import NatsBackplane
+from via_state.backplanes.nats.entry import Entries
+from via_state.backplanes.nats.link import Link
 from via_state.core.records import GENESIS, Position
 from via_state.exceptions import BackplaneUnavailable, CASConflict, Closed, OutcomeUnknown
 from via_state.testing.conformance import BackplaneConformance
@@ -208,6 +210,34 @@ async def test_writes_that_were_not_sent_are_not_sent_later(make: Make, nats_pro
     nats_proxy.restore()
     await persist(lambda: append(plane, "log", b"y"))
     assert [data for _, data in await read_all(plane, "log")] == [b"x", b"y"]
+
+
+async def test_an_append_whose_place_can_not_be_learned_is_of_unknown_outcome(
+    plane: NatsBackplane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To say that nothing was written would have it written again under another id."""
+    await append(plane, "log", b"x")
+    append_id, load = new_id(), Entries.load
+
+    async def unreachable(self: Entries, link: Link, key: str) -> None:
+        raise BackplaneUnavailable("cut")
+
+    monkeypatch.setattr(Entries, "load", unreachable)
+    with pytest.raises(OutcomeUnknown):
+        await plane.append("log", append_id, 1, b"y")
+    monkeypatch.setattr(Entries, "load", load)
+    position = await plane.append("log", append_id, 1, b"y")
+    assert (await read_all(plane, "log"))[1:] == [(position.offset, b"y")]
+
+
+async def test_a_connection_that_closed_without_a_word_is_replaced(plane: NatsBackplane) -> None:
+    await append(plane, "log", b"x")
+    link = await plane._links.get()
+    link.client._status = Client.CLOSED  # as when nats-py meets an error while it closes
+    await append(plane, "log", b"y")
+    assert [data for _, data in await read_all(plane, "log")] == [b"x", b"y"]
+    link.client._status = Client.CONNECTED
+    await link.client.close()
 
 
 # The server and its streams ---------------------------------------------------------------------------------
