@@ -32,9 +32,9 @@ READY = "Ctrl-C stops them."
 class Demo:
     """A run of the demo; ``output`` is what it has said so far."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, *more: str) -> None:
         self.output = ""
-        command = [sys.executable, "-m", "testproject.demo", "--folder", str(folder), "--port", str(port)]
+        command = [sys.executable, "-m", "testproject.demo", "--folder", str(folder), "--port", str(port), *more]
         self.process = subprocess.Popen(
             command,
             cwd=PROJECT,
@@ -67,7 +67,7 @@ class Demo:
         self.end()
 
 
-Start = Callable[[int], Demo]
+Start = Callable[..., Demo]
 
 
 @pytest.fixture
@@ -81,8 +81,8 @@ def demo(folder: Path) -> Iterator[Start]:
     """Starts a demo with its first pod on a port; all of one test share their data."""
     started: list[Demo] = []
 
-    def start(port: int) -> Demo:
-        started.append(Demo(folder, port))
+    def start(port: int, *more: str) -> Demo:
+        started.append(Demo(folder, port, *more))
         return started[-1]
 
     yield start
@@ -121,15 +121,19 @@ def test_ctrl_c_stops_all_that_it_started(demo: Start, folder: Path, port: int) 
     assert "terminating connection" not in (folder / "postgres" / "postgres.log").read_text()
 
 
-def test_a_killed_demo_leaves_nothing_running_and_the_next_one_has_its_data(demo: Start, port: int) -> None:
-    run = demo(port)
+@pytest.mark.parametrize("backplane", ["postgres", "nats"])
+def test_a_killed_demo_leaves_nothing_running_and_the_next_one_has_its_data(
+    demo: Start, port: int, backplane: str
+) -> None:
+    run = demo(port, "--backplane", backplane)
     run.wait_to_say(READY)
     started = descendants(run.process.pid)
     press(port)
     press(port + 1)
     run.process.kill()
-    again = demo(port)  # at once: PostgreSQL is still ending
+    again = demo(port, "--backplane", backplane)  # at once: PostgreSQL is still ending
     again.wait_to_say(READY)
+    assert ("Starting NATS..." in again.output) == (backplane == "nats")
     assert all(gone(pid) for pid in started)
     assert [count(port), count(port + 1)] == [2, 2]
     again.process.terminate()
@@ -171,6 +175,13 @@ def test_a_port_in_use_is_named_before_anything_is_started(demo: Start, folder: 
         run = demo(port)
         assert run.end() == 1
     assert run.output == f"\nPort {port + 1} is in use. Say: make demo PORT={port + 1000}\n"
+    assert not (folder / "postgres").exists()
+
+
+def test_a_backplane_that_does_not_exist_is_refused(demo: Start, folder: Path, port: int) -> None:
+    run = demo(port, "--backplane", "kafka")
+    assert run.end() == 1
+    assert run.output == "\nBACKPLANE=kafka is none of: postgres, nats. Say: make demo BACKPLANE=nats\n"
     assert not (folder / "postgres").exists()
 
 
