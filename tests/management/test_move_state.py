@@ -157,6 +157,19 @@ def test_a_floor_without_its_record_is_there_as_well(shop: Shop) -> None:
         assert [pack.data for pack in batch.packs] == [b"[6]"]
 
 
+def test_and_back_again_with_what_came_since(shop: Shop) -> None:
+    shop.place(1, 2)
+    with new_settings(shop):
+        move()
+        shop.orders().using(current_pod()).append_many([Placed(3), Placed(4)], wait=False)
+    servers = f"SERVERS=nats://127.0.0.1:{settings.NATS_PORT}"
+    said = StringIO()
+    with override_settings(VIA_STATE={**settings.VIA_STATE, "BACKEND": OLD}):
+        call_command("move_state", NEW, "--option", servers, stdout=said)
+        assert shop.orders().using(current_pod()).read() == [1, 2, 3, 4]
+    assert "1 logs with 4 records" in said.getvalue()
+
+
 def test_it_refuses_while_somebody_is_at_work_and_what_it_can_not_use(shop: Shop) -> None:
     @shop.orders().on_event("ship")
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None: ...
