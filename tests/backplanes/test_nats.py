@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import nats as nats_py
@@ -20,7 +23,7 @@ from testproject.servers.nats import Nats
 from testproject.servers.proxy import Proxy
 from tests.conftest import server_folder
 from via_state.backplanes.base import Backplane
-from via_state.backplanes.nats import NatsBackplane
+from via_state.backplanes.nats import NatsBackplane, log
 from via_state.backplanes.nats.entry import Entries
 from via_state.backplanes.nats.link import Link
 from via_state.core.records import GENESIS, Position
@@ -333,10 +336,6 @@ async def test_message_ids_outlive_compaction_and_a_restart(make: Make, own_serv
 async def test_what_is_old_is_discarded(
     plane: NatsBackplane, client: Client, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from datetime import timedelta
-
-    from via_state.backplanes.nats import log
-
     monkeypatch.setattr(log, "DISCARD_AGE", timedelta(0))
     positions = await append(plane, "log", *(b"%d" % number for number in range(10)))
     last = await plane.append("log", new_id(), 5, b"five")
@@ -430,6 +429,54 @@ async def test_prefixes_keep_projects_apart(make: Make, prefix: str) -> None:
     assert await theirs.load("cell") is None
     with pytest.raises(CASConflict):
         await mine.cas("cell", 0, b"again")
+
+
+@pytest_asyncio.fixture
+async def guarded() -> AsyncIterator[Make]:
+    """Makes backplanes over a server with the permissions that the how-to gives."""
+    page = (Path(__file__).parents[2] / "docs/how-to.md").read_text()
+    (written,) = re.findall(r"```text\n(authorization \{.*?)```", page, re.DOTALL)
+    made: list[NatsBackplane] = []
+    with server_folder() as folder:
+        config = folder / "nats.conf"
+        config.write_text(written)
+        server = Nats(folder / "nats", more=["-c", str(config)])
+        server.start()
+
+        def make(**options: object) -> NatsBackplane:
+            login = {"SERVERS": server.url, "USER": "via", "PASSWORD": "secret"}
+            made.append(NatsBackplane({**login, **options}))
+            return made[-1]
+
+        yield make
+        for plane in made:
+            await plane.close()
+        server.stop()
+
+
+async def test_the_permissions_of_the_how_to_suffice_and_keep_tenants_apart(
+    guarded: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "DISCARD_AGE", timedelta(0))
+    plane, rung = guarded(), list[str | None]()
+    plane.watch(rung.append).add("log")
+    await eventually(lambda: None in rung, "the first ring")
+    positions = await append(plane, "log", b"1", b"2", b"3")
+    await eventually(lambda: "log" in rung, "a doorbell")
+    cursor = (await plane.changed(None)).cursor
+    await plane.compact("log", positions[1].offset)
+    assert [data for _, data in await read_all(plane, "log")] == [b"3"]
+    await plane.delete("gone", await plane.cas("gone", 0, b"x"))
+    await plane.cas("cell", 0, b"x")
+    await plane.prune()
+    assert set(await plane.logs()) == {"log"}
+    assert set(await plane.cells()) == {"cell"}
+    assert set((await plane.changed(cursor)).cells) == {"gone", "cell"}
+    await plane.drop("log")
+    with pytest.raises(BackplaneUnavailable, match=r"(?i)permissions violation"):
+        await guarded(PREFIX="other", TIMEOUT=0.5).append("log", new_id(), 1, b"x")
+    with pytest.raises(BackplaneUnavailable, match=r"(?i)authorization violation"):
+        await guarded(PASSWORD="wrong").head("log")
 
 
 async def test_strangers_messages_are_records_that_nobody_can_decode(

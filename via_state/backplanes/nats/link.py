@@ -144,7 +144,10 @@ class Link:
             async with asyncio.timeout(self._timeout):
                 yield
         except TimeoutError as error:
-            raise _unanswered(f"NATS did not answer {subject!r} within {self._timeout:g} s.", write) from error
+            said = f" It said last: {self._trouble}." if self._trouble is not None else ""
+            raise _unanswered(
+                f"NATS did not answer {subject!r} within {self._timeout:g} s.{said}", write
+            ) from error
 
     def _checked(self, subject: str, reply: Reply | None, write: bool) -> Reply:
         if reply is None:
