@@ -14,6 +14,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from via_state import exceptions
+from via_state.backplanes.nats.options import DEFAULTS as NATS_OPTIONS
 from via_state.backplanes.postgres.backend import DEFAULTS as POSTGRES_OPTIONS
 from via_state.conf import DEFAULTS
 from via_state.declarations.registry import registry
@@ -78,7 +79,7 @@ def test_the_reference_lists_every_setting_with_its_default() -> None:
     for name, default in DEFAULTS.items():
         shown = f'"{default}"' if isinstance(default, str) else repr(default)
         assert f"| `{name}` | `{shown}` |" in REFERENCE
-    for name in set(POSTGRES_OPTIONS) - {"DATABASE", "PREFIX"}:
+    for name in {*POSTGRES_OPTIONS, *NATS_OPTIONS} - {"DATABASE", "PREFIX"}:
         assert f"`{name}`" in REFERENCE
 
 

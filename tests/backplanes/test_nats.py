@@ -23,7 +23,7 @@ from testproject.servers.nats import Nats
 from testproject.servers.proxy import Proxy
 from tests.conftest import server_folder
 from via_state.backplanes.base import Backplane
-from via_state.backplanes.nats import NatsBackplane, log
+from via_state.backplanes.nats import NatsBackplane, cells, log
 from via_state.backplanes.nats.entry import Entries
 from via_state.backplanes.nats.link import Link
 from via_state.core.records import GENESIS, Position
@@ -521,6 +521,26 @@ async def test_more_logs_than_fit_into_one_answer(plane: NatsBackplane) -> None:
     cells = await asyncio.gather(*(plane.cas(key, 0, b"x") for key in keys))
     assert len(await plane.load_many(keys)) == len(cells) == 1200
     assert set((await plane.changed(changes.cursor)).cells) == keys
+
+
+async def test_expired_cells_are_found_part_by_part(plane: NatsBackplane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process never reads all of a large bucket at once."""
+    monkeypatch.setattr(cells, "PART", 10)
+    for number in range(55):
+        await plane.cas(f"cell-{number}", 0, b"x", ttl=0.001 if number % 2 else None)
+    await eventually_absent(plane, "cell-53")
+    assert await plane.prune() <= 5
+    found = [await plane.prune() for _ in range(6)]
+    assert sum(found) >= 20
+    assert max(found) <= 5
+    assert set(await plane.cells()) == {f"cell-{number}" for number in range(0, 55, 2)}
+    assert [await plane.prune() for _ in range(6)] == [0] * 6
+
+
+async def eventually_absent(plane: NatsBackplane, key: str) -> None:
+    deadline = time.monotonic() + 10
+    while await plane.load(key) is not None:
+        assert time.monotonic() < deadline, f"{key} is still there"
 
 
 def test_options_are_checked() -> None:

@@ -133,7 +133,10 @@ class Backplane(ABC):
 
     @abstractmethod
     async def prune(self, limit: int = 1000) -> int:
-        """Free the space of at most ``limit`` expired cells; returns how many. 0 means that none is left."""
+        """Free the space of at most ``limit`` expired cells; returns how many.
+
+        Where there are very many cells a call may look at a part of them, and the next one goes on there.
+        """
 
     # Event log --------------------------------------------------------------------------------------------
 

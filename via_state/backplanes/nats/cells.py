@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
-from via_state.backplanes.nats.api import WRONG_LAST_SEQUENCE, Message, Refused, call, get, get_many, publish
+from via_state.backplanes.nats.api import (
+    WRONG_LAST_SEQUENCE,
+    Found,
+    Message,
+    Refused,
+    call,
+    get,
+    get_many,
+    publish,
+)
 from via_state.backplanes.nats.link import Link
-from via_state.backplanes.nats.links import Links
+from via_state.backplanes.nats.links import Links, chance
 from via_state.backplanes.nats.listing import Listing
 from via_state.backplanes.nats.names import EXPIRES_IN, key_headers
 from via_state.backplanes.nats.streams import Streams
@@ -21,7 +29,7 @@ OPERATION = "KV-Operation"
 TOGETHER = 64
 #: How long a deleted cell is kept, for the sweeps of pods that were away.
 KEEP_DELETED = timedelta(hours=24)
-#: Bytes of one part of the bucket that is looked through.
+#: Bytes, and messages, of the part of the bucket that `prune` looks through at once.
 PART_BYTES, PART = 8 * 1024 * 1024, 1000
 
 
@@ -31,6 +39,7 @@ class Cells:
     def __init__(self, links: Links, streams: Streams) -> None:
         self._links, self._streams, self._names = links, streams, streams.names
         self._stream = streams.names.cell_stream
+        self._look_at = 0  # where `prune` goes on; 0 before the first time
         self._list = Listing(streams, self._stream, self._names.cells)
 
     def _subject(self, key: str) -> str:
@@ -89,7 +98,7 @@ class Cells:
 
     async def prune(self, limit: int) -> int:
         link, pruned = await self._links.get(), 0
-        async for message in self._all(link):
+        for message in await self._next_part(link):
             if self.live(message):
                 continue
             expired = OPERATION not in message.headers
@@ -100,21 +109,25 @@ class Cells:
             gone = await call(link, f"STREAM.PURGE.{self._stream}", body, write=True)
             pruned += expired and gone["purged"] > 0
             if pruned == limit:
+                self._look_at = message.seq + 1
                 break
         return pruned
 
-    async def _all(self, link: Link) -> AsyncIterator[Message]:
-        seq = 1
-        while True:
-            pattern = f"{self._names.cells}>"
-            part = await get_many(
-                link, self._stream, seq=seq, next_by_subj=pattern, batch=PART, max_bytes=PART_BYTES
-            )
-            for message in part.messages:
-                yield message
-            if not part.pending:
-                return
-            seq = part.messages[-1].seq + 1
+    async def _next_part(self, link: Link) -> list[Message]:
+        """A thousand messages of the bucket at most, from where the last call ended; behind the end, its beginning."""
+        if not self._look_at:  # processes that start together look at different parts
+            self._look_at = chance.randint(1, (await self._streams.state(link, self._stream)).last_seq + 1)
+        begin, found = self._look_at, await self._part(link, self._look_at, PART)
+        messages = found.messages
+        if not found.pending and len(messages) < PART:
+            found = await self._part(link, 1, PART - len(messages))
+            messages = [*messages, *(message for message in found.messages if message.seq < begin)]
+        self._look_at = found.messages[-1].seq + 1 if found.messages else 1
+        return messages
+
+    async def _part(self, link: Link, seq: int, batch: int) -> Found:
+        pattern = f"{self._names.cells}>"
+        return await get_many(link, self._stream, seq=seq, next_by_subj=pattern, batch=batch, max_bytes=PART_BYTES)
 
     def live(self, message: Message) -> bool:
         """Whether a cell's last message is its value: neither a deletion nor expired."""
