@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -21,12 +20,13 @@ from nats.aio.client import Client
 from testproject.servers import nats_backup
 from testproject.servers.nats import Nats
 from testproject.servers.proxy import Proxy
+from tests.backplanes.cutting import append_while_cut, persist
 from tests.conftest import server_folder
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.nats import NatsBackplane, cells, log
 from via_state.backplanes.nats.entry import Entries
 from via_state.backplanes.nats.link import Link
-from via_state.core.records import GENESIS, Position
+from via_state.core.records import GENESIS
 from via_state.exceptions import BackplaneUnavailable, CASConflict, Closed, OutcomeUnknown
 from via_state.testing.conformance import BackplaneConformance
 from via_state.testing.conformance.harness import append, eventually, new_id, read_all
@@ -104,59 +104,13 @@ class TestNatsBackplane(BackplaneConformance):
         await append(plane, key, b"another", b"history")
 
 
-async def persist(step: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Ask again until there is an answer, as a pod does."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return await step()
-        except (BackplaneUnavailable, OutcomeUnknown):
-            assert time.monotonic() < deadline, "the backplane never came back"
-            await asyncio.sleep(random.uniform(0, 0.02))
-
-
 # The network ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_cut_connections_neither_lose_nor_double_appends(make: Make, nats_proxy: Proxy, seed: int) -> None:
     plane = make(SERVERS=f"nats://{nats_proxy.host}:{nats_proxy.port}", TIMEOUT=2.0)
-    chaos = random.Random(seed)
-    landed = 0
-
-    async def cut() -> int:
-        cuts, next_cut = 0, 10
-        while landed < 240:
-            if landed < next_cut:
-                await asyncio.sleep(chaos.uniform(0, 0.002))
-                continue
-            next_cut = landed + chaos.randint(5, 25)
-            if chaos.random() < 0.7:
-                await asyncio.to_thread(nats_proxy.sever)
-            else:
-                await asyncio.to_thread(nats_proxy.cut)
-                await asyncio.sleep(chaos.uniform(0, 0.05))
-                await asyncio.to_thread(nats_proxy.restore)
-            cuts += 1
-        return cuts
-
-    async def write(name: int) -> list[Position]:
-        nonlocal landed
-        positions = []
-        for number in range(60):
-            append_id, data = new_id(), f"{name}:{number}".encode()
-            positions.append(await persist(lambda i=append_id, d=data: plane.append("log", i, 1, d)))  # type: ignore[misc]
-            landed += 1
-        return positions
-
-    cutting = asyncio.create_task(cut())
-    written = await asyncio.gather(*(write(name) for name in range(4)))
-    assert await cutting > 5
-    found = await persist(lambda: read_all(plane, "log"))
-    assert len(found) == 240
-    for name, positions in enumerate(written):
-        mine = [(offset, data) for offset, data in found if data.startswith(b"%d:" % name)]
-        assert mine == [(p.offset, f"{name}:{n}".encode()) for n, p in enumerate(positions)]
+    await append_while_cut(plane, nats_proxy, seed)
 
 
 async def test_a_server_that_is_down_is_said_quickly_and_found_again(make: Make, nats_proxy: Proxy) -> None:

@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-import uuid
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
-from django.db import connections
 
 from testproject.servers.postgres import Postgres
 from testproject.servers.proxy import Proxy
+from tests.backplanes.conftest import Make
+from tests.backplanes.cutting import append_while_cut, persist
 from tests.conftest import POSTGRES_ALIAS
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.postgres import PostgresBackplane
 from via_state.backplanes.postgres.changes import Cursor
-from via_state.core.records import GENESIS, Position
+from via_state.core.records import GENESIS
 from via_state.exceptions import BackplaneUnavailable, CASConflict, Closed, NotMigrated, OutcomeUnknown
 from via_state.testing.conformance import BackplaneConformance
 from via_state.testing.conformance.harness import append, eventually, new_id, read_all
 
 T = TypeVar("T")
-
-
-@pytest.fixture
-def prefix() -> str:
-    """Each test has rows of its own."""
-    return uuid.uuid4().hex
-
-
-@pytest.fixture
-def through_proxy(postgres_proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Proxy:
-    """The alias ``postgres`` leads through the proxy."""
-    monkeypatch.setitem(connections.databases[POSTGRES_ALIAS], "PORT", str(postgres_proxy.port))
-    return postgres_proxy
 
 
 @pytest.mark.usefixtures("postgres")
@@ -68,61 +53,11 @@ class TestPostgresBackplane(BackplaneConformance):
         await append(plane, key, b"another", b"history")
 
 
-async def persist(step: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Ask again until there is an answer, as a pod does."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return await step()
-        except (BackplaneUnavailable, OutcomeUnknown):
-            assert time.monotonic() < deadline, "the backplane never came back"
-            await asyncio.sleep(random.uniform(0, 0.02))
-
-
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_cut_connections_neither_lose_nor_double_appends(
-    postgres: Postgres, through_proxy: Proxy, prefix: str, seed: int
+    make: Make, through_proxy: Proxy, seed: int
 ) -> None:
-    plane = PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix, "TIMEOUT": 2.0})
-    chaos = random.Random(seed)
-    landed = 0
-
-    async def cut() -> int:
-        cuts, next_cut = 0, 10
-        while landed < 240:
-            if landed < next_cut:
-                await asyncio.sleep(chaos.uniform(0, 0.002))
-                continue
-            next_cut = landed + chaos.randint(5, 25)
-            if chaos.random() < 0.7:
-                await asyncio.to_thread(through_proxy.sever)
-            else:
-                await asyncio.to_thread(through_proxy.cut)
-                await asyncio.sleep(chaos.uniform(0, 0.05))
-                await asyncio.to_thread(through_proxy.restore)
-            cuts += 1
-        return cuts
-
-    async def write(name: int) -> list[Position]:
-        nonlocal landed
-        positions = []
-        for number in range(60):
-            append_id, data = new_id(), f"{name}:{number}".encode()
-            positions.append(await persist(lambda i=append_id, d=data: plane.append("log", i, 1, d)))  # type: ignore[misc]
-            landed += 1
-        return positions
-
-    cutting = asyncio.create_task(cut())
-    written = await asyncio.gather(*(write(name) for name in range(4)))
-    assert await cutting > 5
-    found = await persist(lambda: read_all(plane, "log"))
-    await plane.close()
-    assert sorted(offset for positions in written for offset in (p.offset for p in positions)) == list(
-        range(1, 241)
-    )
-    for name, positions in enumerate(written):
-        mine = [(offset, data) for offset, data in found if data.startswith(b"%d:" % name)]
-        assert mine == [(p.offset, f"{name}:{n}".encode()) for n, p in enumerate(positions)]
+    assert await append_while_cut(make(TIMEOUT=2.0), through_proxy, seed) == [*range(1, 241)]
 
 
 async def test_a_database_that_is_down_is_said_quickly_and_found_again(

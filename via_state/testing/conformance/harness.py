@@ -14,6 +14,8 @@ from via_state.core.records import GENESIS, Position
 ODD_KEYS = ["a", "A", "a.b.c", "room.~2E", "ünïcödé.鍵", "with space", "a ", "quote'\"%s", "*>", "x" * 512]
 #: As long as a key may be, of characters that take the most bytes and don't compress.
 ODD_KEYS.append("".join(chr(0x10000 + number * 2011) for number in range(512)))
+#: Enough for several pages of seven.
+MANY_KEYS = frozenset([*ODD_KEYS, *(f"many.{number}" for number in range(20))])
 FAR = 10**9
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from via_state.core.records import Lasting
 from via_state.exceptions import CASConflict
-from via_state.testing.conformance.harness import Harness, append
+from via_state.testing.conformance.harness import MANY_KEYS, Harness, append
 
 
 class StoreConformance(Harness):
@@ -121,18 +121,7 @@ class StoreConformance(Harness):
     async def test_all_cells_are_listed_page_by_page(self) -> None:
         async with self.two() as (first, second):
             assert await first.cells() == {}
-            keys = {
-                "a",
-                "A",
-                "a.b",
-                "é",
-                "日本",
-                "room.{x}",
-                "~",
-                "x" * 512,
-                *(f"many.{number}" for number in range(20)),
-            }
-            revs = {key: await first.cas(key, 0, key.encode()) for key in keys}
+            revs = {key: await first.cas(key, 0, key.encode()) for key in MANY_KEYS}
             await first.cas("short", 0, b"x", ttl=100)
             await first.cas("gone", 0, b"x", ttl=0.001)
             await first.delete("many.3", revs["many.3"])
@@ -149,4 +138,4 @@ class StoreConformance(Harness):
             short = found.pop("short").ttl
             assert short is not None
             assert 50 < short <= 100
-            assert found == {key: ((key.encode(), revs[key]), None) for key in keys - {"many.3"}}
+            assert found == {key: ((key.encode(), revs[key]), None) for key in MANY_KEYS - {"many.3"}}

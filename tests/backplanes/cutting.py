@@ -1,0 +1,70 @@
+"""Writers whose connection is cut again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from testproject.servers.proxy import Proxy
+from via_state.backplanes.base import Backplane
+from via_state.core.records import Position
+from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
+from via_state.testing.conformance.harness import new_id, read_all
+
+T = TypeVar("T")
+WRITERS, APPENDS = 4, 60
+
+
+async def persist(step: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Ask again until there is an answer, as a pod does."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return await step()
+        except (BackplaneUnavailable, OutcomeUnknown):
+            assert time.monotonic() < deadline, "the backplane never came back"
+            await asyncio.sleep(random.uniform(0, 0.02))
+
+
+async def append_while_cut(plane: Backplane, proxy: Proxy, seed: int) -> list[int]:
+    """Some write to one log while their connections are cut: each append is there once, in order. Returns all offsets."""
+    chaos = random.Random(seed)
+    landed, all_of_them = 0, WRITERS * APPENDS
+
+    async def cut() -> int:
+        cuts, next_cut = 0, 10
+        while landed < all_of_them:
+            if landed < next_cut:
+                await asyncio.sleep(chaos.uniform(0, 0.002))
+                continue
+            next_cut = landed + chaos.randint(5, 25)
+            if chaos.random() < 0.7:
+                await asyncio.to_thread(proxy.sever)
+            else:
+                await asyncio.to_thread(proxy.cut)
+                await asyncio.sleep(chaos.uniform(0, 0.05))
+                await asyncio.to_thread(proxy.restore)
+            cuts += 1
+        return cuts
+
+    async def write(name: int) -> list[Position]:
+        nonlocal landed
+        positions = []
+        for number in range(APPENDS):
+            append_id, data = new_id(), f"{name}:{number}".encode()
+            positions.append(await persist(lambda i=append_id, d=data: plane.append("log", i, 1, d)))  # type: ignore[misc]
+            landed += 1
+        return positions
+
+    cutting = asyncio.create_task(cut())
+    written = await asyncio.gather(*(write(name) for name in range(WRITERS)))
+    assert await cutting > 5
+    found = await persist(lambda: read_all(plane, "log"))
+    for name, positions in enumerate(written):
+        mine = [(offset, data) for offset, data in found if data.startswith(b"%d:" % name)]
+        assert mine == [(p.offset, f"{name}:{n}".encode()) for n, p in enumerate(positions)]
+    assert len(found) == all_of_them
+    return [offset for offset, _ in found]
