@@ -24,10 +24,11 @@ from tests.backplanes.cutting import append_while_cut, persist
 from tests.conftest import server_folder
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.nats import NatsBackplane, cells, log
+from via_state.backplanes.nats.backend import OVERHEAD
 from via_state.backplanes.nats.entry import Entries
 from via_state.backplanes.nats.link import Link
 from via_state.core.records import GENESIS
-from via_state.exceptions import BackplaneUnavailable, CASConflict, Closed, OutcomeUnknown
+from via_state.exceptions import AppendTooLarge, BackplaneUnavailable, CASConflict, Closed, OutcomeUnknown
 from via_state.testing.conformance import BackplaneConformance
 from via_state.testing.conformance.harness import append, eventually, new_id, read_all
 
@@ -371,7 +372,27 @@ async def test_an_operators_settings_stay(make: Make, client: Client, prefix: st
     plane = make()
     assert [data for _, data in await read_all(plane, "log")] == [b"x"]
     await append(plane, "log", b"y")
+    assert plane.max_append_bytes == 500_000 - OVERHEAD
+    assert len(await append(plane, "log", b"x" * plane.max_append_bytes)) == 1
+    with pytest.raises(AppendTooLarge):
+        await append(plane, "log", b"x" * (plane.max_append_bytes + 1))
     assert (await stream.stream_info(f"{prefix}_log")).config == before
+
+
+async def test_a_full_stream_takes_no_more_and_loses_nothing(
+    plane: NatsBackplane, client: Client, prefix: str
+) -> None:
+    await append(plane, "log", b"x")
+    stream = client.jetstream()
+    config = (await stream.stream_info(f"{prefix}_log")).config
+    await stream.update_stream(config.evolve(max_bytes=5000, discard="new"))
+    with pytest.raises(BackplaneUnavailable, match="maximum bytes exceeded"):
+        await append(plane, "log", *[b"y" * 1000] * 10)
+    await stream.update_stream(config)
+    records = len(await read_all(plane, "log"))
+    assert 1 < records < 10
+    await append(plane, "log", b"z")
+    assert len(await read_all(plane, "log")) == records + 1
 
 
 async def test_prefixes_keep_projects_apart(make: Make, prefix: str) -> None:
@@ -429,7 +450,7 @@ async def test_the_permissions_of_the_how_to_suffice_and_keep_tenants_apart(
     await plane.drop("log")
     with pytest.raises(BackplaneUnavailable, match=r"(?i)permissions violation"):
         await guarded(PREFIX="other", TIMEOUT=0.5).append("log", new_id(), 1, b"x")
-    with pytest.raises(BackplaneUnavailable, match=r"(?i)authorization violation"):
+    with pytest.raises(BackplaneUnavailable, match=r"(?i)authorization violation|credentials may be wrong"):
         await guarded(PASSWORD="wrong").head("log")
 
 

@@ -58,8 +58,9 @@ class NatsBackplane(Backplane):
         self._ear = Ear(self._links, names)
 
     async def _prepare(self, link: Link) -> None:
-        self.max_append_bytes = link.client.max_payload - OVERHEAD
         await self._streams.prepare(link)
+        limits = filter(None, (link.client.max_payload, self._streams.max_message))
+        self.max_append_bytes = max(min(limits) - OVERHEAD, 1)
 
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> list[CheckMessage]:

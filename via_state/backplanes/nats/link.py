@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import ConnectionClosedError, Error, OutboundBufferLimitError
+from nats.errors import ConnectionClosedError, Error, OutboundBufferLimitError, UnexpectedEOF
 
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
 
@@ -89,7 +89,10 @@ class Link:
                 )
         except (Error, OSError, TimeoutError) as error:
             await self.close()
-            reason = str(self._trouble or error).strip() or f"no answer within {seconds:g} s"
+            cause = self._trouble or error
+            reason = str(cause).strip() or f"no answer within {seconds:g} s"
+            if isinstance(cause, ConnectionResetError | UnexpectedEOF):  # which overtakes what the server says
+                reason = "it hung up during the login: the credentials may be wrong, or it wants TLS"
             raise BackplaneUnavailable(f"NATS can't be reached: {reason}") from error
 
     async def request(
