@@ -80,6 +80,9 @@ class FaultyBackplane(Backplane):
     async def head(self, key: str) -> Head:
         return await self._do("head", key)  # type: ignore[no-any-return]
 
+    async def count(self, key: str, after: int, head: Head) -> int:
+        return await self._do("count", key, after, head)  # type: ignore[no-any-return]
+
     async def changed(self, cursor: object | None) -> Changes:
         return await self._do("changed", cursor)  # type: ignore[no-any-return]
 

@@ -115,7 +115,7 @@ def test_the_pages_load_while_the_backplane_is_away(office: Office) -> None:
 
 
 def test_the_pages_load_while_the_backplane_says_nothing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("via_state.admin.heads.TIMEOUT", 0.05)
+    monkeypatch.setattr("via_state.admin.lags.TIMEOUT", 0.05)
     monkeypatch.setattr("via_state.admin.aside.TIMEOUT", 0.05)
     row = office.stuck(1)
 

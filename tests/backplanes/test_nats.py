@@ -498,6 +498,18 @@ async def test_more_logs_than_fit_into_one_answer(plane: NatsBackplane) -> None:
     assert set((await plane.changed(changes.cursor)).cells) == keys
 
 
+async def test_many_records_are_counted_by_the_first(plane: NatsBackplane) -> None:
+    await asyncio.gather(
+        *(plane.append("log", new_id(), 1 + number % 3, b"x") for number in range(3 * log.SAMPLE))
+    )
+    head = await plane.head("log")
+    assert await plane.count("log", 0, head) == pytest.approx(6 * log.SAMPLE, rel=0.1)
+    first = (await plane.read("log", GENESIS, limit=5 * log.SAMPLE)).packs[-1].last
+    rest = sum(pack[0] > first for pack in await read_all(plane, "log"))
+    assert rest < log.SAMPLE
+    assert rest <= await plane.count("log", first, head) <= 3 * rest
+
+
 async def test_expired_cells_are_found_part_by_part(plane: NatsBackplane, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process never reads all of a large bucket at once."""
     monkeypatch.setattr(cells, "PART", 10)

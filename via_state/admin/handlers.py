@@ -12,18 +12,16 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from via_state.admin.filters import HALTED, STUCK
-from via_state.admin.heads import heads_of
+from via_state.admin.lags import Place, lags_of, place_of
 from via_state.admin.readonly import ReadOnlyAdmin
-from via_state.admin.standing import lag_of
 from via_state.conf import settings
-from via_state.core.records import Head
 from via_state.management.handlers import declared
 from via_state.models import EventHandler, HandlerPosition
 
 #: Keys are counted so far; the lag is added up for handlers with no more keys than this.
 COUNTED, SUMMED = 1_000, 20
 #: Columns of a position that a lag is told by.
-NEEDED = ("handler", "key", "epoch", "offset", "from_floor")
+NEEDED = ("handler", "key", "epoch", "offset")
 
 
 @admin.register(EventHandler)
@@ -42,8 +40,8 @@ class HandlerAdmin(ReadOnlyAdmin):
         some = {row.pk: list(_positions(row).only(*NEEDED)[: SUMMED + 1]) for row in rows}
         summed = [one for few in some.values() if len(few) <= SUMMED for one in few]
         begun = {one.handler_id for few in some.values() for one in few}
-        plain = {row.pk: row.log for row in rows if row.pk not in begun and _is_plain(row, code)}
-        heads = heads_of([*(one.key for one in summed), *plain.values()])
+        plain = {row.pk: Place(row.log) for row in rows if row.pk not in begun and _is_plain(row, code)}
+        lags = lags_of([*map(place_of, summed), *plain.values()])
         for row in rows:
             row.counts = (
                 _count(row),
@@ -51,7 +49,7 @@ class HandlerAdmin(ReadOnlyAdmin):
                 _count(row, HALTED),
             )
             few = some[row.pk]
-            row.total = _lag(few, heads) if few else _unbegun(heads, plain.get(row.pk))
+            row.total = _lag(few, lags) if few else _unbegun(plain.get(row.pk), lags)
             first = _positions(row).filter(stuck_since__isnull=False).order_by("stuck_since")
             row.since = first.values_list("stuck_since", flat=True).first()
 
@@ -108,16 +106,13 @@ def _is_plain(row: EventHandler, code: Any) -> bool:
     return log is not None and not log.spec.family
 
 
-def _lag(few: list[HandlerPosition], heads: dict[str, Head]) -> int | str:
+def _lag(few: list[HandlerPosition], lags: dict[Place, int]) -> int | str:
     if len(few) > SUMMED:
         return "see its positions"
-    lags = [lag_of(one, heads.get(one.key)) for one in few]
-    return sum(one or 0 for one in lags) if None not in lags else "unknown"
+    found = [lags.get(place_of(one)) for one in few]
+    return sum(one or 0 for one in found) if None not in found else "unknown"
 
 
-def _unbegun(heads: dict[str, Head], key: str | None) -> int | str:
+def _unbegun(place: Place | None, lags: dict[Place, int]) -> int | str:
     """It has no position yet: everything that is there is before it."""
-    if key is None:
-        return 0
-    head = heads.get(key)
-    return "unknown" if head is None else head.position.offset - head.floor.offset
+    return 0 if place is None else lags.get(place, "unknown")

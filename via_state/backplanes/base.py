@@ -160,6 +160,15 @@ class Backplane(ABC):
     async def head(self, key: str) -> Head:
         """The two ends of the log, read from the leader."""
 
+    async def count(self, key: str, after: int, head: Head) -> int:
+        """How many records there are behind the offset ``after``, up to ``head``: the log's, just read. Many may be estimated;
+        0 says that there is none.
+
+        Where offsets have no gaps nobody needs to be asked; an adapter whose offsets have some overrides this.
+        """
+        check_key(key)
+        return max(0, head.position.offset - max(after, head.floor.offset))
+
     @abstractmethod
     async def changed(self, cursor: object | None) -> Changes:
         """The logs and cells that moved since ``cursor``. With None: a new cursor and no keys, so that whoever

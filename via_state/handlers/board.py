@@ -10,7 +10,7 @@ from via_state import metrics
 
 
 class Shown(Protocol):
-    """A handler on a key, as the board shows it: name and declared key, failures of its record, offsets before it."""
+    """A handler on a key, as the board shows it: name and declared key, failures of its record, records before it."""
 
     stuck: int
     lag: int
@@ -46,7 +46,7 @@ class Board:
         metrics.consumer_stuck.labels(*runner.labels).set(max(one.values(), default=0))
 
     def lag(self, runner: Shown, events: int) -> None:
-        """So many offsets are still before it."""
+        """So many records are still before it."""
         metrics.consumer_lag_events.labels(*runner.labels).inc(events - runner.lag)
         runner.lag = events
         waiting = self._behind[runner.labels]
@@ -79,7 +79,7 @@ class Board:
 
     @property
     def total_lag(self) -> int:
-        """Offsets that all handlers of this worker have before them."""
+        """Records that all handlers of this worker have before them."""
         return sum(runner.lag for waiting in self._behind.values() for runner in waiting)
 
     @property

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from via_state import metrics
 from via_state.backplanes.base import Backplane
 from via_state.core.delivery import Evidence, Treatment, judge, records_after
-from via_state.core.records import Position
+from via_state.core.records import Head, Position
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable, Closed, Fenced
 from via_state.handlers.board import Board
@@ -170,17 +170,19 @@ class Runner:
         if evidence is Evidence.FROM_FLOOR:
             claim.position = batch.floor
         records = list(records_after(batch, claim.position, self._log.events, self._spec.events))
-        self._behind(batch.head)
+        end = batch.packs[-1].last if batch.packs else claim.position.offset
+        rest = await worker.backplane.count(self.key, end, Head(batch.head, batch.floor))
+        worker.board.lag(self, len(records) + rest)
         if not records:
             return None
         if records[0].treatment is Treatment.DELIVER:
             metrics.consumer_latency_seconds.labels(*self.labels).observe(time.monotonic() - self._rang)
         deliverer = Deliverer(worker.store, self._spec, self._log.events, claim, worker.may_go_on)
-        before = claim.position
         turn = await worker.threads.run(deliverer.turn, records, TURN)
         self._rang = time.monotonic()
-        worker.board.delivered(claim.position.offset - before.offset)
-        self._behind(batch.head)
+        passed = sum(record.position.offset <= claim.position.offset for record in records)
+        worker.board.delivered(passed)
+        worker.board.lag(self, len(records) - passed + rest)
         worker.done(self.handler, self.key, claim.position)
         return await self._after(turn, claim, batch.head)
 
@@ -209,10 +211,6 @@ class Runner:
         self.claim = None
         self.halted = worker.board.halted(self, reason)
         await worker.threads.run(worker.store.release, worker.id, [(self.handler, self.key)])
-
-    def _behind(self, head: Position) -> None:
-        assert self.claim is not None
-        self._worker.board.lag(self, max(0, head.offset - self.claim.position.offset))
 
     def _stuck(self, attempts: int) -> None:
         self._worker.board.stuck(self, attempts)

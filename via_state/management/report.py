@@ -16,6 +16,7 @@ from via_state.management.selection import Selected
 from via_state.models import EventHandler, HaltedKey, HandlerPosition, HandlerWorker, SnapshotRow
 from via_state.pod.halts import STALE
 from via_state.pod.pins import handler_pin, slot_of
+from via_state.pod.pod import Pod
 from via_state.pod.snapshots.rows import lineage_of
 
 PAGE = 500  # logs whose rows are read at once
@@ -34,7 +35,7 @@ class Halted:
 
 @dataclass
 class Handled:
-    """How far an event handler has come in a log. ``lag`` is in offsets; ``worker`` is empty while nobody runs it.
+    """How far an event handler has come in a log. ``lag`` is in events; ``worker`` is empty while nobody runs it.
 
     ``halted`` says why it stands still until somebody tells it where to go on; while ``stuck_since`` is set, it tries the same
     record again and again.
@@ -53,7 +54,7 @@ class Handled:
 
 @dataclass
 class LogReport:
-    """One log. ``tail``: how far the head is from the snapshot that a start of this code goes on from, in offsets.
+    """One log. ``tail``: the events behind the snapshot that a start of this code goes on from.
 
     ``snapshot_age`` is in seconds. ``codes``: fingerprints with their newest snapshots' offsets.
     """
@@ -77,14 +78,14 @@ class LogReport:
         return bool(self.halted) or any(one.halted for one in self.handlers)
 
 
-def reports(logs: Iterable[Selected]) -> Iterator[LogReport]:
-    """A report for each log."""
+def reports(pod: Pod, logs: Iterable[Selected]) -> Iterator[LogReport]:
+    """A report for each log. Raises `ViaStateError` when the backplane does not answer."""
     database = settings.DATABASE
     halted: dict[str, list[Halted]] = {}
     for row in HaltedKey.objects.using(database).filter(prefix=settings.PREFIX, seen__gte=Now() - STALE):
         one = Halted(row.pod, row.host, row.reason, row.text, row.since.isoformat())
         halted.setdefault(row.key, []).append(one)
-    register = Register()
+    register = Register(pod)
     left = iter(logs)
     while page := list(itertools.islice(left, PAGE)):
         rows: dict[tuple[str, str], list[SnapshotRow]] = {}
@@ -94,13 +95,14 @@ def reports(logs: Iterable[Selected]) -> Iterator[LogReport]:
         register.read([log.key for log in page])
         for log in page:
             mine = rows.get((log.key, log.head.position.epoch), [])
-            yield _report(log, mine, halted.get(log.key, []), register)
+            yield _report(pod, log, mine, halted.get(log.key, []), register)
 
 
 class Register:
     """The event handlers, and where they stand in a page of logs."""
 
-    def __init__(self) -> None:
+    def __init__(self, pod: Pod) -> None:
+        self._pod = pod
         database = settings.DATABASE
         self._handlers = list(EventHandler.objects.using(database).filter(prefix=settings.PREFIX).order_by("name"))
         self._code = {(log.spec.name, name) for log in handled_logs() for name in log.handlers}
@@ -124,7 +126,7 @@ class Register:
 
     def handled(self, log: Selected) -> list[Handled]:
         """Where the handlers of a log stand."""
-        return [self._handled(handler, row, log.head.position.offset) for handler, row in self._of(log)]
+        return [self._handled(handler, row, log) for handler, row in self._of(log)]
 
     def _of(self, log: Selected) -> Iterator[tuple[EventHandler, HandlerPosition | None]]:
         name = None if log.definition is None else log.definition.template().text
@@ -133,20 +135,30 @@ class Register:
             if handler.log == name or handler.pk in rows:
                 yield handler, rows.get(handler.pk)
 
-    def _handled(self, handler: EventHandler, row: HandlerPosition | None, head: int) -> Handled:
+    def _handled(self, handler: EventHandler, row: HandlerPosition | None, log: Selected) -> Handled:
         declared = (handler.log, handler.name) in self._code
         if row is None:
-            return Handled(handler.name, declared, 0, head, 0, None, "", "", "")
+            lag = _behind(self._pod, log, 0)
+            return Handled(handler.name, declared, 0, lag, 0, None, "", "", "")
         since = None if row.stuck_since is None else row.stuck_since.isoformat()
         halted = f"{row.halted}: {row.halted_text}" if row.halted else ""
         worker = self._workers.get(row.worker, "")
-        lag = max(0, head - row.offset)
+        lag = _behind(self._pod, log, row.offset)
         return Handled(
             handler.name, declared, row.offset, lag, row.attempts, since, row.last_error, halted, worker
         )
 
 
-def _report(log: Selected, rows: list[SnapshotRow], halted: list[Halted], register: Register) -> LogReport:
+def _behind(pod: Pod, log: Selected, offset: int) -> int:
+    """The events behind an offset."""
+    if offset >= log.head.position.offset:
+        return 0  # nobody needs to be asked
+    return pod.thread.call(pod.backplane.count(log.key, offset, log.head))
+
+
+def _report(
+    pod: Pod, log: Selected, rows: list[SnapshotRow], halted: list[Halted], register: Register
+) -> LogReport:
     spec = None if log.definition is None else log.definition.built().snapshots
     fingerprint = "" if spec is None else spec.manifest.fingerprint
     own = next((row for row in rows if row.fingerprint == fingerprint), None)
@@ -162,7 +174,7 @@ def _report(log: Selected, rows: list[SnapshotRow], halted: list[Halted], regist
         pin.why,
         own.offset if own is not None and own.offset else None,
         time.time() - lineage_of(own).saved_at if own is not None and own.offset else None,
-        head - max(own.offset if own is not None else 0, 0),
+        _behind(pod, log, own.offset if own is not None else 0),
         codes,
         list(halted),
         register.handled(log),

@@ -106,6 +106,10 @@ class NatsBackplane(Backplane):
         check_key(key)
         return await self._logs.head(key)
 
+    async def count(self, key: str, after: int, head: Head) -> int:
+        check_key(key)
+        return await self._logs.count(key, max(after, head.floor.offset), head.position.offset)
+
     async def changed(self, cursor: object | None) -> Changes:
         return await self._sweeper.changed(cursor)
 

@@ -29,6 +29,8 @@ from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
 PACK = 1024
 #: Bytes of packs in one batch, and messages.
 BATCH_BYTES, BATCH_MESSAGES = 8 * 1024 * 1024, 1000
+#: Bytes of packs, and packs, from which the number of records in all that follow is told.
+SAMPLE_BYTES, SAMPLE = 256 * 1024, 100
 #: Records that a pack of a log is taken to hold before any was seen; logs for which a process remembers what it saw.
 USUAL, REMEMBERED = 8.0, 10_000
 #: Logs whose ends are asked for in one request: the server answers for a thousand subjects.
@@ -127,6 +129,25 @@ class Logs:
 
     async def head(self, key: str) -> Head:
         return await self._head(await self._links.get(), key)
+
+    async def count(self, key: str, after: int, through: int) -> int:
+        """Records between two offsets: exactly while there are few, and else by what the first packs hold."""
+        link = await self._links.get()
+        if after >= through:
+            return 0
+        found = await get_many(
+            link,
+            self._stream,
+            seq=max(after // PACK, 1),
+            next_by_subj=self._subject(key),
+            batch=SAMPLE,
+            max_bytes=SAMPLE_BYTES,
+        )
+        packs = [pack for pack in map(_pack, found.messages) if after < pack.last and pack.first <= through]
+        records = sum(min(pack.last, through) - max(pack.first - 1, after) for pack in packs)
+        if packs and packs[-1].last < through:
+            records += round(found.pending * records / len(packs))
+        return max(records, 1)  # a server that lags behind may know of none
 
     async def _head(self, link: Link, key: str) -> Head:
         # Not at once: a record that was dropped in between must not be taken for one behind a newer entry.

@@ -6,10 +6,11 @@ import dataclasses
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.timesince import timesince
 from django.utils.timezone import now
 
+from via_state.exceptions import ViaStateError
 from via_state.management.report import Handled, LogReport, reports
 from via_state.management.selection import add_key_argument, durable_pod, selected
 
@@ -27,7 +28,11 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="a JSON array, one object for each log")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = list(reports(selected(durable_pod(), options["key"])))
+        pod = durable_pod()
+        try:
+            found = list(reports(pod, selected(pod, options["key"])))
+        except ViaStateError as error:
+            raise CommandError(str(error), returncode=2) from error
         halted = [one for one in found if one.stands_still]
         shown = halted if options["halted"] else found
         if options["json"]:

@@ -65,6 +65,29 @@ class LogConformance(Harness):
             assert len((await plane.read("log", GENESIS, limit=1)).packs) == 1
             assert len(await read_all(plane, "log", limit=7)) == 10
 
+    async def test_the_records_behind_an_offset_are_counted(self) -> None:
+        """Records, not offsets: what other logs are given in between does not count."""
+        async with self.one() as plane:
+            ends = []
+            for count in (1, 5, 2):
+                ends.append((await plane.append("log", new_id(), count, b"some")).offset)
+                await append(plane, "other", b"x")
+            head = await plane.head("log")
+            assert [await plane.count("log", end, head) for end in (0, *ends)] == [8, 7, 2, 0]
+            assert await plane.count("log", ends[1] - 3, head) == 5  # inside a pack
+            await append(plane, "log", b"later")
+            assert await plane.count("log", ends[0], head) == 7
+            nothing = await plane.head("empty")
+            assert await plane.count("empty", 0, nothing) == 0
+
+    async def test_discarded_records_are_not_counted(self) -> None:
+        async with self.one() as plane:
+            positions = await append(plane, "log", b"a", b"b", b"c", b"d")
+            if plane.compacts:
+                await plane.compact("log", positions[1].offset)
+                assert await plane.count("log", 0, await plane.head("log")) == 2
+            assert await plane.count("log", positions[2].offset, await plane.head("log")) == 1
+
     async def test_logs_are_independent(self) -> None:
         async with self.one() as plane:
             for data in (b"1", b"2"):
