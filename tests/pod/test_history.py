@@ -6,24 +6,19 @@ The model is a plain list. Whatever happens, each pod's value is the fold of the
 
 from __future__ import annotations
 
-import asyncio
-import copy
 import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
-from django.db.backends.utils import CursorWrapper
 
-from testproject.servers import nats_backup
 from tests.conftest import POSTGRES_ALIAS
 from tests.faults import Fault
+from tests.pod import backups
 from tests.pod.world import KEY, World, declared, world_of
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable
@@ -220,34 +215,14 @@ class Life:
         self.backups = []
 
     async def back_up(self) -> None:
-        self.backups.append((await self._copy(), list(self.numbers)))
+        self.backups.append((await backups.copy_of(self.world), list(self.numbers)))
 
     async def restore(self) -> None:
         """The log is as it was; the snapshots are not."""
         if self.backups:
             saved, numbers = self.random.choice(self.backups)
-            await self._put_back(saved)
+            await backups.put_back(self.world, saved)
             self.numbers = list(numbers)
-
-    async def _copy(self) -> Any:
-        inner = self.world.inner
-        if self.world.kind == "nats":
-            client = (await inner._links.get()).client
-            return await nats_backup.back_up(client, f"{self.world.prefix}_log")
-        if self.world.kind != "postgres":
-            return copy.deepcopy(inner._logs)
-        return await asyncio.to_thread(_rows_of, self.world.prefix)
-
-    async def _put_back(self, saved: Any) -> None:
-        inner = self.world.inner
-        if self.world.kind == "nats":
-            client = (await inner._links.get()).client
-            await nats_backup.delete(client, f"{self.world.prefix}_log")
-            await nats_backup.restore(client, saved)
-        elif self.world.kind != "postgres":
-            inner._logs = copy.deepcopy(saved)
-        else:
-            await asyncio.to_thread(_write_rows, self.world.prefix, saved)
 
     # -----------------------------------------------------------------------------------------------------
 
@@ -274,41 +249,6 @@ class Life:
             await step()
         await self.speed_up()
         await self.check()
-
-
-@contextmanager
-def _one_moment() -> Iterator[CursorWrapper]:
-    """A transaction that sees, and is seen as, one moment, as a backup does."""
-    try:
-        with transaction.atomic(using=POSTGRES_ALIAS), connections[POSTGRES_ALIAS].cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            yield cursor
-    finally:
-        connections[POSTGRES_ALIAS].close()
-
-
-def _rows_of(prefix: str) -> Any:
-    with _one_moment() as cursor:
-        cursor.execute("SELECT * FROM via_state_log WHERE prefix = %s", [prefix])
-        logs = cursor.fetchall()
-        cursor.execute(
-            "SELECT pack.* FROM via_state_pack pack JOIN via_state_log log ON log.id = pack.log_id WHERE log.prefix = %s",
-            [prefix],
-        )
-        return logs, cursor.fetchall()
-
-
-def _write_rows(prefix: str, saved: Any) -> None:
-    with _one_moment() as cursor:
-        cursor.execute("LOCK TABLE via_state_log, via_state_pack")
-        cursor.execute(
-            "DELETE FROM via_state_pack WHERE log_id IN (SELECT id FROM via_state_log WHERE prefix = %s)", [prefix]
-        )
-        cursor.execute("DELETE FROM via_state_log WHERE prefix = %s", [prefix])
-        for table, rows_ in zip(("via_state_log", "via_state_pack"), saved, strict=True):
-            for row in rows_:
-                places = ", ".join(["%s"] * len(row))
-                cursor.execute(f"INSERT INTO {table} OVERRIDING SYSTEM VALUE VALUES ({places})", row)
 
 
 @pytest.fixture(params=["memory", "sparse", "postgres", "nats"])

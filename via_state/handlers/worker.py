@@ -75,6 +75,7 @@ class Worker:
         self._runners: dict[tuple[HandlerId, str], Runner] = {}
         self._returning: set[tuple[HandlerId, str]] = set()
         self._done: dict[tuple[HandlerId, str], Position] = {}
+        self._since: set[str] = set()  # keys on which something was done since the last sweep
         self._log_of: dict[str, HandledLog | None] = {}
         self._watch: Watch | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -98,6 +99,7 @@ class Worker:
     def done(self, handler: HandlerId, key: str, position: Position) -> None:
         """A runner has come to ``position``."""
         self._done[handler, key] = position
+        self._since.add(key)
 
     async def drop(self, *runners: Runner) -> None:
         """They have nothing to do, or it is another worker's turn. What can't be given back now is given back later."""
@@ -218,6 +220,7 @@ class Worker:
         cursor: object | None = None
         looked = 0.0
         while True:
+            since, self._since = self._since, set()
             try:
                 changes = await self.backplane.changed(cursor)
                 self._look.clear()
@@ -226,7 +229,7 @@ class Worker:
                     await self._scan()
                     self.scanned.set()
                 else:
-                    self._see(changes)
+                    self._see(changes, since)
                 cursor = changes.cursor
                 if time.monotonic() - looked > HALTED_LOOK:
                     looked = time.monotonic()
@@ -248,9 +251,14 @@ class Worker:
             except TimeoutError:
                 pass
 
-    def _see(self, changes: Changes) -> None:
+    def _see(self, changes: Changes, since: set[str]) -> None:
         for key, head in changes.logs.items():
             self._moved(key, head)
+        for key in since - changes.logs.keys():
+            # They had records that the backplane may have lost: a doorbell is faster than a sweep.
+            for handler in self._handlers_of(key):
+                if self.owns(handler, key):
+                    self._runner(handler, key).ring()
 
     async def _scan(self) -> None:
         """Look at every log and every position once."""

@@ -85,6 +85,11 @@ class CachedCell(Generic[T]):
         return self.task is None and not self.listeners
 
     @property
+    def at(self) -> object:
+        """Where it stands: another one whenever it has moved."""
+        return self.current.rev
+
+    @property
     def rev(self) -> int:
         return self.current.rev
 

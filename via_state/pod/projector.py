@@ -123,6 +123,11 @@ class Projector(Generic[V]):
         return self._projection.position
 
     @property
+    def at(self) -> object:
+        """Where it stands: another one whenever it has moved."""
+        return self._projection.position
+
+    @property
     def status(self) -> ProjectionStatus:
         halt = self._projection.halt
         halted = None if halt is None else str(halt)

@@ -37,6 +37,8 @@ class Residents:
         self._watch: Watch | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._sweep_now = asyncio.Event()
+        #: Where each key stood here before the last sweep.
+        self._swept: dict[Projector[Any] | CachedCell[Any], object] = {}
         self._hooks: list[Callable[[], Awaitable[None]]] = []
         self._closed = False
         self._prune_at = time.monotonic() + PRUNE_INTERVAL * jitter.uniform(0.5, 1.5)
@@ -133,10 +135,17 @@ class Residents:
         cursor: object | None = None
         away = False
         while True:
+            self._sweep_now.clear()
+            stood = {one: one.at for one in self._all() if one.loaded}
             try:
                 changes = await self._backplane.changed(cursor)
-                self._ring_changed(changes, everything=cursor is None or changes.everything)
-                cursor = changes.cursor
+                if cursor is None or changes.everything:
+                    for one in self._all():
+                        one.ring()
+                else:
+                    self._ring_changed(changes)
+                    self._ring_unknown(changes, stood)
+                cursor, self._swept = changes.cursor, stood
                 await self._prune()
                 if away:
                     logger.info("The backplane is reachable again.")
@@ -153,18 +162,13 @@ class Residents:
             self._evict()
             for hook in self._hooks:
                 await hook()
-            self._sweep_now.clear()
             try:
                 async with asyncio.timeout(settings.RECONCILE_INTERVAL * jitter.uniform(0.8, 1.0)):
                     await self._sweep_now.wait()
             except TimeoutError:
                 pass
 
-    def _ring_changed(self, changes: Changes, everything: bool) -> None:
-        if everything:
-            for resident in self._all():
-                resident.ring()
-            return
+    def _ring_changed(self, changes: Changes) -> None:
         for key, head in changes.logs.items():
             projector = self._logs.get(key)
             if projector is not None and head.position != projector.position:
@@ -173,6 +177,14 @@ class Residents:
             cell = self._cells.get(key)
             if cell is not None and cell.loaded and cell.rev != rev:
                 cell.ring()
+
+    def _ring_unknown(self, changes: Changes, stood: dict[Projector[Any] | CachedCell[Any], object]) -> None:
+        """Look at what moved here since the last sweep, and not there: the server may have come back without it, and its
+        doorbell was faster than the sweep.
+        """
+        for one, at in stood.items():
+            if at != self._swept.get(one) and one.key not in changes.logs and one.key not in changes.cells:
+                one.ring()
 
     async def _prune(self) -> None:
         if time.monotonic() < self._prune_at:

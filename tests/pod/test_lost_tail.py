@@ -1,0 +1,81 @@
+"""A server that comes back without its last writes, which doorbells had brought to the pods already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from testproject.servers.waiting import wait_until
+from tests.conftest import POSTGRES_ALIAS
+from tests.pod import backups
+from tests.pod.board import Add, Board
+from tests.pod.world import World, world_of
+from via_state.pod.pod import Pod
+
+pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
+
+
+@pytest.fixture(params=["memory", "postgres", "nats"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Its pods sweep when a test says so."""
+    if request.param != "memory":
+        request.getfixturevalue("postgres")
+    if request.param == "nats":
+        request.getfixturevalue("nats")
+    with world_of(request.param, RECONCILE_INTERVAL=3600.0, SNAPSHOT_INTERVAL=1000) as made:
+        yield made
+
+
+def sweep(pod: Pod) -> None:
+    """One that begins now, to its end."""
+    ended = []
+
+    async def hook() -> None:
+        ended.append(True)
+
+    pod.residents.every_sweep(hook)
+    for _ in range(2):  # one may have been under way
+        before = len(ended)
+        pod.thread.soon(pod.residents._sweep_now.set)
+        wait_until(lambda seen=before: len(ended) > seen, "a sweep")  # type: ignore[misc]
+
+
+def test_a_log_that_lost_what_came_since_the_last_sweep(world: World) -> None:
+    """It is back where that sweep saw it, so that nothing has moved since."""
+    pod = world.start()
+    log = Board.numbers.using(pod)
+    log.read(at_least=log.append(Add(1)))
+    sweep(pod)
+    saved = world.run(backups.copy_of(world))
+    assert log.read(at_least=log.append(Add(2))) == [1, 2]
+    world.run(backups.put_back(world, saved))
+    sweep(pod)
+    wait_until(lambda: log.read() == [1], "the value of what is left")
+
+
+def test_a_cell_that_lost_what_came_since_the_last_sweep() -> None:
+    with world_of("memory", RECONCILE_INTERVAL=3600.0) as world:
+        pod = world.start()
+        hits = Board.hits.using(pod)
+        hits.set(1)
+        sweep(pod)
+        saved = dict(world.inner._cells)
+        hits.set(2)
+        world.inner._cells = saved
+        del world.inner._moves["cell", Board.hits.key]
+        sweep(pod)
+        wait_until(lambda: hits.read() == 1, "the value of what is left")
+
+
+def test_what_stays_is_not_read_again(world: World) -> None:
+    world.plane.deaf = True
+    pod = world.start()
+    log = Board.numbers.using(pod)
+    for number in (1, 2):
+        log.read(at_least=log.append(Add(number)))
+        sweep(pod)
+        world.run(pod.residents.settle())
+        reads = world.plane.calls["read"]
+        sweep(pod)
+        assert world.plane.calls["read"] == reads
