@@ -86,8 +86,8 @@ class CachedCell(Generic[T]):
 
     @property
     def at(self) -> object:
-        """Where it stands: another one whenever it has moved."""
-        return self.current.rev
+        """Where it stands: another one whenever it has moved; None while it has nothing."""
+        return self.rev or None
 
     @property
     def rev(self) -> int:

@@ -124,8 +124,8 @@ class Projector(Generic[V]):
 
     @property
     def at(self) -> object:
-        """Where it stands: another one whenever it has moved."""
-        return self._projection.position
+        """Where it stands: another one whenever it has moved; None while it has nothing."""
+        return self.position if self.position.offset else None
 
     @property
     def status(self) -> ProjectionStatus:
