@@ -27,8 +27,8 @@ from django.urls import path
 from tests.pod.board import Add, Board
 from via_state.exceptions import Closed
 from via_state.pod.default import current_pod
-from via_state.pod.loop import current_loop
 from via_state.pod.pod import Pod
+from via_state.runtime.loop import current_loop
 from via_state.testing import StateTestMixin, drain, memory_pod
 
 WAIT = 20.0  # seconds after which something hangs
@@ -184,7 +184,7 @@ def test_a_forked_worker_has_a_pod_of_its_own() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_fork_while_another_thread_starts_the_loop() -> None:
-    loop_module = "via_state.pod.loop._lock"
+    loop_module = "via_state.runtime.loop._lock"
     with patch(loop_module, threading.Lock()) as lock, lock:  # held by another thread at the fork
         context = multiprocessing.get_context("fork")
         here, there = context.Pipe()

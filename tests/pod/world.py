@@ -21,8 +21,8 @@ from via_state.backplanes.postgres import PostgresBackplane
 from via_state.core.records import GENESIS, Head
 from via_state.core.specs import LogSpec
 from via_state.declarations.registry import registry
-from via_state.pod.loop import current_loop
 from via_state.pod.pod import Pod
+from via_state.runtime.loop import current_loop
 
 KEY = "tests.history"
 

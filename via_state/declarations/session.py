@@ -12,7 +12,7 @@ from via_state.declarations.cell import Address, Cell
 from via_state.declarations.owners import Owner
 from via_state.declarations.session_id import amint_sid, aread_sid, mint_sid, read_sid, state_ttl
 from via_state.exceptions import NotBound, SessionRequired
-from via_state.pod.loop import refuse_in_event_loop
+from via_state.runtime.loop import refuse_in_event_loop
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from via_state.declarations.cell import Address, Cell
 from via_state.declarations.keys import escape
 from via_state.declarations.owners import Owner
 from via_state.exceptions import NotBound, UserRequired
-from via_state.pod.loop import refuse_in_event_loop
+from via_state.runtime.loop import refuse_in_event_loop
 
 if TYPE_CHECKING:
     from via_state.declarations.owners import User

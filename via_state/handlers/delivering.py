@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import random
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -24,9 +23,9 @@ from via_state.core.records import Position
 from via_state.exceptions import BackplaneUnavailable, Fenced, Poison, RetryAfter
 from via_state.handlers.declaration import Delivery, HandlerSpec
 from via_state.handlers.positions import DIED, Claim, Letter, PositionStore
+from via_state.runtime.rng import rng
 
 logger = logging.getLogger("via_state.handlers")
-_jitter = random.SystemRandom()
 
 #: After so many failures of one record a warning is logged, once.
 WARN_AFTER = 8
@@ -185,7 +184,7 @@ class Deliverer:
             else:
                 self._bury(record, error, attempts, behind)
                 return None
-        wait = spec.retry.pause(attempts, _jitter.random)
+        wait = spec.retry.pause(attempts, rng.random)
         if isinstance(error, RetryAfter):
             wait = error.seconds
         text = one_line(error)

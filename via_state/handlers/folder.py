@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from via_state.conf import settings
 from via_state.exceptions import Closed, KeyHalted, ViaStateError
 from via_state.handlers.worker import HandledLog
-from via_state.pod.backoff import jitter
 from via_state.pod.pod import Pod
+from via_state.runtime.rng import rng
 
 logger = logging.getLogger("via_state.handlers")
 
@@ -49,7 +49,7 @@ class Folder:
                 return
             except ViaStateError as error:
                 logger.warning("The logs that moved can't be seen now: %s", error)
-            await asyncio.sleep(settings.RECONCILE_INTERVAL * jitter.uniform(0.8, 1.0))
+            await asyncio.sleep(settings.RECONCILE_INTERVAL * rng.uniform(0.8, 1.0))
 
     async def _see_all(self) -> None:
         for log in self._logs:

@@ -17,8 +17,9 @@ from via_state.handlers.board import Board
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.delivering import Deliverer, Result, Turn
 from via_state.handlers.positions import Claim, HandlerId, PositionStore
-from via_state.handlers.threads import WorkerThreads
-from via_state.pod.backoff import Backoff, jitter
+from via_state.runtime.backoff import Backoff
+from via_state.runtime.rng import rng
+from via_state.runtime.worker_threads import WorkerThreads
 
 logger = logging.getLogger("via_state.handlers")
 
@@ -152,7 +153,7 @@ class Runner:
         if self.claim is None:
             self.claim = await worker.threads.run(worker.store.claim, self.handler, self.key, worker.id)
             if self.claim is None:
-                return worker.lease / 3 * jitter.uniform(0.8, 1.0)
+                return worker.lease / 3 * rng.uniform(0.8, 1.0)
             self._stuck(self.claim.attempts)
             if self.claim.halted:
                 await self._halt(self.claim, self.claim.halted, "")
@@ -193,7 +194,7 @@ class Runner:
         if turn.result is Result.BLOCKED:
             self._blocks += 1
             metrics.consumer_forward_incompatible.labels(*self.labels).inc()
-            wait = self._spec.retry.pause(self._blocks, jitter.random)
+            wait = self._spec.retry.pause(self._blocks, rng.random)
             await self._worker.threads.run(self._worker.store.fail, claim, claim.attempts, _BLOCKED, wait)
             self._stuck(self._blocks)
             return wait

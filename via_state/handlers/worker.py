@@ -24,8 +24,8 @@ from via_state.handlers.board import Board
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.positions import HandlerId, PositionStore
 from via_state.handlers.runner import Runner
-from via_state.handlers.threads import WorkerThreads
-from via_state.pod.backoff import jitter
+from via_state.runtime.rng import rng
+from via_state.runtime.worker_threads import WorkerThreads
 
 logger = logging.getLogger("via_state.handlers")
 
@@ -132,7 +132,7 @@ class Worker:
             except Exception as error:
                 log = logger.warning if isinstance(error, BackplaneUnavailable) else logger.exception
                 log("The lease of this worker could not be renewed; it is tried again: %s", error)
-                pause = min(pause, 1.0) * jitter.uniform(0.5, 1.0)
+                pause = min(pause, 1.0) * rng.uniform(0.5, 1.0)
             await asyncio.sleep(pause)
 
     async def _renew(self) -> None:
@@ -246,7 +246,7 @@ class Worker:
                 logger.exception("The worker's sweep failed; it goes on.")
             self.board.tick()
             try:
-                async with asyncio.timeout(settings.RECONCILE_INTERVAL * jitter.uniform(0.8, 1.0)):
+                async with asyncio.timeout(settings.RECONCILE_INTERVAL * rng.uniform(0.8, 1.0)):
                     await self._look.wait()
             except TimeoutError:
                 pass

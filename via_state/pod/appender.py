@@ -15,8 +15,8 @@ from via_state.backplanes.base import Backplane
 from via_state.core.events import join_packs
 from via_state.core.records import Position
 from via_state.exceptions import AppendOutcomeUnknown, BackplaneUnavailable, Closed, OutcomeUnknown, ViaStateError
-from via_state.pod.backoff import Backoff
-from via_state.pod.loop import LoopThread
+from via_state.runtime.backoff import Backoff
+from via_state.runtime.loop import LoopThread
 
 #: Called on the loop after an append: key, last position; answers an awaitable when this pod will fold it.
 Appended = Callable[[str, Position], "asyncio.Future[None] | None"]

@@ -25,7 +25,7 @@ from via_state.exceptions import (
     UpdateOutcomeUnknown,
     ViaStateError,
 )
-from via_state.pod.backoff import Backoff
+from via_state.runtime.backoff import Backoff
 
 T = TypeVar("T")
 logger = logging.getLogger("via_state.cells")

@@ -9,9 +9,9 @@ from via_state import metrics
 from via_state.conf import settings
 from via_state.core.specs import CellSpec
 from via_state.exceptions import UpdateContended
-from via_state.pod.backoff import Backoff, patiently
 from via_state.pod.cells import CachedCell, Read
 from via_state.pod.residents import Residents
+from via_state.runtime.backoff import Backoff, patiently
 
 MISSING: Final = object()
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from typing import TypeVar
 
-from via_state.pod.loop import LoopThread
+from via_state.runtime.loop import LoopThread
 
 T = TypeVar("T")
 

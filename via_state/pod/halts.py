@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from via_state.conf import settings
-from via_state.pod.database import DatabaseThreads
+from via_state.runtime.worker_threads import WorkerThreads
 
 logger = logging.getLogger("via_state.pod")
 
@@ -43,7 +43,7 @@ class Troubled(Protocol):
 class Halts:
     """Keeps the rows of one pod. ``projectors`` gives those that it holds."""
 
-    def __init__(self, pod_id: str, database: DatabaseThreads) -> None:
+    def __init__(self, pod_id: str, database: WorkerThreads) -> None:
         self._pod_id = pod_id
         self._database = database
         self._written: dict[str, Trouble] = {}

@@ -22,8 +22,8 @@ from via_state.conf import settings
 from via_state.core.records import Position
 from via_state.exceptions import AppendTooLarge, ViaStateError
 from via_state.pod.appender import Appender
-from via_state.pod.database import DatabaseThreads
-from via_state.pod.loop import LoopThread
+from via_state.runtime.loop import LoopThread
+from via_state.runtime.worker_threads import database_threads
 
 logger = logging.getLogger("via_state.outbox")
 
@@ -38,7 +38,7 @@ class Outbox:
         self._thread = thread
         self._backplane = backplane
         self._appender = appender
-        self._database = DatabaseThreads()
+        self._database = database_threads()
         self._due: set[int] = set()
         self._running: set[int] = set()
         self._sweep_at = time.monotonic() + settings.OUTBOX_INTERVAL
@@ -118,7 +118,7 @@ class Outbox:
 
     async def close(self) -> None:
         """Take no more work; what is not relayed stays in the table."""
-        self._database.close()
+        await self._database.close(0)
 
     # On a database thread --------------------------------------------------------------------------------
 

@@ -21,17 +21,17 @@ from via_state.core.records import Position
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.exceptions import KeyHalted, NotCaughtUp
 from via_state.pod.appender import Appender
-from via_state.pod.backoff import patiently
 from via_state.pod.cells import CachedCell, Read
 from via_state.pod.contest import MISSING, Contest
-from via_state.pod.database import DatabaseThreads
 from via_state.pod.feed import feed
 from via_state.pod.halts import Halts
-from via_state.pod.loop import LoopThread, current_loop, refuse_in_event_loop
 from via_state.pod.outbox import Outbox
 from via_state.pod.projector import ProjectionStatus, Projector
 from via_state.pod.residents import Residents
 from via_state.pod.snapshots.snapshotter import Snapshotter
+from via_state.runtime.backoff import patiently
+from via_state.runtime.loop import LoopThread, current_loop, refuse_in_event_loop
+from via_state.runtime.worker_threads import database_threads
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -51,7 +51,7 @@ class Pod:
         self.thread: LoopThread = current_loop()
         self._owns_backplane = owns_backplane
         # Not the outbox's threads, which may wait for the backplane.
-        self._database = DatabaseThreads()
+        self._database = database_threads()
         self.snapshots = Snapshotter(backplane, self._database, self.pod_id)
         self._halts = Halts(self.pod_id, self._database)
         self.residents = Residents(backplane, self.snapshots)
@@ -315,6 +315,6 @@ class Pod:
         await self.residents.close()
         if self.backplane.durable:
             await self._halts.update(())
-        self._database.close()
+        await self._database.close(0)  # what runs there is not waited for
         if self._owns_backplane:
             await self.backplane.close()

@@ -18,12 +18,12 @@ from via_state.core.snapshots import Base, NoBase
 from via_state.core.specs import LogSpec
 from via_state.core.verifier import Verifier
 from via_state.exceptions import BackplaneUnavailable, Closed, EpochChanged, KeyHalted, ViaStateError
-from via_state.pod.backoff import Backoff
 from via_state.pod.fold_metrics import FoldMetrics
 from via_state.pod.halts import Trouble
 from via_state.pod.snapshots.seeding import seek_base
 from via_state.pod.snapshots.snapshotter import Snapshotter
 from via_state.pod.snapshots.store import Answer, Draft
+from via_state.runtime.backoff import Backoff
 
 V = TypeVar("V")
 logger = logging.getLogger("via_state.projector")

@@ -14,10 +14,10 @@ from via_state.conf import settings
 from via_state.core.records import Changes, Position
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.exceptions import BackplaneUnavailable, Closed
-from via_state.pod.backoff import jitter
 from via_state.pod.cells import CachedCell
 from via_state.pod.projector import Projector
 from via_state.pod.snapshots.snapshotter import Snapshotter
+from via_state.runtime.rng import rng
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -41,7 +41,7 @@ class Residents:
         self._swept: dict[Projector[Any] | CachedCell[Any], object] = {}
         self._hooks: list[Callable[[], Awaitable[None]]] = []
         self._closed = False
-        self._prune_at = time.monotonic() + PRUNE_INTERVAL * jitter.uniform(0.5, 1.5)
+        self._prune_at = time.monotonic() + PRUNE_INTERVAL * rng.uniform(0.5, 1.5)
 
     def _all(self) -> list[Projector[Any] | CachedCell[Any]]:
         return [*self._logs.values(), *self._cells.values()]
@@ -163,7 +163,7 @@ class Residents:
             for hook in self._hooks:
                 await hook()
             try:
-                async with asyncio.timeout(settings.RECONCILE_INTERVAL * jitter.uniform(0.8, 1.0)):
+                async with asyncio.timeout(settings.RECONCILE_INTERVAL * rng.uniform(0.8, 1.0)):
                     await self._sweep_now.wait()
             except TimeoutError:
                 pass
@@ -189,7 +189,7 @@ class Residents:
     async def _prune(self) -> None:
         if time.monotonic() < self._prune_at:
             return
-        self._prune_at = time.monotonic() + PRUNE_INTERVAL * jitter.uniform(0.5, 1.5)
+        self._prune_at = time.monotonic() + PRUNE_INTERVAL * rng.uniform(0.5, 1.5)
         await self._backplane.prune()
 
     def _evict(self) -> None:

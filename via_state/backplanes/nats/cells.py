@@ -16,13 +16,14 @@ from via_state.backplanes.nats.api import (
     publish,
 )
 from via_state.backplanes.nats.link import Link
-from via_state.backplanes.nats.links import Links, chance
+from via_state.backplanes.nats.links import Links
 from via_state.backplanes.nats.listing import Listing
 from via_state.backplanes.nats.names import EXPIRES_IN, key_headers
 from via_state.backplanes.nats.streams import Streams
 from via_state.backplanes.nats.tokens import token_of
 from via_state.core.records import Cell, Lasting
 from via_state.exceptions import CASConflict
+from via_state.runtime.rng import rng
 
 OPERATION = "KV-Operation"
 #: Cells that are asked for at the same time.
@@ -116,7 +117,7 @@ class Cells:
     async def _next_part(self, link: Link) -> list[Message]:
         """A thousand messages of the bucket at most, from where the last call ended; behind the end, its beginning."""
         if not self._look_at:  # processes that start together look at different parts
-            self._look_at = chance.randint(1, (await self._streams.state(link, self._stream)).last_seq + 1)
+            self._look_at = rng.randint(1, (await self._streams.state(link, self._stream)).last_seq + 1)
         begin, found = self._look_at, await self._part(link, self._look_at, PART)
         messages = found.messages
         if not found.pending and len(messages) < PART:

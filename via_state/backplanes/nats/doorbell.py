@@ -11,11 +11,12 @@ from nats.errors import Error
 
 from via_state.backplanes.base import Ring, Watch
 from via_state.backplanes.nats.link import Link
-from via_state.backplanes.nats.links import Links, chance
+from via_state.backplanes.nats.links import Links
 from via_state.backplanes.nats.names import Names
 from via_state.backplanes.nats.tokens import token_of
 from via_state.core.retry import full_jitter
 from via_state.exceptions import BackplaneUnavailable
+from via_state.runtime.rng import rng
 
 logger = logging.getLogger("via_state")
 
@@ -80,7 +81,7 @@ class Ear:
             except Exception:
                 logger.exception("Hearing doorbells failed; it goes on.")
             attempt += 1
-            await asyncio.sleep(full_jitter(attempt, *PAUSES, chance.random))
+            await asyncio.sleep(full_jitter(attempt, *PAUSES, rng.random))
 
     async def _listen(self, link: Link) -> None:
         subscribed: dict[str, Subscription] = {}

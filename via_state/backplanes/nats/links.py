@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from via_state.backplanes.nats.link import Link
 from via_state.exceptions import BackplaneUnavailable, Closed
-
-#: Without a state: forked children do not choose the same server.
-chance = random.SystemRandom()
+from via_state.runtime.rng import rng
 
 
 class Links:
@@ -58,7 +55,7 @@ class Links:
         if self._link is not None:
             await self._link.close()  # for those who may still wait for it
         servers = [*dict.fromkeys([*self._servers, *self._discovered])]
-        chance.shuffle(servers)
+        rng.shuffle(servers)
         problems: list[BackplaneUnavailable] = []
         for server in servers:
             link = Link(self._timeout)

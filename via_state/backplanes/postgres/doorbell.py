@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import random
 from collections.abc import Callable, Coroutine
 
 import msgspec
@@ -19,6 +18,7 @@ from via_state.backplanes.base import Ring, Watch
 from via_state.backplanes.postgres.connection import Connection, deadline, ended, hang_up
 from via_state.core.retry import full_jitter
 from via_state.exceptions import BackplaneUnavailable
+from via_state.runtime.rng import rng
 
 logger = logging.getLogger("via_state.postgres")
 
@@ -129,7 +129,7 @@ class Ear:
                     self._connection = None
             attempt += 1
             if not self._closed:
-                await asyncio.sleep(full_jitter(attempt, 0.05, 1.0, random.SystemRandom().random))
+                await asyncio.sleep(full_jitter(attempt, 0.05, 1.0, rng.random))
 
     async def _listen(self, connection: Connection) -> None:
         while True:

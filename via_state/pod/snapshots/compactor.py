@@ -10,8 +10,8 @@ from via_state import metrics
 from via_state.backplanes.base import Backplane
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown
-from via_state.pod.backoff import Backoff
 from via_state.pod.snapshots.store import SnapshotStore
+from via_state.runtime.backoff import Backoff
 
 logger = logging.getLogger("via_state.snapshots")
 

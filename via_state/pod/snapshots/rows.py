@@ -23,9 +23,9 @@ from via_state.core.records import GENESIS, Position
 from via_state.core.snapshots import Snapshot, SnapshotSpec
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable, ValueRefused
-from via_state.pod.database import DatabaseThreads
 from via_state.pod.pins import lock_gate, other_pins
 from via_state.pod.snapshots.store import LEASE, Answer, Draft, SnapshotStore
+from via_state.runtime.worker_threads import WorkerThreads
 
 if TYPE_CHECKING:
     from via_state.models import SnapshotRow
@@ -46,7 +46,7 @@ def log_hash(prefix: str, key: str, epoch: str) -> str:
 class RowSnapshots(SnapshotStore):
     """Each verb is one function on a database thread."""
 
-    def __init__(self, database: DatabaseThreads) -> None:
+    def __init__(self, database: WorkerThreads) -> None:
         self._database = database
 
     async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -15,12 +15,12 @@ from via_state.backplanes.base import Backplane
 from via_state.core.records import Position
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown
-from via_state.pod.backoff import Backoff
-from via_state.pod.database import DatabaseThreads
 from via_state.pod.snapshots.compactor import Compactor
 from via_state.pod.snapshots.memory import memory_snapshots
 from via_state.pod.snapshots.rows import RowSnapshots
 from via_state.pod.snapshots.store import Answer, Draft, SnapshotStore
+from via_state.runtime.backoff import Backoff
+from via_state.runtime.worker_threads import WorkerThreads
 
 logger = logging.getLogger("via_state.snapshots")
 
@@ -50,7 +50,7 @@ class Source(Protocol):
 class Snapshotter:
     """The snapshots of one pod, and the compactions that follow. Idle it has no task."""
 
-    def __init__(self, backplane: Backplane, database: DatabaseThreads, holder: str) -> None:
+    def __init__(self, backplane: Backplane, database: WorkerThreads, holder: str) -> None:
         self._holder = holder
         self.store: SnapshotStore = RowSnapshots(database) if backplane.durable else memory_snapshots(backplane)
         self._due: dict[Source, None] = {}

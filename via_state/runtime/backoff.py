@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -11,11 +10,9 @@ from typing import Any, TypeVar
 from via_state import metrics
 from via_state.core.retry import full_jitter
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
+from via_state.runtime.rng import rng
 
 T = TypeVar("T")
-
-#: Without a state: a seeded project stays reproducible, and forked children do not jitter in step.
-jitter = random.SystemRandom()
 
 
 class Backoff:
@@ -30,7 +27,7 @@ class Backoff:
     def next(self) -> float:
         """Count an attempt that failed; the seconds to wait before the next one."""
         self.attempts += 1
-        return full_jitter(self.attempts, self.base, self.cap, jitter.random)
+        return full_jitter(self.attempts, self.base, self.cap, rng.random)
 
     async def pause(self) -> None:
         """Count an attempt that failed, and wait."""

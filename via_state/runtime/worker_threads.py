@@ -1,4 +1,4 @@
-"""The threads on which handlers run. Unlike those for our own database work they keep their connections while busy."""
+"""Threads of our own for work that blocks: never on the loop, nor on Django's threads."""
 
 from __future__ import annotations
 
@@ -17,34 +17,40 @@ from via_state.exceptions import Closed
 
 P = ParamSpec("P")
 T = TypeVar("T")
-logger = logging.getLogger("via_state.handlers")
-
-#: Seconds without work after which a thread closes its connections.
-IDLE = 10.0
+logger = logging.getLogger("via_state.runtime")
 
 
 class WorkerThreads:
-    """``size`` daemon threads, started as they are needed. ``end_of_work`` runs on one that has nothing to do."""
+    """``size`` daemon threads, started as they are needed.
 
-    def __init__(self, size: int, name: str, end_of_work: Callable[[], None]) -> None:
+    ``end_of_work`` runs on a thread that has had nothing to do for ``idle`` seconds, and when it ends: connections are closed there.
+
+    They are daemon threads rather than an executor's: those are gone before the process runs its exit handlers, where the
+    last snapshots are written.
+    """
+
+    def __init__(self, size: int, name: str, end_of_work: Callable[[], None], *, idle: float = 10.0) -> None:
         self.size = size
-        self._name = name
-        self._end_of_work = end_of_work
+        self._name, self._end_of_work, self._idle = name, end_of_work, idle
         self._work: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._busy = 0
         self._closed = False
 
-    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Await ``function(...)`` on one of the threads. On the loop."""
-        if self._closed:
-            raise Closed("The worker was stopped.")
-        future: Future[T] = Future()
-        self._busy += 1
-        if self._busy > len(self._threads) < self.size:
+    def start(self, count: int | None = None) -> None:
+        """Have ``count`` threads (default: all) from now on. A process that ends can't start one any more."""
+        while len(self._threads) < (self.size if count is None else count) and not self._closed:
             name = f"{self._name}-{len(self._threads)}"
             self._threads.append(threading.Thread(target=self._serve, name=name, daemon=True))
             self._threads[-1].start()
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Await ``function(...)`` on one of the threads. On the loop."""
+        if self._closed:
+            raise Closed("These threads were stopped.")
+        future: Future[T] = Future()
+        self._busy += 1
+        self.start(min(self._busy, self.size))
         self._work.put((future, lambda: function(*args, **kwargs)))
         try:
             return await asyncio.wrap_future(future)
@@ -57,9 +63,13 @@ class WorkerThreads:
                 future, function = job
                 if not future.set_running_or_notify_cancel():
                     continue
-                _drop_broken_connections()
+                _close_broken_connections()
                 try:
-                    result = function()
+                    try:
+                        result = function()
+                    finally:
+                        if not self._idle:
+                            self._end_of_work()
                 except BaseException as error:
                     future.set_exception(error)
                 else:
@@ -69,8 +79,10 @@ class WorkerThreads:
             self._end_of_work()
 
     def _next(self) -> tuple[Future[Any], Callable[[], Any]] | None:
+        if not self._idle:
+            return self._work.get()
         try:
-            return self._work.get(timeout=IDLE)
+            return self._work.get(timeout=self._idle)
         except queue.Empty:
             try:
                 self._end_of_work()
@@ -89,7 +101,12 @@ class WorkerThreads:
             await asyncio.sleep(0.005)
 
 
-def _drop_broken_connections() -> None:
+def database_threads() -> WorkerThreads:
+    """Two threads for work of ours with the ORM. Each closes its connections when a piece of work ends."""
+    return WorkerThreads(2, "via-state-db", connections.close_all, idle=0)
+
+
+def _close_broken_connections() -> None:
     for connection in connections.all(initialized_only=True):
         # Not those that are as old as CONN_MAX_AGE, 0 for most projects: a new connection takes longer than most deliveries.
         healthy = (

@@ -1,0 +1,56 @@
+"""The rooms of the package stand on each other in one direction: what is read from top to bottom in `LAYERS`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import via_state
+
+ROOT = Path(via_state.__file__).parent
+#: A room may import those below it. Those in one line do not know each other.
+LAYERS = [
+    ["testing", "apps"],
+    ["admin", "middleware", "checks"],
+    ["management"],
+    ["declarations"],
+    ["handlers"],
+    ["pod"],
+    ["backplanes"],
+    ["runtime"],
+    ["conf", "metrics", "models"],
+    ["core"],
+    ["exceptions"],
+]
+RANK = {name: rank for rank, line in enumerate(LAYERS) for name in line}
+
+
+def imported(module: Path) -> Iterator[str]:
+    """The rooms that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            whole = node.module or ""
+            names = [f"{whole}.{alias.name}" for alias in node.names] if whole == "via_state" else [whole]
+        else:
+            continue
+        yield from (name.split(".")[1] for name in names if name.startswith("via_state."))
+
+
+def room(module: Path) -> str:
+    first = module.relative_to(ROOT).parts[0]
+    return first.removesuffix(".py")
+
+
+MODULES = [one for one in ROOT.rglob("*.py") if "migrations" not in one.parts and one != ROOT / "__init__.py"]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda one: str(one.relative_to(ROOT)))
+def test_a_module_imports_what_is_below_it(module: Path) -> None:
+    here = room(module)
+    for name in imported(module):
+        assert name == here or RANK[name] > RANK[here], f"{here} imports {name}"

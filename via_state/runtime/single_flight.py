@@ -1,0 +1,160 @@
+"""Work that is done when it is rung, once more when it was rung meanwhile, and never twice at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeAlias
+
+from via_state import metrics
+from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown
+from via_state.runtime.backoff import Backoff
+from via_state.runtime.outage import Outage
+
+logger = logging.getLogger("via_state.runtime")
+
+#: Longest pause after an error that nobody expects, in seconds; the first is up to half a second.
+UNEXPECTED = 15.0
+
+
+class Hold(NamedTuple):
+    """A body's answer: not again for so many seconds, even when it is rung."""
+
+    seconds: float
+
+
+#: A body's answer: None, nothing to do until the next ring; a number, again in so many seconds or when it is rung before; `Hold`.
+Rest: TypeAlias = float | Hold | None
+
+
+class SingleFlight:
+    """Runs ``body`` when it is rung. Idle it is a small object without a task. All on one event loop.
+
+    However often it is rung while the body runs, the body runs once more. A body that raises is run again, after a pause
+    with jitter that doubles with each failure in a row:
+
+    * `BackplaneUnavailable`, `OutcomeUnknown`: up to ``cap`` seconds. ``outage`` logs when it begins and ends; without one nothing is
+      logged, because whoever sweeps for all keys has said it.
+    * `Closed`: never again.
+    * Anything else: up to 15 seconds, logged with its traceback once until the body succeeds again.
+
+    ``name`` begins the log lines: "The projector of 'hits'".
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_again",
+        "_body",
+        "_cap",
+        "_held",
+        "_name",
+        "_outage",
+        "_stopped",
+        "_timer",
+        "failing",
+        "task",
+    )
+
+    def __init__(
+        self,
+        name: Callable[[], str],
+        body: Callable[[], Awaitable[Rest]],
+        *,
+        cap: float = 1.0,
+        outage: Outage | None = None,
+    ) -> None:
+        self._name, self._body, self._cap, self._outage = name, body, cap, outage
+        self.task: asyncio.Task[None] | None = None
+        #: What the body raised, until it succeeds.
+        self.failing: Exception | None = None
+        self._again = self._held = self._stopped = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def rung(self) -> bool:
+        """Whether it was rung since the body began."""
+        return self._again
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and nothing is due."""
+        return self.task is None and self._timer is None
+
+    def ring(self) -> None:
+        """There may be something to do."""
+        if self._stopped:
+            return
+        self._again = True
+        if self.task is None and not self._held:
+            self.task = asyncio.get_running_loop().create_task(self._run())
+            self.task.add_done_callback(self._ended)
+
+    def wake(self) -> None:
+        """Ring, also while it is held."""
+        self._cancel_timer()
+        self.ring()
+
+    def stop(self) -> None:
+        """Never again. What runs is cancelled."""
+        self._stopped, self._again = True, False
+        self._cancel_timer()
+        if self.task is not None:
+            self.task.cancel()
+
+    async def _run(self) -> None:
+        backoff: Backoff | None = None
+        while self._again and not self._held:
+            self._again = False
+            self._cancel_timer()
+            try:
+                rest = await self._body()
+            except Closed:
+                self._stopped = True
+                return
+            except Exception as error:
+                backoff = backoff or self._backoff_for(error)
+                self._failed(error)
+                self._again = True
+                await backoff.pause()
+            else:
+                backoff = None
+                self._succeeded()
+                if rest is not None:
+                    self._later(rest)
+
+    def _backoff_for(self, error: Exception) -> Backoff:
+        if isinstance(error, BackplaneUnavailable | OutcomeUnknown):
+            return Backoff(cap=self._cap)
+        return Backoff(base=0.5, cap=UNEXPECTED)
+
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, BackplaneUnavailable | OutcomeUnknown):
+            metrics.backplane_errors.inc()
+            if self._outage is not None:
+                self._outage.failed(error)
+        elif self.failing is None or isinstance(self.failing, BackplaneUnavailable | OutcomeUnknown):
+            logger.error("%s failed, and is tried again until it works.", self._name(), exc_info=error)
+        self.failing = error
+
+    def _succeeded(self) -> None:
+        if self.failing is not None:
+            if self._outage is not None:
+                self._outage.answered()
+            self.failing = None
+
+    def _later(self, rest: float | Hold) -> None:
+        self._held = isinstance(rest, Hold)
+        seconds = rest.seconds if isinstance(rest, Hold) else rest
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.wake)
+
+    def _cancel_timer(self) -> None:
+        self._held = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.task = None
+        if self._again and not self._stopped and not self._held:
+            self.ring()  # rung between the last look and this callback
