@@ -69,6 +69,7 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
     """
 
     definition: LogDefinition
+    setter = "append"
 
     # A type checker finds the union of the events by their number, and the value in their folds.
     @overload

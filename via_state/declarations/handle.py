@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVar
 
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.declarations.definition import Definition
-from via_state.declarations.group import Group
+from via_state.declarations.group import Declared, Group
 from via_state.declarations.keys import Parameter
 from via_state.pod.default import current_pod
 
@@ -17,18 +18,31 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=LogSpec[Any] | CellSpec[Any])
 
 
-class Handle(Generic[S]):
+#: The verbs that a template may call.
+READS = frozenset({"read", "aread", "changes", "status", "astatus"})
+
+
+class Handle(Declared, Generic[S]):
     """Reading it from the class gives the declaration itself; `at`, `using` and ``Feed(request)`` give copies of it,
     bound to a member of a family, a pod, an owner. All copies share one `Definition`.
     """
 
     scope: ClassVar[str] = "app"
+    #: What sets the value, for the message to somebody who assigns to the declaration.
+    setter: ClassVar[str] = "set"
 
     def __init__(self, definition: Definition[S]) -> None:
         self.definition = definition
         self._member: str | None = None
         self._owner: Owner | None = None
         self._pod: Pod | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Close every method that is not known to read to templates, which call what they name without asking."""
+        super().__init_subclass__(**options)
+        for name, method in vars(cls).items():
+            if inspect.isfunction(method) and not name.startswith("_") and name not in READS:
+                vars(method).setdefault("alters_data", True)
 
     def __set_name__(self, owner: type, name: str) -> None:
         if not self.definition.name and issubclass(owner, Group):
@@ -38,7 +52,18 @@ class Handle(Generic[S]):
         return self if instance is None else self._copy(_owner=instance._owner)
 
     def __set__(self, instance: object, value: object) -> NoReturn:
-        raise AttributeError(f"Assigning does not change state: call a verb of {self}.")
+        self.refuse_assignment()
+
+    def __delete__(self, instance: object) -> NoReturn:
+        self.refuse_assignment()
+
+    def refuse_assignment(self) -> NoReturn:
+        """Raise AttributeError with the verb that was meant."""
+        owner = "" if self.scope == "app" else "(request)"
+        raise AttributeError(
+            f"{self} is a declaration, which stays as it is. To change its state, write "
+            f"{self.definition.state_name}{owner}.{self.definition.name}.{self.setter}(...)."
+        )
 
     def is_declared_as(self, owner: type, name: str) -> bool:
         """False for an object that was declared elsewhere and assigned here."""

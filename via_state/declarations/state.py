@@ -38,7 +38,7 @@ class State(Group):
         for name, inherited in cls._left_by_abstract_bases().items():
             own = inherited.declared_anew()
             own.__set_name__(cls, name)
-            setattr(cls, name, own)
+            cls.declare(name, own)
         for name, handle in _handles(cls).items():
             if not handle.is_declared_as(cls, name):
                 raise DeclarationError(

@@ -297,6 +297,8 @@ class Pod:
         if self.thread.alive:
             self.thread.call(self._close())
 
+    close.alters_data = True  # type: ignore[attr-defined]  # not for templates
+
     async def aclose(self) -> None:
         """`close`, awaited."""
         if self.thread.alive:

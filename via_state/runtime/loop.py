@@ -106,6 +106,8 @@ class LoopThread:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(timeout)
 
+    stop.alters_data = True  # type: ignore[attr-defined]  # not for templates
+
     async def _shut_down(self) -> None:
         stopping = [callback() for callback in reversed(self._stopping)]
         for result in await asyncio.gather(*stopping, return_exceptions=True):
