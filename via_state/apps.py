@@ -14,10 +14,13 @@ class ViaStateConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from django.conf import settings
         from django.contrib.auth.signals import user_logged_out
 
         from via_state import checks  # noqa: F401 - registers them
+        from via_state.core import text
         from via_state.declarations.session_end import end_on_logout
 
+        text.show_values = lambda: settings.DEBUG
         user_logged_out.connect(end_on_logout, dispatch_uid="via_state.end_on_logout")
         autodiscover_modules("state")

@@ -92,7 +92,10 @@ def test_a_stored_value_is_read_again(case: tuple[Any, Any], version: int) -> No
         (Pair, (1,), r"it is \(1,\) and would come back as Pair"),
     ],
 )
-def test_a_value_that_would_come_back_as_another_is_refused(value_type: Any, value: Any, says: str) -> None:
+def test_a_value_that_would_come_back_as_another_is_refused(
+    value_type: Any, value: Any, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("via_state.core.text.show_values", lambda: True)
     with pytest.raises(ValueRefused, match=says):
         store(value_type, value)
 

@@ -11,6 +11,7 @@ import msgspec
 
 from via_state.core.fidelity import difference, plain
 from via_state.core.records import Cell
+from via_state.core.text import named, reason, shown_cause
 from via_state.exceptions import CellFromNewerVersion, CellUnreadable, ValueRefused
 
 T = TypeVar("T")
@@ -66,12 +67,12 @@ class CellCodec(Generic[T]):
             raise
         except Exception as error:
             # The project's code takes part (__post_init__, __eq__): whatever it raises, the value is not stored.
-            found, cause = str(error), error
+            found, cause = reason(error), error
         if found is not None:
             raise ValueRefused(
-                f"{value!r:.100} is not stored as {self._type_name}: {found}. Nothing was written. "
+                f"{named(value)} is not stored as {self._type_name}: {found}. Nothing was written. "
                 "Give a value of the declared type, or declare the type that it has."
-            ) from cause
+            ) from shown_cause(cause)
         return self._wrap(now, (*_recent(writes or (NO_WRITE,), now), (write_id, round(now))), False, payload)
 
     def encode_ended(self, now: float) -> bytes:
@@ -97,8 +98,8 @@ class CellCodec(Generic[T]):
                 raise
             except Exception as error:
                 raise CellUnreadable(
-                    f"it does not decode as {self._type_name} ({error}); restore the type, or reset(force=True) to discard it"
-                ) from error
+                    f"it does not decode as {self._type_name} ({reason(error)}); restore the type, or reset(force=True) to discard it"
+                ) from shown_cause(error)
         return CellState(value, envelope.version, envelope.touched, envelope.writes, envelope.ended)
 
 

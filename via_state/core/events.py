@@ -12,6 +12,7 @@ import msgspec
 
 from via_state.core.event_types import EventType
 from via_state.core.fidelity import difference, plain
+from via_state.core.text import reason, shown_cause
 from via_state.exceptions import DeclarationError, EventRefused
 
 
@@ -102,12 +103,12 @@ class EventCodec:
         except MemoryError:
             raise
         except Exception as error:
-            found, cause = str(error), error
+            found, cause = reason(error), error
         if found is not None:
             raise EventRefused(
                 f"{name} can't be stored: {found}. Give its fields values of the declared types; "
                 "convert what JSON does not carry (a model instance: its pk) before appending."
-            ) from cause
+            ) from shown_cause(cause)
 
     def decode(self, data: bytes, count: int) -> Decoded:
         """The events of a pack of ``count`` records; whatever the data is, it has an answer."""

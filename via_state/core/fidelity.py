@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from via_state.core.text import NoPlace, named
+
 _ATOMS = (str, int, float)
 
 
@@ -30,7 +32,7 @@ def plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, float):
         return float(value)
-    raise TypeError(f"objects of type {type(value).__name__} have no place in JSON")
+    raise NoPlace(f"objects of type {type(value).__name__} have no place in JSON")
 
 
 def difference(sent: Any, read: Any, where: str = "", *, strict: bool = False) -> str | None:
@@ -46,7 +48,7 @@ def difference(sent: Any, read: Any, where: str = "", *, strict: bool = False) -
     if names is not None and type(sent) is type(read):
         parts = [(f"{where}.{name}", getattr(sent, name, None), getattr(read, name, None)) for name in names]
     elif isinstance(sent, dict) and isinstance(read, dict) and sent.keys() == read.keys():
-        parts = [(f"{where}[{key!r}]", value, read[key]) for key, value in sent.items()]
+        parts = [(f"{where}[{named(key)}]", value, read[key]) for key, value in sent.items()]
     elif isinstance(sent, list | tuple) and isinstance(read, list | tuple) and len(sent) == len(read):
         parts = [
             (f"{where}[{index}]", one, other) for index, (one, other) in enumerate(zip(sent, read, strict=True))
@@ -54,6 +56,6 @@ def difference(sent: Any, read: Any, where: str = "", *, strict: bool = False) -
     elif sent == read:
         return None
     else:
-        return f"{where.lstrip('.') or 'it'} is {sent!r:.100} and would come back as {read!r:.100}"
+        return f"{where.lstrip('.') or 'it'} is {named(sent)} and would come back as {named(read)}"
     found = (difference(one, other, where, strict=strict) for where, one, other in parts)
     return next((one for one in found if one), None)

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from operator import length_hint
-from traceback import format_exception_only
 from typing import Any, Generic, TypeVar
 
 from via_state.core.events import Unreadable
 from via_state.core.records import GENESIS, Batch, Position
 from via_state.core.specs import LogSpec
+from via_state.core.text import error_line
 from via_state.core.verifier import Verifier
 
 V = TypeVar("V")
@@ -167,7 +167,9 @@ class Projection(Generic[V]):
         except Exception as error:
             # The project's code raised: this key stands still, the process goes on.
             done -= length_hint(left) + 1
-            self.halt = Halt(HaltReason.FOLD, f"{type(events[done]).__name__}.fold raised {_text(error)}")
+            self.halt = Halt(
+                HaltReason.FOLD, f"{type(events[done]).__name__}.fold raised {error_line(error)[:500]}"
+            )
         self.value = value
         outcome.applied += done
         return done
@@ -190,8 +192,3 @@ class Projection(Generic[V]):
             elif not self._fold([event], outcome):
                 return done
         return len(events)
-
-
-def _text(error: Exception) -> str:
-    """An error of the project's code in one line, even if its own text raises."""
-    return "".join(format_exception_only(error)).strip()[:500]

@@ -8,6 +8,7 @@ import msgspec
 
 from via_state.core.fidelity import difference, plain
 from via_state.core.manifest import short_hash
+from via_state.core.text import reason, shown_cause
 from via_state.exceptions import ValueRefused
 
 V = TypeVar("V")
@@ -32,12 +33,12 @@ class ValueCodec(Generic[V]):
             raise
         except Exception as error:
             # The project's code takes part (__post_init__, __eq__): whatever it raises, there is no snapshot.
-            data, found, cause = b"", str(error), error
+            data, found, cause = b"", reason(error), error
         if found is not None:
             raise ValueRefused(
                 f"the folded value can't be stored: {found}. Let the folds make what the declared type says, of builtins, "
                 "dataclasses or msgspec Structs; or declare snapshot_interval=0"
-            ) from cause
+            ) from shown_cause(cause)
         return data
 
     def digest(self, value: V) -> str:

@@ -6,6 +6,7 @@ import copy
 from typing import Any, Generic, TypeVar
 
 from via_state.core.fidelity import difference
+from via_state.core.text import named
 
 V = TypeVar("V")
 
@@ -59,4 +60,4 @@ class Verifier(Generic[V]):
 
 
 def _pair(one: object, other: object) -> str:
-    return f"{one!r:.100} and then {other!r:.100}"
+    return f"{named(one)} and then {named(other)}"
