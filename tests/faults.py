@@ -33,6 +33,7 @@ class FaultyBackplane(Backplane):
         super().__init__({})
         self.inner = inner
         self.max_append_bytes, self.max_append_records = inner.max_append_bytes, inner.max_append_records
+        self.max_value_bytes = inner.max_value_bytes
         self.durable = inner.durable  # type: ignore[misc]
         self.faults: dict[str, deque[Fault | None]] = {}
         self.calls: dict[str, int] = {}

@@ -79,6 +79,13 @@ class ValueRefused(ViaStateError, TypeError):
     """The new value of a cell does not encode as the declared type. Nothing was written."""
 
 
+class ValueTooLarge(ViaStateError, ValueError):
+    """The new value of a cell is larger than the backplane takes. Nothing was sent.
+
+    Keep less in one value: a family with a key for each part, or a `StateAppEvents` where it only grows.
+    """
+
+
 class CellUnreadable(ViaStateError):
     """The stored value no longer decodes as the declared type; it is kept as it is and never overwritten.
 

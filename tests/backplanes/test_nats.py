@@ -28,7 +28,14 @@ from via_state.backplanes.nats.backend import OVERHEAD
 from via_state.backplanes.nats.entry import Entries
 from via_state.backplanes.nats.link import Link
 from via_state.core.records import GENESIS
-from via_state.exceptions import AppendTooLarge, BackplaneUnavailable, CASConflict, Closed, OutcomeUnknown
+from via_state.exceptions import (
+    AppendTooLarge,
+    BackplaneUnavailable,
+    CASConflict,
+    Closed,
+    OutcomeUnknown,
+    ValueTooLarge,
+)
 from via_state.testing.conformance import BackplaneConformance
 from via_state.testing.conformance.harness import append, eventually, new_id, read_all
 
@@ -377,6 +384,40 @@ async def test_an_operators_settings_stay(make: Make, client: Client, prefix: st
     with pytest.raises(AppendTooLarge):
         await append(plane, "log", b"x" * (plane.max_append_bytes + 1))
     assert (await stream.stream_info(f"{prefix}_log")).config == before
+
+
+async def test_what_is_larger_than_a_message_may_be_is_refused_and_the_connection_stays(
+    make: Make, own_server: Nats
+) -> None:
+    """Also by the first verb of a process, which has not heard yet how much the server takes."""
+    (own_server.folder / "small.conf").write_text("max_payload: 65536")
+    own_server.stop()
+    own_server._more = ["-c", str(own_server.folder / "small.conf")]
+    own_server.start()
+    for size in (70_000, 65_536 - 100):  # the second one is too large with its headers only
+        plane = make(SERVERS=own_server.url)
+        with pytest.raises(ValueTooLarge, match=str(65_536 - OVERHEAD)):
+            await plane.cas("cell", 0, b"x" * size)
+        link = plane._links._link
+        with pytest.raises(AppendTooLarge):
+            await make(SERVERS=own_server.url).append("log", new_id(), 1, b"x" * size)
+        rev = await plane.cas(f"cell {size}", 0, b"x" * plane.max_value_bytes)
+        assert (await plane.load(f"cell {size}")) == (b"x" * plane.max_value_bytes, rev)
+        assert plane._links._link is link
+
+
+async def test_an_operators_limit_of_a_value_is_kept(make: Make, client: Client, prefix: str) -> None:
+    await (first := make()).cas("cell", 0, b"x")
+    await first.close()
+    stream = client.jetstream()
+    config = (await stream.stream_info(f"KV_{prefix}_cells")).config
+    await stream.update_stream(config.evolve(max_msg_size=50_000))
+    plane = make()
+    with pytest.raises(ValueTooLarge):
+        await plane.cas("large", 0, b"x" * 50_000)
+    assert plane.max_value_bytes == 50_000 - OVERHEAD
+    await plane.cas("large", 0, b"x" * plane.max_value_bytes)
+    assert plane.max_append_bytes > 500_000
 
 
 async def test_a_full_stream_takes_no_more_and_loses_nothing(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -25,7 +25,7 @@ from django.utils import timezone
 from tests.declarations.site import Visit, declared
 from via_state.backplanes.memory import MemoryBackplane
 from via_state.declarations.registry import registry
-from via_state.exceptions import NotBound, SessionEnded, SessionRequired, SyncVerbInEventLoop
+from via_state.exceptions import NotBound, SessionEnded, SessionRequired, SyncVerbInEventLoop, ValueTooLarge
 from via_state.middleware import SessionStateMiddleware
 from via_state.testing import pods
 
@@ -282,6 +282,23 @@ def test_state_lives_as_long_as_a_cookie_of_its_session(settings: Any) -> None:
             Visit(session).name.using(pod).set("ann")
             async_to_sync(Visit(session).name.using(pod).aset)("ben")
             assert ttls[-2:] == [ttl, ttl]
+
+
+def test_a_value_that_is_too_large_is_refused_for_sessions_and_users_too() -> None:
+    small = MemoryBackplane({})
+    small.max_value_bytes = 2000
+    with pods(1, small) as (pod,):
+        session, user = new_session(), User.objects.create_user("ann", password="secret")
+        for cell in (Visit(session).name, Visit(session).draft.at(form=1), Visit(user).theme):
+            for text in ("x" * 2000, "short"):
+                refused = pytest.raises(ValueTooLarge) if text != "short" else nullcontext()
+                with refused:
+                    cell.using(pod).set(text)
+                with refused:
+                    async_to_sync(cell.using(pod).aset)(text)
+                with refused:
+                    cell.using(pod).update(lambda _, text=text: text)  # type: ignore[misc]
+            assert cell.using(pod).read() == "short"
 
 
 def test_a_pod_may_forget_state_of_sessions_and_users_that_are_idle() -> None:

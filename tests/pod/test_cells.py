@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections.abc import Awaitable, Callable
 
 import pytest
 from django.test import override_settings
@@ -23,6 +24,7 @@ from via_state.exceptions import (
     UpdateContended,
     UpdateOutcomeUnknown,
     ValueRefused,
+    ValueTooLarge,
 )
 from via_state.pod.pod import Pod
 
@@ -126,6 +128,25 @@ async def test_what_the_function_raises_is_raised_and_nothing_is_written(pod: Po
     with pytest.raises(ValueRefused):
         await Board.hits.using(pod).aset("six")  # type: ignore[arg-type]
     assert await Board.hits.using(pod).aread() == 5
+
+
+async def test_a_value_that_is_too_large_is_refused_by_every_verb(pod: Pod, backplane: FaultyBackplane) -> None:
+    names = Board.names.using(pod)
+    await names.aset(["ann"])
+    backplane.inner.max_value_bytes = 200
+    large = ["x" * 200]
+    awaited: list[Callable[[], Awaitable[list[str]]]] = [
+        lambda: names.aset(large),
+        lambda: names.aupdate(lambda _: large),
+    ]
+    for call in awaited:
+        with pytest.raises(ValueTooLarge, match=r"'tests.names' takes 2\d\d bytes"):
+            await call()
+    blocking: list[Callable[[], list[str]]] = [lambda: names.set(large), lambda: names.update(lambda _: large)]
+    for verb in blocking:
+        with pytest.raises(ValueTooLarge):
+            await asyncio.to_thread(verb)
+    assert await names.aread() == ["ann"]
 
 
 async def test_an_async_function_updates(pod: Pod) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from via_state.core.records import Batch, Cell, Changes, Head, Lasting, Position
-from via_state.exceptions import AppendTooLarge, InvalidKey
+from via_state.exceptions import AppendTooLarge, InvalidKey, ValueTooLarge
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
@@ -78,6 +78,8 @@ class Backplane(ABC):
     #: Largest `data` of one append, in bytes; largest number of records in one append.
     max_append_bytes: int
     max_append_records: int
+    #: Largest `data` of a cell, in bytes: the value in its stored form.
+    max_value_bytes: int
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = options
@@ -91,6 +93,16 @@ class Backplane(ABC):
             raise AppendTooLarge(
                 f"{count} records of {len(data)} bytes are more than one append takes "
                 f"({self.max_append_records} records, {self.max_append_bytes} bytes). Append less at once."
+            )
+
+    def check_value(self, key: str, data: bytes) -> None:
+        """Raise what `cas` raises before it sends anything: `InvalidKey`, `ValueTooLarge`."""
+        check_key(key)
+        if len(data) > self.max_value_bytes:
+            raise ValueTooLarge(
+                f"The value of {key!r} takes {len(data)} bytes as it is stored, and the backplane takes "
+                f"{self.max_value_bytes}. Nothing was written. Keep less in one value: a family with a key for each part, "
+                "or a StateAppEvents where it only grows."
             )
 
     @classmethod
@@ -117,7 +129,8 @@ class Backplane(ABC):
     async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None = None) -> int:
         """Replace the cell if its revision is still ``expected_rev`` (0: if it is absent). Returns the new revision.
 
-        ``ttl`` seconds later the cell counts as absent; None keeps it for ever. Raises `CASConflict`.
+        ``ttl`` seconds later the cell counts as absent; None keeps it for ever. Raises `CASConflict`, and `ValueTooLarge`
+        before sending.
         """
 
     @abstractmethod

@@ -66,6 +66,7 @@ class MemoryBackplane(Backplane):
     retry_window = 10.0  # no answer gets lost here; this is for the contract
     max_append_bytes = 64 * 1024 * 1024
     max_append_records = 1_000_000
+    max_value_bytes = max_append_bytes
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(options or {})
@@ -104,6 +105,8 @@ class MemoryBackplane(Backplane):
         return {key: cell for key, (cell, expires) in found.items() if expires > now}
 
     async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None = None) -> int:
+        self._check_open()
+        self.check_value(key, data)
         self._expect(key, expected_rev)
         cell = Cell(bytes(data), next(self._revs))
         self._cells[key] = (cell, float("inf") if ttl is None else time.monotonic() + ttl)

@@ -64,7 +64,7 @@ class Cell(Handle[CellSpec[T]], Generic[T]):
         """Replace the value by ``fn(value)``, which it returns. ``fn`` runs again when another writer was first.
 
         What ``fn`` raises is raised unchanged, and nothing is written. Raises `UpdateContended`,
-        `UpdateOutcomeUnknown`, `ValueRefused`, `CellUnreadable`, `CellFromNewerVersion`, `SessionEnded`.
+        `UpdateOutcomeUnknown`, `ValueRefused`, `ValueTooLarge`, `CellUnreadable`, `CellFromNewerVersion`, `SessionEnded`.
         """
         return self._on().update(*self._written("update"), fn)
 

@@ -209,7 +209,7 @@ class Pod:
         """Replace the value by ``fn(value)``, in the caller's thread; ``fn`` runs again when another writer was first.
 
         What ``fn`` raises is raised unchanged, and nothing is written. Raises `UpdateContended`,
-        `UpdateOutcomeUnknown`, `ValueRefused`, `CellUnreadable`, `CellFromNewerVersion`, `SessionEnded`.
+        `UpdateOutcomeUnknown`, `ValueRefused`, `ValueTooLarge`, `CellUnreadable`, `CellFromNewerVersion`, `SessionEnded`.
         """
         refuse_in_event_loop("update", "aupdate")
         contest = Contest(self.residents, key, spec)

@@ -40,6 +40,7 @@ class NatsBackplane(Backplane):
     retry_window = 60.0
     max_append_bytes = 1024 * 1024 - OVERHEAD
     max_append_records = PACK
+    max_value_bytes = max_append_bytes
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__({**DEFAULTS, **options})
@@ -59,8 +60,10 @@ class NatsBackplane(Backplane):
 
     async def _prepare(self, link: Link) -> None:
         await self._streams.prepare(link)
-        limits = filter(None, (link.client.max_payload, self._streams.max_message))
-        self.max_append_bytes = max(min(limits) - OVERHEAD, 1)
+        limits, server = self._streams.max_message, link.client.max_payload
+        names = self._streams.names
+        self.max_append_bytes = max(min(limits.get(names.log_stream, server), server) - OVERHEAD, 1)
+        self.max_value_bytes = max(min(limits.get(names.cell_stream, server), server) - OVERHEAD, 1)
 
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> list[CheckMessage]:
@@ -80,6 +83,8 @@ class NatsBackplane(Backplane):
 
     async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None = None) -> int:
         check_key(key)
+        await self._links.get()  # the server says how much it takes
+        self.check_value(key, data)
         return await self._cells.cas(key, expected_rev, bytes(data), ttl)
 
     async def delete(self, key: str, rev: int) -> None:
@@ -95,6 +100,8 @@ class NatsBackplane(Backplane):
     # Event log --------------------------------------------------------------------------------------------
 
     async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
+        check_key(key)
+        await self._links.get()  # the server says how much it takes
         self.check_append(key, count, data)
         return await self._logs.append(key, append_id, count, bytes(data))
 

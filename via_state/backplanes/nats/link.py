@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import ConnectionClosedError, Error, OutboundBufferLimitError, UnexpectedEOF
+from nats.errors import ConnectionClosedError, Error, MaxPayloadError, OutboundBufferLimitError, UnexpectedEOF
 
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
 
@@ -130,6 +130,8 @@ class Link:
             await self.client.publish(subject, data, inbox, headers)
         except (ConnectionClosedError, OutboundBufferLimitError) as error:
             raise BackplaneUnavailable("The connection to NATS is gone.") from error
+        except MaxPayloadError as error:  # less than the server of the connection before, whose limit was kept to
+            raise BackplaneUnavailable(f"{len(data)} bytes are more than this NATS server takes.") from error
 
     @contextmanager
     def _listening(self, hear: Callable[[Reply | None], None]) -> Iterator[str]:

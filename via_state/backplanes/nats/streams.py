@@ -39,8 +39,8 @@ class Streams:
         self._replicas, self._storage = replicas, storage
         self._seen: set[str] = set()
         self._ahead = timedelta(0)  # the server's clock, to ours
-        #: Bytes that one message of a log may have by the stream's settings, if they say.
-        self.max_message: int | None = None
+        #: Bytes that one message of a stream may have by its settings, where they say.
+        self.max_message: dict[str, int] = {}
 
     async def prepare(self, link: Link) -> None:
         """See that both are there, and keep what they are given. Raises `BackplaneUnavailable`, saying what to do."""
@@ -80,9 +80,9 @@ class Streams:
         if problem is not None:
             await link.close()  # nothing may be written now; the next connection looks again
             raise BackplaneUnavailable(f"The stream {name!r} on NATS does not suit: {problem}")
-        if name == self.names.log_stream:
-            size = info["config"].get("max_msg_size", -1)
-            self.max_message = size if size > 0 else None
+        self.max_message.pop(name, None)
+        if (size := info["config"].get("max_msg_size", -1)) > 0:
+            self.max_message[name] = size
         self._ahead = parse_time(info["ts"]) - datetime.now(UTC)
         state = info["state"]
         return StreamState(info["created"], state["last_seq"], parse_time(state["last_ts"]))

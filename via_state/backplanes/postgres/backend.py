@@ -53,6 +53,7 @@ class PostgresBackplane(Backplane):
     retry_window = 120.0
     max_append_bytes = 64 * 1024 * 1024
     max_append_records = 1_000_000
+    max_value_bytes = max_append_bytes
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__({**DEFAULTS, **options})
@@ -113,7 +114,7 @@ class PostgresBackplane(Backplane):
         return await self._cells.load_many(keys)
 
     async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None = None) -> int:
-        check_key(key)
+        self.check_value(key, data)
         rev = await self._cells.cas(key, expected_rev, data, ttl)
         self._ring(key)
         return rev

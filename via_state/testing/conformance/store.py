@@ -8,7 +8,7 @@ import time
 import pytest
 
 from via_state.core.records import Lasting
-from via_state.exceptions import CASConflict
+from via_state.exceptions import CASConflict, ValueTooLarge
 from via_state.testing.conformance.harness import MANY_KEYS, Harness, append
 
 
@@ -43,6 +43,17 @@ class StoreConformance(Harness):
             revs = {key: await first.cas(key, 0, data) for key, data in values.items()}
             found = await second.load_many([*values, "absent", "empty"])
             assert found == {key: (data, revs[key]) for key, data in values.items()}
+
+    async def test_a_value_that_is_too_large_is_refused_before_it_is_sent(self) -> None:
+        async with self.one() as plane:
+            await plane.load("cell")  # a server may say how much it takes
+            plane.max_value_bytes = 10
+            with pytest.raises(ValueTooLarge):
+                await plane.cas("cell", 0, b"x" * 11)
+            rev = await plane.cas("cell", 0, b"x" * 10)
+            with pytest.raises(ValueTooLarge):
+                await plane.cas("cell", rev, b"y" * 11)
+            assert await plane.load("cell") == (b"x" * 10, rev)
 
     async def test_each_round_has_one_winner(self) -> None:
         async with self.two() as planes:
