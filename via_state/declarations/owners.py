@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 from django.utils.functional import LazyObject, empty
 
+from via_state.declarations.zero import MISSING
 from via_state.exceptions import NotBound, SessionRequired, UserRequired
 
 if TYPE_CHECKING:
@@ -32,15 +33,23 @@ class Owner:
             "A user has no session of its own. Bind to the request, a scope or a session instead."
         )
 
-    def user(self) -> User:
-        """The user, who may be anonymous. May query the database. Raises `UserRequired`."""
+    def user(self) -> User | None:
+        """The user, who may be anonymous, or None as some authentications say it. May query the database.
+
+        Raises `UserRequired`.
+        """
+        return _settled(self._user_now())
+
+    async def auser(self) -> User | None:
+        """`user`, awaited: the very same one, whatever that takes."""
+        user = self._user_now()
+        return await sync_to_async(_settled)(user) if _pending(user) else _settled(user)
+
+    def _user_now(self) -> object:
+        """The user as it is, perhaps lazy."""
         raise UserRequired(
             "A session alone does not say whose it is. Bind to the request, a scope or a user instead."
         )
-
-    async def auser(self) -> User:
-        """`user`, awaited."""
-        return self.user()
 
 
 class RequestOwner(Owner):
@@ -59,21 +68,29 @@ class RequestOwner(Owner):
             )
         return session
 
-    def user(self) -> User:
-        if not hasattr(self._request, "user"):
+    # What was assigned counts, and not what the session says: a token, a login or a test may have assigned another one.
+
+    def user(self) -> User | None:
+        user = self._assigned()
+        return async_to_sync(self._only_async)() if user is MISSING else user
+
+    async def auser(self) -> User | None:
+        user = vars(self._request).get("user")
+        if user is not None and not _pending(user):
+            return _settled(user)
+        # Finding it may query: a lazy user does, and so does the property of a request that Django REST framework wrapped.
+        user = await sync_to_async(self._assigned)()
+        return await self._only_async() if user is MISSING else user
+
+    def _assigned(self) -> User | None:
+        return _settled(getattr(self._request, "user", MISSING))
+
+    async def _only_async(self) -> User | None:
+        if not hasattr(self._request, "auser"):
             raise UserRequired(
                 "The request has no user. Add 'django.contrib.auth.middleware.AuthenticationMiddleware' to MIDDLEWARE."
             )
-        return self._request.user
-
-    async def auser(self) -> User:
-        # Logins, logouts and tests assign the user itself; until then request.user is lazy and would query here.
-        assigned = vars(self._request).get("user")
-        if assigned is not None and not isinstance(assigned, LazyObject):
-            return cast("User", assigned)
-        if hasattr(self._request, "auser"):
-            return cast("User", await self._request.auser())
-        return await _loaded(self.user())
+        return _settled(await self._request.auser())
 
 
 class ScopeOwner(Owner):
@@ -85,8 +102,8 @@ class ScopeOwner(Owner):
     def session(self) -> SessionBase:
         return cast(SessionBase, self._part("session", SessionRequired, "SessionMiddlewareStack"))
 
-    def user(self) -> User:
-        return cast("User", self._part("user", UserRequired, "AuthMiddlewareStack"))
+    def _user_now(self) -> object:
+        return self._part("user", UserRequired, "AuthMiddlewareStack")
 
     def _part(self, name: str, error: type[Exception], stack: str) -> object:
         if name not in self._scope:
@@ -112,18 +129,26 @@ class UserOwner(Owner):
     def __init__(self, user: User) -> None:
         self._user = user
 
-    def user(self) -> User:
+    def _user_now(self) -> object:
         return self._user
 
-    async def auser(self) -> User:
-        return await _loaded(self._user)
+
+def _pending(user: object) -> bool:
+    """Whether it is lazy and was not used yet: its first use may query the database, which an event loop forbids."""
+    while isinstance(user, LazyObject):
+        if user._wrapped is empty:
+            return True
+        user = user._wrapped
+    return False
 
 
-async def _loaded(user: User) -> User:
-    """A lazy ``request.user`` queries the database on its first use, which an event loop forbids."""
-    if isinstance(user, LazyObject) and user._wrapped is empty:
-        await sync_to_async(bool)(user)
-    return user
+def _settled(user: object) -> User | None:
+    """What a lazy user stands for. May query the database."""
+    while isinstance(user, LazyObject):
+        if user._wrapped is empty:
+            user._setup()
+        user = user._wrapped
+    return cast("User | None", user)
 
 
 def owner_of(source: object, name: str) -> Owner:
@@ -139,10 +164,12 @@ def owner_of(source: object, name: str) -> Owner:
         return ScopeOwner(cast("Mapping[str, Any]", source))
     if issubclass(kind, SessionBase):
         return SessionOwner(cast(SessionBase, source))
-    if issubclass(kind, HttpRequest) or hasattr(source, "META"):  # Django REST framework wraps the request
+    if issubclass(kind, HttpRequest):
         return RequestOwner(cast(HttpRequest, source))
-    if hasattr(kind, "is_authenticated"):
+    if hasattr(kind, "is_authenticated"):  # asked first: a token's user answers to every name
         return UserOwner(cast("User", source))
+    if hasattr(source, "META"):  # Django REST framework wraps the request
+        return RequestOwner(cast(HttpRequest, source))
     raise NotBound(
         f"{name}({source!r:.100}) has no owner. Pass the request, a WebSocket's scope, a session or a user."
     )

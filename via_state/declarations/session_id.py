@@ -35,7 +35,7 @@ def mint_sid(session: SessionBase) -> str:
     """
     sid = _new()
     if session.session_key and session.exists(session.session_key):
-        stored = type(session)(session.session_key)
+        stored = session.__class__(session.session_key)  # not type(): a session may be lazy
         sid = read_sid(stored) or sid
         stored[SESSION_KEY] = sid
         if stored.session_key == session.session_key:  # it has not just expired
@@ -49,7 +49,7 @@ async def amint_sid(session: SessionBase) -> str:
     """`mint_sid` by the session's own async methods."""
     sid = _new()
     if session.session_key and await session.aexists(session.session_key):
-        stored = type(session)(session.session_key)
+        stored = session.__class__(session.session_key)  # not type(): a session may be lazy
         sid = await aread_sid(stored) or sid
         await stored.aset(SESSION_KEY, sid)
         if stored.session_key == session.session_key:

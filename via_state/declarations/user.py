@@ -41,9 +41,9 @@ class StateUser(Cell[T], Generic[T]):
             )
         return self._owner
 
-    def _address_of(self, user: User, writes: bool) -> Address[T] | None:
+    def _address_of(self, user: User | None, writes: bool) -> Address[T] | None:
         key, spec = self._one_key(), self.definition.spec()
-        if user.is_authenticated and user.pk is not None:
+        if user is not None and user.is_authenticated and user.pk is not None:
             return Address(f"via.user.{escape(user.pk)}.{key}", spec)
         if writes:
             raise UserRequired(f"{self}: an anonymous visitor has no user state. Ask user.is_authenticated first.")
