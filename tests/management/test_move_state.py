@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 
 import pytest
@@ -17,7 +18,8 @@ from via_state.backplanes.nats import NatsBackplane
 from via_state.backplanes.postgres import PostgresBackplane
 from via_state.core.records import GENESIS, Position
 from via_state.models import DeadLetter, HandlerPosition, OutboxRecord, SnapshotRow
-from via_state.pod.default import current_pod
+from via_state.pod.pod import Pod
+from via_state.testing import settings_pod
 from via_state.testing.conformance.harness import new_id
 
 OLD = "via_state.backplanes.postgres.PostgresBackplane"
@@ -36,14 +38,14 @@ def shop() -> Iterator[Shop]:
         yield made
 
 
-def new_settings(shop: Shop) -> override_settings:
-    return override_settings(
-        VIA_STATE={
-            **settings.VIA_STATE,
-            "BACKEND": NEW,
-            "OPTIONS": {"SERVERS": f"nats://127.0.0.1:{settings.NATS_PORT}"},
-        }
-    )
+@contextmanager
+def new_settings(shop: Shop) -> Iterator[Pod]:
+    options = {"SERVERS": f"nats://127.0.0.1:{settings.NATS_PORT}"}
+    with (
+        override_settings(VIA_STATE={**settings.VIA_STATE, "BACKEND": NEW, "OPTIONS": options}),
+        settings_pod() as pod,
+    ):
+        yield pod
 
 
 def move(*arguments: str) -> str:
@@ -74,8 +76,7 @@ def test_logs_cells_handlers_and_snapshots_go_on_where_they_were(shop: Shop) -> 
     assert shop.log().read() == [1, 2, 3, 4]
     shop.world.flush(shop.pod)
 
-    with new_settings(shop):
-        pod = current_pod()
+    with new_settings(shop) as pod:
         assert isinstance(pod.backplane, NatsBackplane)
         assert "2 logs would be moved" in move("--dry-run")
         assert pod.thread.call(pod.backplane.logs()) == {}
@@ -117,11 +118,10 @@ def test_a_compacted_log_keeps_its_floor_and_large_appends_are_parted(shop: Shop
     offsets = log.append_many([Placed(number) for number in range(3000)], wait=False)
     shop.place(3000, 3001)
     shop.world.run(old.compact("orders", offsets[1499]))
-    with new_settings(shop):
+    with new_settings(shop) as pod:
         said = move()
         assert "1 logs with 1,502 records" in said, said
         assert move() == said
-        pod = current_pod()
         batch = pod.thread.call(pod.backplane.read("orders", GENESIS, 10_000))
         assert [pack.count for pack in batch.packs] == [1024, 952, 1, 1]
         first = batch.packs[0]
@@ -134,11 +134,10 @@ def test_a_floor_between_the_parts_of_an_append(shop: Shop, floor: int) -> None:
     offsets = shop.log().append_many([Placed(number) for number in range(3000)], wait=False)
     shop.place(3000)
     shop.world.run(shop.world.inner.compact("orders", offsets[floor - 1]))
-    with new_settings(shop):
+    with new_settings(shop) as pod:
         said = move()
         assert f"1 logs with {3001 - floor:,} records" in said, said
         assert move() == said
-        pod = current_pod()
         batch = pod.thread.call(pod.backplane.read("orders", GENESIS, 10_000))
         assert sum(pack.last - max(pack.first - 1, batch.floor.offset) for pack in batch.packs) == 3001 - floor
 
@@ -149,9 +148,8 @@ def test_a_floor_without_its_record_is_there_as_well(shop: Shop) -> None:
     last = shop.world.run(old.append("log", new_id(), 2, b"[4,5]"))
     shop.world.run(old.compact("log", last.offset))
     shop.world.run(old.append("log", new_id(), 1, b"[6]"))
-    with new_settings(shop):
+    with new_settings(shop) as pod:
         assert "1 logs with 1 records" in move()
-        pod = current_pod()
         batch = pod.thread.call(pod.backplane.read("log", GENESIS))
         assert batch.floor.record_id == last.record_id
         assert [pack.data for pack in batch.packs] == [b"[6]"]
@@ -159,14 +157,14 @@ def test_a_floor_without_its_record_is_there_as_well(shop: Shop) -> None:
 
 def test_and_back_again_with_what_came_since(shop: Shop) -> None:
     shop.place(1, 2)
-    with new_settings(shop):
+    with new_settings(shop) as pod:
         move()
-        shop.orders().using(current_pod()).append_many([Placed(3), Placed(4)], wait=False)
+        shop.orders().using(pod).append_many([Placed(3), Placed(4)], wait=False)
     servers = f"SERVERS=nats://127.0.0.1:{settings.NATS_PORT}"
     said = StringIO()
-    with override_settings(VIA_STATE={**settings.VIA_STATE, "BACKEND": OLD}):
+    with override_settings(VIA_STATE={**settings.VIA_STATE, "BACKEND": OLD}), settings_pod() as pod:
         call_command("move_state", NEW, "--option", servers, stdout=said)
-        assert shop.orders().using(current_pod()).read() == [1, 2, 3, 4]
+        assert shop.orders().using(pod).read() == [1, 2, 3, 4]
     assert "1 logs with 4 records" in said.getvalue()
 
 
@@ -198,8 +196,7 @@ def test_it_refuses_while_somebody_is_at_work_and_what_it_can_not_use(shop: Shop
 
 def test_records_of_its_own_are_not_written_over(shop: Shop) -> None:
     shop.place(1, 2)
-    with new_settings(shop):
-        pod = current_pod()
+    with new_settings(shop) as pod:
         pod.thread.call(pod.backplane.append("orders", new_id(), 1, b"[]"))
         with pytest.raises(CommandError, match="records of its own"):
             move()

@@ -13,7 +13,7 @@ from via_state.core.records import Head
 from via_state.declarations.handled import concrete_logs
 from via_state.declarations.log_definition import LogDefinition
 from via_state.exceptions import ViaStateError
-from via_state.pod.default import current_pod
+from via_state.pod.default import current_pod, sheltered
 from via_state.pod.pod import Pod
 
 
@@ -40,6 +40,12 @@ def durable_pod() -> Pod:
     """The pod of this command. Raises `CommandError` where a command has nothing to look at."""
     pod = current_pod()
     if not pod.backplane.durable:
+        if sheltered():
+            raise CommandError(
+                "State is in memory while tests run, where a command finds nothing. For this test use settings_pod of "
+                "via_state.testing.",
+                returncode=2,
+            )
         raise CommandError(
             "The memory backplane keeps state inside each process, where a command can't see it. Set VIA_STATE['BACKEND'].",
             returncode=2,

@@ -1,44 +1,74 @@
-"""The process's own pod, made from the ``VIA_STATE`` setting on first use."""
+"""The process's own pod, made from the ``VIA_STATE`` setting on first use; in tests, in memory unless they ask for more."""
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from via_state.backplanes.base import Backplane
+from via_state.backplanes.memory import MemoryBackplane
 from via_state.conf import settings
 from via_state.pod.pod import Pod
 
+
+class _Current(NamedTuple):
+    """``sheltered``: whether it was made for tests; None where somebody chose it."""
+
+    pod: Pod
+    sheltered: bool | None
+
+    @property
+    def fits(self) -> bool:
+        return self.pod.thread.alive and (self.sheltered is None or self.sheltered == sheltered())
+
+
 _lock = threading.Lock()
-_current: Pod | None = None
+_current: _Current | None = None
+_asked = 0
 #: Called with the process's pod when it is made.
 on_new_pod: list[Callable[[Pod], None]] = []
 
 
+def sheltered() -> bool:
+    """Whether tests run in this process that did not ask for the backplane of ``VIA_STATE``.
+
+    Tests run while Django's test environment is set up, or while pytest runs with our plugin. Neither is imported to find
+    out: a module that nobody has imported is not at work.
+    """
+    if _asked:
+        return False
+    environment = sys.modules.get("django.test.utils")
+    if environment is not None and hasattr(environment._TestState, "saved_data"):
+        return True
+    return bool(getattr(sys.modules.get("via_state.testing.plugin"), "running", False))
+
+
 def make_backplane() -> Backplane:
-    """A new backplane as ``VIA_STATE`` describes it."""
-    backplane: Backplane = import_string(settings.BACKEND)(settings.backplane_options())
-    return backplane
+    """A new backplane as ``VIA_STATE`` describes it; for tests that did not ask for it, one in memory instead of a durable one."""
+    kind: type[Backplane] = import_string(settings.BACKEND)
+    return MemoryBackplane() if kind.durable and sheltered() else kind(settings.backplane_options())
 
 
 def current_pod() -> Pod:
-    """This process's pod; a new one in a forked child and after the setting changed."""
+    """This process's pod; a new one in a forked child, after the setting changed, and where tests begin or end."""
     global _current
-    pod = _current
-    if pod is not None and pod.thread.alive:
-        return pod
+    current = _current
+    if current is not None and current.fits:
+        return current.pod
     with _lock:
-        if _current is None or not _current.thread.alive:
-            _current = Pod(make_backplane())
+        if _current is None or not _current.fits:
+            _discard()
+            _current = _Current(Pod(make_backplane()), sheltered())
             for attend in on_new_pod:
-                attend(_current)
-        return _current
+                attend(_current.pod)
+        return _current.pod
 
 
 @contextmanager
@@ -46,20 +76,38 @@ def use_pod(pod: Pod) -> Iterator[Pod]:
     """Make ``pod`` the process's pod for a while. For tests."""
     global _current
     before = _current
-    _current = pod
+    _current = _Current(pod, None)
     try:
         yield pod
     finally:
         _current = before
 
 
-def _setting_changed(*, setting: str, **_: Any) -> None:
+@contextmanager
+def use_settings() -> Iterator[None]:
+    """Within the block the process's pod is on the backplane that ``VIA_STATE`` names, also in tests."""
+    global _current, _asked
+    before, _current = _current, None
+    _asked += 1
+    try:
+        yield
+    finally:
+        _discard()
+        _asked -= 1
+        _current = before
+
+
+def _discard() -> None:
     global _current
-    if setting == "VIA_STATE" and _current is not None:
-        pod, _current = _current, None
-        if pod.thread.alive:
-            # Not `pod.close()`: an async test changes settings inside its event loop.
-            pod.thread.submit(pod.aclose()).result(5)
+    current, _current = _current, None
+    if current is not None and current.pod.thread.alive:
+        # Not `pod.close()`: an async test changes settings inside its event loop.
+        current.pod.thread.submit(current.pod.aclose()).result(5)
+
+
+def _setting_changed(*, setting: str, **_: Any) -> None:
+    if setting == "VIA_STATE":
+        _discard()
 
 
 def _after_fork() -> None:

@@ -4,7 +4,7 @@ pytest users get the fixtures of `via_state.testing.plugin` by installing the pa
 for Django's ``TestCase``.
 """
 
-from via_state.testing.isolation import StateTestMixin, drain, memory_pod
+from via_state.testing.isolation import StateTestMixin, drain, memory_pod, settings_pod
 from via_state.testing.pods import pods
 
-__all__ = ["StateTestMixin", "drain", "memory_pod", "pods"]
+__all__ = ["StateTestMixin", "drain", "memory_pod", "pods", "settings_pod"]

@@ -1,4 +1,4 @@
-"""The pytest plugin. Nothing is imported and nothing is automatic until a test asks for a fixture."""
+"""The pytest plugin. Nothing is automatic until a test asks for a fixture, but that state stays in memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,19 @@ import pytest
 if TYPE_CHECKING:
     from via_state.pod.pod import Pod
 
+#: Whether pytest is at work here; the process's default pod asks.
+running = False
+
+
+def pytest_configure() -> None:
+    global running
+    running = True
+
+
+def pytest_unconfigure() -> None:
+    global running
+    running = False
+
 
 @pytest.fixture
 def state_pod() -> Iterator[Pod]:
@@ -17,6 +30,15 @@ def state_pod() -> Iterator[Pod]:
     from via_state.testing.isolation import memory_pod
 
     with memory_pod() as pod:
+        yield pod
+
+
+@pytest.fixture
+def settings_pod() -> Iterator[Pod]:
+    """For this test, the backplane that ``VIA_STATE`` names, with what is there; gives the pod that all declarations use."""
+    from via_state.testing import isolation
+
+    with isolation.settings_pod() as pod:
         yield pod
 
 
