@@ -18,6 +18,7 @@ from via_state.declarations.bridges import missing_bridge, parse_manifests
 from via_state.declarations.handled import handler_problems
 from via_state.declarations.log_definition import LogDefinition
 from via_state.declarations.registry import registry
+from via_state.redacted import redacted
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -72,7 +73,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         return found
     if settings.DATABASE not in django_settings.DATABASES:
         hint = f"Known aliases: {', '.join(django_settings.DATABASES)}."
-        message = f"VIA_STATE['DATABASE'] is {settings.DATABASE!r}, which DATABASES does not have."
+        message = f"VIA_STATE['DATABASE'] is {redacted(settings.DATABASE)}, which DATABASES does not have."
         found.append(Error(message, hint=hint, id="via_state.E012"))
     backend, trouble = _backend()
     return [*found, *trouble, *([] if backend is None else backend.check(settings.backplane_options()))]

@@ -8,6 +8,8 @@ from typing import Any
 
 from django.conf import settings as django_settings
 
+from via_state.redacted import redacted
+
 #: Every name that ``VIA_STATE`` may hold, with its default. Durations are seconds.
 DEFAULTS: Mapping[str, Any] = {
     "BACKEND": "via_state.backplanes.memory.MemoryBackplane",
@@ -80,7 +82,7 @@ class Settings:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not (value > 0 or (value == 0 and name in _OR_ZERO)):
                 hint = f"Give a number of seconds{'' if name in _OR_ZERO else ' above 0'}."
-                found.append((f"VIA_STATE[{name!r}] is {value!r}.", hint))
+                found.append((f"VIA_STATE[{name!r}] is {redacted(value)}.", hint))
         interval = self.SNAPSHOT_INTERVAL
         if isinstance(interval, bool) or not isinstance(interval, int) or interval < 0:
             hint = "Give the number of folds between two snapshots, or 0 for none."
@@ -92,9 +94,9 @@ class Settings:
         for name in ("BACKEND", "DATABASE", "PREFIX"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value:
-                found.append((f"VIA_STATE[{name!r}] is {value!r}.", "Give a string that is not empty."))
+                found.append((f"VIA_STATE[{name!r}] is {redacted(value)}.", "Give a string that is not empty."))
         if not isinstance(self.OPTIONS, Mapping):
-            found.append((f"VIA_STATE['OPTIONS'] is {self.OPTIONS!r}.", "Give a dictionary."))
+            found.append((f"VIA_STATE['OPTIONS'] is a {type(self.OPTIONS).__name__}.", "Give a dictionary."))
         return found
 
     def backplane_options(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from via_state.backplanes.nats.link import Link
 from via_state.backplanes.nats.links import Links
 from via_state.backplanes.nats.log import PACK, Logs
 from via_state.backplanes.nats.names import Names
-from via_state.backplanes.nats.options import DEFAULTS, client_options, problems, risks, servers
+from via_state.backplanes.nats.options import DEFAULTS, client_options, concealed, problems, risks
 from via_state.backplanes.nats.streams import Streams
 from via_state.core.records import Batch, Cell, Changes, Head, Lasting, Position
 
@@ -28,8 +28,9 @@ class NatsBackplane(Backplane):
     """Cells and logs on NATS JetStream 2.11 or newer: a stream with a subject per key, and a key-value bucket.
 
     Options: ``SERVERS``, an address or a list of them. ``CREDENTIALS``, the path of a credentials file; or ``USER`` and
-    ``PASSWORD``; or ``TOKEN``. ``TLS``: True, or the files ``CA``, ``CERT`` and ``KEY``. ``PREFIX`` keeps projects apart that
-    share a server: the streams are ``<PREFIX>_log`` and ``KV_<PREFIX>_cells``. ``REPLICAS`` and ``STORAGE`` (``"file"``,
+    ``PASSWORD``; or ``TOKEN``. ``TLS``: True, or a dictionary with the files ``CA``, ``CERT`` and ``KEY``, and
+    ``HANDSHAKE_FIRST``; with it, or with an address that begins with ``tls://``, nothing is ever sent in clear.
+    ``PREFIX`` keeps projects apart that share a server: the streams are ``<PREFIX>_log`` and ``KV_<PREFIX>_cells``. ``REPLICAS`` and ``STORAGE`` (``"file"``,
     ``"memory"``) are for streams that are missing and made; those that are there are never changed, and refused if they
     would lose anything. ``CONNECT_TIMEOUT`` and ``TIMEOUT``: seconds for connecting to one server, and for one answer.
     """
@@ -43,11 +44,12 @@ class NatsBackplane(Backplane):
     max_value_bytes = max_append_bytes
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        super().__init__({**DEFAULTS, **options})
+        super().__init__(concealed({**DEFAULTS, **options}))
         names = Names(self.options["PREFIX"])
         self._streams = Streams(names, self.options["REPLICAS"], self.options["STORAGE"])
         self._links = Links(
-            servers(self.options),
+            self.options["SERVERS"],
+            bool(self.options["TLS"]) or any(one.tls for one in self.options["SERVERS"]),
             self.options["CONNECT_TIMEOUT"],
             self.options["TIMEOUT"],
             functools.partial(client_options, self.options),

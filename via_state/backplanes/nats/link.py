@@ -19,6 +19,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError, Error, MaxPayloadError, OutboundBufferLimitError, UnexpectedEOF
 
+from via_state.backplanes.nats.addresses import Address
+from via_state.backplanes.nats.encrypted import encrypt
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
 
 logger = logging.getLogger("via_state")
@@ -29,6 +31,8 @@ PING_INTERVAL, PINGS = 3, 2
 ANSWERS, ANSWER_BYTES = 1_000_000, 512 * 1024 * 1024
 #: Seconds for saying good-bye.
 CLOSE_TIMEOUT = 1.0
+#: Options of nats-py, each of which goes before the login in an address.
+LOGINS = {"user", "token", "user_credentials"}
 STATUS = "Status"
 NO_RESPONDERS = "503"
 GONE = (
@@ -63,12 +67,16 @@ class Link:
         # nats-py does not always say that it closed: an error while it does ends that silently.
         return not (self._ended or self.client.is_closed)
 
-    async def connect(self, server: str, seconds: float, options: dict[str, Any]) -> None:
-        """Raises `BackplaneUnavailable`."""
+    async def connect(
+        self, server: Address, seconds: float, options: dict[str, Any], *, encrypted: bool = False
+    ) -> None:
+        """``options``: nats-py's. ``encrypted``: nothing is sent in clear. Raises `BackplaneUnavailable`."""
+        if encrypted:
+            encrypt(self.client)
         try:
             async with asyncio.timeout(seconds):
                 await self.client.connect(
-                    server,
+                    server.url,
                     allow_reconnect=False,
                     max_reconnect_attempts=1,  # of this one server, at once
                     reconnect_time_wait=0,
@@ -78,7 +86,7 @@ class Link:
                     closed_cb=self._closed,
                     error_cb=self._heard_of,
                     name="via_state",
-                    **options,
+                    **(options if LOGINS & options.keys() else {**server.login, **options}),
                 )
                 self._inbox = self.client.new_inbox()
                 await self.client.subscribe(

@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from via_state.backplanes.nats.addresses import Address
 from via_state.backplanes.nats.link import Link
 from via_state.exceptions import BackplaneUnavailable, Closed
 from via_state.runtime.rng import rng
 
 
 class Links:
-    """``servers``: addresses, one of which is tried after the other, in a random order. ``options`` are nats-py's.
+    """``servers``: one of them is tried after the other, in a random order. ``options`` are nats-py's. ``encrypted``:
+    nothing is ever sent in clear.
 
     ``prepare`` is awaited with each new connection before anyone uses it. ``connect_timeout``: seconds for one server;
     ``timeout``: seconds for an answer.
@@ -20,7 +22,8 @@ class Links:
 
     def __init__(
         self,
-        servers: Sequence[str],
+        servers: Sequence[Address],
+        encrypted: bool,
         connect_timeout: float,
         timeout: float,
         options: Callable[[], dict[str, Any]],
@@ -28,7 +31,8 @@ class Links:
     ) -> None:
         self._servers, self._options, self._prepare = servers, options, prepare
         self._connect_timeout, self._timeout = connect_timeout, timeout
-        self._discovered: list[str] = []
+        self._encrypted = encrypted
+        self._discovered: list[Address] = []
         self._link: Link | None = None
         self._opening: asyncio.Task[Link] | None = None
         self._closed = False
@@ -54,13 +58,13 @@ class Links:
     async def _open(self) -> Link:
         if self._link is not None:
             await self._link.close()  # for those who may still wait for it
-        servers = [*dict.fromkeys([*self._servers, *self._discovered])]
+        servers = [*{one.url: one for one in (*self._discovered, *self._servers)}.values()]
         rng.shuffle(servers)
         problems: list[BackplaneUnavailable] = []
         for server in servers:
             link = Link(self._timeout)
             try:
-                await link.connect(server, self._connect_timeout, self._options())
+                await link.connect(server, self._connect_timeout, self._options(), encrypted=self._encrypted)
                 await self._prepare(link)
             except BackplaneUnavailable as error:
                 await link.close()
@@ -69,7 +73,8 @@ class Links:
             except BaseException:
                 await link.close()
                 raise
-            self._discovered = [one.geturl() for one in link.client.discovered_servers]
+            # The others of its cluster know the same logins.
+            self._discovered = [Address(one.geturl(), server.login) for one in link.client.discovered_servers]
             self._link = link
             return link
         raise problems[0]

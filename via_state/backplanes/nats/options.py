@@ -10,6 +10,9 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error, Warning
 
+from via_state.backplanes.nats.addresses import WRONG, Address, address_of
+from via_state.redacted import Secret, redacted
+
 #: Option names with their defaults. Durations are seconds.
 DEFAULTS: Mapping[str, Any] = {
     "DATABASE": "default",
@@ -29,26 +32,39 @@ DEFAULTS: Mapping[str, Any] = {
 #: What JetStream takes in the names of streams, of a length that leaves room for keys.
 PREFIX = re.compile(r"[A-Za-z0-9_-]{1,32}")
 TLS_FILES = ("CA", "CERT", "KEY")
+SECRETS = ("PASSWORD", "TOKEN")
+#: Options whose values no message shows: somebody may have written a key where its file's path belongs. What is shown of
+#: SERVERS is without logins.
+HIDDEN = (*SECRETS, "CREDENTIALS", "TLS")
 
 
-def servers(options: Mapping[str, Any]) -> list[str]:
-    """The addresses, each with its scheme."""
+def addresses(options: Mapping[str, Any]) -> list[Address]:
+    """The servers. Raises ValueError, which does not say what was given."""
     given = options["SERVERS"]
-    return [given] if isinstance(given, str) else list(given)
+    if not isinstance(given, str | list | tuple):
+        raise ValueError(WRONG)
+    return [address_of(one) for one in ([given] if isinstance(given, str) else given)]
+
+
+def concealed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, with secrets that nothing prints, and SERVERS as `addresses`. Raises what that raises."""
+    hidden = {name: Secret(options[name]) for name in SECRETS if options[name] is not None}
+    return {**options, **hidden, "SERVERS": addresses(options)}
 
 
 def client_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What nats-py is given. Raises OSError for files that can't be read."""
+    """What nats-py is given, of `concealed` options. Raises OSError for files that can't be read."""
     named = {"user": "USER", "password": "PASSWORD", "token": "TOKEN", "user_credentials": "CREDENTIALS"}
     found = {name: options[option] for name, option in named.items() if options[option] is not None}
     if "user_credentials" in found:
         found["user_credentials"] = str(found["user_credentials"])
     if options["TLS"]:
-        files = options["TLS"] if isinstance(options["TLS"], Mapping) else {}
-        context = ssl.create_default_context(cafile=files.get("CA"))
-        if "CERT" in files:
-            context.load_cert_chain(files["CERT"], files.get("KEY"))
+        given = options["TLS"] if isinstance(options["TLS"], Mapping) else {}
+        context = ssl.create_default_context(cafile=given.get("CA"))
+        if "CERT" in given:
+            context.load_cert_chain(given["CERT"], given.get("KEY"))
         found["tls"] = context
+        found["tls_handshake_first"] = bool(given.get("HANDSHAKE_FIRST"))
     return found
 
 
@@ -63,12 +79,35 @@ def problems(given: Mapping[str, Any]) -> Iterator[CheckMessage]:
         hint = "Give 1 to 32 letters, digits, hyphens and underscores: it is part of the streams' names."
         yield Error(f"The NATS backplane's prefix is {options['PREFIX']!r}.", hint=hint, id="via_state.E025")
     for name, hint in _wrong(options):
-        yield Error(f"The NATS backplane's option {name!r} is {options[name]!r}.", hint=hint, id="via_state.E024")
+        shown = "not what it should be" if name in HIDDEN else redacted(options[name])
+        yield Error(f"The NATS backplane's option {name!r} is {shown}.", hint=hint, id="via_state.E024")
 
 
 def risks(given: Mapping[str, Any]) -> Iterator[CheckMessage]:
-    """W004: one server keeps everything. W005: servers that answer before the disk has it. The servers don't tell us."""
-    if {**DEFAULTS, **given}["REPLICAS"] == 1:
+    """W004: one server keeps everything. W005: servers that answer before the disk has it; they don't tell us. W020: a
+    password that the network can read. W022: a login that Django's error reports show.
+    """
+    options = {**DEFAULTS, **given}
+    try:
+        servers = addresses(options)
+    except ValueError:
+        servers = []  # E024 says so
+    secret = options["PASSWORD"] or options["TOKEN"] or any(one.login for one in servers)
+    if secret and not (options["TLS"] or any(one.tls for one in servers) or all(one.loopback for one in servers)):
+        yield Warning(
+            "A password or a token is sent to NATS in clear: whoever can see the network between can read it, and the "
+            "state as well.",
+            hint="Set TLS in OPTIONS, and give the servers a tls block. If something else encrypts what goes there, "
+            "silence this check.",
+            id="via_state.W020",
+        )
+    if any(one.login for one in servers):
+        yield Warning(
+            "An address in SERVERS holds a login, which Django's error reports show: they hide settings by their names.",
+            hint="Use USER and PASSWORD, TOKEN or CREDENTIALS instead.",
+            id="via_state.W022",
+        )
+    if options["REPLICAS"] == 1:
         yield Warning(
             "Streams that via_state makes on NATS are kept on one server: what it acknowledged is gone with its disk.",
             hint="Set REPLICAS to 3, on a cluster of three servers; for streams that are there: nats stream edit --replicas 3",
@@ -84,10 +123,18 @@ def risks(given: Mapping[str, Any]) -> Iterator[CheckMessage]:
 
 def _wrong(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Names of options, with what to write instead."""
-    given: Any = options["SERVERS"]
-    addresses = [given] if isinstance(given, str) else given
-    if not (isinstance(addresses, list | tuple) and addresses and all(isinstance(one, str) for one in addresses)):
-        yield "SERVERS", "Give an address as in 'nats://10.0.0.1:4222', or a list of them."
+    try:
+        known = bool(addresses(options))
+    except ValueError:
+        known = False
+    if not known:
+        yield (
+            "SERVERS",
+            "Give an address as in 'nats://10.0.0.1:4222' or 'tls://10.0.0.1:4222', or a list of them.",
+        )
+    for name in ("USER", *SECRETS):
+        if not isinstance(options[name], str | None):
+            yield name, "Give a string."
     if options["REPLICAS"] not in (1, 3, 5):
         yield "REPLICAS", "Give 1, 3 or 5: on how many servers each stream is kept."
     if options["STORAGE"] not in ("file", "memory"):
@@ -96,11 +143,28 @@ def _wrong(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         value = options[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
             yield name, "Give a number above 0."
-    if options["CREDENTIALS"] is not None and not Path(options["CREDENTIALS"]).is_file():
+    if options["CREDENTIALS"] is not None and not _is_file(options["CREDENTIALS"]):
         yield "CREDENTIALS", "Give the path of a credentials file that this process can read."
-    tls = options["TLS"]
-    if isinstance(tls, Mapping):
-        if set(tls) - set(TLS_FILES) or not all(Path(path).is_file() for path in tls.values()):
-            yield "TLS", "Give True, or paths of readable files: CA, CERT, KEY."
-    elif tls not in (None, False, True):
-        yield "TLS", "Give True, or paths of readable files: CA, CERT, KEY."
+    if not _is_tls(options["TLS"]):
+        yield (
+            "TLS",
+            "Give True, or a dictionary: CA, CERT, KEY, paths of readable files; HANDSHAKE_FIRST, True or False.",
+        )
+
+
+def _is_tls(given: object) -> bool:
+    if not isinstance(given, Mapping):
+        return given in (None, False, True)
+    files = {name: path for name, path in given.items() if name != "HANDSHAKE_FIRST"}
+    return (
+        not set(files) - set(TLS_FILES)
+        and all(_is_file(path) for path in files.values())
+        and given.get("HANDSHAKE_FIRST") in (None, False, True)
+    )
+
+
+def _is_file(path: Any) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, TypeError, ValueError):
+        return False

@@ -19,6 +19,7 @@ from via_state.backplanes.postgres.doorbell import Bell, Ear
 from via_state.backplanes.postgres.log import Logs
 from via_state.core.records import Batch, Cell, Changes, Head, Lasting, Position
 from via_state.exceptions import Closed
+from via_state.redacted import redacted
 
 #: Option names with their defaults. Durations are seconds.
 DEFAULTS: Mapping[str, Any] = {
@@ -85,7 +86,9 @@ class PostgresBackplane(Backplane):
             database = settings.DATABASES.get(alias)
             if database is None:
                 hint = f"Known aliases: {', '.join(settings.DATABASES)}."
-                found.append(Error(f"{name} is {alias!r}, which DATABASES lacks.", hint=hint, id="via_state.E021"))
+                found.append(
+                    Error(f"{name} is {redacted(alias)}, which DATABASES lacks.", hint=hint, id="via_state.E021")
+                )
             elif not _is_postgres(alias):
                 hint = "Point it at a PostgreSQL database, or choose the memory backplane."
                 message = f"{name} {alias!r} is not a PostgreSQL database."
@@ -101,7 +104,7 @@ class PostgresBackplane(Backplane):
             value = values[name]
             wanted: Any = int if name == "POOL_SIZE" else int | float
             if isinstance(value, bool) or not isinstance(value, wanted) or value <= 0:
-                message = f"The PostgreSQL backplane's option {name!r} is {value!r}."
+                message = f"The PostgreSQL backplane's option {name!r} is {redacted(value)}."
                 found.append(Error(message, hint="Give a number above 0.", id="via_state.E024"))
         return found
 
