@@ -45,6 +45,11 @@ halted = Gauge("via_halted", "Projections of this pod that stand still now.", ["
 
 cell_conflicts = Counter("via_cell_conflicts", "Rounds of compare-and-swap lost to another writer.", ["key"])
 backplane_errors = Counter("via_backplane_errors", "Calls of the backplane that failed for want of a connection.")
+after_commit_errors = Counter(
+    "via_after_commit_errors",
+    "Errors of on_commit hooks, raised after the commit of a handler, a replay, an operator's action or an append.",
+    ["what"],
+)
 
 consumer_error = Counter("via_consumer_error", "Deliveries that failed.", ["name", "key"])
 consumer_poisoned = Counter("via_consumer_poisoned", "Records that became dead letters.", ["name", "key"])

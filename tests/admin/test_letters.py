@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
-from django.db import connections
+from django.db import connections, transaction
+from django.db.models.signals import pre_save
 from django.test import AsyncClient
 
 from tests.admin.office import Office, change, changelist, entries, items, said, settle_url
@@ -185,6 +187,40 @@ def test_each_replay_is_kept_whatever_becomes_of_the_request(
         office.settle("replay", *found)
     assert [DeadLetter.objects.using(POSTGRES_ALIAS).get(pk=one.pk).status for one in found] == ["replayed", "new"]
     assert entries() == [("ship: orders at 1", "Replayed.")]
+
+
+def test_a_replay_whose_hook_raises_after_the_commit_is_done_and_logged(office: Office) -> None:
+    (letter,) = office.letters(1)
+    office.shop.orders().definition.handlers.clear()
+
+    def fail() -> None:
+        raise OSError("no chat")
+
+    @office.shop.orders().on_event("ship", atomic=True)
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        transaction.on_commit(fail, using=POSTGRES_ALIAS)
+
+    assert office.settle("replay", letter) == ["Replayed: ship: orders at 1."]
+    assert entries() == [("ship: orders at 1", "Replayed.")]
+
+
+def test_what_is_done_is_told_also_where_the_admins_log_fails(
+    office: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = office.letters(1, 2)
+
+    def fail(**_: object) -> None:
+        raise OSError("the disk is full")
+
+    pre_save.connect(fail, sender=LogEntry)
+    try:
+        told = office.settle("replay", *found)
+    finally:
+        pre_save.disconnect(fail, sender=LogEntry)
+    assert told[-1] == "Replayed: ship: orders at 1; ship: orders at 2."
+    assert told[0] == "ship: orders at 1: done, but the admin's log could not keep it."
+    assert office.shipped == [1, 2]
+    assert "ann: ship: orders at 1: Replayed." in caplog.text
 
 
 def test_a_project_with_another_prefix_sees_nothing(office: Office) -> None:

@@ -174,7 +174,7 @@ class LetterAdmin(ReadOnlyAdmin):
         self._tell(
             request,
             settling,
-            settle(settling, letters, by, lambda letter, text: self.log_change(request, letter, text)),
+            settle(settling, letters, by, lambda letter, text: self.keep_entry(request, letter, text)),
         )
         one = reverse(f"{self.admin_site.name}:via_state_deadletter_change", args=pks) if len(pks) == 1 else back
         return HttpResponseRedirect(one)

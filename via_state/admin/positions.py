@@ -189,7 +189,7 @@ class PositionAdmin(ReadOnlyAdmin):
                 self.message_user(request, f"Not moved: {row.handler} on {row.key}: {refused}", messages.ERROR)
                 continue
             where = shown[row.pk].offset
-            self.log_change(
+            self.keep_entry(
                 request, row, f"{row.handler}: moved the record at offset {where} into the poisoned records."
             )
             text = f"Moved: {row.handler} on {row.key}, offset {where}. It is a poisoned record now."

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import functools
+import logging
 import operator
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 
 from via_state.admin.changelist import BoundedChangeList, BoundedPaginator
 from via_state.conf import settings
+
+logger = logging.getLogger("via_state.admin")
 
 IN_MEMORY = (
     "This project uses the memory backplane: what event handlers did, the records they gave up on, and snapshots live in the "
@@ -91,6 +94,16 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().changelist_view(request, {"via_hint": memory_hint(), **(extra_context or {})})
+
+    def keep_entry(self, request: HttpRequest, row: Model, text: str) -> None:
+        """Write what was done into the admin's log. That it was done is true also where this fails."""
+        try:
+            self.log_change(request, row, text)
+        except Exception:
+            logger.exception(
+                "%s: %s: %s The admin's log could not keep this entry.", request.user.get_username(), row, text
+            )
+            self.message_user(request, f"{row}: done, but the admin's log could not keep it.", messages.WARNING)
 
     def buttons(self, request: HttpRequest, row: Model) -> list[tuple[str, str]]:
         """What can be done on a row's own page: addresses and labels."""

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from copy import copy
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-from asgiref.sync import async_to_sync
-from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, InternalError
-from django.db.transaction import TransactionManagementError
 
 from via_state import metrics
 from via_state.core.delivery import Failure, Next, Record, Treatment, after_failure
@@ -22,6 +17,7 @@ from via_state.core.events import EventCodec
 from via_state.core.records import Position
 from via_state.exceptions import BackplaneUnavailable, Fenced, Poison, RetryAfter
 from via_state.handlers.declaration import Delivery, HandlerSpec
+from via_state.handlers.execution import OutcomeUnclear, call, execute, one_line, trace
 from via_state.handlers.positions import DIED, Claim, Letter, PositionStore
 from via_state.runtime.rng import rng
 
@@ -29,11 +25,6 @@ logger = logging.getLogger("via_state.handlers")
 
 #: After so many failures of one record a warning is logged, once.
 WARN_AFTER = 8
-MAX_ERROR, MAX_TRACEBACK = 2_000, 20_000  # characters
-_SWALLOWED = (
-    "The handler went on after a database error, which broke its transaction: put what may fail into a "
-    "transaction.atomic() of its own."
-)
 
 
 class Result(Enum):
@@ -66,6 +57,12 @@ class Deliverer:
 
     def turn(self, records: Sequence[Record], seconds: float) -> Turn:
         """Deliver ``records`` in order, for about ``seconds``. Raises `Fenced` and `BackplaneUnavailable`: claim again."""
+        try:
+            return self._turn(records, seconds)
+        except OutcomeUnclear as error:
+            raise BackplaneUnavailable(str(error)) from error
+
+    def _turn(self, records: Sequence[Record], seconds: float) -> Turn:
         claim, until = self._claim, time.monotonic() + seconds
         followers = _followers(records)
         passed: Position | None = None  # done, and not stored yet
@@ -121,14 +118,14 @@ class Deliverer:
             return self._failed(record, delivery, RuntimeError(DIED), Failure.TAKEN_OVER, behind)
         started = time.perf_counter()
         try:
-            if spec.atomic:
-                self._run_atomically(record, delivery, behind)
-                return None
-            call(spec.function, record.event, delivery)
-        except Fenced:
+            self._execute(
+                lambda: call(spec.function, record.event, delivery),
+                lambda claim: self._store.advance(claim, record.position, behind),
+                delivery,
+            )
+            return None
+        except (Fenced, OutcomeUnclear):
             raise
-        except _CommitFailed as error:
-            raise BackplaneUnavailable(str(error)) from error
         except RetryAfter as error:
             return self._failed(record, delivery, error, Failure.LATER, behind)
         except Poison as error:
@@ -137,32 +134,16 @@ class Deliverer:
             return self._failed(record, delivery, error, Failure.RAISED, behind)
         finally:
             self._seconds.observe(time.perf_counter() - started)
-        self._store.advance(claim, record.position, behind)
-        return None
 
     @property
     def _labels(self) -> tuple[str, str]:
         return self._claim.handler.name, self._claim.handler.log
 
-    def _run_atomically(self, record: Record, delivery: Delivery, behind: int) -> None:
-        """The handler's writes and the advance, in one transaction. The claim stays as it was when that fails."""
-        trial, committing = copy(self._claim), False
-        try:
-            with self._store.transaction():
-                call(self._spec.function, record.event, delivery)
-                try:
-                    self._store.advance(trial, record.position, behind)
-                except BackplaneUnavailable as error:
-                    if isinstance(error.__cause__, TransactionManagementError | InternalError):
-                        raise RuntimeError(_SWALLOWED) from error
-                    raise _CommitFailed(str(error)) from error
-                committing = True
-        except (IntegrityError, DataError):
-            raise  # the handler's own fault, also where a deferred constraint finds it at the commit
-        except (DatabaseError, InterfaceError) as error:
-            if committing:  # it may have been committed: only the row knows
-                raise _CommitFailed(f"The outcome of a transaction is not known: {error}") from error
-            raise
+    def _execute(self, run: Callable[[], None], settle: Callable[[Claim], None], delivery: Delivery) -> None:
+        """Both, in one transaction where the handler is atomic. The claim stays as it was when that fails."""
+        trial = copy(self._claim)
+        detail = f"{delivery.handler} on {delivery.key!r} at offset {delivery.offset}"
+        execute(run, lambda: settle(trial), atomic=self._spec.atomic, what="handler", detail=detail)
         for name in ("position", "trying", "attempts", "from_floor", "last_error"):
             setattr(self._claim, name, getattr(trial, name))
 
@@ -174,15 +155,15 @@ class Deliverer:
         metrics.consumer_error.labels(*self._labels).inc()
         if after_failure(failure, attempts, spec.retry) is Next.BURY:
             try:
-                if spec.dead_letter is not None:
-                    call(spec.dead_letter, record.event, delivery, error)
+                self._give_up(record, delivery, error, attempts, behind)
+            except (Fenced, OutcomeUnclear):
+                raise
             except Exception as raised:
                 logger.exception(
                     "The dead_letter of %s raised for %r at %s.", spec.name, claim.key, delivery.offset
                 )
                 error = raised
             else:
-                self._bury(record, error, attempts, behind)
                 return None
         wait = spec.retry.pause(attempts, rng.random)
         if isinstance(error, RetryAfter):
@@ -201,23 +182,31 @@ class Deliverer:
         )
         return wait
 
-    def _bury(self, record: Record, error: Exception, attempts: int, behind: int) -> None:
-        claim = self._claim
+    def _give_up(self, record: Record, delivery: Delivery, error: Exception, attempts: int, behind: int) -> None:
+        """Call ``dead_letter``, keep the record as a dead letter, and advance past it. Raises what ``dead_letter`` raises."""
+        hook = self._spec.dead_letter
+        letter = self._letter(record, error, attempts)
+        self._execute(
+            lambda: None if hook is None else call(hook, record.event, delivery, error),
+            lambda claim: self._store.bury(claim, letter, behind),
+            delivery,
+        )
+        metrics.consumer_poisoned.labels(*self._labels).inc()
+        logger.error(
+            "The event handler %s gave up on %r at offset %s after %s attempts: %s",
+            delivery.handler,
+            delivery.key,
+            delivery.offset,
+            attempts,
+            letter.error,
+        )
+
+    def _letter(self, record: Record, error: Exception, attempts: int) -> Letter:
         ((name, version, payload),) = msgspec.json.decode(
             self._codec.encode([record.event]), type=list[tuple[str, int, msgspec.Raw]]
         )
         text = bytes(payload).decode()
-        letter = Letter(record.position, name, version, text, one_line(error), trace(error), attempts)
-        self._store.bury(claim, letter, behind)
-        metrics.consumer_poisoned.labels(*self._labels).inc()
-        logger.error(
-            "The event handler %s gave up on %r at offset %s after %s attempts: %s",
-            claim.handler.name,
-            claim.key,
-            record.position.offset,
-            attempts,
-            letter.error,
-        )
+        return Letter(record.position, name, version, text, one_line(error), trace(error), attempts)
 
 
 def _followers(records: Sequence[Record]) -> list[int]:
@@ -229,36 +218,3 @@ def _followers(records: Sequence[Record]) -> list[int]:
         if treatment in (Treatment.DELIVER, Treatment.BLOCK):
             following = records[index].position.offset if treatment is Treatment.DELIVER else 0
     return found
-
-
-class _CommitFailed(Exception):
-    """The advance could not be written, or nobody knows whether it was."""
-
-
-def call(function: Callable[..., Any], *args: Any) -> None:
-    """Call what a project wrote, sync or async. The database work of an async function runs on this thread, too."""
-    if inspect.iscoroutinefunction(function):
-        async_to_sync(function)(*args)
-        return
-    answer = function(*args)
-    if inspect.isawaitable(answer):
-
-        async def finish() -> None:
-            await answer
-
-        async_to_sync(finish)()
-
-
-def one_line(error: BaseException) -> str:
-    """An error in one line, even if its own text raises."""
-    return _storable("".join(traceback.format_exception_only(error))).strip()[:MAX_ERROR]
-
-
-def trace(error: BaseException) -> str:
-    """The end of an error's traceback."""
-    return _storable("".join(traceback.format_exception(error)))[-MAX_TRACEBACK:]
-
-
-def _storable(text: str) -> str:
-    """What every database takes: no NUL, and no half of a surrogate pair."""
-    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()

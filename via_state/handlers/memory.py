@@ -6,11 +6,9 @@ import itertools
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 
-from django.db import connections, transaction
+from django.db import connections
 
-from via_state.conf import settings
 from via_state.core.records import Head, Position
 from via_state.exceptions import Fenced
 from via_state.handlers.declaration import HandlerSpec
@@ -125,10 +123,6 @@ class MemoryPositions(PositionStore):
         with self._lock:
             claim.halted, claim.halted_text, claim.trying = reason, text, 0
             self._write(claim)
-
-    def transaction(self) -> AbstractContextManager[object]:
-        atomic: AbstractContextManager[object] = transaction.atomic(using=settings.DATABASE)
-        return atomic
 
     def end_of_work(self) -> None:
         connections.close_all()

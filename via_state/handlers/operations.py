@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from django.db import transaction
 from django.db.models import F
 
 from via_state.backplanes.base import Backplane
@@ -18,6 +17,7 @@ from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.letters import keep_letter
 from via_state.handlers.positions import HandlerId, Letter
 from via_state.models import EventHandler, HandlerPosition
+from via_state.pod.commits import committing
 from via_state.pod.pins import lock_gate
 
 
@@ -46,7 +46,7 @@ async def find_position(backplane: Backplane, key: str, where: str) -> tuple[Pos
 
 def resume(row: HandlerPosition, position: Position, from_floor: bool) -> None:
     """Let a handler go on behind ``position``. Whoever runs it now is told to ask again."""
-    with transaction.atomic(using=settings.DATABASE):
+    with committing("operation", f"the resuming of {row.handler.name} on {row.key!r}"):
         lock_gate(row.handler.log)
         HandlerPosition.objects.using(settings.DATABASE).filter(pk=row.pk).update(
             epoch=position.epoch,
@@ -68,7 +68,7 @@ def resume(row: HandlerPosition, position: Position, from_floor: bool) -> None:
 
 def retire(handler: EventHandler) -> int:
     """End a handler: it keeps no more records, and its positions are gone. Returns how many there were."""
-    with transaction.atomic(using=settings.DATABASE):
+    with committing("operation", f"the retirement of {handler.name}"):
         lock_gate(handler.log)
         positions = HandlerPosition.objects.using(settings.DATABASE).filter(handler=handler)
         found = positions.count()
@@ -106,7 +106,7 @@ def set_aside(row: HandlerPosition, record: Record, log: LogSpec[Any], by: str) 
     ((name, version, payload),) = msgspec.json.decode(
         log.events.encode([record.event]), type=list[tuple[str, int, msgspec.Raw]]
     )
-    with transaction.atomic(using=settings.DATABASE):
+    with committing("operation", f"the setting aside of a record of {row.handler.name} on {row.key!r}"):
         rows = HandlerPosition.objects.using(settings.DATABASE).filter(
             pk=row.pk, offset=row.offset, epoch=row.epoch
         )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -119,10 +118,6 @@ class PositionStore(ABC):
     @abstractmethod
     def halt(self, claim: Claim, reason: str, text: str) -> None:
         """Stand still until a person says where to go on. Changes the claim."""
-
-    @abstractmethod
-    def transaction(self) -> AbstractContextManager[object]:
-        """What an atomic handler writes, and the advance, become durable together."""
 
     @abstractmethod
     def end_of_work(self) -> None:

@@ -13,8 +13,9 @@ from django.db.models.functions import Now
 from via_state.conf import settings
 from via_state.core.events import EventCodec, Unreadable
 from via_state.handlers.declaration import Delivery, HandlerSpec
-from via_state.handlers.delivering import call, one_line, trace
+from via_state.handlers.execution import call, one_line, trace
 from via_state.models import DeadLetter
+from via_state.pod.commits import committing
 
 logger = logging.getLogger("via_state.handlers")
 
@@ -36,7 +37,7 @@ def replay(letter: DeadLetter, spec: HandlerSpec, codec: EventCodec, by: str) ->
     if isinstance(event, Unreadable):
         return Replayed(False, f"This code can't read the event: it is {event.value}.")
     new = DeadLetter.objects.using(settings.DATABASE).filter(pk=letter.pk, status=DeadLetter.Status.NEW)
-    with transaction.atomic(using=settings.DATABASE):
+    with committing("replay", f"the replay of {letter}"):
         if not new.update(attempts=F("attempts") + 1):  # locks the row
             return Replayed(False)
         delivery = Delivery(

@@ -6,7 +6,7 @@ import functools
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from django.db import Error as DatabaseFailure
@@ -21,6 +21,7 @@ from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.letters import keep_letter
 from via_state.handlers.positions import DIED, Claim, HandlerId, Letter, PositionStore
 from via_state.models import EventHandler, HandlerPosition, HandlerWorker, SnapshotRow
+from via_state.pod.commits import committing
 from via_state.pod.pins import lock_gate, slot_of
 
 #: Rows of workers that died so long ago are removed.
@@ -237,7 +238,7 @@ class RowPositions(PositionStore):
         claim.attempts, claim.last_error, claim.trying = attempts, error, 0
 
     def bury(self, claim: Claim, letter: Letter, trying: int) -> None:
-        with reaching(), transaction.atomic(using=settings.DATABASE):
+        with reaching(), committing("dead_letter", f"a dead letter of {claim.handler.name} on {claim.key!r}"):
             since = _held(claim).values_list("stuck_since", flat=True).first()
             self.advance(claim, letter.position, trying)
             keep_letter(claim.handler, claim.key, letter, since if isinstance(since, datetime) else None)
@@ -249,10 +250,6 @@ class RowPositions(PositionStore):
             )
         _expect(claim, changed)
         claim.halted, claim.halted_text, claim.trying = reason, text, 0
-
-    def transaction(self) -> AbstractContextManager[object]:
-        atomic: AbstractContextManager[object] = transaction.atomic(using=settings.DATABASE)
-        return atomic
 
     def end_of_work(self) -> None:
         connections.close_all()

@@ -11,10 +11,11 @@ import logging
 import time
 import uuid
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from functools import partial
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
 
 from via_state.backplanes.base import Backplane
@@ -22,6 +23,7 @@ from via_state.conf import settings
 from via_state.core.records import Position
 from via_state.exceptions import AppendTooLarge, ViaStateError
 from via_state.pod.appender import Appender
+from via_state.pod.commits import after_commit
 from via_state.runtime.loop import LoopThread
 from via_state.runtime.worker_threads import database_threads
 
@@ -53,9 +55,7 @@ class Outbox:
             )
         if not self._backplane.durable:
             # Nothing outlives this process, so neither need the promise: the commit itself makes the append.
-            transaction.on_commit(
-                lambda: self._append(key, data, count, folded=True).result(), using=settings.DATABASE
-            )
+            self._after_commit(lambda: self._append(key, data, count, folded=True).result(), key)
             return
         from via_state.models import OutboxRecord  # models load after this module does
 
@@ -63,7 +63,14 @@ class Outbox:
         OutboxRecord.objects.using(settings.DATABASE).create(
             lane=lane, prefix=settings.PREFIX, key=key, append_id=uuid.uuid4(), count=count, data=data
         )
-        transaction.on_commit(lambda: self._thread.soon(self._relay_soon, lane), using=settings.DATABASE)
+        self._after_commit(lambda: self._thread.soon(self._relay_soon, lane), key)
+
+    @staticmethod
+    def _after_commit(hook: Callable[[], object], key: str) -> None:
+        """An error after a commit is not the caller's, and must not keep the caller's own hooks from running."""
+        if connections[settings.DATABASE].in_atomic_block:
+            hook = partial(after_commit, hook, "append_on_commit", f"an append to {key!r}")
+        transaction.on_commit(hook, using=settings.DATABASE)
 
     def _append(
         self, key: str, data: bytes, count: int, *, append_id: str | None = None, folded: bool = False

@@ -1,0 +1,22 @@
+"""What the code of an SQL error (SQLSTATE) says about trying again."""
+
+from __future__ import annotations
+
+#: Errors that leave open what became of the statement. Poolers report with them that they lost the server.
+_UNKNOWN = ("08", "40003")
+#: Errors that stay until somebody changes something: no such database (3D) or schema (3F), a login that is refused (28), a
+#: statement that the server does not know or allow (42: tables, columns, functions, privileges; 0A), data that it does not
+#: take (22, 23).
+_LASTING = ("0A", "22", "23", "28", "3D", "3F", "42")
+#: Prepared statements that another client's session has already. A new connection does without them.
+_POOLED = ("42P05",)
+
+
+def unknown(sqlstate: str) -> bool:
+    """Whether the outcome of the statement is unknown."""
+    return sqlstate.startswith(_UNKNOWN)
+
+
+def lasting(sqlstate: str) -> bool:
+    """Whether the same statement will be refused again, however long one waits."""
+    return sqlstate.startswith(_LASTING) and sqlstate not in _POOLED

@@ -1,0 +1,94 @@
+"""Running a handler once for one event, and storing that it did: what a worker and a replay do in the same way."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.db import DatabaseError, InterfaceError, InternalError
+from django.db.transaction import TransactionManagementError
+
+from via_state.exceptions import BackplaneUnavailable
+from via_state.pod.commits import committing
+from via_state.pod.database_errors import answered
+
+MAX_ERROR, MAX_TRACEBACK = 2_000, 20_000  # characters
+_SWALLOWED = (
+    "The handler caught a database error inside its atomic transaction, which can no longer commit. Wrap the statement that "
+    "may fail in its own transaction.atomic()."
+)
+
+
+class OutcomeUnclear(Exception):
+    """What a handler did may have been committed, or the row that says so could not be written. Only the row knows."""
+
+
+def execute(run: Callable[[], None], settle: Callable[[], None], *, atomic: bool, what: str, detail: str) -> None:
+    """Call ``run``, then ``settle``, which stores that it ran. Where ``atomic``, both are one transaction on ``DATABASE``.
+
+    Raises what ``run`` raises, what ``settle`` raises, and an error of the commit that the handler has to answer for, such as a
+    deferred constraint. Raises `OutcomeUnclear` where nobody knows whether it was stored. ``what`` and ``detail`` are for
+    errors after the commit: see `committing`.
+    """
+    if not atomic:
+        run()
+        try:
+            settle()
+        except BackplaneUnavailable as error:
+            raise OutcomeUnclear(str(error)) from error
+        return
+    settling = False
+    try:
+        with committing(what, detail):
+            run()
+            settling = True
+            settle()
+    except BackplaneUnavailable as error:
+        if not settling:
+            raise  # the handler's own
+        if isinstance(error.__cause__, TransactionManagementError | InternalError):
+            raise RuntimeError(_SWALLOWED) from error
+        raise OutcomeUnclear(str(error)) from error
+    except (DatabaseError, InterfaceError) as error:
+        if not settling or answered(error):
+            raise
+        raise OutcomeUnclear(f"The outcome of a transaction is not known: {error}") from error
+
+
+def call(function: Callable[..., Any], *args: Any) -> None:
+    """Call what a project wrote, sync or async. The database work of an async function runs on this thread, too.
+
+    What would end the process or the task that waits for it, such as ``sys.exit``, is an error like any other.
+    """
+    try:
+        if inspect.iscoroutinefunction(function):
+            async_to_sync(function)(*args)
+            return
+        answer = function(*args)
+        if inspect.isawaitable(answer):
+
+            async def finish() -> None:
+                await answer
+
+            async_to_sync(finish)()
+    except (SystemExit, asyncio.CancelledError, GeneratorExit) as error:
+        raise RuntimeError(f"The handler raised {one_line(error)}") from error
+
+
+def one_line(error: BaseException) -> str:
+    """An error in one line, even if its own text raises."""
+    return _storable("".join(traceback.format_exception_only(error))).strip()[:MAX_ERROR]
+
+
+def trace(error: BaseException) -> str:
+    """The end of an error's traceback."""
+    return _storable("".join(traceback.format_exception(error)))[-MAX_TRACEBACK:]
+
+
+def _storable(text: str) -> str:
+    """What every database takes: no NUL, and no half of a surrogate pair."""
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
