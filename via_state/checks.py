@@ -150,7 +150,7 @@ def _unbridged(rows: QuerySet[SnapshotRow], spec: SnapshotSpec[Any]) -> list[Man
     """The manifests of compacted logs that have no snapshot from which this code goes on."""
     compacted = rows.filter(log__in=rows.filter(compacted__gt=0).values("log"), data__isnull=False)
     known = parse_manifests(compacted.values_list("manifest", flat=True).distinct())
-    usable = [one.fingerprint for one in known if spec.manifest.continues(one)]
+    usable = [one.fingerprint for one in known if spec.manifest.folds_like(one)]
     left = compacted.exclude(log__in=rows.filter(fingerprint__in=usable, data__isnull=False).values("log"))
     return parse_manifests(left.values_list("manifest", flat=True).distinct())
 

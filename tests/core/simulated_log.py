@@ -27,6 +27,7 @@ class Kind(Enum):
 
 
 ENTERS = (Kind.CURRENT, Kind.OLD, Kind.FRAGILE, Kind.NEWER)
+UNREAD = (Kind.UNKNOWN, Kind.UNDECODABLE, Kind.NONSENSE)
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Record:
     offset: int
     kind: Kind
     folded: Ledger
-    unknown: int
+    unread: int
     before: Record | None
 
 
@@ -107,7 +108,7 @@ class SimulatedLog:
                 offset=first + index,
                 kind=kind,
                 folded=(before.folded if before else ()) + ((number,) if kind in ENTERS else ()),
-                unknown=(before.unknown if before else 0) + (kind is Kind.UNKNOWN),
+                unread=(before.unread if before else 0) + (kind in UNREAD),
                 before=before,
             )
             records.append(record)

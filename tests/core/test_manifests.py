@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from via_state.core.manifest import Manifest
+from via_state.core.manifest import Manifest, Reading
 from via_state.core.snapshots import migration_path
 
 BASE = Manifest(1, "value", "zero", {"A": "a", "B": "b"}, ["Gone"])
@@ -34,6 +34,27 @@ def test_other_code_does_not_and_can_say_why(other: Manifest, why: str) -> None:
     assert not other.continues(BASE)
     assert other.differences(BASE) == why
     assert other.fingerprint != BASE.fingerprint
+
+
+PAID = Reading("rules", {"amount": "int", "note": "str"}, ["amount"])
+
+
+@pytest.mark.parametrize(
+    ("reading", "agrees"),
+    [
+        (Reading("rules", {"amount": "int", "note": "str", "currency": "str"}, ["amount"]), True),
+        (Reading("rules", {"amount": "int"}, ["amount"]), True),
+        (Reading("rules", {"amount": "int", "note": "str", "currency": "str"}, ["amount", "currency"]), False),
+        (Reading("rules", {"amount": "str", "note": "str"}, ["amount"]), False),
+        (Reading("others", PAID.fields, PAID.required), False),
+    ],
+)
+def test_code_that_reads_events_otherwise_folds_them_again_while_it_can(reading: Reading, agrees: bool) -> None:
+    old, new = (Manifest(1, "value", "zero", {"Paid": "fold"}, (), {"Paid": one}) for one in (PAID, reading))
+    assert new.continues(old) is agrees
+    assert new.folds_like(old), "where it can't, what the other code folded is the truth"
+    assert new.fingerprint != old.fingerprint
+    assert new.differences(old) == ("" if agrees else "the event Paid is read otherwise")
 
 
 def test_a_manifest_survives_being_stored() -> None:

@@ -9,8 +9,8 @@ import pytest
 from tests.core.ledger import Entered, EnteredLater, Ledger, faults, ledger_spec
 from tests.core.simulated_log import Kind, SimulatedLog
 from via_state.core.event_types import EventType
-from via_state.core.events import EventCodec
-from via_state.core.projection import Action, HaltReason, Outcome, Projection
+from via_state.core.events import EventCodec, Unreadable
+from via_state.core.projection import Action, HaltReason, Outcome, Projection, Unread
 from via_state.core.records import GENESIS, Batch, Pack, Position
 from via_state.core.specs import LogSpec
 
@@ -270,7 +270,7 @@ def test_what_gives_no_event_is_passed_over_and_counted(projection: Projection[L
     assert feed(projection, log) == Outcome(Action.AT_HEAD, applied=2, undecodable=3, retired=1)
     assert projection.value == (1, 5)
     assert projection.position == log.state.head
-    assert not projection.skipped_unknown
+    assert projection.unread == Unread(2, Unreadable.UNDECODABLE)
 
 
 def test_a_projection_that_passed_over_an_unknown_event_says_so_until_it_starts_over(
@@ -278,10 +278,10 @@ def test_a_projection_that_passed_over_an_unknown_event_says_so_until_it_starts_
 ) -> None:
     log.append([Kind.UNKNOWN, Kind.CURRENT])
     assert feed(projection, log) == Outcome(Action.AT_HEAD, applied=1, unknown=1)
-    assert projection.skipped_unknown
+    assert projection.unread == Unread(1, Unreadable.UNKNOWN)
     log.drop()
     feed(projection, log)
-    assert not projection.skipped_unknown
+    assert projection.unread is None
 
 
 def test_a_pack_that_is_not_what_its_count_says_is_undecodable_as_a_whole(projection: Projection[Ledger]) -> None:

@@ -87,7 +87,7 @@ class ProjectionMachine(RuleBasedStateMachine):
 
     def start_over(self) -> None:
         self.projection: Projection[Ledger] = Projection(self.spec)
-        self.unknown_at_seed = 0
+        self.unread_at_seed = 0
 
     @rule(limit=LIMITS)
     def read_from_the_leader(self, limit: int) -> None:
@@ -133,7 +133,7 @@ class ProjectionMachine(RuleBasedStateMachine):
         state = self.log.state
         record = data.draw(st.sampled_from([one for one in state.records if one.offset >= state.floor.offset]))
         self.projection.seed(record.folded, state.position(record))
-        self.unknown_at_seed = record.unknown
+        self.unread_at_seed = record.unread
 
     # What must hold ---------------------------------------------------------------------------------------
 
@@ -156,7 +156,7 @@ class ProjectionMachine(RuleBasedStateMachine):
             assert fed.batch.authoritative
             assert not source.holds(before)
             assert (now, projection.value, projection.halt, counted) == (GENESIS, (), None, 0)
-            self.unknown_at_seed = 0
+            self.unread_at_seed = 0
         elif outcome.action is Action.NEEDS_LEADER:
             assert not fed.batch.authoritative
             assert not source.holds(before)
@@ -202,12 +202,12 @@ class ProjectionMachine(RuleBasedStateMachine):
         position = self.projection.position
         if position == GENESIS:
             assert self.projection.value == ()
-            assert not self.projection.skipped_unknown
+            assert self.projection.unread is None
             return
         record = self.log.known[position.record_id]
         assert record.offset == position.offset
         assert self.projection.value == record.folded
-        assert self.projection.skipped_unknown == (record.unknown > self.unknown_at_seed)
+        assert (self.projection.unread is not None) == (record.unread > self.unread_at_seed)
 
 
 TestProjectionMachine = ProjectionMachine.TestCase

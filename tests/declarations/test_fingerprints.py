@@ -7,13 +7,16 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
+import attrs
 import pytest
 from django.core.checks import run_checks
 
 from via_state import State, StateAppEvents
-from via_state.declarations.fingerprints import fold_hash, type_hash
+from via_state.core.event_types import EventType
+from via_state.core.manifest import Reading
+from via_state.declarations.fingerprints import fold_hash, reading_of, type_hash
 from via_state.declarations.registry import registry
 from via_state.exceptions import DeclarationError
 
@@ -64,6 +67,38 @@ def test_the_hashes_are_those_of_every_version_and_every_python() -> None:
     assert type_hash(dict[str, list[int | None]]) == "a8028c60618d8a98"
 
 
+@attrs.frozen(kw_only=True)
+class Priced:
+    amount: int = attrs.field(validator=attrs.validators.gt(0))
+    tags: list[str] = attrs.field(factory=list)
+    event_version: ClassVar = 2
+    event_upcasters: ClassVar = {1: lambda old: {"amount": old}}
+
+    def __attrs_post_init__(self) -> None:
+        assert self.amount
+
+    def fold(self, value: int) -> int:
+        return value
+
+
+@attrs.frozen(kw_only=True)
+class PricedLower(Priced):
+    amount: int = attrs.field(validator=attrs.validators.gt(-9))
+
+
+class PricedOtherwise(Priced):
+    event_upcasters: ClassVar = {1: lambda old: {"amount": -old}}
+
+
+def test_how_an_event_is_read_is_known_by_fields_versions_and_validation() -> None:
+    reading = reading_of(EventType.of(Priced))
+    assert reading == Reading(
+        reading.rules, {"amount": "51f9b6b5b43f8595", "tags": "8a5c986983326cef"}, ["amount"]
+    )
+    assert reading_of(EventType.of(PricedLower)).rules != reading.rules
+    assert reading_of(EventType.of(PricedOtherwise)).rules != reading.rules
+
+
 def test_a_fold_without_source_has_a_hash() -> None:
     names: dict[str, Callable[..., Any]] = {}
     exec("def one(self, v): return v + 1\ndef two(self, v): return v + 2", names)
@@ -101,14 +136,18 @@ def test_a_type_is_its_structure() -> None:
 
 
 def test_the_fingerprint_is_the_same_in_every_process() -> None:
-    script = "from tests.declarations.test_fingerprints import *; print(fold_hash(Plain.fold), type_hash(Wider))"
+    script = "from tests.declarations.test_fingerprints import *; print(fold_hash(Plain.fold), type_hash(Wider), reading_of(EventType.of(Priced)).rules)"
     found = subprocess.run(
         [sys.executable, "-c", f"import django; django.setup(); {script}"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert found.stdout.split() == [fold_hash(Plain.fold), type_hash(Wider)]
+    assert found.stdout.split() == [
+        fold_hash(Plain.fold),
+        type_hash(Wider),
+        reading_of(EventType.of(Priced)).rules,
+    ]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from operator import length_hint
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from via_state.core.events import Unreadable
 from via_state.core.records import GENESIS, Batch, Position
@@ -61,14 +61,27 @@ class Outcome:
     retired: int = 0
 
 
+class Unread(NamedTuple):
+    """A record that this code passed over."""
+
+    offset: int
+    why: Unreadable
+
+    def __str__(self) -> str:
+        if self.why is Unreadable.UNKNOWN:
+            return f"the record at offset {self.offset} is of an event that this code does not declare"
+        return f"this code can't decode the record at offset {self.offset}"
+
+
 class Projection(Generic[V]):
     """``value`` is the fold of the log up to ``position``, at every moment.
 
-    ``skipped_unknown``: a record without a declared event was passed over, so that the value is not the log's truth.
+    ``unread`` is the first record that was passed over because this code can't read it, so that the value is not the
+    log's truth: it must not become a snapshot. A snapshot that covers this record helps, as it does where records are gone.
     With a ``verifier`` each event is folded twice, which finds folds that are not pure.
     """
 
-    __slots__ = ("_spec", "_verifier", "halt", "position", "skipped_unknown", "value")
+    __slots__ = ("_spec", "_verifier", "halt", "position", "unread", "value")
 
     def __init__(self, spec: LogSpec[V], verifier: Verifier[V] | None = None) -> None:
         self._spec = spec
@@ -76,12 +89,12 @@ class Projection(Generic[V]):
         self.value: V = spec.zero()
         self.position: Position = GENESIS
         self.halt: Halt | None = None
-        self.skipped_unknown = False
+        self.unread: Unread | None = None
 
     def seed(self, value: V, position: Position) -> None:
         """Continue from a snapshot: ``value`` is the fold up to ``position``."""
         self.value, self.position = value, position
-        self.halt, self.skipped_unknown = None, False
+        self.halt, self.unread = None, None
 
     def stand_still(self, why: str | None = None) -> Outcome:
         """Nothing covers the floor: stand still rather than fold a log that lacks its beginning.
@@ -127,7 +140,10 @@ class Projection(Generic[V]):
                 skip = cursor + 1 - pack.first
                 decoded = decode(pack.data, pack.count)
                 events = decoded.events[skip:] if skip > 0 else decoded.events
-                done = self._fold(events, outcome) if decoded.clean else self._fold_readable(events, outcome)
+                if decoded.clean:
+                    done = self._fold(events, outcome)
+                else:
+                    done = self._fold_readable(events, outcome, pack.last + 1 - len(events))
                 if done:
                     cursor, witness = pack.last - len(events) + done, pack
                 if self.halt is not None:
@@ -174,8 +190,8 @@ class Projection(Generic[V]):
         outcome.applied += done
         return done
 
-    def _fold_readable(self, events: list[Any], outcome: Outcome) -> int:
-        """The same, for a pack with records that give no event."""
+    def _fold_readable(self, events: list[Any], outcome: Outcome, first: int) -> int:
+        """The same, for a pack with records that give no event; ``first`` is the offset of the first of them."""
         for done, event in enumerate(events):
             if event is Unreadable.NEWER:
                 self.halt = Halt(
@@ -184,9 +200,10 @@ class Projection(Generic[V]):
                 return done
             if event is Unreadable.UNDECODABLE:
                 outcome.undecodable += 1
+                self.unread = self.unread or Unread(first + done, event)
             elif event is Unreadable.UNKNOWN:
                 outcome.unknown += 1
-                self.skipped_unknown = True
+                self.unread = self.unread or Unread(first + done, event)
             elif event is Unreadable.RETIRED:
                 outcome.retired += 1
             elif not self._fold([event], outcome):

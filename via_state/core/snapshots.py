@@ -67,19 +67,21 @@ def find_base(
     snapshots: Iterable[Snapshot],
     *,
     head: Position,
-    floor: Position,
+    floor: int,
     disproven: Collection[Position],
 ) -> Base | NoBase | None:
     """The best value to continue from, or None when there is no snapshot at all that fits the log.
 
-    ``floor`` and ``head`` are the log's; a snapshot of another epoch, from beyond the head or before the floor does not fit it,
-    nor does a ``disproven`` one. Only behind a floor is another version's value migrated: otherwise the log tells more.
+    ``head`` is the log's; a snapshot of another epoch, from beyond the head or before the ``floor`` does not fit it, nor does
+    a ``disproven`` one. ``floor`` is the last record that this code can't fold itself, because it was discarded or can't be
+    read; 0 where there is none. Only after such a record is the value of other code taken over or migrated: otherwise the log
+    tells more.
     """
     fitting = [
         one
         for one in snapshots
         if one.position.epoch == head.epoch
-        and floor.offset <= one.position.offset <= head.offset
+        and floor <= one.position.offset <= head.offset
         and one.position not in disproven
     ]
     fitting.sort(key=attrgetter("position.offset"), reverse=True)
@@ -92,7 +94,7 @@ def find_base(
                 raise
             except Exception as error:
                 why.append(f"the snapshot at offset {one.position.offset} does not decode: {error}")
-    if floor.offset:
+    if floor:
         for one in fitting:
             if spec.manifest.continues(one.manifest):
                 continue
@@ -126,6 +128,8 @@ def migration_path(
 
 
 def _migrate(spec: SnapshotSpec[Any], snapshot: Snapshot) -> Any:
+    if spec.manifest.folds_like(snapshot.manifest):
+        return spec.codec.decode(snapshot.data)
     before, after = snapshot.manifest.version, spec.manifest.version
     if before == after:
         raise MissingMigration(

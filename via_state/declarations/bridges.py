@@ -14,7 +14,7 @@ from via_state.declarations.problems import Problem
 def missing_bridge(spec: SnapshotSpec[Any], stored: Iterable[Manifest]) -> Problem | None:
     """What a declaration lacks. ``stored`` are the manifests of the snapshots of logs that were compacted."""
     others = list(stored)
-    if not others or any(spec.manifest.continues(one) for one in others):
+    if not others or any(spec.manifest.folds_like(one) for one in others):
         return None
     newest = max(others, key=lambda one: one.version)
     changes = spec.manifest.differences(newest)

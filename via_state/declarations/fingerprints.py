@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Callable, Iterable
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
 import msgspec
 
 from via_state.core.event_types import EventType
-from via_state.core.manifest import Manifest, short_hash
+from via_state.core.manifest import Manifest, Reading, short_hash
 from via_state.core.values import ValueCodec
+from via_state.declarations.value_types import parts_of
 
 #: Parts of a syntax tree that do not say what code does.
 _SILENT = ("ctx", "kind", "type_comment", "annotation", "returns", "type_params")
@@ -22,8 +24,56 @@ def manifest_of(
     version: int, codec: ValueCodec[Any], zero: object, events: Iterable[EventType], retired: Iterable[str]
 ) -> Manifest:
     """The manifest of a declaration."""
-    folds = {name: fold_hash(one.event.fold) for one in events for name in (one.name, *one.aliases)}
-    return Manifest(version, type_hash(codec.type), codec.digest(zero), folds, sorted(retired))
+    names = {name: one for one in events for name in (one.name, *one.aliases)}
+    folds = {name: fold_hash(one.event.fold) for name, one in names.items()}
+    readings = {name: reading_of(one) for name, one in names.items()}
+    return Manifest(version, type_hash(codec.type), codec.digest(zero), folds, sorted(retired), readings)
+
+
+def reading_of(event_type: EventType) -> Reading:
+    """How the records of a type of event are read."""
+    info: Any = msgspec.inspect.type_info(event_type.event)
+    layout = [bool(getattr(info, name, False)) for name in ("array_like", "forbid_unknown_fields")]
+    fields = {one.encode_name: short_hash(repr(_field(one)).encode()) for one in info.fields}
+    rules = [
+        event_type.version,
+        [(step, fold_hash(function)) for step, function in sorted(event_type.upcasters.items())],
+        layout,
+        # In an array the place of a field is its name; and one more is an unknown one to code that forbids that.
+        list(fields.items()) if any(layout) else [],
+        [getattr(info, "tag_field", None), getattr(info, "tag", None)],
+        [_validation(cls) for node in parts_of(info) if (cls := getattr(node, "cls", None)) is not None],
+    ]
+    required = [one.encode_name for one in info.fields if one.required]
+    return Reading(short_hash(repr(rules).encode()), fields, sorted(required))
+
+
+def _field(field: msgspec.inspect.Field) -> Any:
+    default: Any = None
+    if field.default is not msgspec.NODEFAULT:
+        default = _constant(field.default)
+    elif field.default_factory is not msgspec.NODEFAULT:
+        default = _code(field.default_factory)
+    return [field.required, default, _shape(field.type, ())]
+
+
+def _validation(cls: type[Any]) -> Any:
+    """What takes part in making an object, and may refuse a record or change what it says."""
+    hooks = ("__post_init__", "__attrs_pre_init__", "__attrs_post_init__")
+    code = [_code(getattr(cls, name)) for name in hooks if hasattr(cls, name)]
+    attributes = getattr(cls, "__attrs_attrs__", ())
+    return [code, [(one.name, _constant(one.validator)) for one in attributes if one.validator is not None]]
+
+
+def _code(function: Any) -> str:
+    return fold_hash(function) if isinstance(function, FunctionType) else _constant(function)
+
+
+def _constant(value: Any) -> str:
+    """Its text, without what is another one in each process."""
+    if isinstance(value, FunctionType):
+        return fold_hash(value)
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def fold_hash(function: Callable[..., Any]) -> str:

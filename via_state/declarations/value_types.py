@@ -67,9 +67,14 @@ def refuse_undecodable(stored: Any, what: str) -> None:
         info = msgspec.inspect.type_info(stored)
     except Exception as error:
         raise Problem("E008", f"{what} can't be stored: {error}.", hint).error() from error
-    for node in _nodes(info, set()):
+    for node in parts_of(info):
         if isinstance(node, msgspec.inspect.CustomType):
             raise Problem("E008", f"{what} can't be stored: it holds a {node.cls!r}.", hint).error()
+
+
+def parts_of(info: msgspec.inspect.Type) -> Iterator[msgspec.inspect.Type]:
+    """A type and all types inside it, each once."""
+    return _nodes(info, set())
 
 
 def _nodes(node: Any, seen: set[int]) -> Iterator[msgspec.inspect.Type]:

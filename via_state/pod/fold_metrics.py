@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from via_state import metrics
-from via_state.core.projection import Action, Outcome, Projection
+from via_state.core.projection import Action, Outcome, Projection, Unread
 from via_state.core.specs import LogSpec
 
 logger = logging.getLogger("via_state.projector")
@@ -22,11 +22,12 @@ HALTS = {
 class FoldMetrics:
     """Remembers which halt it has announced, so that each is announced once, and taken back."""
 
-    __slots__ = ("_key", "_reason", "_spec")
+    __slots__ = ("_key", "_reason", "_spec", "_unread")
 
     def __init__(self, key: str, spec: LogSpec[Any]) -> None:
         self._key, self._spec = key, spec
         self._reason: str | None = None
+        self._unread: Unread | None = None
 
     def count(self, outcome: Outcome, projection: Projection[Any]) -> None:
         """After each batch."""
@@ -40,6 +41,12 @@ class FoldMetrics:
             logger.warning("The history of %r was rewritten: its fold starts over.", self._key)
         if outcome.applied and not self._spec.family:
             metrics.fold_offset.labels(name).set(projection.position.offset)
+        if projection.unread != self._unread:
+            self._unread = projection.unread
+            if self._unread is not None:
+                logger.error(
+                    "%r is not snapshotted, because its value lacks a record: %s.", self._key, self._unread
+                )
         reason = None if projection.halt is None else projection.halt.reason.value
         if reason != self._reason:
             self.stop()

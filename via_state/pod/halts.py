@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from via_state.conf import settings
+from via_state.core.projection import Unread
 from via_state.runtime.worker_threads import WorkerThreads
 
 logger = logging.getLogger("via_state.pod")
@@ -29,6 +30,16 @@ class Trouble(NamedTuple):
     reason: str
     text: str
     offset: int
+
+
+def trouble_of(diverged: str | None, unread: Unread | None, offset: int) -> Trouble | None:
+    """What is wrong with a projection that does not stand still."""
+    if diverged is not None:
+        return Trouble("divergence", diverged, offset)
+    if unread is None:
+        return None
+    text = f"{unread}, so the value lacks it and is not snapshotted: manage.py check --database names what can't be read"
+    return Trouble("unreadable", text, unread.offset)
 
 
 class Troubled(Protocol):

@@ -12,14 +12,14 @@ from via_state import metrics
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
 from via_state.core.lineage import Verdict
-from via_state.core.projection import Action, Outcome, Projection
+from via_state.core.projection import Action, Outcome, Projection, Unread
 from via_state.core.records import Batch, Position
 from via_state.core.snapshots import Base, NoBase
 from via_state.core.specs import LogSpec
 from via_state.core.verifier import Verifier
 from via_state.exceptions import BackplaneUnavailable, Closed, EpochChanged, KeyHalted, ViaStateError
 from via_state.pod.fold_metrics import FoldMetrics
-from via_state.pod.halts import Trouble
+from via_state.pod.halts import Trouble, trouble_of
 from via_state.pod.snapshots.seeding import seek_base
 from via_state.pod.snapshots.snapshotter import Snapshotter
 from via_state.pod.snapshots.store import Answer, Draft
@@ -29,7 +29,7 @@ V = TypeVar("V")
 logger = logging.getLogger("via_state.projector")
 
 READ_LIMIT = 1000  # records in one read: bounds how long a fold holds the loop
-REFUSED_RETRY = 60.0  # seconds: a value that can't be stored is tried again
+REFUSED_RETRY = 60.0  # seconds: a value that can't be stored, or lacks records, is looked at again
 HALTED_RETRY = 5.0  # seconds: a halted key looks again whether its cause is gone
 
 
@@ -69,8 +69,10 @@ class Projector(Generic[V]):
         "_ready",
         "_rebuilding",
         "_seeded",
+        "_seek_at",
         "_snapshots",
         "_timer",
+        "_unread",
         "_unsought",
         "_verifier",
         "_waiters",
@@ -115,6 +117,8 @@ class Projector(Generic[V]):
         self._folded = 0  # since the last snapshot
         self._drafted = 0  # of these, in the snapshot that is being made
         self._unsought = True  # nobody has looked yet for a snapshot to begin with
+        self._unread: Unread | None = None  # the record for which a snapshot that covers it was sought last
+        self._seek_at = 0.0  # monotonic time at which it is sought again
         self._seeded: Position | None = None
         self._disproven: frozenset[Position] = frozenset()
 
@@ -138,7 +142,7 @@ class Projector(Generic[V]):
         halt = self._projection.halt
         if halt is not None:
             return Trouble(halt.reason.value, str(halt), self.position.offset)
-        return None if self.diverged is None else Trouble("divergence", self.diverged, self.position.offset)
+        return trouble_of(self.diverged, self._projection.unread, self.position.offset)
 
     @property
     def idle(self) -> bool:
@@ -187,13 +191,18 @@ class Projector(Generic[V]):
             batch = await self._backplane.read(self.key, after, READ_LIMIT)
             self.error = None
             outcome = projection.feed(batch, after)
-            if outcome.action is Action.NEEDS_SNAPSHOT or (outcome.action is Action.ADVANCED and self._unsought):
-                # The beginning is gone, or there is more of it than one read brings.
+            if (
+                outcome.action is Action.NEEDS_SNAPSHOT
+                or (outcome.action is Action.ADVANCED and self._unsought)
+                or (projection.unread is not None and self._seeks_what_covers(projection.unread))
+            ):
+                # The beginning is gone, or there is more of it than one read brings, or a part of it can't be read.
                 outcome = await self._seed(batch, outcome)
                 self._unsought = False
+                self._unread, self._seek_at = projection.unread, time.monotonic() + REFUSED_RETRY
             elif outcome.action is Action.RESET:
                 self._folded = self._drafted = 0
-                self._unsought = True
+                self._unsought, self._unread = True, None
                 if after == self._seeded:
                     self._disproven |= {after}
             elif outcome.action is Action.NEEDS_LEADER:
@@ -255,17 +264,22 @@ class Projector(Generic[V]):
     async def _seed(self, batch: Batch, outcome: Outcome) -> Outcome:
         """Go on from a snapshot, if there is one that helps. Where the beginning is gone, nothing else helps."""
         projection = self._projection
-        base = await seek_base(self._snapshots.store, self.key, self.spec, batch, self._disproven)
-        if isinstance(base, Base) and base.position.offset > projection.position.offset:
+        unread = 0 if projection.unread is None else projection.unread.offset
+        base = await seek_base(self._snapshots.store, self.key, self.spec, batch, self._disproven, unread)
+        if isinstance(base, Base) and (unread or base.position.offset > projection.position.offset):
             if projection.position.offset and outcome.action is Action.NEEDS_SNAPSHOT:
                 metrics.compaction_reseed.labels(self.spec.name).inc()
                 logger.warning("%r fell behind a compaction and goes on from a snapshot.", self.key)
             projection.seed(base.value, base.position)
             self._seeded, self._folded, self._drafted, self._rebuilding = base.position, 0, 0, True
-            return Outcome()
+            return Outcome(undecodable=outcome.undecodable, unknown=outcome.unknown)
         if outcome.action is Action.NEEDS_SNAPSHOT:
             return projection.stand_still(base.why if isinstance(base, NoBase) else None)
         return outcome
+
+    def _seeks_what_covers(self, unread: Unread) -> bool:
+        """Whether to look for a snapshot that covers a record which was passed over: at once, and then now and then."""
+        return unread != self._unread or time.monotonic() >= self._seek_at
 
     def draft(self) -> Draft | None:
         """What to store in a snapshot now; None while the value is not the fold of the whole log by this code."""
@@ -276,7 +290,7 @@ class Projector(Generic[V]):
             or not self._interval
             or self._rebuilding
             or projection.halt is not None
-            or projection.skipped_unknown
+            or projection.unread is not None
             or self.diverged is not None
         ):
             return None

@@ -15,9 +15,14 @@ ROUNDS = 3  # of being overtaken by another pod's migration
 
 
 async def seek_base(
-    store: SnapshotStore, key: str, spec: LogSpec[Any], batch: Batch, disproven: Collection[Position]
+    store: SnapshotStore,
+    key: str,
+    spec: LogSpec[Any],
+    batch: Batch,
+    disproven: Collection[Position],
+    unread: int = 0,
 ) -> Base | NoBase | None:
-    """See `find_base`. What a migration made is stored before anybody uses it: so all pods go on from the same one.
+    """See `find_base`; ``unread`` is the offset of a record that this code can't read. What a migration made is stored before anybody uses it: so all pods go on from the same one.
 
     Without a base, and where other code has snapshots, it says that this code needs the log from its start.
     """
@@ -25,9 +30,10 @@ async def seek_base(
         return None
     for _ in range(ROUNDS):
         snapshots = await store.load(key, batch.head.epoch)
-        base = find_base(spec.snapshots, snapshots, head=batch.head, floor=batch.floor, disproven=disproven)
+        floor = max(batch.floor.offset, unread)
+        base = find_base(spec.snapshots, snapshots, head=batch.head, floor=floor, disproven=disproven)
         if not isinstance(base, Base):
-            if base is None and snapshots and not batch.floor.offset:
+            if snapshots and not batch.floor.offset:
                 await store.register(key, batch.head.epoch, spec)
             return base
         if not base.migrated:
