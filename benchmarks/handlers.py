@@ -87,7 +87,7 @@ def _deliver(log: StateAppEvents[Tick], keys: int) -> float:
             log.at(lane=lane).using(pod).append_many([Tick()] * (SECONDS_OF_WORK // keys), wait=False)
         counted, target[0] = itertools.count(1), SECONDS_OF_WORK // keys * keys
         finished.clear()
-        worker = Worker(pod.backplane, RowPositions(), handled_logs())
+        worker = Worker(pod.reconciler, RowPositions(), handled_logs())
         started = time.perf_counter()
         pod.thread.call(worker.start())
         assert finished.wait(120)
@@ -139,7 +139,7 @@ def _latency() -> float:
     """Milliseconds from the call of append to the start of the handler, half of them below."""
     with override_settings(VIA_STATE={"DATABASE": "default", "PREFIX": uuid.uuid4().hex, **_backend()}):
         writer, reader = (Pod(PostgresBackplane({"PREFIX": _prefix()})) for _ in range(2))
-        worker = Worker(reader.backplane, RowPositions(), handled_logs())
+        worker = Worker(reader.reconciler, RowPositions(), handled_logs())
         reader.thread.call(worker.start())
         found = []
         for _ in range(LATENCIES):
@@ -171,7 +171,7 @@ def _idle() -> float:
         asyncio.run(fill())
         counted, target[0] = itertools.count(1), 3 * IDLE_KEYS
         finished.clear()
-        worker = Worker(pod.backplane, RowPositions(), handled_logs())
+        worker = Worker(pod.reconciler, RowPositions(), handled_logs())
         pod.thread.call(worker.start())
         assert finished.wait(900)
         while (_statements(2.0)) > 100:  # what was released, and the compactions behind it

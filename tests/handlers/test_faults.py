@@ -412,7 +412,6 @@ def test_a_handler_that_stands_still_for_long_stays_visible_and_can_be_resumed(
 ) -> None:
     shop = durable_shop
     monkeypatch.setattr("via_state.handlers.worker.IDLE", 0.0)
-    monkeypatch.setattr("via_state.handlers.worker.HALTED_LOOK", 0.0)
     got = recorder(shop)
     shop.place(1)
     worker = shop.work()

@@ -22,6 +22,7 @@ from via_state.handlers.positions import HandlerId, PositionStore
 from via_state.handlers.rows import RowPositions
 from via_state.handlers.worker import Worker
 from via_state.pod.pod import Pod
+from via_state.pod.reconciler import Reconciler
 
 LEASE = 1.0
 
@@ -56,6 +57,7 @@ class Shop:
         self.memory = MemoryPositions()
         self.pod: Pod = self.world.start()
         self._workers: list[Worker] = []
+        self._reconcilers: dict[str, Reconciler] = {}
 
         class Orders(State):
             log = StateAppEvents(Placed, Cancelled, key="orders")
@@ -80,19 +82,24 @@ class Shop:
     def work(self, **options: Any) -> Worker:
         """A new worker, as a process that starts."""
         store = self.memory if self.kind == "memory" else RowPositions()
-        worker = Worker(self.world.plane, store, handled_logs(), **options)
+        reconciler = Reconciler(self.world.plane)
+        worker = Worker(reconciler, store, handled_logs(), **options)
+        self.world.run(reconciler.start())
         self.world.run(worker.start())
         self._workers.append(worker)
+        self._reconcilers[worker.id] = reconciler
         return worker
 
     def stop(self, worker: Worker) -> None:
         self._workers.remove(worker)
         self.world.run(worker.stop())
+        self.world.run(self._reconcilers.pop(worker.id).stop())
 
     def kill(self, worker: Worker) -> None:
         """It does nothing any more, and says nothing."""
         self._workers.remove(worker)
         self.world.run(_freeze(worker))
+        self.world.run(self._reconcilers.pop(worker.id).stop())
 
     def settle(self, worker: Worker) -> None:
         self.world.run(worker.settle())
@@ -117,8 +124,8 @@ class Shop:
 
 async def _freeze(worker: Worker) -> None:
     worker.stopping = True
-    for task in worker._tasks:
-        task.cancel()
+    await worker._lease.ended()
+    await worker._housekeeping.stop()
     for runner in worker._runners.values():
         if runner.task is not None:
             runner.task.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,9 @@ from tests.conftest import POSTGRES_ALIAS
 from tests.pod import backups
 from tests.pod.board import Add, Board
 from tests.pod.world import World, world_of
+from via_state.core.records import Changes
 from via_state.pod.pod import Pod
+from via_state.pod.reconciler import Following
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
 
@@ -27,18 +30,42 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         yield made
 
 
+class Witness:
+    """Counts the sweeps of a pod."""
+
+    name = "The witness"
+
+    def __init__(self) -> None:
+        self.sweeps = 0
+
+    def rang(self, key: str) -> None:
+        """It watches no key."""
+
+    def mark(self) -> object:
+        return None
+
+    async def moved(self, changes: Changes, mark: object) -> None:
+        self.sweeps += 1
+
+
 def sweep(pod: Pod) -> None:
     """One that begins now, to its end."""
-    ended = []
+    witness = Witness()
 
-    async def hook() -> None:
-        ended.append(True)
+    async def follow() -> Following:
+        return pod.reconciler.follow(witness)
 
-    pod.residents.every_sweep(hook)
+    async def rest() -> None:
+        while pod.residents._following.flight.task is not None:
+            await asyncio.wait([pod.residents._following.flight.task])
+
+    following = pod.thread.call(follow())
     for _ in range(2):  # one may have been under way
-        before = len(ended)
-        pod.thread.soon(pod.residents._sweep_now.set)
-        wait_until(lambda seen=before: len(ended) > seen, "a sweep")  # type: ignore[misc]
+        before = witness.sweeps
+        pod.thread.soon(pod.reconciler.look)
+        wait_until(lambda seen=before: witness.sweeps > seen, "a sweep")  # type: ignore[misc]
+    pod.thread.call(rest())
+    pod.thread.call(following.close())
 
 
 def test_a_log_that_lost_what_came_since_the_last_sweep(world: World) -> None:

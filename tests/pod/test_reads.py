@@ -199,7 +199,7 @@ async def test_members_of_a_family_are_apart_and_leave_when_idle(pod: Pod, backp
         assert await Board.room.at(room=room).using(pod).aread() == [room]
     await Board.numbers.using(pod).aread()
     with override_settings(VIA_STATE={"RECONCILE_INTERVAL": 0.05, "IDLE_TTL": 0.05}):
-        pod.thread.soon(pod.residents._sweep_now.set)
+        pod.thread.soon(pod.reconciler.look)
         await eventually(lambda: not pod.residents.holds("tests.room.2"), "eviction")
     assert pod.residents.holds("tests.numbers"), "plain keys stay"
     assert await Board.room.at(room=1).using(pod).aread() == [1]

@@ -57,7 +57,8 @@ class ServiceKit(ABC):
         with pytest.raises(Closed):
             await service.start()
 
-    async def test_a_stop_ends_a_start_that_takes_long(self) -> None:
+    @pytest.mark.parametrize("ending", ["drain", "stop"])
+    async def test_a_start_that_takes_long_is_ended(self, ending: str) -> None:
         service = self.make()
         begun, phases = asyncio.Event(), _count_phases(service)
 
@@ -68,9 +69,10 @@ class ServiceKit(ABC):
         service._start = start  # type: ignore[method-assign]
         starting = asyncio.ensure_future(service.start())
         await begun.wait()
-        await service.stop()
+        await getattr(service, ending)()
         with pytest.raises(Closed):
             await starting
+        await service.stop()
         assert phases == ["stop"]
 
     async def test_a_stop_ends_a_drain_that_takes_long(self) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from tests.runtime.service_kit import Interrupt, ServiceKit, texts
@@ -84,11 +82,3 @@ async def test_a_part_that_comes_later_is_started_and_stopped_with_the_rest() ->
     await group.add(Part("b", said))
     await group.stop()
     assert said == ["a start", "b start", "b stop", "a stop"]
-
-
-async def test_a_drain_waits_for_a_start_that_is_under_way() -> None:
-    said: list[str] = []
-    part = Part("a", said)
-    await asyncio.gather(part.start(), part.drain())
-    assert said == ["a start", "a drain"]
-    await part.stop()

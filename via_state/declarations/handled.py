@@ -98,8 +98,8 @@ def run_in_process(pod: Pod) -> None:
         return
     logs = handled_logs()
     if logs:
-        worker = Worker(pod.backplane, MemoryPositions(), logs)
-        pod.attend(worker.start, worker.stop, worker.settle)
+        worker = Worker(pod.reconciler, MemoryPositions(), logs)
+        pod.add(worker, worker.settle)
 
 
 on_new_pod.append(run_in_process)

@@ -12,27 +12,28 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from via_state import metrics
-from via_state.backplanes.base import Backplane, Watch
 from via_state.conf import settings
 from via_state.core.records import Changes, Head, Position
 from via_state.core.specs import LogSpec
-from via_state.exceptions import BackplaneUnavailable, Closed
+from via_state.exceptions import BackplaneUnavailable
 from via_state.handlers.board import Board
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.positions import HandlerId, PositionStore
 from via_state.handlers.runner import Runner
-from via_state.runtime.rng import rng
+from via_state.pod.reconciler import Following, Reconciler
+from via_state.runtime.backoff import Backoff
+from via_state.runtime.outage import Outage
+from via_state.runtime.periodic import Periodic
+from via_state.runtime.service import Service
+from via_state.runtime.single_flight import SingleFlight
 from via_state.runtime.worker_threads import WorkerThreads
 
 logger = logging.getLogger("via_state.handlers")
 
 #: Runners that had nothing to do for so long leave memory, seconds.
 IDLE = 60.0
-#: How often those that stand still are looked at, seconds.
-HALTED_LOOK = 2.0
 
 
 class HandledLog(NamedTuple):
@@ -43,12 +44,12 @@ class HandledLog(NamedTuple):
     reads: Callable[[str], bool]
 
 
-class Worker:
-    """Runs handlers over ``backplane`` until it is stopped. All on the loop, but what runs on its threads."""
+class Worker(Service):
+    """Runs handlers until it is stopped. All on the loop, but what runs on its threads."""
 
     def __init__(
         self,
-        backplane: Backplane,
+        reconciler: Reconciler,
         store: PositionStore,
         logs: Sequence[HandledLog],
         *,
@@ -57,7 +58,8 @@ class Worker:
         team: str = "",
     ) -> None:
         self.id = uuid.uuid4().hex
-        self.backplane, self.store = backplane, store
+        self._reconciler = reconciler
+        self.backplane, self.store = reconciler.backplane, store
         self.board = Board()
         self.lease = float(settings.HANDLER_LEASE)
         self.stopping = False
@@ -77,10 +79,15 @@ class Worker:
         self._done: dict[tuple[HandlerId, str], Position] = {}
         self._since: set[str] = set()  # keys on which something was done since the last sweep
         self._log_of: dict[str, HandledLog | None] = {}
-        self._watch: Watch | None = None
-        self._tasks: list[asyncio.Task[None]] = []
-        self._rescan = True
-        self._look = asyncio.Event()
+        self._following: Following | None = None
+        self._lease = SingleFlight(
+            lambda: "The lease of this worker",
+            self._keep_lease,
+            outage=Outage(logger, "The table of this worker's lease"),
+        )
+        self._housekeeping = Periodic("The housekeeping of this worker", self._keep_house, _interval)
+        #: What keeps it from starting, empty when nothing does.
+        self.waits_for = ""
         #: Set when every log was looked at once.
         self.scanned = asyncio.Event()
 
@@ -122,18 +129,9 @@ class Worker:
             else:
                 self._returning.difference_update(returning)
 
-    async def _keep_lease(self) -> None:
-        while True:
-            pause = self.lease / 3
-            try:
-                await self._renew()
-            except Closed:
-                return
-            except Exception as error:
-                log = logger.warning if isinstance(error, BackplaneUnavailable) else logger.exception
-                log("The lease of this worker could not be renewed; it is tried again: %s", error)
-                pause = min(pause, 1.0) * rng.uniform(0.5, 1.0)
-            await asyncio.sleep(pause)
+    async def _keep_lease(self) -> float:
+        await self._renew()
+        return self.lease / 3
 
     async def _renew(self) -> None:
         started = time.monotonic()
@@ -142,11 +140,14 @@ class Worker:
         if alive != self.alive:
             logger.info("%s workers share the event handlers.", len(alive))
             self.alive = alive
-            self._rescan = True
-            self._look.set()
+            self._rescan()
             await self._hand_over()
         else:
             await self._give_back()
+
+    def _rescan(self) -> None:
+        if self._following is not None:
+            self._following.look_at_everything()
 
     async def _hand_over(self) -> None:
         """Give up what is another worker's now, as far as nothing runs on it; runners that run see for themselves."""
@@ -156,20 +157,32 @@ class Worker:
 
     # Finding work -----------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Register the handlers, and begin. Raises `BackplaneUnavailable`."""
+    async def register(self) -> None:
+        """Make the handlers known, so that their records are kept. Raises `BackplaneUnavailable`; harmless to repeat."""
         new = await self._control.run(self.store.register, self._specs)
         for handler in new:
             (log,) = [one for one in self.logs if one.spec.name == handler.log]
             heads = {key: head async for key, head in self._existing() if log.reads(key)}
             await self._control.run(self.store.started, handler, heads)
-        await self._renew()
-        loop = asyncio.get_running_loop()
-        self._watch = self.backplane.watch(self._rang)
+
+    async def _start(self) -> None:
+        """A worker that comes up before its servers waits for them."""
+        backoff = Backoff()
+        while True:
+            try:
+                await self.register()
+                await self._renew()
+                break
+            except BackplaneUnavailable as error:
+                self.waits_for = str(error)
+                await backoff.pause()
+        self.waits_for = ""
+        self._lease.ring()
+        self._following = self._reconciler.follow(self)
         for one in self.logs:
             if not one.spec.family:
-                self._watch.add(one.spec.name)
-        self._tasks = [loop.create_task(self._keep_lease()), loop.create_task(self._sweep())]
+                self._following.watch(one.spec.name)
+        await self._housekeeping.start()
 
     async def _existing(self) -> AsyncIterator[tuple[str, Head]]:
         """Every log of the backplane, with its head."""
@@ -178,10 +191,8 @@ class Worker:
             for after, head in page.items():
                 yield after, head
 
-    def _rang(self, key: str | None) -> None:
-        if key is None:
-            self._look.set()
-            return
+    def rang(self, key: str) -> None:
+        """A doorbell."""
         for handler in self._handlers_of(key):
             if self.owns(handler, key):
                 self._runner(handler, key).ring()
@@ -196,8 +207,8 @@ class Worker:
             if len(self._log_of) > 100_000:
                 self._log_of.clear()
             self._log_of[key] = log
-            if log is not None and self._watch is not None:
-                self._watch.add(key)
+            if log is not None and self._following is not None:
+                self._following.watch(key)
         if log is not None:
             for name in log.handlers:
                 yield HandlerId(log.spec.name, name)
@@ -216,40 +227,23 @@ class Worker:
             if self._done.get((handler, key)) != head.position and self.owns(handler, key):
                 self._runner(handler, key).ring()
 
-    async def _sweep(self) -> None:
-        cursor: object | None = None
-        looked = 0.0
-        while True:
-            since, self._since = self._since, set()
-            try:
-                changes = await self.backplane.changed(cursor)
-                self._look.clear()
-                if self._rescan or cursor is None or changes.everything:
-                    self._rescan = False
-                    await self._scan()
-                    self.scanned.set()
-                else:
-                    self._see(changes, since)
-                cursor = changes.cursor
-                if time.monotonic() - looked > HALTED_LOOK:
-                    looked = time.monotonic()
-                    await self._look_at_halted()
-                    await self._forget_idle()
-            except Closed:
-                return
-            except BackplaneUnavailable as error:
-                self._rescan = True
-                metrics.backplane_errors.inc()
-                logger.warning("The worker can't see which logs moved; it tries again: %s", error)
-            except Exception:
-                self._rescan = True
-                logger.exception("The worker's sweep failed; it goes on.")
-            self.board.tick()
-            try:
-                async with asyncio.timeout(settings.RECONCILE_INTERVAL * rng.uniform(0.8, 1.0)):
-                    await self._look.wait()
-            except TimeoutError:
-                pass
+    def mark(self) -> object:
+        """The keys on which something was done since the last sweep."""
+        since, self._since = self._since, set()
+        return since
+
+    async def moved(self, changes: Changes, mark: object) -> None:
+        """The answer of a sweep."""
+        if changes.everything:
+            await self._scan()
+            self.scanned.set()
+        else:
+            self._see(changes, cast(set[str], mark))
+
+    async def _keep_house(self) -> None:
+        self.board.tick()
+        await self._look_at_halted()
+        await self._forget_idle()
 
     def _see(self, changes: Changes, since: set[str]) -> None:
         for key, head in changes.logs.items():
@@ -299,37 +293,40 @@ class Worker:
         async with asyncio.timeout(timeout):
             await self.scanned.wait()
             while True:
-                self._rescan = True
                 self.scanned.clear()
-                self._look.set()
+                self._rescan()
                 await self.scanned.wait()
                 tasks = [one.task for one in self._runners.values() if one.task is not None]
                 if not tasks:
                     return
                 await asyncio.wait(tasks)
 
-    async def stop(self) -> None:
-        """Let the records that are being delivered end, and give everything up. Stopping twice is harmless."""
-        if self.stopping:
-            return
+    async def _drain(self) -> None:
+        """Begin no record; let those end that are being delivered."""
         self.stopping = True
-        for task in self._tasks[1:]:
-            task.cancel()
+        await self._housekeeping.stop()
+        if self._following is not None:
+            await self._following.close()
         running = [one.task for one in self._runners.values() if one.task is not None]
         if running:
             await asyncio.wait(running)
-        for task in self._tasks:
-            task.cancel()
+
+    async def _stop(self) -> None:
+        """Give everything up."""
+        await self._drain()
+        await self._lease.ended()
         for runner in self._runners.values():
             runner.stop()
-        if self._watch is not None:
-            await self._watch.close()
         try:
             await self._control.run(self.store.leave, self.id)
         except BackplaneUnavailable as error:
             logger.warning("The worker could not say that it leaves; its lease ends by itself: %s", error)
         await self.threads.close()
         await self._control.close()
+
+
+def _interval() -> float:
+    return float(settings.RECONCILE_INTERVAL)
 
 
 def _weight(worker: str, handler: HandlerId, key: str) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterable
@@ -43,7 +42,6 @@ class Outbox:
         self._database = database_threads()
         self._due: set[int] = set()
         self._running: set[int] = set()
-        self._sweep_at = time.monotonic() + settings.OUTBOX_INTERVAL
 
     def add(self, key: str, data: bytes, count: int) -> None:
         """Append with the caller's transaction on ``DATABASE``; at once where there is none."""
@@ -105,16 +103,10 @@ class Outbox:
                     "The outbox could not be relayed; its records stay and the sweep tries again: %s", error
                 )
 
-    async def sweep_if_due(self) -> None:
-        """Relay what killed processes left behind, once in ``OUTBOX_INTERVAL``."""
-        if not self._backplane.durable or time.monotonic() < self._sweep_at:
-            return
-        self._sweep_at = time.monotonic() + settings.OUTBOX_INTERVAL
-        try:
-            for lane in await self._database.run(_waiting_lanes):
-                self._relay_soon(lane)
-        except DatabaseError as error:
-            logger.warning("The outbox could not be read: %s", error)
+    async def sweep(self) -> None:
+        """Relay what killed processes left behind."""
+        for lane in await self._database.run(_waiting_lanes):
+            self._relay_soon(lane)
 
     async def settle(self) -> None:
         """Relay everything that was committed. For tests."""

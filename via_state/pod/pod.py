@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import inspect
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
@@ -27,16 +27,19 @@ from via_state.pod.feed import feed
 from via_state.pod.halts import Halts
 from via_state.pod.outbox import Outbox
 from via_state.pod.projector import ProjectionStatus, Projector
+from via_state.pod.reconciler import Reconciler
 from via_state.pod.residents import Residents
 from via_state.pod.snapshots.snapshotter import Snapshotter
 from via_state.runtime.backoff import patiently
 from via_state.runtime.loop import LoopThread, current_loop, refuse_in_event_loop
+from via_state.runtime.periodic import Periodic
+from via_state.runtime.service import Service, ServiceGroup
 from via_state.runtime.worker_threads import database_threads
 
 T = TypeVar("T")
 V = TypeVar("V")
 
-CAS_BASE, CAS_CAP = 0.001, 0.05  # seconds between two rounds of compare-and-swap
+PRUNE_INTERVAL = 60.0  # seconds
 
 
 class Pod:
@@ -50,27 +53,37 @@ class Pod:
         self.backplane = backplane
         self.thread: LoopThread = current_loop()
         self._owns_backplane = owns_backplane
+        self._settling: list[Callable[[], Awaitable[None]]] = []
         # Not the outbox's threads, which may wait for the backplane.
         self._database = database_threads()
         self.snapshots = Snapshotter(backplane, self._database, self.pod_id)
         self._halts = Halts(self.pod_id, self._database)
-        self.residents = Residents(backplane, self.snapshots)
+        #: What runs in the background, from the first use of the pod to its end.
+        self.reconciler = Reconciler(backplane)
+        self.residents = Residents(self.reconciler, self.snapshots, self.begin)
         self._appender = Appender(self.thread, backplane, self.residents.appended)
         self.outbox = Outbox(self.thread, backplane, self._appender)
-        self.residents.every_sweep(self.outbox.sweep_if_due)
+        self.services = ServiceGroup(
+            self.reconciler, Periodic("Pruning", self._prune, lambda: PRUNE_INTERVAL, later=True)
+        )
         if backplane.durable:
-            self.residents.every_sweep(self._list_halts)
-        self._attended: tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[None]]] | None = None
+            halted = Periodic("The list of halted keys", self._list_halts, lambda: settings.RECONCILE_INTERVAL)
+            relay = Periodic("The sweep of the outbox", self.outbox.sweep, lambda: settings.OUTBOX_INTERVAL)
+            self.services.include(halted, relay)
         self.thread.on_stop(self._close)
 
-    def attend(
-        self,
-        start: Callable[[], Coroutine[Any, Any, None]],
-        stop: Callable[[], Awaitable[None]],
-        settle: Callable[[], Awaitable[None]],
-    ) -> None:
-        """Let something run beside this pod, on its loop, until it is closed; `drain` awaits ``settle()``."""
-        self._attended = (stop, settle)
+    def begin(self) -> None:
+        """Start what runs in the background. On the loop; twice is harmless."""
+        self.services.begin()
+
+    def add(self, service: Service, settle: Callable[[], Awaitable[None]]) -> None:
+        """Let something run beside this pod, on its loop, until it is closed; `drain` awaits ``settle()``. From any thread."""
+
+        async def start() -> None:
+            await self.services.start()
+            await self.services.add(service)
+
+        self._settling.append(settle)
         self.thread.submit(start())
 
     # Logs -------------------------------------------------------------------------------------------------
@@ -104,7 +117,7 @@ class Pod:
         refuse_in_event_loop("append_on_commit", "aappend_on_commit")
         self.outbox.add(key, spec.events.encode(events), len(events))
         if self.backplane.durable:  # a process that only appends also looks after what others left behind
-            self.thread.soon(self.residents.start_sweeping)
+            self.thread.soon(self.begin)
 
     def read(
         self, key: str, spec: LogSpec[V], *, at_least: Offset | None = None, timeout: float | None = None
@@ -288,8 +301,8 @@ class Pod:
     async def _drain(self) -> None:
         await self.outbox.settle()
         await self.residents.settle()
-        if self._attended is not None:
-            await self._attended[1]()
+        for settle in self._settling:
+            await settle()
 
     def close(self) -> None:
         """Let appends in flight finish, stop projectors, close the backplane. Closing twice is harmless."""
@@ -307,14 +320,16 @@ class Pod:
     async def _list_halts(self) -> None:
         await self._halts.update(self.residents.logs())
 
+    async def _prune(self) -> None:
+        await self.backplane.prune()
+
     async def _close(self) -> None:
         self.thread.forget(self._close)
-        attended, self._attended = self._attended, None
-        if attended is not None:
-            await attended[0]()
+        await self.services.drain()
         await self.outbox.close()
         await self._appender.close()
         await self.residents.close()
+        await self.services.stop()
         if self.backplane.durable:
             await self._halts.update(())
         await self._database.close(0)  # what runs there is not waited for

@@ -19,7 +19,7 @@ class Service:
     for it and gets its outcome. The three methods of a subclass therefore need no guards:
 
     * ``_start`` may raise: then ``_stop`` runs, and `start` raises what it raised.
-    * ``_drain`` finishes what is under way and takes nothing new. Without a start it does not run.
+    * ``_drain`` finishes what is under way and takes nothing new. Without a start it does not run; one that is under way is ended.
     * ``_stop`` gives back what ``_start`` took, also of a start that failed or was interrupted by `stop`. Without a start it does not run.
     """
 
@@ -35,19 +35,35 @@ class Service:
     @property
     def running(self) -> bool:
         """Whether `start` has ended well, and neither `drain` nor `stop` has begun."""
-        started = self._starting is not None and self._starting.done() and not self._starting.cancelled()
-        return started and self._starting.exception() is None and not (self._draining or self._stopping)  # type: ignore[union-attr]
+        start = self._starting
+        if start is None or not start.done() or self._ending:
+            return False
+        return not start.cancelled() and start.exception() is None
+
+    @property
+    def _ending(self) -> bool:
+        return self._draining is not None or self._stopping is not None
+
+    def begin(self) -> None:
+        """Start, and do not wait for it: what the start raises is logged. On the loop; twice is harmless."""
+        if self._starting is None and self._stopping is None:
+            self._starting = _task(self._run_start)
+            self._starting.add_done_callback(self._log_start)
+
+    def _log_start(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("%s failed to start.", self.name, exc_info=error)
 
     async def start(self) -> None:
         """Begin. Raises what ``_start`` raises, and `Closed` for a service that was stopped."""
         if self._stopping is not None:
             raise Closed(f"{self.name} was stopped; make a new one.")
         if self._starting is None:
-            self._starting = _task(self._begin)
+            self._starting = _task(self._run_start)
         try:
             await asyncio.shield(self._starting)
         except asyncio.CancelledError:
-            if self._starting.cancelled() and self._stopping is not None:
+            if self._ending and self._starting.cancelled():
                 raise Closed(f"{self.name} was stopped while it started.") from None
             raise
 
@@ -69,7 +85,7 @@ class Service:
             self._stopping = _task(self._end)
         await asyncio.shield(self._stopping)
 
-    async def _begin(self) -> None:
+    async def _run_start(self) -> None:
         try:
             await self._start()
         except Exception:
@@ -82,6 +98,7 @@ class Service:
 
     async def _finish(self) -> None:
         assert self._starting is not None
+        self._starting.cancel()  # where it waits for a server, it may wait for ever
         await asyncio.wait([self._starting])
         if not self._starting.cancelled() and self._starting.exception() is None:
             await self._drain()
@@ -119,6 +136,10 @@ class ServiceGroup(Service):
     def services(self) -> tuple[Service, ...]:
         """The parts, in the order of their start."""
         return tuple(self._services)
+
+    def include(self, *services: Service) -> None:
+        """More parts, before the start."""
+        self._services.extend(services)
 
     async def add(self, service: Service) -> None:
         """One more part, started at once where the group runs."""

@@ -102,6 +102,12 @@ class SingleFlight:
         if self.task is not None:
             self.task.cancel()
 
+    async def ended(self) -> None:
+        """Stop, and wait until nothing runs any more."""
+        self.stop()
+        if self.task is not None and self.task is not asyncio.current_task():
+            await asyncio.wait([self.task])
+
     async def _run(self) -> None:
         backoff: Backoff | None = None
         while self._again and not self._held:

@@ -13,7 +13,6 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from via_state.declarations.handled import handled_logs
-from via_state.exceptions import ViaStateError
 from via_state.handlers.folder import Folder
 from via_state.handlers.rows import RowPositions
 from via_state.handlers.worker import Worker
@@ -67,7 +66,7 @@ class Command(BaseCommand):
         logs = handled_logs(options["handler"])
         wanted = _wanted(keys, every) if keys else None
         worker = Worker(
-            pod.backplane,
+            pod.reconciler,
             RowPositions(),
             logs,
             concurrency=options["concurrency"],
@@ -100,9 +99,6 @@ class Command(BaseCommand):
             if health is not None:
                 health.ready = False
             left = [f"{one.handler.name} on {one.key}" for one in worker.waiting()]
-            if folder is not None:
-                pod.thread.call(folder.stop())
-            pod.thread.call(worker.stop())
             pod.close()
             if health is not None:
                 health.close()
@@ -115,15 +111,20 @@ class Command(BaseCommand):
 
     def _start(self, pod: Pod, worker: Worker, folder: Folder | None, stop: threading.Event) -> None:
         """A worker that comes up before its servers waits for them."""
-        while not stop.is_set():
-            try:
-                pod.thread.call(worker.start())
-                break
-            except ViaStateError as error:
-                self.stderr.write(self.style.WARNING(f"Not started yet: {error}"))
-                stop.wait(1.0)
-        if folder is not None and not stop.is_set():
-            pod.thread.call(folder.start())
+
+        async def start() -> None:
+            await pod.services.start()
+            await pod.services.add(worker)
+            if folder is not None:
+                await pod.services.add(folder)
+
+        future, said = pod.thread.submit(start()), ""
+        while not future.done() and not stop.wait(0.05):
+            if worker.waits_for and worker.waits_for != said:
+                said = worker.waits_for
+                self.stderr.write(self.style.WARNING(f"Not started yet: {said}"))
+        if future.done():
+            future.result()
 
     def _wait(self, worker: Worker, stop: threading.Event) -> None:
         handled, shown = 0, time.monotonic()

@@ -1,0 +1,177 @@
+"""The one loop of a process that asks the backplane what moved, and the one that listens to its doorbells.
+
+Doorbells are fast and may be lost; a sweep each ``RECONCILE_INTERVAL`` makes up for that. Whoever wants to know follows:
+the projections and cell copies of the pod, the event handlers, whoever keeps projections for others. A follower has its own
+turn, so that one that is slow or fails costs itself a round, and neither the sweep nor another follower.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import Protocol
+
+from via_state.backplanes.base import Backplane, Watch
+from via_state.conf import settings
+from via_state.core.records import Changes, Head
+from via_state.runtime.outage import Outage
+from via_state.runtime.rng import rng
+from via_state.runtime.service import Service
+from via_state.runtime.single_flight import SingleFlight
+
+logger = logging.getLogger("via_state.pod")
+
+
+class Follower(Protocol):
+    """What wants to know which keys moved. All three are called on the loop."""
+
+    @property
+    def name(self) -> str:
+        """What log lines call it."""
+
+    def rang(self, key: str) -> None:
+        """A doorbell of any key that somebody watches. Must not block nor raise."""
+
+    def mark(self) -> object:
+        """A sweep begins. What is returned comes back with its answer."""
+
+    async def moved(self, changes: Changes, mark: object) -> None:
+        """The answer of a sweep; of several, when the last call took longer than a sweep. ``mark`` is the newest one's.
+
+        ``changes.everything`` is also set in a follower's first call, and in the one after a call that raised.
+        """
+
+
+class Following:
+    """One follower's place at the reconciler: what it watches, and what it was not told yet."""
+
+    def __init__(self, reconciler: Reconciler, follower: Follower) -> None:
+        self._reconciler = reconciler
+        self.follower = follower
+        self._keys: set[str] = set()
+        self._logs: dict[str, Head] = {}
+        self._cells: dict[str, int] = {}
+        self._mark: object = None
+        self._everything = True
+        self._cursor: object | None = None
+        self.flight = SingleFlight(lambda: follower.name, self._tell)
+
+    def watch(self, key: str) -> None:
+        """Doorbells of this key, from now on; twice is harmless."""
+        if key not in self._keys:
+            self._keys.add(key)
+            self._reconciler.want(key)
+
+    def unwatch(self, key: str) -> None:
+        """No more doorbells of this key."""
+        if key in self._keys:
+            self._keys.discard(key)
+            self._reconciler.leave(key)
+
+    def look_at_everything(self) -> None:
+        """Sweep now, and have the follower told that anything may have moved."""
+        self._everything = True
+        self._reconciler.look()
+
+    def put(self, changes: Changes, mark: object) -> None:
+        """A sweep's answer."""
+        self._logs.update(changes.logs)
+        self._cells.update(changes.cells)
+        self._everything = self._everything or changes.everything
+        self._cursor, self._mark = changes.cursor, mark
+        self.flight.ring()
+
+    async def _tell(self) -> None:
+        changes = Changes(self._logs, self._cells, self._everything, self._cursor)
+        self._logs, self._cells, self._everything = {}, {}, False
+        try:
+            await self.follower.moved(changes, self._mark)
+        except BaseException:
+            self._everything = True
+            raise
+
+    async def close(self) -> None:
+        """The follower leaves."""
+        self._reconciler.forget(self)
+        for key in list(self._keys):
+            self.unwatch(key)
+        await self.flight.ended()
+
+
+class Reconciler(Service):
+    """Asks once for all. ``follow`` works before the start, too."""
+
+    def __init__(self, backplane: Backplane) -> None:
+        self.backplane = backplane
+        self._followings: list[Following] = []
+        self._wanted: Counter[str] = Counter()
+        self._watch: Watch | None = None
+        self._cursor: object | None = None
+        self._flight = SingleFlight(
+            lambda: "The sweep",
+            self._sweep,
+            outage=Outage(logger, "The backplane"),
+            cap=settings.RECONCILE_INTERVAL,
+        )
+
+    def follow(self, follower: Follower) -> Following:
+        """Tell ``follower`` from the next sweep on."""
+        following = Following(self, follower)
+        self._followings.append(following)
+        self.look()
+        return following
+
+    def forget(self, following: Following) -> None:
+        """Tell it no more."""
+        if following in self._followings:
+            self._followings.remove(following)
+
+    def look(self) -> None:
+        """Sweep now."""
+        if self.running:
+            self._flight.ring()
+
+    def want(self, key: str) -> None:
+        """One more follower watches a key."""
+        self._wanted[key] += 1
+        if self._watch is not None and self._wanted[key] == 1:
+            self._watch.add(key)
+
+    def leave(self, key: str) -> None:
+        """One follower less watches it."""
+        self._wanted[key] -= 1
+        if not self._wanted[key]:
+            del self._wanted[key]
+            if self._watch is not None:
+                self._watch.discard(key)
+
+    async def _start(self) -> None:
+        self._watch = self.backplane.watch(self._rang)
+        for key in self._wanted:
+            self._watch.add(key)
+        self._flight.ring()
+
+    async def _stop(self) -> None:
+        await self._flight.ended()
+        for following in list(self._followings):
+            await following.close()
+        if self._watch is not None:
+            await self._watch.close()
+
+    def _rang(self, key: str | None) -> None:
+        if key is None:
+            self._flight.ring()
+            return
+        for following in self._followings:
+            following.follower.rang(key)
+
+    async def _sweep(self) -> float:
+        followings = list(self._followings)
+        marks = [one.follower.mark() for one in followings]
+        changes = await self.backplane.changed(self._cursor)
+        if self._cursor is None:
+            changes = changes._replace(everything=True)
+        self._cursor = changes.cursor
+        for one, mark in zip(followings, marks, strict=True):
+            one.put(changes, mark)
+        return float(settings.RECONCILE_INTERVAL) * rng.uniform(0.8, 1.0)
