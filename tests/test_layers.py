@@ -22,6 +22,7 @@ LAYERS = [
     ["backplanes"],
     ["runtime"],
     ["conf", "metrics", "models"],
+    ["redacted"],
     ["core"],
     ["exceptions"],
 ]
