@@ -81,7 +81,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 
 @register("via_state")
 def check_sessions(**_: Any) -> list[CheckMessage]:
-    """E013: session state without sessions. W001: signed cookies that could revive what a flush ended."""
+    """E013: session state without sessions. E040: session state in sessions that the browser keeps."""
     if not any(definition.scope == "session" for definition in registry.definitions()):
         return []
     return list(_session_problems(django_settings.MIDDLEWARE))
@@ -180,11 +180,12 @@ def _session_problems(middleware: list[str]) -> Iterator[CheckMessage]:
             hint=f"Add {SESSION_MIDDLEWARE!r} to MIDDLEWARE{where}.",
             id="via_state.E013",
         )
-    elif states is None and _sessions_are_cookies():
-        yield CheckWarning(
-            "Sessions are kept in signed cookies: after a flush, an old cookie revives their state.",
-            hint=f"Add {STATE_MIDDLEWARE!r} to MIDDLEWARE, behind {SESSION_MIDDLEWARE!r}.",
-            id="via_state.W001",
+    if _sessions_are_cookies():
+        yield Error(
+            "A StateSess is declared, and sessions are kept in signed cookies: an old cookie would open the state of its "
+            "session after a logout, and after a login or a new password.",
+            hint="Set SESSION_ENGINE to one that stores sessions, such as 'django.contrib.sessions.backends.cached_db'.",
+            id="via_state.E040",
         )
 
 

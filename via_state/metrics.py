@@ -43,6 +43,10 @@ compactions = Counter("via_compactions", "Times this pod moved the floor of a lo
 fold_offset = Gauge("via_fold_offset", "Offset up to which this pod has folded the log.", ["key"])
 halted = Gauge("via_halted", "Projections of this pod that stand still now.", ["key", "reason"])
 
+session_end_failed = Counter(
+    "via_session_end_failed", "Sessions whose state was not ended with them, or not in time."
+)
+
 cell_conflicts = Counter("via_cell_conflicts", "Rounds of compare-and-swap lost to another writer.", ["key"])
 backplane_errors = Counter("via_backplane_errors", "Calls of the backplane that failed for want of a connection.")
 after_commit_errors = Counter(

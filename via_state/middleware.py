@@ -17,11 +17,11 @@ GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseB
 
 
 class SessionStateMiddleware:
-    """Notices that a request flushed its session, and ends the session's state. Put it behind SessionMiddleware.
+    """Notices that a request flushed its session, and ends the session's state. Put it after SessionMiddleware.
 
     A logout through ``django.contrib.auth`` is noticed without it. A login as somebody else, a password changed
-    elsewhere and a ``flush`` of your own are not; with sessions in signed cookies an old cookie could then revive the
-    state.
+    elsewhere and a ``flush`` of your own are not; requests and connections that had loaded the session before could then go on
+    with its state.
     """
 
     sync_capable = True

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from django.contrib.auth import aauthenticate, alogin, alogout, authenticate, login, logout
+from django.contrib.auth import (
+    aauthenticate,
+    alogin,
+    alogout,
+    aupdate_session_auth_hash,
+    authenticate,
+    login,
+    logout,
+    update_session_auth_hash,
+)
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 
@@ -76,6 +86,27 @@ async def alog_out(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+def new_password(request: HttpRequest) -> HttpResponse:
+    user = User.objects.get(username=request.user.get_username())
+    user.set_password("other")
+    user.save()
+    update_session_auth_hash(request, user)
+    return HttpResponse()
+
+
+async def anew_password(request: HttpRequest) -> HttpResponse:
+    user = await User.objects.aget(username=(await request.auser()).get_username())
+    request.user = user  # Django's function compares with it, and would query here
+    user.set_password("other")
+    await user.asave()
+    await aupdate_session_auth_hash(request, user)
+    return HttpResponse()
+
+
+def who(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.user.get_username())
+
+
 def flush(request: HttpRequest) -> HttpResponse:
     request.session.flush()
     return HttpResponse()
@@ -102,6 +133,9 @@ urlpatterns = [
     path("alogin/<name>", alog_in),
     path("logout", log_out),
     path("alogout", alog_out),
+    path("password", new_password),
+    path("apassword", anew_password),
+    path("who", who),
     path("flush", flush),
     path("aflush", aflush),
     path("nothing", nothing),

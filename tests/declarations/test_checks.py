@@ -248,18 +248,23 @@ def test_session_state_needs_sessions() -> None:
         assert ids() == []
 
 
-def test_session_state_in_signed_cookies_needs_the_middleware() -> None:
-    class Site(State):
-        profile = StateSess(str)
-
+def test_session_state_in_signed_cookies_is_refused() -> None:
     with override_settings(
         SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies", MIDDLEWARE=MIDDLEWARE
     ):
         assert ids() == []
-        with override_settings(MIDDLEWARE=MIDDLEWARE[:1]):
-            assert ids() == ["via_state.W001"]
-    with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.cache", MIDDLEWARE=MIDDLEWARE[:1]):
-        assert ids() == []
+
+        class Site(State):
+            profile = StateSess(str)
+
+        (problem,) = found()
+        assert problem.id == "via_state.E040"
+        assert "SESSION_ENGINE" in str(problem.hint)
+    for engine in ("db", "cache", "cached_db", "file"):
+        with override_settings(
+            SESSION_ENGINE=f"django.contrib.sessions.backends.{engine}", MIDDLEWARE=MIDDLEWARE[:1]
+        ):
+            assert ids() == []
 
 
 class SharedBackplane(MemoryBackplane):

@@ -31,13 +31,10 @@ from via_state.testing import pods
 
 STORED = ["db", "cached_db", "cache", "file"]
 
-#: Sessions that are no cookie: a failed response loses a cookie, and of two parallel ones a browser keeps one.
-stored_sessions = pytest.mark.parametrize("engine", STORED, indirect=True)
-
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture(autouse=True, params=[*STORED, "signed_cookies"])
+@pytest.fixture(autouse=True, params=STORED)
 def engine(request: pytest.FixtureRequest, settings: Any, tmp_path: Path) -> None:
     registry.add(Visit, declared)
     settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{request.param}"
@@ -209,7 +206,20 @@ def test_a_request_that_outlives_its_session_can_write_nothing(client: Client, r
     assert Visit(late).draft.at(form=2).read() == ""
 
 
-@stored_sessions
+def test_a_reset_removes_no_tombstone(client: Client, rf: RequestFactory) -> None:
+    client.get("/write/ann")
+    late = rf.get("/")
+    late.session = new_session(cookie(client))
+    assert Visit(late).name.read() == "ann"
+    client.get("/flush")
+    for cell in (Visit(late).name, Visit(late).draft.at(form=1)):
+        cell.reset()
+        cell.reset(force=True)
+        async_to_sync(cell.areset)(force=True)
+        with pytest.raises(SessionEnded):
+            cell.set("late")
+
+
 def test_a_write_survives_a_response_that_fails(client: Client) -> None:
     client.raise_request_exception = False
     session = client.session
@@ -219,7 +229,6 @@ def test_a_write_survives_a_response_that_fails(client: Client) -> None:
     assert client.get("/read").json()[0] == "ann"
 
 
-@stored_sessions
 def test_first_writes_in_parallel_find_one_another(rf: RequestFactory) -> None:
     stored = new_session()
     stored["known"] = True
@@ -235,7 +244,6 @@ def test_first_writes_in_parallel_find_one_another(rf: RequestFactory) -> None:
     assert Visit(new_session(stored.session_key)).draft.at(form=1).read() == "xx"
 
 
-@stored_sessions
 async def test_first_writes_in_an_event_loop_find_one_another(rf: RequestFactory) -> None:
     stored = new_session()
     await stored.aset("known", True)

@@ -10,7 +10,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from via_state.declarations import session_index
 from via_state.declarations.cell import Address, Cell
 from via_state.declarations.owners import Owner
-from via_state.declarations.session_id import amint_sid, aread_sid, mint_sid, read_sid, state_ttl
+from via_state.declarations.session_id import amint_sid, aread_sid, mint_sid, read_sid, refuse_cookie, state_ttl
 from via_state.exceptions import NotBound, SessionRequired
 from via_state.runtime.loop import refuse_in_event_loop
 
@@ -22,7 +22,7 @@ class StateSess(Cell[T], Generic[T]):
 
     It survives the rotation of the session's key at login, and ends when the session is flushed, as a logout does.
     Reading never creates a session. The first write does, so it needs an HTTP request: elsewhere it raises
-    `SessionRequired`.
+    `SessionRequired`. So does every verb where sessions are kept in signed cookies, which can't be taken back.
     """
 
     scope: ClassVar[str] = "session"
@@ -31,7 +31,7 @@ class StateSess(Cell[T], Generic[T]):
         owner = self._bound()
         refuse_in_event_loop(verb, f"a{verb}")
         key, spec = self._one_key(), self.definition.spec()
-        session = owner.session()
+        session = self._session(owner)
         sid = read_sid(session)
         if sid is None:
             if not writes:
@@ -45,7 +45,7 @@ class StateSess(Cell[T], Generic[T]):
     async def _aaddress(self, *, writes: bool) -> Address[T] | None:
         owner = self._bound()
         key, spec = self._one_key(), self.definition.spec()
-        session = owner.session()
+        session = self._session(owner)
         sid = await aread_sid(session)
         if sid is None:
             if not writes:
@@ -64,6 +64,11 @@ class StateSess(Cell[T], Generic[T]):
                 "or pass a WebSocket's scope or a session."
             )
         return self._owner
+
+    def _session(self, owner: Owner) -> SessionBase:
+        session = owner.session()
+        refuse_cookie(session, self)
+        return session
 
     def _startable(self, owner: Owner, session: SessionBase) -> SessionBase:
         if not owner.may_start_session:

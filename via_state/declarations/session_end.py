@@ -1,62 +1,144 @@
-"""A session's state ends with it: tombstones make sure that an old cookie revives nothing."""
+"""A session's state ends with it: tombstones make sure that a request or a connection that still has its id revives nothing.
+
+Ending it belongs to a logout and must never prevent one. The id dies with the Django session in any case, so that state which
+could not be ended is out of reach for whoever comes later; what remains are those that had loaded the session before.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from django.http import HttpRequest
 
+from via_state import metrics
 from via_state.core.specs import CellSpec
 from via_state.declarations import session_index
 from via_state.declarations.definition import Definition
 from via_state.declarations.registry import registry
 from via_state.declarations.session_id import SESSION_KEY, read_sid, state_ttl
-from via_state.exceptions import ViaStateError
+from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown, UpdateContended, UpdateOutcomeUnknown
 from via_state.pod.default import current_pod
+from via_state.pod.pod import Pod
+from via_state.runtime.backoff import patiently
 
 logger = logging.getLogger("via_state.sessions")
 
-_FAILED = "The state of a session could not be ended; it stays until it expires."
+WAIT = 2.0  # seconds that a logout waits for all that its session holds
+PATIENCE = 300.0  # seconds for which a pod goes on ending it meanwhile
+MOST = 1000  # sessions that a pod is ending at once
+
+_AWAY = (BackplaneUnavailable, OutcomeUnknown)
+
+_pending: WeakKeyDictionary[Pod, set[Future[None]]] = WeakKeyDictionary()
 
 
 def end_session_state(sid: str) -> None:
-    """Leave tombstones in place of all that the session holds. Logs a failure: it must not prevent a logout."""
-    declared = _declared_for_sessions()
-    if not declared:
-        return
+    """Leave tombstones in place of all that the session holds. Waits for `WAIT` seconds at most, and raises nothing."""
     try:
-        pod, ttl = current_pod(), state_ttl(0)
-        members = session_index.close(pod, sid, ttl) if _any_family(declared) else []
-        for key, spec in _cells(sid, declared, members):
-            pod.end(key, replace(spec, ttl=ttl))
-    except ViaStateError:
-        logger.exception(_FAILED)
+        ending = _begin(sid)
+        if ending is not None and not _in_event_loop():
+            ending.result(WAIT)
+    except Exception as error:
+        _failed(error)
 
 
 async def aend_session_state(sid: str) -> None:
     """`end_session_state`, awaited."""
-    declared = _declared_for_sessions()
-    if not declared:
-        return
     try:
-        pod, ttl = current_pod(), state_ttl(0)
-        members = await session_index.aclose(pod, sid, ttl) if _any_family(declared) else []
-        for key, spec in _cells(sid, declared, members):
-            await pod.aend(key, replace(spec, ttl=ttl))
-    except ViaStateError:
-        logger.exception(_FAILED)
+        ending = _begin(sid)
+        if ending is not None:
+            await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(ending)), WAIT)
+    except Exception as error:
+        _failed(error)
 
 
 def end_on_logout(*, request: HttpRequest | None = None, **_: Any) -> None:
-    """Receiver of ``user_logged_out``, for projects without `SessionStateMiddleware`."""
-    session = getattr(request, "session", None)
-    if session is None or (sid := read_sid(session)) is None:
+    """Receiver of ``user_logged_out``, for projects without `SessionStateMiddleware`. What it raised would prevent the logout."""
+    try:
+        session = getattr(request, "session", None)
+        if session is None or (sid := read_sid(session)) is None:
+            return
+        del session[SESSION_KEY]
+    except Exception as error:
+        _failed(error)
         return
     end_session_state(sid)
-    del session[SESSION_KEY]
+
+
+def _failed(error: Exception) -> None:
+    metrics.session_end_failed.inc()
+    if isinstance(error, TimeoutError):
+        logger.warning("The state of a session is not ended yet, after %s s. This process goes on with it.", WAIT)
+    else:
+        logger.error("The state of a session could not be ended; it stays until it expires.", exc_info=error)
+
+
+def _begin(sid: str) -> Future[None] | None:
+    """Start to end it, on the pod's loop, whoever waits for how long."""
+    declared = _declared_for_sessions()
+    if not declared:
+        return None
+    pod = current_pod()
+    others = pending(pod)
+    if len(others) >= MOST:
+        raise BackplaneUnavailable(f"{MOST:,} sessions are being ended already.")
+
+    def step() -> Any:
+        return _end(pod, sid, declared)
+
+    ending = pod.thread.submit(patiently(PATIENCE, "Ending the state of a session", step))
+    others.add(ending)
+    ending.add_done_callback(others.discard)
+    ending.add_done_callback(_ended)
+    return ending
+
+
+def pending(pod: Pod) -> set[Future[None]]:
+    """What the pod is ending."""
+    return _pending.setdefault(pod, set())
+
+
+def _ended(ending: Future[None]) -> None:
+    if not ending.cancelled() and (error := ending.exception()) is not None:
+        logger.info("Ending the state of a session ended with %r.", error)
+
+
+async def _end(pod: Pod, sid: str, declared: dict[str, Definition[Any]]) -> None:
+    """All of it at once; what fails keeps nothing else from being ended. Harmless to repeat."""
+    ttl = state_ttl(0)
+    steps = [pod.aend(key, replace(spec, ttl=ttl)) for key, spec in _plain_cells(sid, declared)]
+    if any(definition.template().family for definition in declared.values()):
+        steps.append(_end_members(pod, sid, declared, ttl))
+    errors = [
+        one for one in await asyncio.gather(*steps, return_exceptions=True) if isinstance(one, BaseException)
+    ]
+    for error in sorted(errors, key=lambda one: isinstance(one, _AWAY)):
+        raise error  # what waiting does not mend is said at once
+
+
+async def _end_members(pod: Pod, sid: str, declared: dict[str, Definition[Any]], ttl: float) -> None:
+    try:
+        members = await session_index.aclose(pod, sid, ttl)
+    except (UpdateContended, UpdateOutcomeUnknown) as error:
+        raise OutcomeUnknown(str(error)) from error  # closing it twice is harmless
+    for template, key in members:
+        if template in declared:
+            spec = replace(declared[template].built(), ttl=ttl)
+            await pod.aend(session_index.state_key(sid, key), spec)
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _declared_for_sessions() -> dict[str, Definition[Any]]:
@@ -68,16 +150,7 @@ def _declared_for_sessions() -> dict[str, Definition[Any]]:
     return found
 
 
-def _any_family(declared: dict[str, Definition[Any]]) -> bool:
-    return any(definition.template().family for definition in declared.values())
-
-
-def _cells(
-    sid: str, declared: dict[str, Definition[Any]], members: list[tuple[str, str]]
-) -> Iterator[tuple[str, CellSpec[Any]]]:
+def _plain_cells(sid: str, declared: dict[str, Definition[Any]]) -> Iterator[tuple[str, CellSpec[Any]]]:
     for template, definition in declared.items():
         if not definition.template().family:
             yield session_index.state_key(sid, template), definition.built()
-    for template, key in members:
-        if template in declared:
-            yield session_index.state_key(sid, key), declared[template].built()

@@ -5,16 +5,34 @@ It is not the session key: it survives the key's rotation at login, and knowing 
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 from contextlib import suppress
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
+from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieSession
+
+from via_state.exceptions import SessionRequired
+
+logger = logging.getLogger("via_state.sessions")
 
 SESSION_KEY = "_via_sid"
 
 _FORM = re.compile(r"[A-Za-z0-9_-]{16,64}")
+
+
+def refuse_cookie(session: SessionBase, what: object) -> None:
+    """Raise `SessionRequired` for a session that the browser keeps: nobody can take it back, at no logout, login or new password.
+
+    Whoever has an old cookie would read and write what the session holds now.
+    """
+    if isinstance(session, CookieSession):
+        raise SessionRequired(
+            f"{what}: sessions in signed cookies can't have state, because an old cookie would open it after a logout, and "
+            "after a login or a new password. Set SESSION_ENGINE to one that stores sessions."
+        )
 
 
 def read_sid(session: SessionBase) -> str | None:
@@ -60,10 +78,7 @@ async def amint_sid(session: SessionBase) -> str:
 
 
 def state_ttl(expiry_age: float) -> float:
-    """Seconds that session state outlives its last use: as long as any cookie of the session may be presented.
-
-    Signed cookies are accepted for SESSION_COOKIE_AGE, whatever the session itself says.
-    """
+    """Seconds that session state outlives its last use: at least as long as the session may."""
     return float(max(expiry_age, settings.SESSION_COOKIE_AGE, 1))
 
 
@@ -89,15 +104,24 @@ class Flushes:
         session.flush, session.aflush = self.flush, self.aflush  # type: ignore[method-assign]
 
     def flush(self) -> None:
-        """Note the id, then flush."""
-        self._note(read_sid(self._session))
+        """Note the id, then flush, which nothing here may prevent."""
+        try:
+            self._note(read_sid(self._session))
+        except Exception:
+            logger.exception(_UNREAD)
         self._flush()
 
     async def aflush(self) -> None:
         """`flush`, awaited."""
-        self._note(await aread_sid(self._session))
+        try:
+            self._note(await aread_sid(self._session))
+        except Exception:
+            logger.exception(_UNREAD)
         await self._aflush()
 
     def _note(self, sid: str | None) -> None:
         if sid is not None:
             self.sids.append(sid)
+
+
+_UNREAD = "A session that is flushed could not be read; its state stays until it expires."

@@ -243,10 +243,12 @@ class CachedCell(Generic[T]):
         return cell, judge_lost_write(cell, expected_rev=expected, writes=writes, write_id=write_id)
 
     async def delete(self, force: bool) -> None:
-        """Remove the cell. One that can't be read is removed only with ``force``."""
+        """Remove the cell. One that can't be read is removed only with ``force``; a tombstone stays, whoever asks."""
         while True:
             try:
                 read = await self.load()
+                if read.state is not None and read.state.ended:
+                    return
                 rev = read.rev
             except (CellUnreadable, CellFromNewerVersion):
                 if not force:
