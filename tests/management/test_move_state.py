@@ -194,6 +194,40 @@ def test_it_refuses_while_somebody_is_at_work_and_what_it_can_not_use(shop: Shop
             move("--option", "SERVERS=x")
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        "PASSWORD=hunter2",
+        "TOKEN=hunter2",
+        'PASSWORD="hunter2"',
+        "SERVERS=nats://via:hunter2@10.0.0.1:4222",
+        'SERVERS=["nats://hunter2@10.0.0.1"]',
+        "hunter2",
+        "PASSWORD=env:HUNTER2",
+        'CREDENTIALS=["hunter2"]',
+    ],
+)
+def test_a_secret_is_not_taken_from_the_command_line_nor_shown(shop: Shop, option: str) -> None:
+    with (
+        override_settings(VIA_STATE={**settings.VIA_STATE, "BACKEND": OLD}),
+        settings_pod(),
+        pytest.raises(CommandError, match=r"env:VARIABLE|no environment variable 'HUNTER2'|credentials") as caught,
+    ):
+        call_command("move_state", NEW, "--option", option)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_secret_comes_from_the_environment(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server of the tests asks for no password, and takes any."""
+    monkeypatch.setenv("OLD_SERVERS", f'["nats://via:hunter2@127.0.0.1:{settings.NATS_PORT}"]')
+    said = StringIO()
+    monkeypatch.setenv("OLD_TOKEN", "1234")
+    arguments = ["--option", "SERVERS=env:OLD_SERVERS", "--option", "TOKEN=env:OLD_TOKEN", "--dry-run"]
+    with override_settings(VIA_STATE={**settings.VIA_STATE, "BACKEND": OLD}), settings_pod():
+        call_command("move_state", NEW, *arguments, stdout=said)
+    assert "logs would be moved" in said.getvalue()
+
+
 def test_records_of_its_own_are_not_written_over(shop: Shop) -> None:
     shop.place(1, 2)
     with new_settings(shop) as pod:

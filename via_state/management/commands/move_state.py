@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
+from django.views.debug import SafeExceptionReporterFilter
 
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
@@ -33,7 +35,10 @@ class Command(BaseCommand):
             action="append",
             default=[],
             metavar="NAME=VALUE",
-            help="one of the old backend's OPTIONS, the value as JSON or as plain text; may be given several times",
+            help=(
+                "one of the old backend's OPTIONS, the value as JSON or as plain text; NAME=env:VARIABLE takes the value of an "
+                "environment variable, as secrets need; may be given several times"
+            ),
         )
         parser.add_argument("--dry-run", action="store_true", help="say what there is, and copy nothing")
 
@@ -91,16 +96,37 @@ def _source(path: str, given: list[str]) -> Backplane:
         raise CommandError(f"{path!r} is not a backplane that keeps anything.", returncode=2)
     options: dict[str, Any] = {"DATABASE": settings.DATABASE, "PREFIX": settings.PREFIX}
     for one in given:
-        name, equals, text = one.partition("=")
-        if not equals:
-            raise CommandError(f"--option {one!r}: write NAME=VALUE.", returncode=2)
-        try:
-            options[name] = json.loads(text)
-        except ValueError:
-            options[name] = text
+        name, value = _named(one)
+        options[name] = value
     if wrong := backend.check(options):
         raise CommandError("\n".join(f"{one.msg} {one.hint}" for one in wrong), returncode=2)
     return backend(options)
+
+
+def _named(option: str) -> tuple[str, Any]:
+    """An option's name and value. Raises `CommandError`, which shows no value."""
+    name, equals, text = option.partition("=")
+    if not equals:
+        raise CommandError("--option: write NAME=VALUE, or NAME=env:VARIABLE.", returncode=2)
+    secret = SafeExceptionReporterFilter.hidden_settings.search(name) is not None
+    if text.startswith("env:"):
+        variable = text.removeprefix("env:")
+        if variable not in os.environ:
+            raise CommandError(f"--option {name}: there is no environment variable {variable!r}.", returncode=2)
+        text = os.environ[variable]
+    elif secret or "@" in text:
+        raise CommandError(
+            f"--option {name}: every account of this machine can see the arguments of a command, so what may be a secret is "
+            f"not taken from there. Put it into an environment variable and write: --option {name}=env:VARIABLE. Change "
+            "the one that you have just given.",
+            returncode=2,
+        )
+    if secret:
+        return name, text  # digits are a password as well
+    try:
+        return name, json.loads(text)
+    except ValueError:
+        return name, text
 
 
 def _check_quiet() -> None:
