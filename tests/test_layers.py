@@ -23,6 +23,7 @@ LAYERS = [
     ["runtime"],
     ["conf", "metrics", "models"],
     ["redacted"],
+    ["fields", "logs"],
     ["core"],
     ["exceptions"],
 ]

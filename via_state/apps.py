@@ -17,10 +17,14 @@ class ViaStateConfig(AppConfig):
         from django.conf import settings
         from django.contrib.auth.signals import user_logged_out
 
-        from via_state import checks  # noqa: F401 - registers them
+        from via_state import (
+            checks,  # noqa: F401 - registers them
+            logs,
+        )
         from via_state.core import text
         from via_state.declarations.session_end import end_on_logout
 
+        logs.guard()
         text.show_values = lambda: settings.DEBUG
         user_logged_out.connect(end_on_logout, dispatch_uid="via_state.end_on_logout")
         autodiscover_modules("state")

@@ -7,6 +7,8 @@ from typing import ClassVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from via_state.fields import LineField, NameField, TraceField
+
 #: Of a PostgreSQL index that also finds how a text begins. Other databases ignore it.
 PATTERN = "varchar_pattern_ops"
 
@@ -90,7 +92,7 @@ class SnapshotRow(models.Model):
     compacted = models.BigIntegerField(default=0)
     holder = models.CharField(max_length=32, default="")
     held_until = models.DateTimeField(null=True)
-    diverged = models.TextField(default="")
+    diverged = LineField(default="")
 
     class Meta:
         db_table = "via_state_snapshot"
@@ -114,9 +116,9 @@ class HaltedKey(models.Model):
     prefix = models.CharField(max_length=100)
     key = models.CharField(max_length=512)
     pod = models.CharField(max_length=32)
-    host = models.CharField(max_length=200)
+    host = NameField(max_length=200)
     reason = models.CharField(max_length=20)
-    text = models.TextField()
+    text = LineField()
     offset = models.BigIntegerField()
     since = models.DateTimeField()
     seen = models.DateTimeField()
@@ -175,10 +177,10 @@ class HandlerPosition(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True)
     stuck_since = models.DateTimeField(null=True)
-    last_error = models.TextField(default="")
-    last_traceback = models.TextField(default="")
+    last_error = LineField(default="")
+    last_traceback = TraceField(default="")
     halted = models.CharField(max_length=20, default="")
-    halted_text = models.TextField(default="")
+    halted_text = LineField(default="")
     worker = models.CharField(max_length=32, default="")
     fence = models.BigIntegerField(default=0)
 
@@ -211,7 +213,7 @@ class HandlerWorker(models.Model):
     id = models.CharField(primary_key=True, max_length=32)
     prefix = models.CharField(max_length=100)
     team = models.CharField(max_length=32)
-    host = models.CharField(max_length=200)
+    host = NameField(max_length=200)
     pid = models.PositiveIntegerField()
     started_at = models.DateTimeField()
     lease_until = models.DateTimeField()
@@ -245,14 +247,14 @@ class DeadLetter(models.Model):
     event_name = models.CharField(max_length=255)
     event_version = models.PositiveIntegerField()
     payload = models.TextField()
-    error = models.TextField()
-    traceback = models.TextField(default="")
+    error = LineField()
+    traceback = TraceField(default="")
     attempts = models.PositiveIntegerField()
     first_failed_at = models.DateTimeField(null=True)
     buried_at = models.DateTimeField()
     status = models.CharField(max_length=10, choices=Status, default=Status.NEW)
     settled_at = models.DateTimeField(null=True)
-    settled_by = models.CharField(max_length=200, default="")
+    settled_by = NameField(max_length=200, default="")
 
     class Meta:
         verbose_name = _("poisoned record")

@@ -69,7 +69,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
                     await self.send(text_data=msgspec.json.encode(message).decode())
             code = NOTHING_TO_FOLLOW
         except ViaStateError as error:
-            logger.warning("%s is not followed: %s", followed.key, error)
+            logger.warning("%r is not followed: %r", followed.key, str(error))
             code = TRY_AGAIN_LATER
         await self.close(code)
 

@@ -59,7 +59,7 @@ class UnavailableMiddleware(MiddlewareMixin):
             text = "This can't be done at the moment. Nothing was changed; try again soon."
         else:
             return None
-        logger.warning("%s: %s: %s", request.path, type(error).__name__, error)
+        logger.warning("%r: %s: %r", request.path, type(error).__name__, str(error))
         if wants_json(request):
             return JsonResponse({"error": text, "kind": type(error).__name__}, status=503)
         return render(request, "pages/unavailable.html", {"text": text}, status=503)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.template.defaultfilters import filesizeformat
 
 from via_state.core.records import GENESIS, Position
 from via_state.core.specs import LogSpec
 from via_state.exceptions import ViaStateError
+from via_state.management.base import StateCommand
 from via_state.management.selection import Selected, add_key_argument, durable_pod, selected
 from via_state.pod.pod import Pod
 
@@ -21,7 +22,7 @@ class Freed(NamedTuple):
     size: int
 
 
-class Command(BaseCommand):
+class Command(StateCommand):
     help = (
         "Discards the records that snapshots cover and nobody needs any more. Pods do so by themselves while they fold; this "
         "is for logs in which nothing happens, and to see what keeps records. Safe while the site runs."
@@ -33,7 +34,7 @@ class Command(BaseCommand):
             "--dry-run", action="store_true", help="say what would be discarded, and discard nothing"
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def answer(self, *args: Any, **options: Any) -> None:
         pod, dry = durable_pod(), options["dry_run"]
         records = size = compacted = looked = 0
         if not pod.backplane.compacts:
@@ -48,17 +49,13 @@ class Command(BaseCommand):
                 compacted += 1
                 records, size = records + freed.records, size + freed.size
             if freed.records or options["verbosity"] > 1:
-                self._progress("")
+                self.progress("")
                 self.stdout.write(f"{log.key}: {_text(freed)}; the rest is kept by {why}")
-            self._progress(f"{looked:,} logs looked at")
-        self._progress("")
+            self.progress(f"{looked:,} logs looked at")
+        self.progress("")
         verb = "would be discarded" if dry else "discarded"
         total = _text(Freed(records, size))
         self.stdout.write(self.style.SUCCESS(f"{total} {verb} in {compacted:,} of {looked:,} logs."))
-
-    def _progress(self, text: str) -> None:
-        if self.stderr.isatty():
-            self.stderr.write(f"\r\033[K{text}", ending="")
 
     def _compact(self, pod: Pod, log: Selected, dry: bool) -> tuple[Freed, str]:
         if log.definition is None:

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 from django.views.debug import SafeExceptionReporterFilter
@@ -14,6 +14,7 @@ from django.views.debug import SafeExceptionReporterFilter
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
 from via_state.exceptions import ViaStateError
+from via_state.management.base import StateCommand
 from via_state.management.moved_rows import offsets_of, translate
 from via_state.management.moving import Mover
 from via_state.management.selection import durable_pod
@@ -21,7 +22,7 @@ from via_state.models import HandlerWorker, OutboxRecord
 from via_state.pod.pod import Pod
 
 
-class Command(BaseCommand):
+class Command(StateCommand):
     help = (
         "Copies all logs, with their record ids, and all cells from another backplane to the one that VIA_STATE names, and "
         "lets snapshots, event handlers and poisoned records go on there. Stop every web process and worker first. The "
@@ -42,7 +43,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--dry-run", action="store_true", help="say what there is, and copy nothing")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def answer(self, *args: Any, **options: Any) -> None:
         pod = durable_pod()
         if options["source"] == settings.BACKEND and not options["option"]:
             raise CommandError(
@@ -69,8 +70,8 @@ class Command(BaseCommand):
                     moved = pod.thread.call(mover.log(after, offsets_of(after)))
                     records, rows = records + moved.records, rows + translate(after, moved)
                 logs += 1
-                self._progress(f"{logs:,} logs, {records:,} records")
-        self._progress("")
+                self.progress(f"{logs:,} logs, {records:,} records")
+        self.progress("")
         if dry:
             self.stdout.write(f"{logs:,} logs would be moved, and the cells.")
             return
@@ -81,10 +82,6 @@ class Command(BaseCommand):
                 f"{rows:,} snapshots, handler positions and poisoned records go on there."
             )
         )
-
-    def _progress(self, text: str) -> None:
-        if self.stderr.isatty():
-            self.stderr.write(f"\r\033[K{text}", ending="")
 
 
 def _source(path: str, given: list[str]) -> Backplane:

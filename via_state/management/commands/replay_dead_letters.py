@@ -7,19 +7,20 @@ import re
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from via_state.conf import settings
 from via_state.handlers.replay import replay
+from via_state.management.base import StateCommand
 from via_state.management.handlers import check_names, declared
 from via_state.models import DeadLetter
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-class Command(BaseCommand):
+class Command(StateCommand):
     help = (
         "Runs event handlers again for their dead letters, oldest first. A letter that succeeds is settled, and is not "
         "replayed twice; one that fails stays, with its new error. Exits with 1 when one failed. Examples: "
@@ -35,7 +36,7 @@ class Command(BaseCommand):
         parser.add_argument("--newer-than", metavar="AGE", help="only newer ones")
         parser.add_argument("--dry-run", action="store_true", help="list them, and run nothing")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def answer(self, *args: Any, **options: Any) -> None:
         all_letters = DeadLetter.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
         letters = all_letters.filter(status=DeadLetter.Status.NEW)
         code = declared()
@@ -72,18 +73,14 @@ class Command(BaseCommand):
             if outcome.error:
                 failed += 1
                 self.stdout.write(self.style.ERROR(f"{where}: {outcome.error}"))
-            self._progress(f"{number:,} of {total:,}")
-        self._progress("")
+            self.progress(f"{number:,} of {total:,}")
+        self.progress("")
         if options["dry_run"]:
             self.stdout.write(f"{total:,} dead letters would be replayed.")
             return
         self.stdout.write(self.style.SUCCESS(f"{done:,} of {total:,} dead letters replayed, {failed:,} failed."))
         if failed:
             raise SystemExit(1)
-
-    def _progress(self, text: str) -> None:
-        if self.stderr.isatty():
-            self.stderr.write(f"\r\033[K{text}", ending="")
 
 
 def _age(text: str) -> timedelta:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from via_state.conf import settings
 from via_state.exceptions import ViaStateError
 from via_state.handlers.operations import find_position, resume
+from via_state.management.base import StateCommand
 from via_state.management.handlers import registered
 from via_state.management.selection import durable_pod
 from via_state.models import HandlerPosition
 
 
-class Command(BaseCommand):
+class Command(StateCommand):
     help = (
         "Says where an event handler goes on that stands still because its log was restored, recreated, or lost records: with "
         "the first record that is there, behind the last one (head), or behind an offset. Examples: "
@@ -28,7 +29,7 @@ class Command(BaseCommand):
         parser.add_argument("--key", help="only this key; otherwise all keys on which it stands still")
         parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def answer(self, *args: Any, **options: Any) -> None:
         pod, where = durable_pod(), options["where"]
         if where not in ("first", "head") and not where.isdecimal():
             raise CommandError(f"{where!r} is no place in a log: write first, head, or an offset.", returncode=2)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from via_state.conf import settings
 from via_state.handlers.operations import retire
+from via_state.management.base import StateCommand
 from via_state.management.handlers import declared, registered
 from via_state.management.selection import durable_pod
 from via_state.models import EventHandler
 
 
-class Command(BaseCommand):
+class Command(StateCommand):
     help = (
         "Ends an event handler: its positions are removed, and it no longer keeps records from being discarded. Remove it from "
         "the code and deploy that first. Without a name: lists the handlers. Example: manage.py retire_handler ship"
@@ -24,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--log", help="its log's key or template, where several have a handler of this name")
         parser.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def answer(self, *args: Any, **options: Any) -> None:
         durable_pod()
         code = declared()
         if options["name"] is None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from django.db.models import Count
 
 from via_state.conf import settings
 from via_state.declarations.handled import concrete_logs
+from via_state.management.base import StateCommand
 from via_state.models import SnapshotRow
 from via_state.pod.pins import lock_gate
 
 
-class Command(BaseCommand):
+class Command(StateCommand):
     help = (
         "Removes the snapshots of code that will not run again, so that it no longer keeps records from being discarded. "
         "Snapshots stay after a deploy, so that its rollback starts at once; retire them when it is final. Without a "
@@ -25,7 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("fingerprint", nargs="?", help="which code, as state_status and this command list it")
         parser.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def answer(self, *args: Any, **options: Any) -> None:
         fingerprint = options["fingerprint"]
         rows = SnapshotRow.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
         current = {

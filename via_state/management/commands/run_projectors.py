@@ -10,19 +10,20 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from via_state.declarations.handled import handled_logs
 from via_state.handlers.folder import Folder
 from via_state.handlers.rows import RowPositions
 from via_state.handlers.worker import Worker
+from via_state.management.base import StateCommand
 from via_state.management.handlers import check_names
 from via_state.management.health import HealthServer
 from via_state.management.selection import add_key_argument, durable_pod
 from via_state.pod.pod import Pod
 
 
-class Command(BaseCommand):
+class Command(StateCommand):
     help = (
         "Runs event handlers, folds logs so that they are snapshotted and compacted, and relays the outbox. Start as many as "
         "you like: they share the work, and take over from one that dies. The first SIGTERM or Ctrl-C lets what runs end, the "
@@ -53,7 +54,7 @@ class Command(BaseCommand):
             "--metrics-host", default="127.0.0.1", metavar="HOST", help="at this address (127.0.0.1)"
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def answer(self, *args: Any, **options: Any) -> None:
         pod = durable_pod()
         every = handled_logs(without_handlers=True)
         check_names(options["handler"], {name for log in every for name in log.handlers}, "event handler")
@@ -134,13 +135,11 @@ class Command(BaseCommand):
                 now = time.monotonic()
                 rate = (worker.board.handled - handled) / (now - shown)
                 handled, shown = worker.board.handled, now
-                self.stderr.write(
-                    f"\r\033[K{handled:,} records, {rate:,.0f}/s, {worker.board.total_lag:,} before it, "
-                    f"{worker.board.stuck_now:,} stuck, {len(worker.alive)} workers",
-                    ending="",
+                self.progress(
+                    f"{handled:,} records, {rate:,.0f}/s, {worker.board.total_lag:,} before it, "
+                    f"{worker.board.stuck_now:,} stuck, {len(worker.alive)} workers"
                 )
-        if live:
-            self.stderr.write("\r\033[K", ending="")
+        self.progress("")
 
     def _catch_up(self, pod: Pod, worker: Worker, folder: Folder | None, stop: threading.Event) -> None:
         async def settle() -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils.timesince import timesince
 from django.utils.timezone import now
 
 from via_state.exceptions import ViaStateError
+from via_state.management.base import StateCommand
 from via_state.management.report import Handled, LogReport, reports
 from via_state.management.selection import add_key_argument, durable_pod, selected
 
 
-class Command(BaseCommand):
+class Command(StateCommand):
     help = (
         "Shows every log: its head, its floor (the records up to it were discarded) and what keeps the floor from rising, the "
         "snapshot that a start goes on from, its event handlers that are behind, and what stands still and why. Exits with 1 when "
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--halted", action="store_true", help="only what stands still")
         parser.add_argument("--json", action="store_true", help="a JSON array, one object for each log")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def answer(self, *args: Any, **options: Any) -> None:
         pod = durable_pod()
         try:
             found = list(reports(pod, selected(pod, options["key"])))
@@ -36,7 +36,7 @@ class Command(BaseCommand):
         halted = [one for one in found if one.stands_still]
         shown = halted if options["halted"] else found
         if options["json"]:
-            self.stdout.write(json.dumps([dataclasses.asdict(one) for one in shown], indent=2))
+            self.document([dataclasses.asdict(one) for one in shown])
         else:
             self._table(shown)
             self.stdout.write(f"{len(found):,} logs, {len(halted):,} of them halted.")
