@@ -11,7 +11,9 @@ from via_state.core.text import error_trace, one_line
 #: Every logger of this package. A test compares it with the code.
 LOGGERS = (
     "via_state",
+    "via_state.admin",
     "via_state.cells",
+    "via_state.commits",
     "via_state.handlers",
     "via_state.outbox",
     "via_state.pod",

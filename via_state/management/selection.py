@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from django.core.management.base import CommandError
+from django.utils.module_loading import import_string
 
+from via_state.conf import settings
 from via_state.core.records import Head
 from via_state.declarations.handled import concrete_logs
 from via_state.declarations.log_definition import LogDefinition
@@ -40,7 +42,7 @@ def durable_pod() -> Pod:
     """The pod of this command. Raises `CommandError` where a command has nothing to look at."""
     pod = current_pod()
     if not pod.backplane.durable:
-        if sheltered():
+        if sheltered() and import_string(settings.BACKEND).durable:
             raise CommandError(
                 "State is in memory while tests run, where a command finds nothing. For this test use settings_pod of "
                 "via_state.testing.",
