@@ -22,6 +22,7 @@ DEFAULTS: Mapping[str, Any] = {
     "READ_TIMEOUT": 5.0,
     "UPDATE_TIMEOUT": 10.0,
     "OUTBOX_INTERVAL": 5.0,
+    "OUTBOX_LEASE": 15.0,
     "IDLE_TTL": 600.0,
     "SNAPSHOT_INTERVAL": 64,
     "COMPACT_MIN_AGE": 600.0,
@@ -42,7 +43,8 @@ class Settings:
     ``RECONCILE_INTERVAL``: how long a lost doorbell can delay a change. ``APPEND_TIMEOUT``, ``UPDATE_TIMEOUT``: how
     long a write is tried while the backplane is away. ``FOLD_TIMEOUT``: how long ``append`` waits for this pod's own
     fold. ``READ_TIMEOUT``: how long a read waits for the first load, or for ``at_least``. ``OUTBOX_INTERVAL``: how
-    often records are looked for that a killed process left in the outbox. ``IDLE_TTL``: how long the state of a
+    often records are looked for that a killed process left in the outbox. ``OUTBOX_LEASE``: for how long a process that is
+    frozen keeps others from relaying a part of the outbox; an append from there may take half of it. ``IDLE_TTL``: how long the state of a
     family's member, a session or a user stays in memory unused. ``SNAPSHOT_INTERVAL``: folds between two snapshots of a
     log, 0 for none. ``COMPACT_MIN_AGE``: records are discarded when a snapshot has covered them for that long.
     ``FOLD_VERIFY``: fold every event twice, to find folds that are not pure; what ``DEBUG`` says if it is left out.

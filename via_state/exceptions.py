@@ -53,6 +53,13 @@ class SyncVerbInEventLoop(ViaStateError, RuntimeError):
     """
 
 
+class NotInTransaction(ViaStateError):
+    """``append_on_commit`` was called in a transaction of another database than ``VIA_STATE["DATABASE"]``.
+
+    Nothing was written. The message says what the transaction should be, or what to call instead.
+    """
+
+
 class NotCaughtUp(ViaStateError, TimeoutError):
     """This pod did not fold the asked offset in time. Read without ``at_least``, or wait longer."""
 

@@ -47,6 +47,14 @@ session_end_failed = Counter(
     "via_session_end_failed", "Sessions whose state was not ended with them, or not in time."
 )
 
+outbox_waiting = Gauge(
+    "via_outbox_waiting", "Records in the outbox that wait to be relayed, as this pod saw it last."
+)
+outbox_oldest_seconds = Gauge("via_outbox_oldest_seconds", "Age of the oldest of them; 0 when none waits.")
+outbox_set_aside = Gauge(
+    "via_outbox_set_aside", "Records in the outbox that were set aside and wait for a person."
+)
+
 cell_conflicts = Counter("via_cell_conflicts", "Rounds of compare-and-swap lost to another writer.", ["key"])
 backplane_errors = Counter("via_backplane_errors", "Calls of the backplane that failed for want of a connection.")
 after_commit_errors = Counter(

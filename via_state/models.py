@@ -14,34 +14,70 @@ PATTERN = "varchar_pattern_ops"
 
 
 class OutboxRecord(models.Model):
-    """An append that waits for the transaction it was made in, and then for the relay."""
+    """An append that waits for the transaction it was made in, and then for the relay.
 
-    lane = models.PositiveSmallIntegerField()
+    ``slot`` stands for the key: some databases compare text without regard to case. While ``batch`` is set, the rows that
+    have it are one append with that id, begun by whoever held the lane then; ``epoch``, ``offset`` and ``record_id`` say
+    where the head of the log was before. A row that is set aside is not tried again until somebody says so.
+    """
+
+    class Status(models.TextChoices):
+        """Whether the relay takes it."""
+
+        WAITING = "waiting", _("waiting")
+        ASIDE = "aside", _("set aside")
+        DISCARDED = "discarded", _("discarded")
+
     prefix = models.CharField(max_length=100)
-    key = models.TextField()
-    append_id = models.UUIDField()
+    lane = models.PositiveSmallIntegerField()
+    slot = models.CharField(max_length=32)
+    key = models.CharField(max_length=512)
     count = models.PositiveIntegerField()
     data = models.BinaryField()
-    created = models.DateTimeField(auto_now_add=True)
+    created = models.DateTimeField()
+    status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
+    batch = models.UUIDField(null=True)
+    epoch = models.CharField(max_length=64, default="")
+    offset = models.BigIntegerField(default=0)
+    record_id = models.CharField(max_length=64, default="")
+    error = models.TextField(default="")
+    set_aside_at = models.DateTimeField(null=True)
+    settled_at = models.DateTimeField(null=True)
+    settled_by = models.CharField(max_length=200, default="")
 
     class Meta:
         verbose_name = _("outbox record")
         verbose_name_plural = _("outbox records")
-        indexes: ClassVar = [models.Index(fields=["lane", "id"], name="via_state_outbox_lane")]
+        permissions: ClassVar = [
+            ("replay_outboxrecord", "Can put outbox records that were set aside back into the outbox"),
+            ("discard_outboxrecord", "Can discard outbox records that were set aside"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["prefix", "status", "lane", "id"], name="via_state_outbox_lane"),
+            # As the admin lists them.
+            models.Index(fields=["prefix", "status", "id"], name="via_state_outbox_status"),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.key} ({self.count})"
+        return f"{self.key} ({self.pk})"
 
 
 class OutboxLane(models.Model):
-    """A row to lock: one relay at a time moves the records of a lane, which keeps each key's order."""
+    """A part of the keys of one project, whose records one relay at a time moves: that keeps each key's order.
 
-    lane = models.PositiveSmallIntegerField(primary_key=True)
-    relayed = models.DateTimeField(null=True)
+    It belongs to ``lease_owner`` until ``lease_until``, by the database's clock; to nobody while that is empty. Each lease
+    has an owner of its own, so the name is the fence as well.
+    """
+
+    prefix = models.CharField(max_length=100)
+    lane = models.PositiveSmallIntegerField()
+    lease_owner = models.CharField(max_length=32, default="")
+    lease_until = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = _("outbox lane")
         verbose_name_plural = _("outbox lanes")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["prefix", "lane"], name="via_state_outbox_lanes")]
 
     def __str__(self) -> str:
         return str(self.lane)

@@ -356,7 +356,10 @@ def test_an_atomic_handler_and_its_position_are_written_together_or_not_at_all(d
 
     def write(number: int) -> None:
         with connections[POSTGRES_ALIAS].cursor() as cursor:
-            cursor.execute("INSERT INTO via_state_outboxlane (lane, relayed) VALUES (%s, NULL)", [1000 + number])
+            cursor.execute(
+                "INSERT INTO via_state_outboxlane (prefix, lane, lease_owner) VALUES ('written', %s, '')",
+                [1000 + number],
+            )
 
     @shop.orders().on_event("ship", atomic=True)
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
@@ -435,7 +438,7 @@ def test_an_async_atomic_handler_writes_in_the_same_transaction(durable_shop: Sh
 
     @shop.orders().on_event("ship", atomic=True)
     async def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
-        await OutboxLane.objects.using(POSTGRES_ALIAS).acreate(lane=2000 + event.number)
+        await OutboxLane.objects.using(POSTGRES_ALIAS).acreate(prefix="written", lane=2000 + event.number)
         if failures:
             failures.pop()
             raise RuntimeError("after the write")

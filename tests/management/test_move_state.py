@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.test import override_settings
+from django.utils.timezone import now
 
 from tests.conftest import POSTGRES_ALIAS
 from tests.handlers.world import Cancelled, Placed, Shop, shop_of, until
@@ -178,7 +179,7 @@ def test_it_refuses_while_somebody_is_at_work_and_what_it_can_not_use(shop: Shop
             move()
         shop.stop(worker)
         OutboxRecord.objects.using(POSTGRES_ALIAS).create(
-            lane=1, prefix=shop.world.prefix, key="orders", append_id=new_id(), count=1, data=b"[]"
+            prefix=shop.world.prefix, lane=1, slot="", key="orders", count=1, data=b"[]", created=now()
         )
         with pytest.raises(CommandError, match="wait in the outbox"):
             move()

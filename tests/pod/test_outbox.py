@@ -15,7 +15,7 @@ from testproject.servers.waiting import wait_until
 from tests.conftest import POSTGRES_ALIAS
 from tests.pod.board import Add, Board
 from via_state.backplanes.postgres import PostgresBackplane
-from via_state.exceptions import AppendTooLarge, EventRefused, SyncVerbInEventLoop
+from via_state.exceptions import AppendTooLarge, EventRefused, NotInTransaction, SyncVerbInEventLoop
 from via_state.models import OutboxRecord
 from via_state.pod.pod import Pod
 from via_state.testing import StateTestMixin
@@ -73,7 +73,8 @@ class TestOutboxOnPostgres:
         self, prefix: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with postgres_pod(prefix) as killed:
-            monkeypatch.setattr(killed.outbox, "_relay_soon", lambda lane: None)  # it dies right after the commit
+            monkeypatch.setattr(killed.outbox, "_ring", lambda lane: None)  # it dies right after the commit
+            monkeypatch.setattr(killed.outbox, "_written", set())
             for number in range(3):
                 Board.numbers.using(killed).append_on_commit(Add(number))
         assert waiting(prefix) == 3
@@ -82,21 +83,6 @@ class TestOutboxOnPostgres:
             numbers.read()
             wait_until(lambda: numbers.read() == [0, 1, 2], "the sweep")
         assert waiting(prefix) == 0
-
-    def test_a_record_that_was_moved_and_not_removed_is_not_doubled(self, prefix: str) -> None:
-        with postgres_pod(prefix) as pod:
-            numbers = Board.numbers.using(pod)
-            numbers.append_on_commit(Add(1))
-            pod.drain()
-            with transaction.atomic(using=POSTGRES_ALIAS):
-                numbers.append_on_commit(Add(2))
-                (record,) = OutboxRecord.objects.using(POSTGRES_ALIAS).filter(prefix=prefix)
-            pod.drain()
-            record.pk = None
-            record.save(using=POSTGRES_ALIAS, force_insert=True)
-            pod.drain()
-            assert numbers.read() == [1, 2]
-            assert waiting(prefix) == 0
 
     def test_several_relays_at_once_keep_each_keys_order(self, prefix: str) -> None:
         with postgres_pod(prefix) as one, postgres_pod(prefix) as other:
@@ -115,6 +101,44 @@ class TestOutboxOnPostgres:
             with pytest.raises(AppendTooLarge):
                 Board.numbers.using(pod).append_on_commit(Add(1))
             assert waiting(prefix) == 0
+
+
+@pytest.mark.usefixtures("postgres")
+@pytest.mark.django_db(databases=["default", POSTGRES_ALIAS], transaction=True)
+class TestTransactionsOfAnotherDatabase:
+    def test_an_append_there_is_refused(self, prefix: str) -> None:
+        with postgres_pod(prefix) as pod:
+            numbers = Board.numbers.using(pod)
+            with pytest.raises(NotInTransaction, match=r"'default'.*'postgres'.*append\(\)"), transaction.atomic():
+                numbers.append_on_commit(Add(1))
+            with transaction.atomic(), transaction.atomic(using=POSTGRES_ALIAS):
+                numbers.append_on_commit(Add(2))
+            transaction.set_autocommit(False)
+            try:
+                with pytest.raises(NotInTransaction):
+                    numbers.append_on_commit(Add(3))
+            finally:
+                transaction.rollback()
+                transaction.set_autocommit(True)
+            numbers.append_on_commit(Add(4))
+            pod.drain()
+            assert numbers.read() == [2, 4]
+
+    def test_also_in_memory(self, state_pod: Pod) -> None:
+        with pytest.raises(NotInTransaction), transaction.atomic(using=POSTGRES_ALIAS):
+            Board.numbers.append_on_commit(Add(1))
+        assert Board.numbers.read() == []
+
+
+class TestAnotherDatabaseInATestCase(StateTestMixin, TestCase):
+    databases = {"default", POSTGRES_ALIAS}
+
+    def test_the_transactions_that_a_test_case_opens_do_not_count(self) -> None:
+        with self.captureOnCommitCallbacks(execute=True):
+            Board.numbers.append_on_commit(Add(1))
+        with pytest.raises(NotInTransaction), transaction.atomic(using=POSTGRES_ALIAS):
+            Board.numbers.append_on_commit(Add(2))
+        assert Board.numbers.read() == [1]
 
 
 class TestOutboxInMemory(StateTestMixin, TestCase):

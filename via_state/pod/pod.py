@@ -43,7 +43,7 @@ PRUNE_INTERVAL = 60.0  # seconds
 
 
 class Pod:
-    """Holds the projections and cell copies of one process over ``backplane``; makes no connection until it is used.
+    """Holds the projections and cell copies of one process over ``backplane``, and looks after the outbox from its start.
 
     ``close`` also closes the backplane, unless ``owns_backplane`` is False because several pods share it.
     """
@@ -54,7 +54,6 @@ class Pod:
         self.thread: LoopThread = current_loop()
         self._owns_backplane = owns_backplane
         self._settling: list[Callable[[], Awaitable[None]]] = []
-        # Not the outbox's threads, which may wait for the backplane.
         self._database = database_threads()
         self.snapshots = Snapshotter(backplane, self._database, self.pod_id)
         self._halts = Halts(self.pod_id, self._database)
@@ -62,15 +61,15 @@ class Pod:
         self.reconciler = Reconciler(backplane)
         self.residents = Residents(self.reconciler, self.snapshots, self.begin)
         self._appender = Appender(self.thread, backplane, self.residents.appended)
-        self.outbox = Outbox(self.thread, backplane, self._appender)
+        self.outbox = Outbox(self.pod_id, self.thread, backplane, self._appender, self.residents.appended)
         self.services = ServiceGroup(
             self.reconciler, Periodic("Pruning", self._prune, lambda: PRUNE_INTERVAL, later=True)
         )
         if backplane.durable:
             halted = Periodic("The list of halted keys", self._list_halts, lambda: settings.RECONCILE_INTERVAL)
-            relay = Periodic("The sweep of the outbox", self.outbox.sweep, lambda: settings.OUTBOX_INTERVAL)
-            self.services.include(halted, relay)
+            self.services.include(halted)
         self.thread.on_stop(self._close)
+        self.outbox.start()
 
     def begin(self) -> None:
         """Start what runs in the background. On the loop; twice is harmless."""
@@ -116,8 +115,6 @@ class Pod:
         """Append with the caller's database transaction, or not at all."""
         refuse_in_event_loop("append_on_commit", "aappend_on_commit")
         self.outbox.add(key, spec.events.encode(events), len(events))
-        if self.backplane.durable:  # a process that only appends also looks after what others left behind
-            self.thread.soon(self.begin)
 
     def read(
         self, key: str, spec: LogSpec[V], *, at_least: Offset | None = None, timeout: float | None = None

@@ -17,6 +17,7 @@ from via_state.exceptions import BackplaneUnavailable
 #: Codes of errors of JetStream.
 NO_MESSAGE = 10037
 STREAM_NOT_FOUND = 10059
+TOO_LARGE = 10054
 WRONG_LAST_SEQUENCE = (10071, 10164)
 
 END_OF_BATCH = "204"

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import timedelta
 
-from via_state.backplanes.nats.api import Message, call, format_time, get, get_many, publish
+from via_state.backplanes.nats.api import TOO_LARGE, Message, Refused, call, format_time, get, get_many, publish
 from via_state.backplanes.nats.entry import Entries, Entry, entry_of
 from via_state.backplanes.nats.link import Link
 from via_state.backplanes.nats.links import Links
@@ -23,7 +23,7 @@ from via_state.backplanes.nats.names import COUNT, key_headers
 from via_state.backplanes.nats.streams import DUPLICATE_WINDOW, Streams
 from via_state.backplanes.nats.tokens import token_of
 from via_state.core.records import GENESIS, Batch, Head, Pack, Position
-from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
+from via_state.exceptions import AppendTooLarge, BackplaneUnavailable, OutcomeUnknown
 
 #: Records that one message may hold.
 PACK = 1024
@@ -62,7 +62,13 @@ class Logs:
             await self._entries.create(link, key, uuid.uuid4().hex)
         subject = self._subject(key)
         headers = {"Nats-Msg-Id": f"{append_id}.{token_of(key)}", COUNT: str(count), **key_headers(key)}
-        seq = await publish(link, subject, headers, data)
+        try:
+            seq = await publish(link, subject, headers, data)
+        except Refused as error:
+            if error.code != TOO_LARGE:
+                raise
+            # The stream was given another limit since this process looked.
+            raise AppendTooLarge(f"An append of {len(data)} bytes is refused for good. {error}") from error
         try:
             # Only now is it certain in which epoch it is: somebody may have dropped the log, or the stream.
             while (entry := await self._entries.load(link, key)) is None:

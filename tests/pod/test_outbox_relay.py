@@ -1,0 +1,343 @@
+"""The relay of the outbox: what it does to the database, to a backplane that is away, and to other relays."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connections, transaction
+
+from testproject.servers.nats import Nats
+from testproject.servers.waiting import wait_until
+from tests.conftest import POSTGRES_ALIAS
+from tests.faults import Fault
+from tests.pod.board import Add, Board
+from tests.pod.world import World, world_of
+from via_state.core.records import GENESIS, Position
+from via_state.exceptions import BackplaneUnavailable, ViaStateError
+from via_state.models import OutboxLane, OutboxRecord
+from via_state.pod.outbox import lanes, rows
+from via_state.pod.outbox.lanes import LANES, lane_of
+from via_state.pod.pod import Pod
+
+pytestmark = [
+    pytest.mark.usefixtures("postgres", "nats"),
+    pytest.mark.django_db(databases=[POSTGRES_ALIAS], transaction=True),
+]
+
+KEY = Board.numbers.key
+LEASE = 2.0
+
+
+@pytest.fixture(params=["postgres", "nats"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    with world_of(request.param, OUTBOX_INTERVAL=0.1, OUTBOX_LEASE=LEASE, RECONCILE_INTERVAL=0.1) as world:
+        yield world
+
+
+@pytest.fixture
+def on_nats() -> Iterator[World]:
+    with world_of("nats", OUTBOX_INTERVAL=0.1, OUTBOX_LEASE=LEASE, RECONCILE_INTERVAL=0.1) as world:
+        yield world
+
+
+def records(world: World) -> list[OutboxRecord]:
+    return list(OutboxRecord.objects.using(POSTGRES_ALIAS).filter(prefix=world.prefix).order_by("id"))
+
+
+def waiting(world: World) -> int:
+    return sum(one.status == OutboxRecord.Status.WAITING for one in records(world))
+
+
+def write(pod: Pod, *numbers: int) -> None:
+    """Append with a transaction that commits."""
+    with transaction.atomic(using=POSTGRES_ALIAS):
+        for number in numbers:
+            Board.numbers.using(pod).append_on_commit(Add(number))
+
+
+def left_by_a_killed_process(world: World, *numbers: int, key: str = KEY) -> None:
+    """What a process leaves that dies right after the commit."""
+    with transaction.atomic(using=POSTGRES_ALIAS):
+        for number in numbers:
+            rows.add(key, 1, Board.numbers.definition.spec().events.encode([Add(number)]))
+
+
+def numbers_in(world: World, key: str = KEY) -> list[int]:
+    """The numbers in a log, as it is stored."""
+    found: list[int] = []
+    at = GENESIS
+    while (batch := world.run(world.inner.read(key, at))).packs:
+        for pack in batch.packs:
+            found += [
+                event.number
+                for event in Board.numbers.definition.spec().events.decode(pack.data, pack.count).events
+            ]
+            at = Position(batch.head.epoch, pack.last, pack.record_id(pack.last))
+    return found
+
+
+def test_records_of_one_key_travel_together_and_in_order(world: World) -> None:
+    left_by_a_killed_process(world, *range(1200))
+    pod = world.start()
+    pod.drain()
+    assert numbers_in(world) == list(range(1200))
+    assert world.plane.calls["append"] < 10
+    assert records(world) == []
+
+
+def test_an_append_whose_answer_was_lost_is_found_in_the_log_and_not_sent_again(world: World) -> None:
+    first = world.start()
+    world.plane.fail("append", Fault.LOST_ANSWER)
+    write(first, 1, 2)
+    wait_until(lambda: waiting(world) == 0, "the relay")
+    world.run(world.inner.append(KEY, uuid.uuid4().hex, 1, b'[["Add",1,{"number":3}]]'))
+    assert numbers_in(world) == [1, 2, 3]
+    assert world.plane.calls["append"] == 1, "the id was looked for, however long the backplane remembers it"
+
+
+def test_what_was_appended_and_not_removed_is_found_by_another_pod(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, remove = world.start(), rows.remove
+
+    def die(*_: Any) -> None:
+        raise BackplaneUnavailable("killed before the rows were removed")
+
+    monkeypatch.setattr(rows, "remove", die)
+    write(first, 1, 2)
+    wait_until(lambda: world.plane.calls.get("append", 0) == 1, "the append")
+    world.kill(first)
+    monkeypatch.setattr(rows, "remove", remove)
+    (batch,) = {one.batch for one in records(world)}
+    assert batch is not None
+    left_by_a_killed_process(world, 3)
+    other = world.start()
+    other.drain()
+    assert numbers_in(world) == [1, 2, 3]
+    assert world.plane.calls["append"] == 2
+
+
+def test_what_was_claimed_and_not_appended_keeps_its_id_and_its_place(world: World) -> None:
+    first = world.start()
+    world.plane.fail("append", Fault.LOST_REQUEST)
+    write(first, 1, 2)
+    wait_until(lambda: waiting(world) == 0, "the relay")
+    assert numbers_in(world) == [1, 2]
+    (pack,) = world.run(world.inner.read(KEY, GENESIS)).packs
+    assert pack.count == 2
+
+
+class Freezer:
+    """Stops the relays' statements at one of them, as a SIGSTOP would; ``call`` says before or after it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, after: bool) -> None:
+        self.reached, self.go_on = threading.Event(), threading.Event()
+        self._once = threading.Lock()
+        renew = lanes.renew
+
+        def frozen(lane: int, owner: str) -> bool:
+            first = self._once.acquire(blocking=False)
+            if first and not after:
+                self._wait()
+            held = renew(lane, owner)
+            if first and after:
+                self._wait()
+            return held
+
+        monkeypatch.setattr(lanes, "renew", frozen)
+
+    def _wait(self) -> None:
+        self.reached.set()
+        assert self.go_on.wait(30)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the renewal", "after the renewal"])
+def test_a_pod_that_wakes_without_its_lease_appends_nothing(
+    on_nats: World, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    world = on_nats
+    freezer = Freezer(monkeypatch, after=after)
+    frozen = world.start()
+    write(frozen, 1, 2)
+    assert freezer.reached.wait(30)
+    write(frozen, 3)
+    other = world.start()
+    other.drain()  # when the lease has ended
+    assert numbers_in(world) == [1, 2, 3]
+    appends = world.plane.calls["append"]
+    freezer.go_on.set()
+    wait_until(lambda: frozen.outbox._lanes[lane_of(KEY)].flight.task is None, "the frozen relay")
+    assert world.plane.calls["append"] == appends
+    assert numbers_in(world) == [1, 2, 3]
+
+
+def database_is_waited_for(like: str = "via_state%") -> list[tuple[Any, ...]]:
+    """Locks on tables of ours, and transactions, of other connections than the one that asks."""
+    with connections[POSTGRES_ALIAS].cursor() as cursor:
+        cursor.execute(
+            "SELECT l.pid, c.relname, l.mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation "
+            "WHERE c.relname LIKE %s AND l.pid <> pg_backend_pid() UNION ALL "
+            "SELECT pid, query, state FROM pg_stat_activity WHERE datname = current_database() "
+            "AND xact_start IS NOT NULL AND pid <> pg_backend_pid()",
+            [like],
+        )
+        return list(cursor.fetchall())
+
+
+def test_nothing_is_locked_while_the_backplane_is_frozen(on_nats: World, nats: Nats) -> None:
+    world = on_nats
+    pod = world.start()
+    write(pod, 1)
+    pod.drain()
+    nats.process.signal(signal.SIGSTOP)
+    try:
+        write(pod, *range(2, 100))
+        other = world.start()
+        for asked in range(1, 4):  # in the middle of calls that get no answer, of two pods
+            called = world.plane.calls["head"]
+            wait_until(lambda called=called: world.plane.calls["head"] > called, "a call")  # type: ignore[misc]
+            assert database_is_waited_for() == [], asked
+            write(pod, 99 + asked)
+    finally:
+        nats.process.signal(signal.SIGCONT)
+    other.drain()
+    assert numbers_in(world) == list(range(1, 103))
+
+
+def test_a_frozen_pod_is_relieved_of_its_lanes(world: World) -> None:
+    for lane in range(LANES):
+        OutboxLane.objects.using(POSTGRES_ALIAS).filter(prefix=world.prefix, lane=lane).delete()
+        assert lanes.acquire(lane, f"frozen-{lane}", "")
+    pod = world.start()
+    write(pod, 1)
+    assert waiting(world) == 1
+    pod.drain()
+    assert numbers_in(world) == [1]
+    assert not lanes.renew(lane_of(KEY), f"frozen-{lane_of(KEY)}"), "whoever wakes up finds out"
+
+
+def test_another_projects_lanes_are_its_own(world: World) -> None:
+    for lane in range(LANES):
+        OutboxLane.objects.using(POSTGRES_ALIAS).create(
+            prefix="another", lane=lane, lease_owner="frozen", lease_until="2999-01-01T00:00:00Z"
+        )
+    pod = world.start()
+    write(pod, 1)
+    pod.drain()
+    assert numbers_in(world) == [1]
+
+
+def test_records_are_relayed_from_the_start_of_a_pod_that_nobody_asks_for_anything(world: World) -> None:
+    left_by_a_killed_process(world, 1, 2)
+    world.start()
+    wait_until(lambda: records(world) == [], "the first look")
+    assert numbers_in(world) == [1, 2]
+
+
+def test_a_key_that_can_not_be_appended_to_now_holds_up_no_other(postgres: object) -> None:
+    """Somebody keeps a lock on its log."""
+    room = next(
+        Board.room.at(room=number).key
+        for number in range(1000)
+        if lane_of(Board.room.at(room=number).key) == lane_of(KEY)
+    )
+    with world_of("postgres", OUTBOX_INTERVAL=0.1, OUTBOX_LEASE=LEASE) as world:
+        pod = world.start()
+        write(pod, 0)
+        pod.drain()
+        with transaction.atomic(using=POSTGRES_ALIAS), connections[POSTGRES_ALIAS].cursor() as cursor:
+            cursor.execute(
+                "SELECT 1 FROM via_state_log WHERE prefix = %s AND key = %s FOR UPDATE", [world.prefix, KEY]
+            )
+
+            def leave() -> None:
+                left_by_a_killed_process(world, 1, 2)
+                left_by_a_killed_process(world, 3, key=room)
+                connections[POSTGRES_ALIAS].close()
+
+            in_a_thread(leave)
+            wait_until(lambda: numbers_in(world, room) == [3], "the other key")
+            assert numbers_in(world) == [0]
+        wait_until(lambda: numbers_in(world) == [0, 1, 2], "the key that was locked")
+
+
+def in_a_thread(function: Callable[[], None]) -> None:
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join()
+
+
+def test_what_is_too_large_is_set_aside_and_the_others_go_on(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The limit of a server that nobody had asked yet, when the record was written."""
+    left_by_a_killed_process(world, 1)
+    rows.add(KEY, 1, b'[["Add",1,{"number":2,"padding":"' + b"x" * 5000 + b'"}]]')
+    left_by_a_killed_process(world, 3)
+    if world.kind == "nats":
+        world.run(limit(world))
+    else:
+        world.inner.max_append_bytes = 4000
+    pod = world.start()
+    with caplog.at_level(logging.ERROR, "via_state.outbox"):
+        pod.drain()
+    assert numbers_in(world) == [1, 3]
+    (aside,) = records(world)
+    assert aside.status == OutboxRecord.Status.ASIDE
+    assert aside.error.startswith("AppendTooLarge")
+    assert aside.set_aside_at is not None
+    assert aside.batch is None
+    assert KEY in caplog.text
+    assert pod.thread.call(pod.outbox.backlog()).aside == 1
+
+
+async def limit(world: World) -> None:
+    """The stream itself takes no larger message."""
+    await world.inner.head("any")
+    link = await world.inner._links.get()
+    stream = link.client.jetstream()
+    config = (await stream.stream_info(f"{world.prefix}_log")).config
+    await stream.update_stream(config.evolve(max_msg_size=4000))
+
+
+def test_an_outage_is_told_once_and_so_is_its_end(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    pod = world.start()
+    pod.drain()
+    with caplog.at_level(logging.INFO, "via_state.outbox"):
+        world.plane.down = True
+        for number in range(5):
+            Board.room.using(pod).at(room=number).append_on_commit(Add(number))
+        calls = world.plane.calls.get("head", 0)
+        wait_until(lambda: world.plane.calls.get("head", 0) > calls + 10, "several attempts")
+        world.plane.down = False
+        wait_until(lambda: records(world) == [], "the relay")
+        wait_until(lambda: "works again" in caplog.text, "the line")
+    of_ours = [one for one in caplog.records if one.name == "via_state.outbox"]
+    assert [one.levelno for one in of_ours] == [logging.WARNING, logging.INFO]
+
+
+def test_a_relay_and_a_flush_do_not_wait_for_each_other(world: World) -> None:
+    """What a TransactionTestCase does at its end, while the records of the test are relayed."""
+    pod = world.start()
+    before = deadlocks()
+    for number in range(8):
+        write(pod, *range(number * 10, number * 10 + 10))
+        call_command("flush", database=POSTGRES_ALIAS, interactive=False, inhibit_post_migrate=True, verbosity=0)
+    with contextlib.suppress(ViaStateError):
+        pod.drain()
+    assert deadlocks() == before
+
+
+def deadlocks() -> int:
+    with connections[POSTGRES_ALIAS].cursor() as cursor:
+        cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+        (count,) = cursor.fetchone()
+    return int(count)

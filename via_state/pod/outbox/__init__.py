@@ -1,0 +1,27 @@
+"""Appends that belong to a database transaction: rows written with it, relayed to their logs after it commits.
+
+A row belongs to a *lane*, a sixteenth of the project's keys. A lane is relayed by the one pod that holds its *lease*, so the
+records of a key keep their order. The lease ends by the database's clock; a pod that is killed or frozen is relieved of it.
+
+    claim    rows of one key get the id of the append that will hold them, and the head of its log as it was before
+    renew    the lease, which fails where it was lost: right before each attempt
+    append   the rows as one pack, through the backplane; no longer than half of the lease
+    remove   the rows that have this id
+
+Each step is a single statement on a single table, in no transaction: nothing is locked while anything is waited for, and a
+``TRUNCATE`` can't meet one of ours half-way. Whoever finds rows that were claimed already, by a pod that is gone or by itself
+before an error, looks into the log for their append id, from the noted head on. Only if the id is not there are they appended, under
+the same id. So a record is appended twice only if a process is frozen between the renewal and the sending, and wakes when the
+backplane has forgotten the id.
+
+What can never be appended is set aside: kept in the table with its error, for a person. What can't be appended now is tried
+again, and holds up its key only.
+
+* `Outbox` (`outbox`): the part of a pod; adds rows, rings lanes, looks for rows that nobody relays.
+* `LaneRelay` (`relay`): moves the records of one lane.
+* `lanes`: leases. `rows`: the statements. `proof`: whether an append id is in a log. `operations`: what a person does.
+"""
+
+from via_state.pod.outbox.outbox import Outbox
+
+__all__ = ["Outbox"]

@@ -1,0 +1,233 @@
+"""Moves the records of one lane to their logs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+from uuid import UUID
+
+from django.db import Error as DatabaseFailure
+
+from via_state import metrics
+from via_state.backplanes.base import Backplane
+from via_state.conf import settings
+from via_state.core.batching import Batch, batches
+from via_state.core.events import join_packs
+from via_state.core.records import Position
+from via_state.exceptions import (
+    AppendOutcomeUnknown,
+    AppendTooLarge,
+    BackplaneUnavailable,
+    Closed,
+    InvalidKey,
+    OutcomeUnknown,
+)
+from via_state.pod.outbox import lanes, rows
+from via_state.pod.outbox.proof import was_appended
+from via_state.pod.outbox.rows import Claimed
+from via_state.pod.pins import slot_of
+from via_state.runtime.worker_threads import WorkerThreads
+
+logger = logging.getLogger("via_state.outbox")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Rows that are looked at together; records and bytes of one append, where the backplane takes more.
+PAGE, RECORDS, BYTES = 2000, 1000, 4 * 1024 * 1024
+#: Keys of a lane that are relayed at once; failing keys after which the others wait as well.
+KEYS, FAILING = 4, 20
+#: What no later attempt changes.
+FOR_GOOD = (AppendTooLarge, InvalidKey)
+
+#: Called on the loop with a key, and the position of the last record that was appended to its log.
+Appended = Callable[[str, Position], object]
+
+
+class LaneRelay:
+    """The part of a pod that relays one lane. All on the loop, but for the statements."""
+
+    def __init__(
+        self, lane: int, owner: str, backplane: Backplane, threads: WorkerThreads, appended: Appended
+    ) -> None:
+        self.lane = lane
+        self._owner, self._backplane, self._threads, self._appended = owner, backplane, threads, appended
+        self._leases = 0
+        self._unreleased = ""  # a lease that could not be given back
+
+    async def run(self) -> bool:
+        """Relay what waits. False when that is another pod's turn.
+
+        Raises the first error of those that keep keys from being relayed now, when all others are done.
+        """
+        self._leases += 1
+        lease = f"{self._owner}-{self._leases}"
+        if not await self.ask(lanes.acquire, self.lane, lease, self._unreleased):
+            return not await self.ask(rows.waits, self.lane)
+        work = _Work(self, lease)
+        try:
+            await work.all()
+        finally:
+            await self._release(lease)
+        for error in work.failures.values():
+            raise error
+        return True
+
+    async def _release(self, lease: str) -> None:
+        try:
+            await self.ask(lanes.release, self.lane, lease)
+        except BaseException:
+            self._unreleased = lease
+            raise
+
+    async def ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a statement on a thread. Raises `BackplaneUnavailable` for a database that does not answer."""
+        return await ask(self._threads, function, *args, **kwargs)
+
+    @property
+    def backplane(self) -> Backplane:
+        return self._backplane
+
+    def appended(self, key: str, position: Position, count: int) -> None:
+        """So many records of a key are in its log."""
+        metrics.events_appended.inc(count)
+        self._appended(key, position)
+
+
+class _Work:
+    """What is done under one lease."""
+
+    def __init__(self, relay: LaneRelay, lease: str) -> None:
+        self._relay, self._lane, self._lease = relay, relay.lane, lease
+        self._backplane = relay.backplane
+        self._keys = asyncio.Semaphore(KEYS)
+        self._until = 0.0  # when an append must have ended, by this process's clock
+        self._lost = False
+        self._alone: set[str] = set()  # keys whose rows are not joined
+        #: What keeps keys from being relayed now.
+        self.failures: dict[str, Exception] = {}
+
+    async def all(self) -> None:
+        """Relay everything in the lane, as far as the lease and the keys permit."""
+        more = True
+        while more and not self._lost and len(self.failures) < FAILING:
+            page = await self._relay.ask(rows.page, self._lane, [slot_of(key) for key in self.failures], PAGE)
+            full = len(page) == PAGE
+            most = min(self._backplane.max_append_records, RECORDS), min(self._backplane.max_append_bytes, BYTES)
+            found = batches(page, *most, frozenset(self._alone))
+            ended = await asyncio.gather(*(self._key(key, of_key, full) for key, of_key in found.items()))
+            more = full or not all(ended)
+
+    async def _key(self, key: str, found: list[Batch], full: bool) -> bool:
+        """Relay appends of one key, in order. False when the rows must be looked at once more."""
+        async with self._keys:
+            for one in found:
+                if self._lost:
+                    return True
+                try:
+                    moved = await (self._begin(key, one) if one.batch is None else self._resume(one, full))
+                except Closed:
+                    raise
+                except Exception as error:
+                    self.failures[key] = error
+                    return True
+                if not moved:
+                    return False
+            return True
+
+    async def _begin(self, key: str, new: Batch) -> bool:
+        """Append rows that nobody began to append."""
+        after = (await self._backplane.head(key)).position
+        batch = uuid.uuid4()
+        started = time.monotonic()
+        members = await self._relay.ask(self._claim, key, new, batch, after)
+        if members is None:
+            return self._lose()
+        self._renewed(started)
+        return await self._append(batch, members) if members else False
+
+    def _claim(self, key: str, new: Batch, batch: UUID, after: Position) -> list[Claimed] | None:
+        """On a thread: claim the rows, read them, renew the lease; None where that is lost."""
+        members: list[Claimed] = []
+        if rows.claim(self._lane, slot_of(key), new.first, new.last, batch, after):
+            members = rows.claimed(self._lane, batch, new.first, new.last)
+        return members if lanes.renew(self._lane, self._lease) else None
+
+    async def _resume(self, begun: Batch, full: bool) -> bool:
+        """Finish what another pod began, or this one before an error."""
+        batch = begun.batch
+        assert isinstance(batch, UUID)
+        # All its rows were seen, unless there are more than were looked at.
+        last = None if full else begun.last
+        members = await self._relay.ask(rows.claimed, self._lane, batch, begun.first, last)
+        if not members:
+            return False
+        first = members[0]
+        there = await was_appended(self._backplane, first.key, batch.hex, first.after)
+        if there:
+            await self._relay.ask(rows.remove, self._lane, batch, first.id, members[-1].id)
+            return True
+        if there is None:
+            error = AppendOutcomeUnknown(
+                "It may be in the log already: an earlier attempt had no answer, and the records that followed it there were "
+                "discarded since. Look before you replay it."
+            )
+            await self._put_aside(batch, members, error)
+            return True
+        started = time.monotonic()
+        if not await self._relay.ask(lanes.renew, self._lane, self._lease):
+            return self._lose()
+        self._renewed(started)
+        return await self._append(batch, members)
+
+    async def _append(self, batch: UUID, members: list[Claimed]) -> bool:
+        """Append right after the lease was renewed, and remove the rows. Raises what may succeed later."""
+        key, count = members[0].key, sum(one.records for one in members)
+        data = members[0].data if len(members) == 1 else join_packs([one.data for one in members])
+        left = self._until - time.monotonic()
+        if left <= 0:  # this process was frozen meanwhile
+            return False
+        try:
+            async with asyncio.timeout(left):
+                position = await self._backplane.append(key, batch.hex, count, data)
+        except TimeoutError as error:
+            raise OutcomeUnknown(f"The backplane did not answer an append to {key!r} in time.") from error
+        except FOR_GOOD as error:
+            if len(members) == 1:
+                await self._put_aside(batch, members, error)
+                return True
+            self._alone.add(key)
+            await self._relay.ask(rows.unclaim, self._lane, batch, members[0].id, members[-1].id)
+            return False
+        await self._relay.ask(rows.remove, self._lane, batch, members[0].id, members[-1].id)
+        self._relay.appended(key, position, count)
+        return True
+
+    async def _put_aside(self, batch: UUID, members: list[Claimed], error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        first, last = members[0], members[-1]
+        await self._relay.ask(rows.put_aside, self._lane, batch, first.id, last.id, text)
+        logger.error(
+            "An append to %r can't be relayed and was set aside; manage.py replay_outbox tries it again: %s",
+            first.key,
+            text,
+        )
+
+    def _renewed(self, started: float) -> None:
+        self._until = started + settings.OUTBOX_LEASE / 2
+
+    def _lose(self) -> bool:
+        self._lost = True
+        return True
+
+
+async def ask(threads: WorkerThreads, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a statement on a thread. Raises `BackplaneUnavailable` for a database that does not answer."""
+    try:
+        return await threads.run(function, *args, **kwargs)
+    except DatabaseFailure as error:
+        text = f"The outbox in the database {settings.DATABASE!r} can't be reached: {error}"
+        raise BackplaneUnavailable(text.strip()) from error
