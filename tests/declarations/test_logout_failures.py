@@ -19,7 +19,6 @@ from tests.faults import FaultyBackplane
 from via_state import metrics
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.memory import MemoryBackplane
-from via_state.core.records import Cell
 from via_state.declarations import session_end
 from via_state.declarations.registry import registry
 from via_state.exceptions import SessionEnded
@@ -34,10 +33,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 class Broken(FaultyBackplane):
     """Raises what no adapter should."""
 
-    async def load_many(self, keys: Any) -> dict[str, Cell]:
+    async def _do(self, verb: str, *args: Any) -> Any:
         if self.down:
             raise RuntimeError("a bug of the adapter")
-        return await super().load_many(keys)
+        return await super()._do(verb, *args)
 
 
 class Silent(FaultyBackplane):
@@ -47,11 +46,11 @@ class Silent(FaultyBackplane):
         super().__init__(inner)
         self.answers: asyncio.Event = asyncio.Event()
 
-    async def load_many(self, keys: Any) -> dict[str, Cell]:
+    async def _do(self, verb: str, *args: Any) -> Any:
         if self.down:
             await self.answers.wait()
             self.down = False
-        return await super().load_many(keys)
+        return await super()._do(verb, *args)
 
 
 KINDS: list[type[FaultyBackplane]] = [FaultyBackplane, Broken, Silent]
