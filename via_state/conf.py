@@ -28,6 +28,8 @@ DEFAULTS: Mapping[str, Any] = {
     "COMPACT_MIN_AGE": 600.0,
     "FOLD_VERIFY": None,
     "HANDLER_LEASE": 15.0,
+    "TOKEN_USERS": False,
+    "ERASE_ON_DELETE": True,
 }
 
 _SECONDS = tuple(name for name, default in DEFAULTS.items() if isinstance(default, float))
@@ -49,7 +51,8 @@ class Settings:
     log, 0 for none. ``COMPACT_MIN_AGE``: records are discarded when a snapshot has covered them for that long.
     ``FOLD_VERIFY``: fold every event twice, to find folds that are not pure; what ``DEBUG`` says if it is left out.
     ``HANDLER_LEASE``: for how long a worker that is not heard of keeps its event handlers; they are taken over within twice
-    that time.
+    that time. ``TOKEN_USERS``: users that are of no model, as those of a token are, are the accounts of ``AUTH_USER_MODEL`` with
+    the same primary key. ``ERASE_ON_DELETE``: the state of a user goes when the user is deleted.
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -93,6 +96,11 @@ class Settings:
             found.append(
                 (f"VIA_STATE['FOLD_VERIFY'] is {self.FOLD_VERIFY!r}.", "Give True or False, or leave it out.")
             )
+        found += [
+            (f"VIA_STATE[{name!r}] is {getattr(self, name)!r}.", "Give True or False.")
+            for name in ("TOKEN_USERS", "ERASE_ON_DELETE")
+            if getattr(self, name) not in (True, False)
+        ]
         for name in ("BACKEND", "DATABASE", "PREFIX"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value:

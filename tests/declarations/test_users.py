@@ -11,7 +11,6 @@ from django.test import AsyncClient, Client, RequestFactory
 from django.utils.functional import SimpleLazyObject
 
 from tests.declarations.site import Visit
-from via_state import State, StateUser
 from via_state.exceptions import NotBound, SyncVerbInEventLoop, UserRequired
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -111,22 +110,6 @@ def test_a_user_that_was_never_saved_has_no_state() -> None:
     assert Visit(User(username="new")).theme.read() == "auto"
     with pytest.raises(UserRequired):
         Visit(User(username="new")).theme.set("dark")
-
-
-def test_primary_keys_are_escaped_like_parameters() -> None:
-    class Account(State):
-        theme = StateUser(str)
-
-    class Person:
-        is_authenticated = True
-
-        def __init__(self, pk: object) -> None:
-            self.pk = pk
-
-    owners: list[Any] = [Person("a.theme"), Person("a"), Person("a~2Etheme"), Person(1)]
-    for index, owner in enumerate(owners):
-        Account(owner).theme.set(str(index))
-    assert [Account(owner).theme.read() for owner in owners] == ["0", "1", "2", "3"]
 
 
 def test_unbound_user_state_says_how_to_bind_it(rf: RequestFactory) -> None:

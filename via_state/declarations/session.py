@@ -7,11 +7,19 @@ from typing import ClassVar, Generic, TypeVar
 
 from django.contrib.sessions.backends.base import SessionBase
 
-from via_state.declarations import session_index
 from via_state.declarations.cell import Address, Cell
 from via_state.declarations.owners import Owner
-from via_state.declarations.session_id import amint_sid, aread_sid, mint_sid, read_sid, refuse_cookie, state_ttl
+from via_state.declarations.session_id import (
+    amint_sid,
+    aread_sid,
+    home_of_session,
+    mint_sid,
+    read_sid,
+    refuse_cookie,
+    state_ttl,
+)
 from via_state.exceptions import NotBound, SessionRequired
+from via_state.pod import members
 from via_state.runtime.loop import refuse_in_event_loop
 
 T = TypeVar("T")
@@ -39,8 +47,8 @@ class StateSess(Cell[T], Generic[T]):
             sid = mint_sid(self._startable(owner, session))
         ttl = state_ttl(session.get_expiry_age())
         if writes and self._member is not None:
-            session_index.remember(self._on(), sid, spec.name, key, ttl)
-        return Address(session_index.state_key(sid, key), replace(spec, ttl=ttl))
+            members.remember(self._on(), home_of_session(sid), spec.name, key, ttl)
+        return Address(f"{home_of_session(sid)}.{key}", replace(spec, ttl=ttl))
 
     async def _aaddress(self, *, writes: bool) -> Address[T] | None:
         owner = self._bound()
@@ -53,8 +61,8 @@ class StateSess(Cell[T], Generic[T]):
             sid = await amint_sid(self._startable(owner, session))
         ttl = state_ttl(await session.aget_expiry_age())
         if writes and self._member is not None:
-            await session_index.aremember(self._on(), sid, spec.name, key, ttl)
-        return Address(session_index.state_key(sid, key), replace(spec, ttl=ttl))
+            await members.aremember(self._on(), home_of_session(sid), spec.name, key, ttl)
+        return Address(f"{home_of_session(sid)}.{key}", replace(spec, ttl=ttl))
 
     def _bound(self) -> Owner:
         if self._owner is None:

@@ -18,11 +18,11 @@ from django.http import HttpRequest
 
 from via_state import metrics
 from via_state.core.specs import CellSpec
-from via_state.declarations import session_index
 from via_state.declarations.definition import Definition
 from via_state.declarations.registry import registry
-from via_state.declarations.session_id import SESSION_KEY, read_sid, state_ttl
+from via_state.declarations.session_id import SESSION_KEY, home_of_session, read_sid, state_ttl
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown, UpdateContended, UpdateOutcomeUnknown
+from via_state.pod import members
 from via_state.pod.default import current_pod
 from via_state.pod.pod import Pod
 from via_state.runtime.backoff import patiently
@@ -124,13 +124,13 @@ async def _end(pod: Pod, sid: str, declared: dict[str, Definition[Any]]) -> None
 
 async def _end_members(pod: Pod, sid: str, declared: dict[str, Definition[Any]], ttl: float) -> None:
     try:
-        members = await session_index.aclose(pod, sid, ttl)
+        written = await members.aclose(pod, home_of_session(sid), ttl)
     except (UpdateContended, UpdateOutcomeUnknown) as error:
         raise OutcomeUnknown(str(error)) from error  # closing it twice is harmless
-    for template, key in members:
+    for template, key in written:
         if template in declared:
             spec = replace(declared[template].built(), ttl=ttl)
-            await pod.aend(session_index.state_key(sid, key), spec)
+            await pod.aend(f"{home_of_session(sid)}.{key}", spec)
 
 
 def _in_event_loop() -> bool:
@@ -153,4 +153,4 @@ def _declared_for_sessions() -> dict[str, Definition[Any]]:
 def _plain_cells(sid: str, declared: dict[str, Definition[Any]]) -> Iterator[tuple[str, CellSpec[Any]]]:
     for template, definition in declared.items():
         if not definition.template().family:
-            yield session_index.state_key(sid, template), definition.built()
+            yield f"{home_of_session(sid)}.{template}", definition.built()

@@ -45,6 +45,11 @@ async def aread_sid(session: SessionBase) -> str | None:
     return _checked(await session.aget(SESSION_KEY))
 
 
+def home_of_session(sid: str) -> str:
+    """Where the state of a session is stored."""
+    return f"via.sess.{sid}"
+
+
 def mint_sid(session: SessionBase) -> str:
     """Give the session an id, which its next save keeps.
 
