@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import nats as nats_py
@@ -447,54 +445,6 @@ async def test_prefixes_keep_projects_apart(make: Make, prefix: str) -> None:
         await mine.cas("cell", 0, b"again")
 
 
-@pytest_asyncio.fixture
-async def guarded() -> AsyncIterator[Make]:
-    """Makes backplanes over a server with the permissions that the how-to gives."""
-    page = (Path(__file__).parents[2] / "docs/how-to.md").read_text()
-    (written,) = re.findall(r"```text\n(authorization \{.*?)```", page, re.DOTALL)
-    made: list[NatsBackplane] = []
-    with server_folder() as folder:
-        config = folder / "nats.conf"
-        config.write_text(written)
-        server = Nats(folder / "nats", more=["-c", str(config)])
-        server.start()
-
-        def make(**options: object) -> NatsBackplane:
-            login = {"SERVERS": server.url, "USER": "via", "PASSWORD": "secret"}
-            made.append(NatsBackplane({**login, **options}))
-            return made[-1]
-
-        yield make
-        for plane in made:
-            await plane.close()
-        server.stop()
-
-
-async def test_the_permissions_of_the_how_to_suffice_and_keep_tenants_apart(
-    guarded: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(log, "DISCARD_AGE", timedelta(0))
-    plane, rung = guarded(), list[str | None]()
-    plane.watch(rung.append).add("log")
-    await eventually(lambda: None in rung, "the first ring")
-    positions = await append(plane, "log", b"1", b"2", b"3")
-    await eventually(lambda: "log" in rung, "a doorbell")
-    cursor = (await plane.changed(None)).cursor
-    await plane.compact("log", positions[1].offset)
-    assert [data for _, data in await read_all(plane, "log")] == [b"3"]
-    await plane.delete("gone", await plane.cas("gone", 0, b"x"))
-    await plane.cas("cell", 0, b"x")
-    await plane.prune()
-    assert set(await plane.logs()) == {"log"}
-    assert set(await plane.cells()) == {"cell"}
-    assert set((await plane.changed(cursor)).cells) == {"gone", "cell"}
-    await plane.drop("log")
-    with pytest.raises(BackplaneUnavailable, match=r"(?i)permissions violation"):
-        await guarded(PREFIX="other", TIMEOUT=0.5).append("log", new_id(), 1, b"x")
-    with pytest.raises(BackplaneUnavailable, match=r"(?i)authorization violation|credentials may be wrong"):
-        await guarded(PASSWORD="wrong").head("log")
-
-
 async def test_strangers_messages_are_records_that_nobody_can_decode(
     plane: NatsBackplane, client: Client, prefix: str
 ) -> None:
@@ -584,6 +534,7 @@ def test_options_are_checked() -> None:
         "CONNECT_TIMEOUT": "5",
         "CREDENTIALS": "/nowhere",
         "TLS": {"CA": "/nowhere"},
+        "INBOX_PREFIX": "_INBOX.>",
     }
     found = NatsBackplane.check(wrong)
     assert len(found) == len(wrong)

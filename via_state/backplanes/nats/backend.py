@@ -30,6 +30,7 @@ class NatsBackplane(Backplane):
     Options: ``SERVERS``, an address or a list of them. ``CREDENTIALS``, the path of a credentials file; or ``USER`` and
     ``PASSWORD``; or ``TOKEN``. ``TLS``: True, or a dictionary with the files ``CA``, ``CERT`` and ``KEY``, and
     ``HANDSHAKE_FIRST``; with it, or with an address that begins with ``tls://``, nothing is ever sent in clear.
+    ``INBOX_PREFIX``: the beginning of the subjects at which it hears answers, for users who may hear those only.
     ``PREFIX`` keeps projects apart that share a server: the streams are ``<PREFIX>_log`` and ``KV_<PREFIX>_cells``. ``REPLICAS`` and ``STORAGE`` (``"file"``,
     ``"memory"``) are for streams that are missing and made; those that are there are never changed, and refused if they
     would lose anything. ``CONNECT_TIMEOUT`` and ``TIMEOUT``: seconds for connecting to one server, and for one answer.

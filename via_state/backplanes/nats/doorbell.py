@@ -88,7 +88,8 @@ class Ear:
         link.when_ended = self._woken.set
         self._moved.update(self._keys)
         await self._subscribe(link, subscribed)
-        await link.client.flush(FLUSH_TIMEOUT)
+        for _ in range(2):  # nats-py's first ping overtakes the subscriptions, the second one does not
+            await link.client.flush(FLUSH_TIMEOUT)
         self._rang(None)  # while nobody listened, anything may have changed
         while link.alive:
             await self._woken.wait()

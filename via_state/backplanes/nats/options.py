@@ -23,6 +23,7 @@ DEFAULTS: Mapping[str, Any] = {
     "PASSWORD": None,
     "TOKEN": None,
     "TLS": None,
+    "INBOX_PREFIX": "_INBOX",
     "REPLICAS": 1,
     "STORAGE": "file",
     "CONNECT_TIMEOUT": 5.0,
@@ -31,6 +32,8 @@ DEFAULTS: Mapping[str, Any] = {
 
 #: What JetStream takes in the names of streams, of a length that leaves room for keys.
 PREFIX = re.compile(r"[A-Za-z0-9_-]{1,32}")
+#: Words of a subject, joined by dots; each connection puts one more at its end.
+INBOX_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,4}")
 TLS_FILES = ("CA", "CERT", "KEY")
 SECRETS = ("PASSWORD", "TOKEN")
 #: Options whose values no message shows: somebody may have written a key where its file's path belongs. What is shown of
@@ -56,6 +59,7 @@ def client_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """What nats-py is given, of `concealed` options. Raises OSError for files that can't be read."""
     named = {"user": "USER", "password": "PASSWORD", "token": "TOKEN", "user_credentials": "CREDENTIALS"}
     found = {name: options[option] for name, option in named.items() if options[option] is not None}
+    found["inbox_prefix"] = options["INBOX_PREFIX"]
     if "user_credentials" in found:
         found["user_credentials"] = str(found["user_credentials"])
     if options["TLS"]:
@@ -135,6 +139,11 @@ def _wrong(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("USER", *SECRETS):
         if not isinstance(options[name], str | None):
             yield name, "Give a string."
+    if not (isinstance(options["INBOX_PREFIX"], str) and INBOX_PREFIX.fullmatch(options["INBOX_PREFIX"])):
+        yield (
+            "INBOX_PREFIX",
+            "Give letters, digits, hyphens and underscores; dots between words, as in '_INBOX_shop'.",
+        )
     if options["REPLICAS"] not in (1, 3, 5):
         yield "REPLICAS", "Give 1, 3 or 5: on how many servers each stream is kept."
     if options["STORAGE"] not in ("file", "memory"):
