@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from via_state.admin.confirmation import Item
 from via_state.admin.events import shown_event
-from via_state.admin.text import first_line
+from via_state.admin.text import beginning, first_line
 from via_state.backplanes.base import Backplane
 from via_state.core.delivery import Record, Treatment
 from via_state.core.specs import LogSpec
@@ -21,6 +21,8 @@ from via_state.pod.default import current_pod
 
 #: Records in one request, and the seconds that the backplane has to show them all.
 MOST, TIMEOUT = 20, 5.0
+#: Characters of each event on a page of so many.
+EVENT = 4_000
 
 NEWER = "Only newer code knows the event. Deploy it, or put its name into retired=."
 
@@ -39,7 +41,7 @@ def tokens(given: Iterable[str]) -> dict[int, Token]:
     for text in given:
         pk, _, rest = text.partition(":")
         offset, _, record_id = rest.partition(":")
-        if pk.isdecimal() and len(pk) < 19 and (not offset or offset.isdecimal()):
+        if pk.isdecimal() and len(pk) < 19 and (not offset or (offset.isdecimal() and len(offset) < 20)):
             found[int(pk)] = Token(int(pk), int(offset or 0), record_id)
     return found
 
@@ -77,7 +79,7 @@ def _item(row: HandlerPosition, blocked: _Blocked | _Refused) -> Item:
     position = blocked.record.position
     event = shown_event(blocked.record.event, blocked.log.events)
     lines = [("offset", str(position.offset)), *lines, ("event", event.name)]
-    return Item(title, f"{row.pk}:{position.offset}:{position.record_id}", lines, event.text)
+    return Item(title, f"{row.pk}:{position.offset}:{position.record_id}", lines, beginning(event.text, EVENT))
 
 
 def move(row: HandlerPosition, shown: Token, by: str) -> str:

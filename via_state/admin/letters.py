@@ -49,10 +49,10 @@ class LetterAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": ("shown_handler", "log", "key", "offset", "epoch", "record_id")}),
         ("Event", {"fields": ("event_name", "event_version", "shown_event")}),
-        ("Failure", {"fields": ("error", "shown_traceback", "attempts", "first_failed_at", "buried_at")}),
+        ("Failure", {"fields": ("shown_failure", "shown_traceback", "attempts", "first_failed_at", "buried_at")}),
         ("What was done about it", {"fields": ("status", "settled_at", "settled_by", "shown_entries")}),
     )
-    readonly_fields = ("shown_handler", "shown_event", "shown_traceback", "shown_entries")
+    readonly_fields = ("shown_handler", "shown_event", "shown_failure", "shown_traceback", "shown_entries")
 
     # Columns and fields -----------------------------------------------------------------------------------
 
@@ -83,7 +83,14 @@ class LetterAdmin(ReadOnlyAdmin):
     def shown_event(self, letter: DeadLetter) -> str:
         name, text, problem = shown_letter(letter)
         said = format_html('<p class="via-problem">{}</p>', problem) if problem else ""
-        return format_html("<div><strong>{}</strong>{}{}</div>", name, said, block(text))
+        url = reverse(f"{self.admin_site.name}:via_state_deadletter_event", args=[letter.pk])
+        return format_html(
+            '<div><strong>{}</strong> <a href="{}">as a file</a>{}{}</div>', name, url, said, block(text)
+        )
+
+    @admin.display(description="error")
+    def shown_failure(self, letter: DeadLetter) -> str:
+        return block(letter.error)
 
     @admin.display(description="traceback")
     def shown_traceback(self, letter: DeadLetter) -> str:
@@ -120,8 +127,22 @@ class LetterAdmin(ReadOnlyAdmin):
         for alias in connections:
             # Each record is settled on its own, whatever ATOMIC_REQUESTS says.
             view = transaction.non_atomic_requests(using=alias)(view)
-        ours = path("settle/<str:name>/", view, name="via_state_deadletter_settle")
-        return [ours, *super().get_urls()]
+        download = self.admin_site.admin_view(self.event_view)
+        ours = [
+            path("settle/<str:name>/", view, name="via_state_deadletter_settle"),
+            path("<int:pk>/event/", download, name="via_state_deadletter_event"),
+        ]
+        return [*ours, *super().get_urls()]
+
+    def event_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The event as it is stored, all of it: what the page shows only the beginning of."""
+        letter = self.get_object(request, str(pk))
+        if letter is None:
+            raise Http404
+        if not self.has_view_permission(request, letter):
+            raise PermissionDenied
+        headers = {"Content-Disposition": f'attachment; filename="event-{pk}.json"'}
+        return HttpResponse(letter.payload, content_type="application/json", headers=headers)
 
     def buttons(self, request: HttpRequest, row: Model) -> list[tuple[str, str]]:
         if not isinstance(row, DeadLetter) or row.status != DeadLetter.Status.NEW:

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import BadRequest, ValidationError
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.functional import cached_property
 from django.utils.module_loading import import_string
 
 from via_state.admin.changelist import BoundedChangeList, BoundedPaginator
@@ -62,6 +65,22 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         allowed: bool = request.user.has_perm(f"{label}.{name}_{model}")
         return allowed and self.has_view_permission(request)
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        # Django allows any lookup of the model's own columns: who may look at the list could ask for what it does not show,
+        # and guess the data of snapshots letter by letter.
+        return lookup in self._lookups
+
+    @cached_property
+    def _lookups(self) -> set[str]:
+        """What the filters of the list put into its address."""
+        found = set()
+        for one in self.list_filter:
+            if isinstance(one, str):
+                found |= {f"{one}{lookup}" for lookup in ("__exact", "__isnull", "__gte", "__lt")}
+            elif isinstance(one, type) and issubclass(one, admin.SimpleListFilter):
+                found.add(str(one.parameter_name))
+        return found
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return self.own(super().get_queryset(request).using(settings.DATABASE))
 
@@ -92,8 +111,25 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def prepare(self, request: HttpRequest, rows: Sequence[Any]) -> None:
         """Look up what the columns of a page need besides the rows."""
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        return None if "\0" in object_id else super().get_object(request, object_id, from_field)
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not all(map(self._usable, (*request.GET.lists(), *request.POST.lists()))):
+            raise BadRequest("The address or the form holds what no database can look for.")
         return super().changelist_view(request, {"via_hint": memory_hint(), **(extra_context or {})})
+
+    def _usable(self, given: tuple[str, Sequence[object]]) -> bool:
+        """Whether a parameter can be compared with a column. Django finds out too late, when it reads the rows."""
+        name, values = given
+        if any("\0" in str(value) for value in (name, *values)):
+            return False
+        if name != ACTION_CHECKBOX_NAME:
+            return True
+        try:
+            return all(self.opts.pk.to_python(value) is not None for value in values)
+        except ValidationError:
+            return False
 
     def keep_entry(self, request: HttpRequest, row: Model, text: str) -> None:
         """Write what was done into the admin's log. That it was done is true also where this fails."""

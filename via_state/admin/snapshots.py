@@ -35,11 +35,11 @@ class SnapshotAdmin(ReadOnlyAdmin):
     search_help_text = "A key, or how it begins."
     fieldsets = (
         (None, {"fields": ("key", "name", "offset", "record_id", "epoch", "size", "saved_at", "digest")}),
-        ("Code", {"fields": ("fingerprint", "version", "manifest", "shown_divergence")}),
+        ("Code", {"fields": ("fingerprint", "version", "shown_manifest", "shown_divergence")}),
         ("Compaction", {"fields": ("marked", "marked_at", "settled", "compacted")}),
         ("Lease", {"fields": ("holder", "held_until")}),
     )
-    readonly_fields = ("size", "shown_divergence")
+    readonly_fields = ("size", "shown_manifest", "shown_divergence")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         found: QuerySet[Any] = super().get_queryset(request).defer("data").annotate(bytes=Length("data"))
@@ -64,6 +64,10 @@ class SnapshotAdmin(ReadOnlyAdmin):
     @admin.display(description="agrees", boolean=True)
     def agrees(self, row: SnapshotRow) -> bool:
         return not row.diverged
+
+    @admin.display(description="manifest")
+    def shown_manifest(self, row: SnapshotRow) -> str:
+        return block(row.manifest)
 
     @admin.display(description="divergence")
     def shown_divergence(self, row: SnapshotRow) -> str:

@@ -8,13 +8,14 @@ from django.utils.formats import localize
 from django.utils.html import format_html
 from django.utils.timezone import is_aware, localtime
 
-SHORT, LONG = 100, 50_000  # characters
+from via_state.core.text import one_line, shown
+
+SHORT, LONG = 100, 16_000  # characters
 
 
 def first_line(text: str, length: int = SHORT) -> str:
     """The beginning of a text, for a column."""
-    line = text.strip().partition("\n")[0]
-    return line if len(line) <= length else f"{line[: length - 1]}…"
+    return one_line(text.strip().partition("\n")[0], length)
 
 
 def moment(time: datetime | None) -> str:
@@ -24,9 +25,12 @@ def moment(time: datetime | None) -> str:
     return str(localize(localtime(time) if is_aware(time) else time))
 
 
+def beginning(text: str, most: int = LONG) -> str:
+    """The beginning of a text of several lines, and how much more there is."""
+    rest = f"\n… and {len(text) - most:,} more characters" if len(text) > most else ""
+    return shown(text, most) + rest
+
+
 def block(text: str) -> str:
-    """A text of several lines, as it is."""
-    if not text:
-        return "-"
-    rest = f"\n… and {len(text) - LONG:,} more characters" if len(text) > LONG else ""
-    return format_html('<pre class="via-text">{}{}</pre>', text[:LONG], rest)
+    """A text of several lines, as it is, as far as a page can hold it."""
+    return format_html('<pre class="via-text">{}</pre>', beginning(text)) if text else "-"

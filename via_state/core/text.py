@@ -31,6 +31,11 @@ def _bounded(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def shown(text: str, most: int) -> str:
+    """The beginning of a text of several lines, as `lines` gives the end."""
+    return _written_out(text[:most], "\n\t")
+
+
 def _written_out(text: str, kept: str) -> str:
     kept += _JOINERS
     return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode("ascii") for c in text)
