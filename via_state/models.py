@@ -199,7 +199,8 @@ class HandlerPosition(models.Model):
 
     Only the worker that holds the newest ``fence`` writes. ``slot`` stands for the key: some databases compare text
     without regard to case. ``trying`` is the offset that is being delivered, 0 for none: whoever takes over from a dead
-    worker counts it as an attempt.
+    worker counts it as an attempt. A negative one says that a dead letter is replayed. ``wanted_by``: who waits for the
+    worker to hand over, before it begins another record.
     """
 
     handler = models.ForeignKey(EventHandler, on_delete=models.CASCADE, related_name="positions")
@@ -219,6 +220,8 @@ class HandlerPosition(models.Model):
     halted_text = LineField(default="")
     worker = models.CharField(max_length=32, default="")
     fence = models.BigIntegerField(default=0)
+    # With a default of the database: while a deploy rolls out, older code inserts rows, too.
+    wanted_by = models.CharField(max_length=32, default="", db_default="")
 
     class Meta:
         verbose_name = _("handler position")

@@ -9,16 +9,18 @@ from typing import TypeVar
 
 import nats as nats_py
 import pytest
+from django.core.management import call_command
 from django.test import override_settings
 from prometheus_client import REGISTRY
 
 from testproject.servers import nats_backup
 from testproject.servers.nats import Nats
-from tests.conftest import server_folder
+from tests.conftest import POSTGRES_ALIAS, server_folder
 from tests.handlers.test_faults import metric, position, recorder
 from tests.handlers.world import Placed, Shop, shop_of, until
 from via_state.backplanes.nats import NatsBackplane
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
+from via_state.pod.default import use_pod
 from via_state.pod.pod import Pod
 
 T = TypeVar("T")
@@ -108,6 +110,33 @@ def test_a_stream_that_was_recreated_is_a_reset_and_no_handler_runs_again(
     assert resets() - before == len(pods), "each pod's fold, once"
     until(lambda: metric("via_consumer_halted", reason="history") == 1)
     assert got == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.django_db(databases=[POSTGRES_ALIAS], transaction=True)
+@pytest.mark.parametrize("had", [1, 5], ids=["first", "later"])
+def test_handlers_of_another_backplane_halt_on_nats(server: Nats, postgres: object, had: int) -> None:
+    """The database stays, the setting changes: another history, not an outage."""
+    with shop_of("postgres") as shop:
+        got = recorder(shop)
+        shop.settle(worker := shop.work())
+        shop.place(*range(1, had + 1))
+        until(lambda: position(shop).offset == had)
+        shop.stop(worker)
+        shop.world.stop(shop.pod)
+        before = shop.world.inner
+        options = {"SERVERS": server.url, "PREFIX": shop.world.prefix}
+        shop.world.inner = shop.world.plane.inner = NatsBackplane(options)
+        shop.world.run(before.close())
+        shop.pod = shop.world.start()
+        shop.place(1, 2, 3)
+        errors = REGISTRY.get_sample_value("via_backplane_errors_total")
+        shop.work()
+        until(lambda: position(shop).halted == "history")
+        assert got == [*range(1, had + 1)]
+        assert REGISTRY.get_sample_value("via_backplane_errors_total") == errors
+        assert "restored or recreated" in position(shop).halted_text
+        with use_pod(shop.pod), pytest.raises(SystemExit):
+            call_command("state_status", "--halted")
 
 
 @pytest.mark.parametrize("later", [(), (6,), (6, 7, 8, 9)], ids=["nothing", "less", "more"])

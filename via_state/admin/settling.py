@@ -63,6 +63,8 @@ def _replay(letter: DeadLetter, by: str) -> Outcome:
     outcome = replay(letter, spec, log.spec.events, by)
     if outcome.done:
         return Outcome(True, "replayed", "Replayed.")
+    if outcome.error and not outcome.tried:
+        return Outcome(False, outcome.error)
     if outcome.error:
         return Outcome(False, f"failed again: {outcome.error}", f"Replay failed: {outcome.error}")
     return Outcome(False, _settled(letter))

@@ -33,6 +33,7 @@ class Result(Enum):
     DONE = "all that it was given, or its time was over"
     FAILED = "a record is tried again later"
     BLOCKED = "a record that only newer code knows"
+    WANTED = "somebody waits for the position"
 
 
 class Turn(NamedTuple):
@@ -91,9 +92,13 @@ class Deliverer:
                 else:
                     self._store.advance(claim, passed, offset)
             passed = None
+            if claim.wanted:
+                return Turn(Result.WANTED)
             behind = followers[index] if time.monotonic() < until else 0
             if (wait := self._deliver(record, behind)) is not None:
                 return Turn(Result.FAILED, wait)
+            if claim.wanted:
+                return Turn(Result.WANTED)
         self._settle(passed)
         return Turn(Result.DONE)
 
@@ -144,7 +149,7 @@ class Deliverer:
         trial = copy(self._claim)
         detail = f"{delivery.handler} on {delivery.key!r} at offset {delivery.offset}"
         execute(run, lambda: settle(trial), atomic=self._spec.atomic, what="handler", detail=detail)
-        for name in ("position", "trying", "attempts", "from_floor", "last_error"):
+        for name in ("position", "trying", "attempts", "from_floor", "last_error", "wanted"):
             setattr(self._claim, name, getattr(trial, name))
 
     def _failed(

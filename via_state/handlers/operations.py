@@ -99,7 +99,7 @@ async def next_record(
 def set_aside(row: HandlerPosition, record: Record, log: LogSpec[Any], by: str) -> bool:
     """Move the record that a handler fails at into the dead letters, and let it go on behind it.
 
-    False when it has moved on meanwhile. Raises `ViaStateError` for a record that this code can't read: newer code can.
+    False when it has moved on meanwhile, or a replay has its position. Raises `ViaStateError` for a record that this code can't read: newer code can.
     """
     if record.treatment is not Treatment.DELIVER:
         raise ViaStateError("Only newer code knows the event. Deploy it, or put its name into retired=.")
@@ -108,7 +108,7 @@ def set_aside(row: HandlerPosition, record: Record, log: LogSpec[Any], by: str) 
     )
     with committing("operation", f"the setting aside of a record of {row.handler.name} on {row.key!r}"):
         rows = HandlerPosition.objects.using(settings.DATABASE).filter(
-            pk=row.pk, offset=row.offset, epoch=row.epoch
+            pk=row.pk, offset=row.offset, epoch=row.epoch, trying__gte=0
         )
         if not rows.update(fence=F("fence") + 1, worker="", trying=0):  # locks it, and nobody else commits
             return False

@@ -28,7 +28,8 @@ class HandlerId(NamedTuple):
 class Claim:
     """The right to run one handler on one key, and where it stands. Only the holder of the newest ``fence`` writes.
 
-    ``trying`` is the offset that is announced as being delivered. ``wait`` are the seconds until the next attempt.
+    ``trying`` is the offset that is announced as being delivered. ``wait`` are the seconds until the next attempt. ``wanted``:
+    somebody waits for the position, so no further record is begun.
     """
 
     id: int
@@ -44,6 +45,7 @@ class Claim:
     halted: str = ""
     halted_text: str = ""
     last_error: str = ""
+    wanted: bool = False
 
 
 class Letter(NamedTuple):
@@ -98,11 +100,14 @@ class PositionStore(ABC):
 
     @abstractmethod
     def advance(self, claim: Claim, position: Position, trying: int) -> None:
-        """Everything up to ``position`` is done; the record at ``trying`` is delivered next (0: none). Changes the claim."""
+        """Everything up to ``position`` is done; the record at ``trying`` is delivered next (0: none). Changes the claim.
+
+        Where somebody waits for the position, nothing is delivered next, and the claim is ``wanted``.
+        """
 
     @abstractmethod
     def announce(self, claim: Claim, trying: int) -> None:
-        """The record at ``trying`` is delivered next; the position stays. Changes the claim."""
+        """The record at ``trying`` is delivered next; the position stays. Changes the claim, as `advance` does."""
 
     @abstractmethod
     def fail(self, claim: Claim, attempts: int, error: str, wait: float, lines: str = "") -> None:

@@ -1,67 +1,123 @@
-"""Dead letters, taken up again by a person."""
+"""Dead letters, run again or discarded by a person."""
 
 from __future__ import annotations
 
 import json
-import logging
 from typing import Any, NamedTuple
 
-from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from via_state.conf import settings
 from via_state.core.events import EventCodec, Unreadable
+from via_state.exceptions import Fenced
+from via_state.handlers.borrowing import Borrower, NotBorrowed
 from via_state.handlers.declaration import Delivery, HandlerSpec
-from via_state.handlers.execution import call, one_line, trace
+from via_state.handlers.execution import OutcomeUnclear, call, execute, one_line, trace
+from via_state.handlers.positions import HandlerId
 from via_state.models import DeadLetter
-from via_state.pod.commits import committing
 
-logger = logging.getLogger("via_state.handlers")
+#: Seconds for which a replay waits for a worker to end the event that it handles.
+PATIENCE = 10.0
 
 
 class Replayed(NamedTuple):
-    """What became of a letter. ``done`` is False where somebody else settled it first, or the handler failed again."""
+    """What became of a letter. ``done`` is False where somebody else settled it first, or ``error`` says what failed.
+
+    ``tried`` says whether the handler was called.
+    """
 
     done: bool
     error: str = ""
+    tried: bool = True
 
 
-def replay(letter: DeadLetter, spec: HandlerSpec, codec: EventCodec, by: str) -> Replayed:
-    """Run the handler once more for a letter that is new; it is replayed after that, or has a new error.
+class Replay(Borrower):
+    """Runs handlers once more for letters, one after the other, as a worker runs them and never beside one.
 
-    Whoever replays the same letter at the same time waits, and then does nothing. What the handler writes to ``DATABASE``
-    becomes durable together with the letter's new status, or not at all.
+    A handler that is not atomic runs outside of a transaction. What an atomic one writes to ``DATABASE`` becomes durable together
+    with the letter's new status, or not at all. ``by``: who asks for it. ``patience``: see `Borrower`.
+
+    Raises `NotBorrowed` where a transaction is open, and `BackplaneUnavailable` when the database can't be reached.
     """
-    event = event_of(letter, codec)
-    if isinstance(event, Unreadable):
-        return Replayed(False, f"This code can't read the event: it is {event.value}.")
-    new = DeadLetter.objects.using(settings.DATABASE).filter(pk=letter.pk, status=DeadLetter.Status.NEW)
-    with committing("replay", f"the replay of {letter}"):
-        if not new.update(attempts=F("attempts") + 1):  # locks the row
-            return Replayed(False)
+
+    def __init__(self, by: str, patience: float = PATIENCE) -> None:
+        super().__init__(patience)
+        self._by = by
+
+    def run(self, letter: DeadLetter, spec: HandlerSpec, codec: EventCodec) -> Replayed:
+        """Run the handler of a letter that is new. The letter is replayed after that, or has a new error."""
+        event = event_of(letter, codec)
+        if isinstance(event, Unreadable):
+            return Replayed(False, f"This code can't read the event: it is {event.value}.", False)
+        try:
+            claim = self.position(HandlerId(letter.log, letter.handler), letter.key)
+            self.store.keep(claim)
+        except NotBorrowed as error:
+            return Replayed(False, str(error), False)
+        except Fenced:
+            self.give_back()
+            return Replayed(False, "This process lost its lease. Try again.", False)
+        new = _new(letter)
+        if not new.update(attempts=F("attempts") + 1):
+            return Replayed(False, tried=False)
+        attempt: int = (
+            DeadLetter.objects.using(settings.DATABASE).values_list("attempts", flat=True).get(pk=letter.pk)
+        )
         delivery = Delivery(
             letter.handler,
             letter.key,
             letter.offset,
             letter.epoch,
-            letter.attempts + 1,
+            attempt,
             f"{letter.handler}-{letter.record_id}",
         )
+
+        def settle() -> None:
+            if spec.atomic:
+                self.store.keep(claim)
+            if not new.update(status=DeadLetter.Status.REPLAYED, settled_at=Now(), settled_by=self._by):
+                raise _SettledMeanwhile("Somebody settled it while its handler ran.")
+
         try:
-            with transaction.atomic(using=settings.DATABASE):
-                call(spec.function, event, delivery)
+            execute(
+                lambda: call(spec.function, event, delivery),
+                settle,
+                atomic=spec.atomic,
+                what="replay",
+                detail=f"the replay of {letter}",
+            )
+        except Fenced:
+            self.give_back()
+            return Replayed(False, "This process lost its lease while the handler ran. Nothing was committed.")
+        except (OutcomeUnclear, _SettledMeanwhile) as error:
+            return Replayed(False, str(error))
         except Exception as error:
             new.update(error=one_line(error), traceback=trace(error))
             return Replayed(False, one_line(error))
-        new.update(status=DeadLetter.Status.REPLAYED, settled_at=Now(), settled_by=by)
-    return Replayed(True)
+        return Replayed(True)
+
+
+class _SettledMeanwhile(Exception):
+    """What an atomic handler wrote is undone."""
+
+
+def replay(letter: DeadLetter, spec: HandlerSpec, codec: EventCodec, by: str) -> Replayed:
+    """`Replay` of one letter."""
+    try:
+        with Replay(by) as one:
+            return one.run(letter, spec, codec)
+    except NotBorrowed as error:
+        return Replayed(False, str(error), False)
 
 
 def discard(letter: DeadLetter, by: str) -> bool:
     """Say that nothing more is to be done about a letter; False when it was settled already."""
-    new = DeadLetter.objects.using(settings.DATABASE).filter(pk=letter.pk, status=DeadLetter.Status.NEW)
-    return bool(new.update(status=DeadLetter.Status.DISCARDED, settled_at=Now(), settled_by=by))
+    return bool(_new(letter).update(status=DeadLetter.Status.DISCARDED, settled_at=Now(), settled_by=by))
+
+
+def _new(letter: DeadLetter) -> QuerySet[DeadLetter]:
+    return DeadLetter.objects.using(settings.DATABASE).filter(pk=letter.pk, status=DeadLetter.Status.NEW)
 
 
 def event_of(letter: DeadLetter, codec: EventCodec) -> Any:

@@ -24,6 +24,8 @@ from via_state.models import EventHandler, HandlerPosition, HandlerWorker, Snaps
 from via_state.pod.commits import committing
 from via_state.pod.pins import lock_gate, slot_of
 
+#: What ``trying`` is while a dead letter is replayed: the position's own record is not delivered.
+REPLAYING = -1
 #: Rows of workers that died so long ago are removed.
 FORGET_WORKERS = timedelta(days=1)
 
@@ -151,13 +153,20 @@ class RowPositions(PositionStore):
     # Positions --------------------------------------------------------------------------------------------
 
     def claim(self, handler: HandlerId, key: str, worker: str) -> Claim | None:
+        return self._claim(handler, key, worker, Q(pk__in=[]), 0)
+
+    def borrow(self, handler: HandlerId, key: str, worker: str) -> Claim | None:
+        """`claim` for a replay: also from a worker that delivers nothing at this moment. Nobody borrows it meanwhile."""
+        return self._claim(handler, key, worker, Q(trying=0), REPLAYING)
+
+    def _claim(self, handler: HandlerId, key: str, worker: str, also: Q, trying: int) -> Claim | None:
         slot = slot_of(key)
         with reaching(), transaction.atomic(using=settings.DATABASE):
             rows = _positions().filter(handler=self._ids[handler], slot=slot)
-            if not self._take(rows, worker):
+            if not self._take(rows, worker, also, trying):
                 if rows.exists() or not self._create(handler, key, slot):
                     return None
-                if not self._take(rows, worker):
+                if not self._take(rows, worker, also, trying):
                     return None
             row = rows.annotate(now=Now()).get()
         wait = 0.0 if row.next_attempt_at is None else (row.next_attempt_at - row.now).total_seconds()
@@ -169,7 +178,7 @@ class RowPositions(PositionStore):
             row.fence,
             Position(row.epoch, row.offset, row.record_id),
             row.from_floor,
-            0,
+            trying,
             row.attempts,
             max(0.0, wait),
             row.halted,
@@ -178,11 +187,13 @@ class RowPositions(PositionStore):
         )
 
     @staticmethod
-    def _take(rows: QuerySet[HandlerPosition], worker: str) -> int:
+    def _take(rows: QuerySet[HandlerPosition], worker: str, also: Q, trying: int) -> int:
         alive = _alive()
-        free = Q(worker__in=("", worker)) | ~Q(worker__in=alive.values("id"))
+        ids = alive.values("id")
+        free = Q(worker__in=("", worker)) | ~Q(worker__in=ids) | also
+        unwanted = Q(wanted_by__in=("", worker)) | ~Q(wanted_by__in=ids)
         died = Q(trying__gt=0) & ~Q(worker__in=("", worker))
-        return rows.filter(free & Exists(alive.filter(id=worker))).update(
+        return rows.filter(free & unwanted & Exists(alive.filter(id=worker))).update(
             worker=worker,
             fence=F("fence") + 1,
             attempts=Case(When(died, then=F("attempts") + 1), default=F("attempts"), output_field=IntegerField()),
@@ -193,8 +204,42 @@ class RowPositions(PositionStore):
                 default=F("stuck_since"),
                 output_field=DateTimeField(),
             ),
-            trying=0,
+            trying=trying,
+            wanted_by="",
         )
+
+    def ask(self, handler: HandlerId, key: str, worker: str) -> None:
+        """Let whoever holds a position hand it over when the record that is being delivered is done."""
+        with reaching():
+            rows = _positions().filter(handler=self._ids[handler], slot=slot_of(key))
+            rows.exclude(wanted_by__in=_alive().values("id")).update(wanted_by=worker)
+
+    def no_longer_ask(self, handler: HandlerId, key: str, worker: str) -> None:
+        """Take `ask` back."""
+        with reaching():
+            rows = _positions().filter(handler=self._ids[handler], slot=slot_of(key), wanted_by=worker)
+            rows.update(wanted_by="")
+
+    def keep(self, claim: Claim) -> None:
+        """Raise `Fenced` unless the claim is the newest; until the transaction ends it stays so."""
+        with reaching():
+            changed = _held(claim).update(trying=claim.trying)
+        _expect(claim, changed)
+
+    def holder(self, handler: HandlerId, key: str) -> str:
+        """Who holds a position, in words."""
+        with reaching():
+            row = _positions().filter(handler=self._ids[handler], slot=slot_of(key)).first()
+            worker = None if row is None else _workers().filter(id=row.worker).first()
+        return "A worker" if worker is None else str(worker)
+
+    def find(self, handler: HandlerId) -> bool:
+        """Whether a handler is registered. It can be claimed afterwards."""
+        with reaching():
+            row = _handlers().filter(log=handler.log, name=handler.name).first()
+        if row is not None:
+            self._ids[handler] = row.pk
+        return row is not None
 
     def _create(self, handler: HandlerId, key: str, slot: str) -> bool:
         if not _handlers().filter(pk=self._ids[handler]).exists():
@@ -209,20 +254,30 @@ class RowPositions(PositionStore):
                 rows.filter(worker=worker).update(worker="", trying=0)
 
     def announce(self, claim: Claim, trying: int) -> None:
-        self._write(claim, _announce_sql, (trying,))
-        claim.trying = trying
+        claim.wanted = not self._write(claim, _announce_sql, (), trying)
+        claim.trying = 0 if claim.wanted else trying
 
     def advance(self, claim: Claim, position: Position, trying: int) -> None:
-        self._write(claim, _advance_sql, (*_stored(position), trying))
-        claim.position, claim.trying = position, trying
+        claim.wanted = not self._write(claim, _advance_sql, _stored(position), trying)
+        claim.position, claim.trying = position, 0 if claim.wanted else trying
         claim.attempts, claim.from_floor, claim.last_error = 0, False, ""
 
-    def _write(self, claim: Claim, sql: Callable[[str], str], values: tuple[str | int, ...]) -> None:
-        """By hand: this runs once for each event, and the ORM takes longer than the database."""
-        alias = settings.DATABASE
+    def _write(
+        self, claim: Claim, sql: Callable[[str, bool], str], values: tuple[str | int, ...], trying: int
+    ) -> bool:
+        """False where somebody waits for the position, so that nothing is delivered next.
+
+        By hand: this runs once for each event, and the ORM takes longer than the database.
+        """
+        alias, whose = settings.DATABASE, (claim.id, claim.worker, claim.fence)
         with reaching(), connections[alias].cursor() as cursor:
-            cursor.execute(sql(alias), (*values, claim.id, claim.worker, claim.fence))
+            if trying:
+                cursor.execute(sql(alias, True), (*values, trying, *whose))
+                if cursor.rowcount:
+                    return True
+            cursor.execute(sql(alias, False), (*values, 0, *whose))
             _expect(claim, cursor.rowcount)
+        return not trying
 
     def fail(self, claim: Claim, attempts: int, error: str, wait: float, lines: str = "") -> None:
         with reaching():
@@ -298,21 +353,22 @@ def _stored(position: Position) -> tuple[str, int, str]:
 
 
 @functools.cache
-def _advance_sql(alias: str) -> str:
+def _advance_sql(alias: str, unwanted: bool) -> str:
     quote = connections[alias].ops.quote_name
-    sets = ", ".join(f"{quote(name)} = %s" for name in ("epoch", "offset", "record_id", "trying"))
     idle = f"{quote('attempts')} = 0, {quote('next_attempt_at')} = NULL, {quote('stuck_since')} = NULL"
     false = "0" if connections[alias].vendor == "oracle" else "FALSE"
     said = f"{quote('last_error')} = '', {quote('last_traceback')} = ''"
-    return _update_sql(alias, f"{sets}, {idle}, {said}, {quote('from_floor')} = {false}")
+    sets = ", ".join(f"{quote(name)} = %s" for name in ("epoch", "offset", "record_id", "trying"))
+    return _update_sql(alias, f"{idle}, {said}, {quote('from_floor')} = {false}, {sets}", unwanted)
 
 
 @functools.cache
-def _announce_sql(alias: str) -> str:
-    return _update_sql(alias, f"{connections[alias].ops.quote_name('trying')} = %s")
+def _announce_sql(alias: str, unwanted: bool) -> str:
+    return _update_sql(alias, f"{connections[alias].ops.quote_name('trying')} = %s", unwanted)
 
 
-def _update_sql(alias: str, sets: str) -> str:
+def _update_sql(alias: str, sets: str, unwanted: bool) -> str:
     quote = connections[alias].ops.quote_name
     mine = " AND ".join(f"{quote(name)} = %s" for name in ("id", "worker", "fence"))
-    return f"UPDATE {quote(HandlerPosition._meta.db_table)} SET {sets} WHERE {mine}"
+    free = f" AND {quote('wanted_by')} = ''" if unwanted else ""
+    return f"UPDATE {quote(HandlerPosition._meta.db_table)} SET {sets} WHERE {mine}{free}"

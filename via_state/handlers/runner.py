@@ -27,7 +27,7 @@ READ_LIMIT = 500  # records in one read
 TURN = 0.25  # seconds on a thread, then others have theirs
 
 _HALTS = {
-    Evidence.REWRITTEN: "the log was restored or recreated since this handler's last record",
+    Evidence.REWRITTEN: "the log was restored or recreated since this handler's last record, or is of another backplane",
     Evidence.LOST: "records were discarded that this handler has not had",
 }
 _BLOCKED = "a record is of an event that only newer code knows: deploy that one, or put its name into retired="
@@ -75,6 +75,7 @@ class Runner:
         self.stuck = 0
         self.halted = ""
         self._blocks = 0
+        self._lent: Backoff | None = None  # since somebody took or asked for its position
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -108,8 +109,8 @@ class Runner:
         self.ring()
 
     async def _run(self) -> None:
-        backoff = Backoff()
-        while not self._worker.stopping:
+        worker, backoff = self._worker, Backoff()
+        while not worker.stopping:
             self._again = False
             try:
                 wait = await self._step()
@@ -118,6 +119,7 @@ class Runner:
             except Fenced:
                 logger.info("%s on %r was taken over by another worker.", self.handler.name, self.key)
                 self.claim, wait = None, 0.0  # by an operator, perhaps, who left it free
+                self._lent = Backoff(0.05, min(1.0, worker.lease / 3))
             except BackplaneUnavailable as error:
                 metrics.backplane_errors.inc()
                 logger.debug("%s on %r is tried again: %s", self.handler.name, self.key, error)
@@ -128,7 +130,7 @@ class Runner:
             else:
                 backoff = Backoff()
             if wait is None:
-                mine = self.claim is None or self._worker.owns(self.handler, self.key)
+                mine = self.claim is None or worker.owns(self.handler, self.key)
                 if mine and not self._again:
                     self.idle_since = time.monotonic()
                     return
@@ -153,7 +155,9 @@ class Runner:
         if self.claim is None:
             self.claim = await worker.threads.run(worker.store.claim, self.handler, self.key, worker.id)
             if self.claim is None:
-                return worker.lease / 3 * rng.uniform(0.8, 1.0)
+                # A replay soon gives it back; a worker keeps it, or has died and keeps it until its lease ends.
+                return worker.lease / 3 * rng.uniform(0.8, 1.0) if self._lent is None else self._lent.next()
+            self._lent = None
             self._stuck(self.claim.attempts)
             if self.claim.halted:
                 await self._halt(self.claim, self.claim.halted, "")
@@ -191,6 +195,9 @@ class Runner:
         self._stuck(claim.attempts)
         if turn.result is Result.FAILED:
             return turn.wait
+        if turn.result is Result.WANTED:
+            self.claim, self._lent = None, Backoff(0.05, min(1.0, self._worker.lease / 3))
+            return self._lent.next()
         if turn.result is Result.BLOCKED:
             self._blocks += 1
             metrics.consumer_forward_incompatible.labels(*self.labels).inc()

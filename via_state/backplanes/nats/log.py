@@ -85,7 +85,8 @@ class Logs:
         found = await self._bulk(link, key, at, limit)
         under = found[0] if found and found[0].seq == at else None
         if after.offset and _record_id(under, after.offset) != after.record_id:
-            under = await get(link, self._stream, seq=at)
+            # Another backplane's offset may lie before the first message, where the server takes it for a bad request.
+            under = await get(link, self._stream, seq=at) if at else None
             under = under if under is not None and under.subject == subject else None
         while True:
             # Observed no earlier than the packs and the record under the cursor, and by the leader.

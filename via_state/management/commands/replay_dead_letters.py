@@ -8,11 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from via_state.conf import settings
-from via_state.handlers.replay import replay
+from via_state.exceptions import ViaStateError
+from via_state.handlers.replay import Replay
 from via_state.management.base import StateCommand
 from via_state.management.handlers import check_names, declared
 from via_state.models import DeadLetter
@@ -23,7 +24,8 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 class Command(StateCommand):
     help = (
         "Runs event handlers again for their dead letters, oldest first. A letter that succeeds is settled, and is not "
-        "replayed twice; one that fails stays, with its new error. Exits with 1 when one failed. Examples: "
+        "replayed twice; one that fails stays, with its new error. While letters of a key are replayed, workers do not run "
+        "their handler on it. Exits with 1 when one failed. Examples: "
         "manage.py replay_dead_letters --handler ship --dry-run; manage.py replay_dead_letters --id 17 --id 18"
     )
 
@@ -55,32 +57,41 @@ class Command(StateCommand):
             letters = letters.filter(buried_at__lt=Now() - _age(options["older_than"]))
         if options["newer_than"]:
             letters = letters.filter(buried_at__gte=Now() - _age(options["newer_than"]))
-        total = letters.count()
+        letters = letters.order_by("pk")
+        if options["dry_run"]:
+            for letter in letters.iterator(100):
+                self.stdout.write(f"{_where(letter)}: {letter.error}")
+            self.stdout.write(f"{letters.count():,} dead letters would be replayed.")
+            return
+        try:
+            with Replay(f"manage.py ({getpass.getuser()})") as replaying:
+                self._replay(letters, replaying)
+        except ViaStateError as error:
+            raise CommandError(str(error), returncode=2) from error
+
+    def _replay(self, letters: QuerySet[DeadLetter], replaying: Replay) -> None:
+        code, total = declared(), letters.count()
         done = failed = 0
-        by = f"manage.py ({getpass.getuser()})"
-        for number, letter in enumerate(letters.order_by("pk").iterator(100), 1):
-            where = f"{letter.pk}: {letter.handler}, {letter.key} at {letter.offset}"
-            if options["dry_run"]:
-                self.stdout.write(f"{where}: {letter.error}")
-                continue
+        for number, letter in enumerate(letters.iterator(100), 1):
             log, spec = code.get((letter.log, letter.handler), (None, None))
             if log is None or spec is None:
                 failed += 1
-                self.stdout.write(self.style.ERROR(f"{where}: nothing in this code declares its handler"))
+                self.stdout.write(self.style.ERROR(f"{_where(letter)}: nothing in this code declares its handler"))
                 continue
-            outcome = replay(letter, spec, log.spec.events, by)
+            outcome = replaying.run(letter, spec, log.spec.events)
             done += outcome.done
             if outcome.error:
                 failed += 1
-                self.stdout.write(self.style.ERROR(f"{where}: {outcome.error}"))
+                self.stdout.write(self.style.ERROR(f"{_where(letter)}: {outcome.error}"))
             self.progress(f"{number:,} of {total:,}")
         self.progress("")
-        if options["dry_run"]:
-            self.stdout.write(f"{total:,} dead letters would be replayed.")
-            return
         self.stdout.write(self.style.SUCCESS(f"{done:,} of {total:,} dead letters replayed, {failed:,} failed."))
         if failed:
             raise SystemExit(1)
+
+
+def _where(letter: DeadLetter) -> str:
+    return f"{letter.pk}: {letter.handler}, {letter.key} at {letter.offset}"
 
 
 def _age(text: str) -> timedelta:

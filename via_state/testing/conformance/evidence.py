@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from via_state.backplanes.base import Backplane
-from via_state.core.records import GENESIS, Batch, Position
+from via_state.core.records import GENESIS, Batch, Head, Position
 from via_state.testing.conformance.harness import FAR, Harness, append, new_id, read_all
 
 
@@ -48,6 +48,19 @@ class EvidenceConformance(Harness):
             assert batch.head.epoch == second.epoch
             assert batch.cursor_id == first.record_id
             assert [pack.data for pack in batch.packs] == [b"b"]
+
+    async def test_an_offset_of_another_backplane_is_answered_with_evidence(self) -> None:
+        """Whatever the offset: a reader that comes from elsewhere must see another history, not an outage."""
+        async with self.one() as plane:
+            for key in ("log", "never written"):
+                if key == "log":
+                    await append(plane, "log", b"a", b"b")
+                for offset in (1, 5, 1023, 1024, 1025, 2**31, 2**53, FAR):
+                    batch = await self.evidence(plane, key, Position("another", offset, "another-0"))
+                    assert batch.head.epoch != "another"
+                    assert batch.cursor_id != "another-0"
+                    counted = await plane.count(key, offset, Head(batch.head, batch.floor))
+                    assert counted >= 0
 
     async def test_a_dropped_log_begins_a_new_epoch(self) -> None:
         async with self.two() as (first, second):
