@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
-import subprocess
-import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -17,6 +14,7 @@ import msgspec
 import pytest
 
 from testproject.servers.proxy import Proxy
+from tests.cluster.child import Child
 from tests.cluster.shared_state import digest
 from tests.conftest import POSTGRES_ALIAS
 from via_state.backplanes.postgres import PostgresBackplane
@@ -31,32 +29,18 @@ pytestmark = pytest.mark.cluster
 @contextmanager
 def workers(
     job: str, count: int, database: dict[str, str], prefix: str, processes: int = PROCESSES
-) -> Iterator[list[subprocess.Popen[str]]]:
+) -> Iterator[list[Child]]:
     """The processes, writing."""
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "tests.cluster.settings",
-        **database,
-        "VIA_PREFIX": prefix,
-    }
-    command = [sys.executable, "-W", "ignore", "-m", "tests.cluster.chaos_worker", job]
+    environment = {"DJANGO_SETTINGS_MODULE": "tests.cluster.settings", **database, "VIA_PREFIX": prefix}
     started = [
-        subprocess.Popen(
-            [*command, str(name), str(count)],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        Child("tests.cluster.chaos_worker", job, str(name), str(count), environment=environment)
         for name in range(processes)
     ]
     try:
         yield started
     finally:
         for process in started:
-            process.kill()
-            process.communicate()
+            process.end()
 
 
 @contextmanager
@@ -92,18 +76,9 @@ def proxied(postgres_environment: dict[str, str], postgres_proxy: Proxy) -> dict
     return {**postgres_environment, "VIA_DATABASE_PORT": str(postgres_proxy.port)}
 
 
-def answer(process: subprocess.Popen[str]) -> dict[str, object]:
+def answer(process: Child) -> dict[str, object]:
     """The next line that a worker prints."""
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line, f"a worker ended: {process.stderr.read() if process.stderr else ''}"
-    return json.loads(line)  # type: ignore[no-any-return]
-
-
-def tell(process: subprocess.Popen[str], line: str) -> None:
-    assert process.stdin is not None
-    process.stdin.write(line + "\n")
-    process.stdin.flush()
+    return json.loads(process.answer())  # type: ignore[no-any-return]
 
 
 def stored_numbers(prefix: str) -> list[int]:
@@ -145,7 +120,7 @@ def test_every_acknowledged_append_is_there_once_in_order(postgres_proxy: Proxy,
         assert len(cuts) > 5
         numbers = stored_numbers(prefix)
         for process in started:
-            tell(process, str(len(numbers)))
+            process.tell(str(len(numbers)))
         finals = [answer(process) for process in started]
     assert sum(int(one["unknown"]) for one in answers) == 0  # type: ignore[call-overload]
     assert len(numbers) == len(set(numbers)) == PROCESSES * 1000
@@ -165,7 +140,7 @@ def test_no_update_is_lost(postgres_proxy: Proxy, proxied: dict[str, str]) -> No
         assert len(cuts) > 5
         total = stored_total(prefix)
         for process in started:
-            tell(process, str(total))
+            process.tell(str(total))
         assert {answer(process)["total"] for process in started} == {total}
     acknowledged = sum(int(one["acknowledged"]) for one in answers)  # type: ignore[call-overload]
     unknown = sum(int(one["unknown"]) for one in answers)  # type: ignore[call-overload]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
 import uuid
@@ -23,6 +20,7 @@ from django.test import override_settings
 from testproject.servers.ports import free_port
 from testproject.servers.proxy import Proxy
 from testproject.servers.waiting import wait_until
+from tests.cluster.child import Child
 from tests.cluster.handler_state import TABLE, Chaos, Step
 from tests.conftest import POSTGRES_ALIAS
 from via_state.backplanes.base import Backplane
@@ -106,48 +104,22 @@ def effects() -> Iterator[None]:
         cursor.execute(f"DROP TABLE {TABLE}")
 
 
-class Process:
+class Process(Child):
     """A worker process."""
 
     def __init__(self, plane: Plane, *arguments: str, proxied: bool = False) -> None:
         environment = {
-            **os.environ,
             "DJANGO_SETTINGS_MODULE": "tests.cluster.settings",
             **plane.environment(proxied),
             "VIA_DATABASE_NAME": connections[POSTGRES_ALIAS].settings_dict["NAME"],
             "VIA_LEASE": str(LEASE),
         }
-        command = [
-            sys.executable,
-            "-W",
-            "ignore",
-            "-m",
-            "tests.cluster.handler_worker",
-            "run_projectors",
-            *arguments,
-        ]
         self.ended = False
-        self.process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-
-    def signal(self, number: int) -> None:
-        self.process.send_signal(number)
-
-    def explain(self) -> str:
-        """Where each of its threads is, and what it said."""
-        self.signal(signal.SIGUSR1)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.communicate(timeout=1)
-        return self.end()[-8000:]
+        super().__init__("tests.cluster.handler_worker", "run_projectors", *arguments, environment=environment)
 
     def end(self) -> str:
-        """Kill it if it lives; what it said."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.kill()
         self.ended = True
-        return self.process.communicate()[0]
+        return super().end()
 
 
 def written(handler: str) -> dict[str, list[int]]:
@@ -262,8 +234,9 @@ def test_a_killed_process_is_taken_over_and_sigterm_drains(plane: Plane, effects
 def test_until_caught_up_ends_by_itself(plane: Plane, effects: None) -> None:
     offsets = append(plane, 2000)
     worker = Process(plane, "--until-caught-up")
-    said = worker.process.communicate(timeout=60)[0]
-    assert worker.process.returncode == 0, said
+    status = worker.process.wait(60)
+    said = worker.end()
+    assert status == 0, said
     assert not _left(plane, offsets)
 
 

@@ -15,7 +15,7 @@ from nats.aio.client import Client
 
 from testproject.servers.nats import NatsCluster
 from tests.cluster.shared_state import digest
-from tests.cluster.test_chaos import answer, tell, workers
+from tests.cluster.test_chaos import answer, workers
 from tests.conftest import server_folder
 from via_state.backplanes.nats import NatsBackplane
 from via_state.core.records import GENESIS, Position
@@ -125,7 +125,7 @@ def test_every_acknowledged_append_is_there_once_although_leaders_are_killed(
         answers = [answer(process) for process in started]
         stored = asyncio.run(read())
         for process in started:
-            tell(process, str(stored[-1][0]))
+            process.tell(str(stored[-1][0]))
         finals = [answer(process) for process in started]
     assert len(pauses) == KILLS
     assert sum(int(one["unknown"]) for one in answers) == 0  # type: ignore[call-overload]

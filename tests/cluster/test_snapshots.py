@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
@@ -14,6 +11,7 @@ import pytest
 from django.conf import settings
 from django.db import connections
 
+from tests.cluster.child import Child
 from tests.conftest import POSTGRES_ALIAS
 from via_state.models import SnapshotRow
 
@@ -24,31 +22,21 @@ pytestmark = [
 ]
 
 
-class Worker:
+class Worker(Child):
     """A process of `tests.cluster.snapshot_worker`."""
 
     def __init__(self, prefix: str, name: int, count: int) -> None:
         environment = {
-            **os.environ,
             "DJANGO_SETTINGS_MODULE": "tests.cluster.settings",
             "VIA_DATABASE_PORT": str(settings.POSTGRES_PORT),
             "VIA_DATABASE_NAME": connections[POSTGRES_ALIAS].settings_dict["NAME"],
             "VIA_PREFIX": prefix,
             "VIA_SNAPSHOTS": "eager",
         }
-        command = [sys.executable, "-W", "ignore", "-m", "tests.cluster.snapshot_worker", str(name), str(count)]
-        self.process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        super().__init__("tests.cluster.snapshot_worker", str(name), str(count), environment=environment)
 
-    def answer(self) -> object:
-        assert self.process.stdout is not None
-        return json.loads(self.process.stdout.readline())
-
-    def go_on(self, end: int) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{end}\n")
-        self.process.stdin.flush()
+    def found(self) -> object:
+        return json.loads(self.answer())
 
 
 Start: TypeAlias = Callable[[int, int], Worker]
@@ -69,8 +57,7 @@ def start(prefix: str) -> Iterator[Start]:
 
     yield start
     for worker in started:
-        worker.process.kill()
-        worker.process.communicate()
+        worker.end()
 
 
 def newest(prefix: str) -> SnapshotRow:
@@ -88,7 +75,7 @@ def ends(prefix: str) -> tuple[int, int]:
 def test_a_process_that_ends_leaves_a_snapshot_of_all_it_folded(prefix: str, start: Start) -> None:
     worker = start(1, 5)
     worker.answer()
-    worker.go_on(5)
+    worker.tell("5")
     worker.answer()
     assert worker.process.wait(20) == 0
     assert newest(prefix).offset == 5
@@ -101,14 +88,13 @@ def test_processes_that_snapshot_compact_and_die_agree_and_so_does_one_that_star
     doomed = start(9, 100_000)
     for worker in workers:
         worker.answer()
-    doomed.process.kill()
-    doomed.process.wait()
+    doomed.end()
     late = start(8, 0)
     late.answer()
     found = []
     for worker in (*workers, late):
-        worker.go_on(ends(prefix)[1])
-        found.append(worker.answer())
+        worker.tell(str(ends(prefix)[1]))
+        found.append(worker.found())
         assert worker.process.wait(20) == 0
     assert all(one == found[0] for one in found)
     assert 0 < ends(prefix)[0] < newest(prefix).offset
