@@ -4,7 +4,25 @@ from __future__ import annotations
 
 
 class ViaStateError(Exception):
-    """Base of all errors of via_state."""
+    """Base of all errors of via_state.
+
+    An error has one of three fates. `Transient`: nothing was written, try again later. `OutcomeUnknown`: it may have been
+    written, look before you try again. Any other: nothing was written, and the same call would fail again.
+    """
+
+
+class Transient(ViaStateError):
+    """Nothing was written, and the cause passes: by itself, or when an operator has acted. Try again later.
+
+    A view may answer 503 for all of these.
+    """
+
+
+class OutcomeUnknown(ViaStateError):
+    """The request was sent and no answer came: it may have been done. Look before you try again.
+
+    A backplane raises it as it is; pods ask again with the same id, and raise one of its subclasses when that does not help.
+    """
 
 
 # --- declaring and addressing -----------------------------------------------------------------------------
@@ -60,7 +78,7 @@ class NotInTransaction(ViaStateError):
     """
 
 
-class NotCaughtUp(ViaStateError, TimeoutError):
+class NotCaughtUp(Transient, TimeoutError):
     """This pod did not fold the asked offset in time. Read without ``at_least``, or wait longer."""
 
 
@@ -68,7 +86,7 @@ class EpochChanged(ViaStateError):
     """The offset belongs to another generation of the log, which was restored or recreated. Drop the offset."""
 
 
-class KeyHalted(ViaStateError):
+class KeyHalted(Transient):
     """The projection of this key stands still; the message says why. It resumes when the cause is gone."""
 
 
@@ -104,26 +122,22 @@ class CellFromNewerVersion(ViaStateError):
     """The stored value was written by a newer version of the code. Deploy that version; nothing is overwritten."""
 
 
-class UpdateContended(ViaStateError):
+class UpdateContended(Transient):
     """Other writers won every round until the time was up. Nothing was written by this call.
 
     For a hot key declare a `StateAppEvents`: appends never conflict.
     """
 
 
-class UpdateOutcomeUnknown(ViaStateError):
+class UpdateOutcomeUnknown(OutcomeUnknown):
     """The connection broke during the write, and whether it took effect can no longer be told. Read, then decide."""
 
 
 # --- the backplane ----------------------------------------------------------------------------------------
 
 
-class BackplaneUnavailable(ViaStateError):
+class BackplaneUnavailable(Transient):
     """The backplane can't be reached. Nothing was written; try again, and look at the backplane's server."""
-
-
-class OutcomeUnknown(ViaStateError):
-    """Inside the pod only: the request was sent and no answer came. Ask again with the same id."""
 
 
 class AppendOutcomeUnknown(OutcomeUnknown):
@@ -145,7 +159,7 @@ class Closed(ViaStateError):
     """The backplane was closed. Get the current one instead of keeping an old reference."""
 
 
-class NotMigrated(ViaStateError):
+class NotMigrated(Transient):
     """The backplane's tables are missing. Run ``manage.py migrate``."""
 
 

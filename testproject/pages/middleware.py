@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.utils.deprecation import MiddlewareMixin
 
 from testproject.pages.answers import wants_json
-from via_state import exceptions as via
+from via_state.exceptions import OutcomeUnknown, Transient
 
 logger = logging.getLogger(__name__)
 
@@ -27,18 +27,8 @@ POLICY = "; ".join(
     ]
 )
 
-#: Nothing was done: the visitor may simply try again.
-NOT_NOW = (
-    via.BackplaneUnavailable,
-    via.KeyHalted,
-    via.NotCaughtUp,
-    via.NotMigrated,
-    via.UpdateContended,
-    OperationalError,
-    InterfaceError,
-)
-#: It may have been done: trying again may do it twice.
-UNKNOWN = (via.OutcomeUnknown, via.UpdateOutcomeUnknown)
+#: Nothing was done: the visitor may simply try again. The database's errors are those of the pages' own tables.
+NOT_NOW = (Transient, OperationalError, InterfaceError)
 
 
 class ContentSecurityPolicyMiddleware(MiddlewareMixin):
@@ -53,7 +43,7 @@ class UnavailableMiddleware(MiddlewareMixin):
     """503 and a sentence instead of a crash, for errors that pass by themselves."""
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if isinstance(error, UNKNOWN):
+        if isinstance(error, OutcomeUnknown):
             text = "It may or may not have been done: look before you try again."
         elif isinstance(error, NOT_NOW):
             text = "This can't be done at the moment. Nothing was changed; try again soon."
