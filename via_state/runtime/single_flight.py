@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeAlias
 
+from django.db import DatabaseError, InterfaceError
+
 from via_state import metrics
 from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown
 from via_state.runtime.backoff import Backoff
@@ -16,6 +18,8 @@ logger = logging.getLogger("via_state.runtime")
 
 #: Longest pause after an error that nobody expects, in seconds; the first is up to half a second.
 UNEXPECTED = 15.0
+#: What is raised while a server is away: the backplane's, or the project's database.
+AWAY = (BackplaneUnavailable, OutcomeUnknown, DatabaseError, InterfaceError)
 
 
 class Hold(NamedTuple):
@@ -34,7 +38,7 @@ class SingleFlight:
     However often it is rung while the body runs, the body runs once more. A body that raises is run again, after a pause
     with jitter that doubles with each failure in a row:
 
-    * `BackplaneUnavailable`, `OutcomeUnknown`: up to ``cap`` seconds. ``outage`` logs when it begins and ends; without one nothing is
+    * `BackplaneUnavailable`, `OutcomeUnknown`, an error of the database: up to ``cap`` seconds. ``outage`` logs when it begins and ends; without one nothing is
       logged, because whoever sweeps for all keys has said it.
     * `Closed`: never again.
     * Anything else: up to 15 seconds, logged with its traceback once until the body succeeds again.
@@ -130,16 +134,16 @@ class SingleFlight:
                     self._later(rest)
 
     def _backoff_for(self, error: Exception) -> Backoff:
-        if isinstance(error, BackplaneUnavailable | OutcomeUnknown):
+        if isinstance(error, AWAY):
             return Backoff(cap=self._cap)
         return Backoff(base=0.5, cap=UNEXPECTED)
 
     def _failed(self, error: Exception) -> None:
-        if isinstance(error, BackplaneUnavailable | OutcomeUnknown):
+        if isinstance(error, AWAY):
             metrics.backplane_errors.inc()
             if self._outage is not None:
                 self._outage.failed(error)
-        elif self.failing is None or isinstance(self.failing, BackplaneUnavailable | OutcomeUnknown):
+        elif self.failing is None or isinstance(self.failing, AWAY):
             logger.error("%s failed, and is tried again until it works.", self._name(), exc_info=error)
         self.failing = error
 
