@@ -269,6 +269,12 @@ class HandlerWorker(models.Model):
 class DeadLetter(models.Model):
     """A record that an event handler gave up on, kept for a person."""
 
+    class Reason(models.TextChoices):
+        """Why the handler gave it up."""
+
+        FAILED = "failed", _("the handler failed")
+        UNREADABLE = "unreadable", _("could not be decoded")
+
     class Status(models.TextChoices):
         """What was done about it."""
 
@@ -286,6 +292,7 @@ class DeadLetter(models.Model):
     event_name = models.CharField(max_length=255)
     event_version = models.PositiveIntegerField()
     payload = models.TextField()
+    reason = models.CharField(max_length=10, choices=Reason, default=Reason.FAILED)
     error = LineField()
     traceback = TraceField(default="")
     attempts = models.PositiveIntegerField()
@@ -309,6 +316,7 @@ class DeadLetter(models.Model):
             # Each as the admin lists them, newest first.
             models.Index(fields=["prefix", "buried_at", "id"], name="via_state_letter_buried"),
             models.Index(fields=["prefix", "status", "buried_at", "id"], name="via_state_letter_status"),
+            models.Index(fields=["prefix", "reason", "buried_at", "id"], name="via_state_letter_reason"),
             models.Index(fields=["prefix", "handler", "buried_at", "id"], name="via_state_letter_handler"),
             models.Index(fields=["prefix", "handler", "status", "buried_at", "id"], name="via_state_letter_open"),
             models.Index(fields=["prefix", "log", "buried_at", "id"], name="via_state_letter_log"),

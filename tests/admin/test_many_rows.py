@@ -24,9 +24,9 @@ MOST_READ = lists.COUNTED + 100
 
 LETTERS = """
     INSERT INTO via_state_deadletter (prefix, log, handler, key, epoch, "offset", record_id, event_name, event_version,
-        payload, error, traceback, attempts, buried_at, status, settled_by)
+        payload, reason, error, traceback, attempts, buried_at, status, settled_by)
     SELECT %(prefix)s, 'orders', 'handler' || n %% 10, 'room.' || n %% 5000, 'e', n, md5(n::text) || '-0',
-        'Event' || n %% 20, 1, '{}', 'no', repeat('line ', 100), 8, now() - n * interval '1 second',
+        'Event' || n %% 20, 1, '{}', 'failed', 'no', repeat('line ', 100), 8, now() - n * interval '1 second',
         CASE WHEN n %% 2 = 0 THEN 'replayed' ELSE 'new' END, ''
     FROM generate_series(1, %(rows)s) AS n
 """
@@ -93,6 +93,7 @@ QUESTIONS = {
         "o=-7",
         "status__exact=new",
         "status__exact=discarded",
+        "reason__exact=unreadable",
         "handler=handler3",
         "handler=handler4&status__exact=new",
         "log=orders",

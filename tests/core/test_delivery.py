@@ -108,6 +108,8 @@ RECORDS: dict[bytes, Treatment] = {
     b'["Unknown",1,{}]': Treatment.BLOCK,
     b'["Add",2,{"number":1}]': Treatment.BLOCK,
     b'["Add",1,{"number":"x"}]': Treatment.SKIP,
+    b'["Fragile",1,{"number":"x"}]': Treatment.PASS,
+    b'{"number":1}': Treatment.SKIP,
 }
 
 

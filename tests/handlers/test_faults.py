@@ -27,6 +27,7 @@ from via_state.models import DeadLetter, EventHandler, HandlerPosition
 from via_state.pod.pins import other_pins
 
 SHIP = HandlerId("orders", "ship")
+UNREAD = "It can't be decoded: "
 
 
 def position(shop: Shop) -> HandlerPosition:
@@ -178,17 +179,50 @@ def test_an_unknown_event_blocks(shop: Shop) -> None:
     assert got == []
 
 
-def test_an_undecodable_record_is_skipped_and_not_poisoned(shop: Shop) -> None:
+def test_an_undecodable_record_is_kept_for_code_that_reads_it(shop: Shop) -> None:
     got = recorder(shop, retry=Retry(max_attempts=1))
     before = metric("via_consumer_undecodable_total"), metric("via_consumer_poisoned_total")
     shop.work()
     shop.raw("orders", b"\xff\xff")
+    shop.raw("orders", b'[["Placed",1,{"number":"\\u0000x"}],{"what":1}]', 2)
     shop.place(2)
     until(lambda: got == [2])
     assert (metric("via_consumer_undecodable_total"), metric("via_consumer_poisoned_total")) == (
-        before[0] + 1,
+        before[0] + 3,
         before[1],
     )
+    letters: list[Any]
+    if shop.kind == "memory":
+        letters = [letter for _, _, letter in shop.memory.letters]
+    else:
+        letters = list(
+            DeadLetter.objects.using(POSTGRES_ALIAS).filter(prefix=shop.world.prefix).order_by("offset")
+        )
+    assert [(one.reason, one.event_name, one.event_version, one.payload, one.error) for one in letters] == [
+        ("unreadable", "", 0, "\\xff\\xff", f"{UNREAD}it is not a record that via_state has written."),
+        (
+            "unreadable",
+            "Placed",
+            1,
+            '{"number":"\\u0000x"}',
+            f"{UNREAD}Expected `int`, got `str` - at `$.number`.",
+        ),
+        ("unreadable", "", 0, '{"what":1}', f"{UNREAD}it is not a record that via_state has written."),
+    ]
+
+
+def test_a_record_that_can_not_be_decoded_concerns_only_handlers_of_its_event(durable_shop: Shop) -> None:
+    shop, got = durable_shop, []
+
+    @shop.orders().on_event("undo", Cancelled)
+    def undo(event: Cancelled, delivery: Delivery) -> None:
+        got.append(event.number)
+
+    shop.work()
+    shop.raw("orders", b'[["Placed",1,{"number":"x"}]]')
+    shop.log().append(Cancelled(3))
+    until(lambda: got == [3])
+    assert not DeadLetter.objects.using(POSTGRES_ALIAS).filter(prefix=shop.world.prefix).exists()
 
 
 def test_a_position_that_can_not_be_loaded_replays_nothing(

@@ -39,7 +39,7 @@ class LetterAdmin(ReadOnlyAdmin):
         "buried_at",
         "shown_error",
     )
-    list_filter = ("status", HandlerFilter, LogFilter, EventNameFilter, "buried_at")
+    list_filter = ("status", "reason", HandlerFilter, LogFilter, EventNameFilter, "buried_at")
     ordering = ("-buried_at", "-id")
     sortable_by = ("buried_at",)
     heavy: ClassVar = ("payload", "traceback")
@@ -49,7 +49,10 @@ class LetterAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": ("shown_handler", "log", "key", "offset", "epoch", "record_id")}),
         ("Event", {"fields": ("event_name", "event_version", "shown_event")}),
-        ("Failure", {"fields": ("shown_failure", "shown_traceback", "attempts", "first_failed_at", "buried_at")}),
+        (
+            "Failure",
+            {"fields": ("reason", "shown_failure", "shown_traceback", "attempts", "first_failed_at", "buried_at")},
+        ),
         ("What was done about it", {"fields": ("status", "settled_at", "settled_by", "shown_entries")}),
     )
     readonly_fields = ("shown_handler", "shown_event", "shown_failure", "shown_traceback", "shown_entries")
@@ -220,7 +223,7 @@ class LetterAdmin(ReadOnlyAdmin):
 def _item(settling: Settling, letter: DeadLetter) -> Item:
     obstacle = settling.obstacle(letter)
     lines = [
-        ("event", letter.event_name),
+        ("event", letter.event_name or "not a record of via_state"),
         ("error", first_line(letter.error, 300)),
         ("attempts", str(letter.attempts)),
     ]

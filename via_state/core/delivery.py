@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
-from via_state.core.events import EventCodec, Unreadable
-from via_state.core.records import Batch, Position
+from via_state.core.events import EventCodec, Stored, Unreadable
+from via_state.core.records import Batch, Pack, Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +84,21 @@ class Treatment(Enum):
 
     DELIVER = "hand it to the handler"
     PASS = "not for this handler"
-    SKIP = "it can't be decoded"
+    SKIP = "it can't be decoded: into the dead letters"
     BLOCK = "only newer code knows it"
 
 
 class Record(NamedTuple):
-    """A record on its way to a handler. ``event`` is None unless it is delivered."""
+    """A record on its way to a handler, and the ``pack`` that it is in. ``event`` is None unless it is delivered."""
 
     position: Position
     treatment: Treatment
     event: Any
+    pack: Pack
+
+    def stored(self, codec: EventCodec) -> Stored:
+        """What is stored of it."""
+        return codec.stored(self.pack.data, self.pack.count, self.position.offset - self.pack.first)
 
 
 def records_after(
@@ -109,7 +114,16 @@ def records_after(
                 continue
             treatment = _treatment(event, wanted)
             where = Position(batch.head.epoch, offset, pack.record_id(offset))
-            yield Record(where, treatment, event if treatment is Treatment.DELIVER else None)
+            record = Record(where, treatment, event if treatment is Treatment.DELIVER else None, pack)
+            if treatment is Treatment.SKIP and wanted and not _may_be_one_of(record.stored(codec), codec, wanted):
+                record = record._replace(treatment=Treatment.PASS)
+            yield record
+
+
+def _may_be_one_of(stored: Stored, codec: EventCodec, wanted: tuple[type[Any], ...]) -> bool:
+    """Whether a record that can't be decoded is, by its name, of a wanted type."""
+    event_type = codec.type_named(stored.name)
+    return event_type is None or issubclass(event_type.event, wanted)
 
 
 def _treatment(event: Any, wanted: tuple[type[Any], ...]) -> Treatment:

@@ -6,7 +6,7 @@ import functools
 import operator
 from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -30,6 +30,14 @@ class Decoded(msgspec.Struct, frozen=True, gc=False):
 
     events: list[Any]
     clean: bool
+
+
+class Stored(NamedTuple):
+    """One record as it is stored. What is not a record of ours has no ``name``, and is the ``payload`` as a whole."""
+
+    name: str
+    version: int
+    payload: str
 
 
 class _Envelope(msgspec.Struct, array_like=True, gc=False):
@@ -135,24 +143,69 @@ class EventCodec:
     def _decode_one(self, raw: msgspec.Raw) -> Any:
         try:
             envelope = self._envelopes.decode(raw)
-        except (ValueError, RecursionError, msgspec.MsgspecError):
-            return Unreadable.UNDECODABLE
-        if envelope.name in self.retired:
-            return Unreadable.RETIRED
-        event_type = self._by_name.get(envelope.name)
-        if event_type is None:
-            return Unreadable.UNKNOWN
-        if envelope.version > event_type.version:
-            return Unreadable.NEWER
-        try:
-            if envelope.version == event_type.version:
-                return self._payloads[event_type.event].decode(envelope.payload)
-            return event_type.upcast(msgspec.json.decode(envelope.payload), envelope.version)
+            return self._event(envelope.name, envelope.version, envelope.payload)
         except MemoryError:
             raise
         except Exception:
             # An upcaster is the project's code: whatever it raises, the record has no event here.
             return Unreadable.UNDECODABLE
+
+    def _event(self, name: str, version: int, payload: bytes | msgspec.Raw) -> Any:
+        """The event, or why there is none. Raises whatever decoding raises."""
+        if name in self.retired:
+            return Unreadable.RETIRED
+        event_type = self._by_name.get(name)
+        if event_type is None:
+            return Unreadable.UNKNOWN
+        if version > event_type.version:
+            return Unreadable.NEWER
+        if version == event_type.version:
+            return self._payloads[event_type.event].decode(payload)
+        return event_type.upcast(msgspec.json.decode(payload), version)
+
+    def stored(self, data: bytes, count: int, index: int) -> Stored:
+        """One record of a pack of ``count``, as it is stored; whatever the data is, it has an answer."""
+        try:
+            raws = self._raws.decode(data)
+        except (ValueError, RecursionError, msgspec.MsgspecError):
+            raws = []
+        if len(raws) != count:  # nobody can tell the records apart: the first one stands for all
+            return Stored("", 0, _text(data) if index == 0 else "")
+        try:
+            envelope = self._envelopes.decode(raws[index])
+        except (ValueError, RecursionError, msgspec.MsgspecError):
+            return Stored("", 0, _text(raws[index]))
+        if envelope.version < 1:
+            return Stored("", 0, _text(raws[index]))
+        return Stored(envelope.name, envelope.version, _text(envelope.payload))
+
+    def read(self, record: Stored) -> Any:
+        """The event of a stored record, or `Unreadable`."""
+        text = f"[{msgspec.json.encode(record.name).decode()},{record.version},{record.payload}]"
+        return self._decode_one(msgspec.Raw((text if record.name else record.payload).encode()))
+
+    def problem(self, record: Stored) -> str:
+        """Why a stored record can't be decoded, for people, without its values."""
+        if not record.name:
+            return "it is not a record that via_state has written"
+        try:
+            self._event(record.name, record.version, record.payload.encode())
+        except MemoryError:
+            raise
+        except Exception as error:
+            if record.version < self._by_name[record.name].version:
+                return f"bringing it from version {record.version} to the current one failed: {reason(error)}"
+            return reason(error)
+        return ""
+
+    def type_named(self, name: str) -> EventType | None:
+        """The type of event that is stored under a name."""
+        return self._by_name.get(name)
+
+
+def _text(data: bytes | msgspec.Raw) -> str:
+    """What a database stores."""
+    return bytes(data).decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
 
 
 def _equal(envelopes: Iterable[Any], events: Iterable[object]) -> bool:

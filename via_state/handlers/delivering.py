@@ -9,8 +9,6 @@ from copy import copy
 from enum import Enum
 from typing import NamedTuple
 
-import msgspec
-
 from via_state import metrics
 from via_state.core.delivery import Failure, Next, Record, Treatment, after_failure
 from via_state.core.events import EventCodec
@@ -18,7 +16,7 @@ from via_state.core.records import Position
 from via_state.exceptions import BackplaneUnavailable, Fenced, Poison, RetryAfter
 from via_state.handlers.declaration import Delivery, HandlerSpec
 from via_state.handlers.execution import OutcomeUnclear, call, execute, one_line, trace
-from via_state.handlers.positions import DIED, Claim, Letter, PositionStore
+from via_state.handlers.positions import DIED, UNREADABLE, Claim, Letter, PositionStore
 from via_state.runtime.rng import rng
 
 logger = logging.getLogger("via_state.handlers")
@@ -74,14 +72,12 @@ class Deliverer:
                 return Turn(Result.BLOCKED)
             if record.treatment is not Treatment.DELIVER:
                 if record.treatment is Treatment.SKIP:
-                    metrics.consumer_undecodable.labels(*self._labels).inc()
-                    logger.error(
-                        "The event handler %s passed over %r at offset %s: it does not decode.",
-                        self._spec.name,
-                        claim.key,
-                        offset,
-                    )
-                passed = record.position
+                    if not self._go_on():
+                        break
+                    self._put_aside(record)
+                    passed = None
+                else:
+                    passed = record.position
                 continue
             announced = claim.trying == offset
             if not self._go_on() or (index and not announced and time.monotonic() >= until):
@@ -207,11 +203,21 @@ class Deliverer:
         )
 
     def _letter(self, record: Record, error: Exception, attempts: int) -> Letter:
-        ((name, version, payload),) = msgspec.json.decode(
-            self._codec.encode([record.event]), type=list[tuple[str, int, msgspec.Raw]]
+        return Letter(record.position, *record.stored(self._codec), one_line(error), trace(error), attempts)
+
+    def _put_aside(self, record: Record) -> None:
+        """Keep a record that can't be decoded, for code that can, and advance past it."""
+        claim, stored = self._claim, record.stored(self._codec)
+        error = f"It can't be decoded: {self._codec.problem(stored)}."
+        self._store.bury(claim, Letter(record.position, *stored, error, "", claim.attempts, UNREADABLE), 0)
+        metrics.consumer_undecodable.labels(*self._labels).inc()
+        logger.error(
+            "The event handler %s can't be given %r at offset %s, which is kept as a dead letter. %s",
+            self._spec.name,
+            claim.key,
+            record.position.offset,
+            error,
         )
-        text = bytes(payload).decode()
-        return Letter(record.position, name, version, text, one_line(error), trace(error), attempts)
 
 
 def _followers(records: Sequence[Record]) -> list[int]:

@@ -22,6 +22,7 @@ def keep_letter(handler: HandlerId, key: str, letter: Letter, since: datetime | 
         "event_name": letter.event_name,
         "event_version": letter.event_version,
         "payload": letter.payload,
+        "reason": letter.reason,
         "error": letter.error,
         "traceback": letter.traceback,
         "attempts": letter.attempts,

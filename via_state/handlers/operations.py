@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from django.db.models import F
 
 from via_state.backplanes.base import Backplane
@@ -103,9 +102,6 @@ def set_aside(row: HandlerPosition, record: Record, log: LogSpec[Any], by: str) 
     """
     if record.treatment is not Treatment.DELIVER:
         raise ViaStateError("Only newer code knows the event. Deploy it, or put its name into retired=.")
-    ((name, version, payload),) = msgspec.json.decode(
-        log.events.encode([record.event]), type=list[tuple[str, int, msgspec.Raw]]
-    )
     with committing("operation", f"the setting aside of a record of {row.handler.name} on {row.key!r}"):
         rows = HandlerPosition.objects.using(settings.DATABASE).filter(
             pk=row.pk, offset=row.offset, epoch=row.epoch, trying__gte=0
@@ -115,7 +111,7 @@ def set_aside(row: HandlerPosition, record: Record, log: LogSpec[Any], by: str) 
         now = rows.get()
         error = now.last_error or "set aside by an operator"
         lines = f"{now.last_traceback}\nSet aside by {by}.".lstrip()
-        letter = Letter(record.position, name, version, bytes(payload).decode(), error, lines, now.attempts)
+        letter = Letter(record.position, *record.stored(log.events), error, lines, now.attempts)
         keep_letter(HandlerId(row.handler.log, row.handler.name), row.key, letter, now.stuck_since)
         epoch, offset, record_id = record.position
         rows.update(

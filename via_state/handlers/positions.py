@@ -48,8 +48,12 @@ class Claim:
     wanted: bool = False
 
 
+#: Why a record became a dead letter.
+FAILED, UNREADABLE = "failed", "unreadable"
+
+
 class Letter(NamedTuple):
-    """A record that was given up, with the stored form of its event."""
+    """A record that was given up, with the stored form of its event. ``reason``: `FAILED`, or `UNREADABLE` by the code of then."""
 
     position: Position
     event_name: str
@@ -58,6 +62,7 @@ class Letter(NamedTuple):
     error: str
     traceback: str
     attempts: int
+    reason: str = FAILED
 
 
 class PositionStore(ABC):

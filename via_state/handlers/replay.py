@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, NamedTuple
 
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from via_state.conf import settings
-from via_state.core.events import EventCodec, Unreadable
+from via_state.core.events import EventCodec, Stored, Unreadable
 from via_state.exceptions import Fenced
 from via_state.handlers.borrowing import Borrower, NotBorrowed
 from via_state.handlers.declaration import Delivery, HandlerSpec
@@ -122,6 +121,4 @@ def _new(letter: DeadLetter) -> QuerySet[DeadLetter]:
 
 def event_of(letter: DeadLetter, codec: EventCodec) -> Any:
     """The event of a letter, or `Unreadable`."""
-    pack = f"[[{json.dumps(letter.event_name)},{letter.event_version},{letter.payload}]]"
-    (event,) = codec.decode(pack.encode(), 1).events
-    return event
+    return codec.read(Stored(letter.event_name, letter.event_version, letter.payload))
