@@ -115,7 +115,7 @@ def test_a_discarded_letter_is_not_replayed(site: Shop) -> None:
         (["resume_handler", "ship", "middle"], "is no place"),
         (["resume_handler", "ship", "5"], "give --key"),
         (["resume_handler", "ship", "99", "--key", "orders"], "no record at offset 99"),
-        (["resume_handler", "ship", "head"], "nothing was done"),
+        (["resume_handler", "ship", "head"], "Nothing was changed"),
         (["run_projectors", "--handler", "shp"], "Did you mean ship"),
         (["run_projectors", "--key", "order"], "Did you mean orders"),
         (["run_projectors", "--concurrency", "0"], "from 1"),
@@ -145,7 +145,7 @@ def test_a_halted_handler_goes_on_where_it_is_told(site: Shop) -> None:
     site.work()
     until(lambda: position(site).halted == "history")
     assert "would go on" in run("resume_handler", "ship", "1", "--key", "orders", "--dry-run")
-    assert "behind offset 1" in run("resume_handler", "ship", "1", "--key", "orders")
+    assert "after offset 1" in run("resume_handler", "ship", "1", "--key", "orders")
     until(lambda: flaky.got == [1, 4, 6, 7])
 
 

@@ -63,6 +63,10 @@ class MemoryPositions(PositionStore):
     def renew(self, worker: str, team: str, lease: float) -> list[str]:
         return [worker]
 
+    def held(self, worker: str) -> set[int]:
+        with self._lock:
+            return {claim.id for claim in self._claims.values() if claim.worker == worker}
+
     def leave(self, worker: str) -> None:
         with self._lock:
             for claim in self._claims.values():

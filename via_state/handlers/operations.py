@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import F
+from django.db.models.functions import Now
 
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
@@ -15,7 +16,7 @@ from via_state.exceptions import ViaStateError
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.letters import keep_letter
 from via_state.handlers.positions import HandlerId, Letter
-from via_state.models import EventHandler, HandlerPosition
+from via_state.models import EventHandler, HandlerPosition, HandlerWorker
 from via_state.pod.commits import committing
 from via_state.pod.pins import lock_gate
 
@@ -43,11 +44,17 @@ async def find_position(backplane: Backplane, key: str, where: str) -> tuple[Pos
     return Position(batch.head.epoch, offset, batch.cursor_id), False
 
 
-def resume(row: HandlerPosition, position: Position, from_floor: bool) -> None:
-    """Let a handler go on behind ``position``. Whoever runs it now is told to ask again."""
+def resume(row: HandlerPosition, position: Position, from_floor: bool) -> bool:
+    """Let a handler go on after ``position``. Whoever runs it now is told to ask again.
+
+    False when somebody else resumed it, it halted meanwhile, or a replay has its position; nothing is changed then.
+    """
     with committing("operation", f"the resuming of {row.handler.name} on {row.key!r}"):
         lock_gate(row.handler.log)
-        HandlerPosition.objects.using(settings.DATABASE).filter(pk=row.pk).update(
+        rows = HandlerPosition.objects.using(settings.DATABASE).filter(
+            pk=row.pk, epoch=row.epoch, halted=row.halted, trying__gte=0
+        )
+        changed = rows.update(
             epoch=position.epoch,
             offset=position.offset,
             record_id=position.record_id,
@@ -63,6 +70,16 @@ def resume(row: HandlerPosition, position: Position, from_floor: bool) -> None:
             worker="",
             fence=F("fence") + 1,
         )
+    return bool(changed)
+
+
+def worker_of(handler: EventHandler) -> tuple[str, str] | None:
+    """A worker that runs a handler now, in words, and the key on which it does; None while none does."""
+    alive = HandlerWorker.objects.using(settings.DATABASE).filter(lease_until__gt=Now())
+    rows = HandlerPosition.objects.using(settings.DATABASE).filter(handler=handler, worker__in=alive.values("id"))
+    row = rows.first()
+    worker = None if row is None else alive.filter(id=row.worker).first()
+    return None if row is None or worker is None else (str(worker), row.key)
 
 
 def retire(handler: EventHandler) -> int:

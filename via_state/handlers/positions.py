@@ -92,6 +92,10 @@ class PositionStore(ABC):
         """
 
     @abstractmethod
+    def held(self, worker: str) -> set[int]:
+        """The ids of the claims that are the worker's now."""
+
+    @abstractmethod
     def leave(self, worker: str) -> None:
         """Give everything up that the worker holds."""
 

@@ -145,6 +145,10 @@ class RowPositions(PositionStore):
                 _workers().filter(lease_until__lt=Now() - FORGET_WORKERS).delete()
             return sorted(_alive().filter(team=team).values_list("id", flat=True))
 
+    def held(self, worker: str) -> set[int]:
+        with reaching():
+            return set(_positions().filter(worker=worker).values_list("pk", flat=True))
+
     def leave(self, worker: str) -> None:
         with reaching():
             _positions().filter(worker=worker).update(worker="", trying=0, fence=F("fence") + 1)

@@ -144,6 +144,17 @@ class Worker(Service):
             await self._hand_over()
         else:
             await self._give_back()
+        await self._look_at_claims()
+
+    async def _look_at_claims(self) -> None:
+        """An operator, or a replay, may have taken a position from a runner that has nothing to do."""
+        resting = [one for one in self._runners.values() if one.task is None and one.claim is not None]
+        if resting:
+            held = await self._control.run(self.store.held, self.id)
+            for one in resting:
+                if one.task is None and one.claim is not None and one.claim.id not in held:
+                    one.claim = None
+                    one.wake()
 
     def _rescan(self) -> None:
         if self._following is not None:

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from via_state.conf import settings
-from via_state.handlers.operations import retire
+from via_state.handlers.operations import retire, worker_of
 from via_state.management.base import StateCommand
 from via_state.management.handlers import declared, registered
 from via_state.management.selection import durable_pod
@@ -39,8 +39,15 @@ class Command(StateCommand):
         row = registered(options["name"], options["log"])
         if (row.log, row.name) in code:
             raise CommandError(
-                f"This code declares {row.name!r} on {row.log!r}: a worker would register it again, and begin anew. Remove "
+                f"This code declares {row.name!r} on {row.log!r}: a worker would register it again, and begin with the first record. Remove "
                 "the on_event and deploy that first."
+            )
+        if (running := worker_of(row)) is not None:
+            worker, key = running
+            raise CommandError(
+                f"{worker}, still runs it on {key!r}: with the code of that worker it would be registered again, and begin with the "
+                "first record. Stop the workers that have the old code first.",
+                returncode=2,
             )
         if options["dry_run"]:
             count = row.positions.using(settings.DATABASE).count()

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from django.db.models import Count
+from django.db.models.functions import Now
 
 from via_state.conf import settings
 from via_state.declarations.handled import concrete_logs
@@ -43,6 +44,10 @@ class Command(StateCommand):
             )
         if fingerprint in current:
             raise CommandError(f"{fingerprint} is the code that runs this command. Deploy the new code first.")
+        if rows.filter(fingerprint=fingerprint, held_until__gt=Now()).exists():
+            raise CommandError(
+                f"A process that runs code {fingerprint} makes snapshots at this moment. Stop the processes that have this code first."
+            )
         removed = kept = 0
         for name in list(rows.filter(fingerprint=fingerprint).values_list("name", flat=True).distinct()):
             with transaction.atomic(using=settings.DATABASE):
