@@ -11,6 +11,7 @@ STRIDE = 1024
 class SparseBackplane(MemoryBackplane):
     """Each pack begins at a multiple of `STRIDE`."""
 
+    dense = False
     max_append_records = STRIDE
 
     def _first_offset(self, last: int) -> int:

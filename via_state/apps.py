@@ -19,6 +19,7 @@ class ViaStateConfig(AppConfig):
 
         from via_state import (
             checks,  # noqa: F401 - registers them
+            constraints,  # noqa: F401 - the same
             logs,
         )
         from via_state.core import text

@@ -140,6 +140,10 @@ class BackplaneUnavailable(Transient):
     """The backplane can't be reached. Nothing was written; try again, and look at the backplane's server."""
 
 
+class Stalled(BackplaneUnavailable):
+    """A log whose head is ahead brings no records. It is asked again; if that lasts, look at the backplane's server."""
+
+
 class AppendOutcomeUnknown(OutcomeUnknown):
     """The append was sent, no answer came, and the time in which the backplane can tell is over.
 

@@ -24,6 +24,13 @@ class TestMemoryBackplane(BackplaneConformance):
         log.packs, log.ends, log.gone, log.last = [], [], 0, Position(log.epoch, 0, "")
         await append(plane, key, b"another", b"history")
 
+    async def lose_records(self, plane: Backplane, key: str, first: int, last: int) -> None:
+        """Nothing but a test can do that to memory."""
+        assert isinstance(plane, MemoryBackplane)
+        log = plane._logs[key]
+        kept = [pack for pack in log.packs if pack.last < first or pack.first > last]
+        log.packs, log.ends = kept, [pack.last for pack in kept]
+
 
 def test_an_unknown_option_is_an_error() -> None:
     (message,) = MemoryBackplane.check({"POOL": 3, "PREFIX": "via"})

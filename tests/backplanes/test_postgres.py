@@ -52,6 +52,15 @@ class TestPostgresBackplane(BackplaneConformance):
                 await connection.execute(f"INSERT INTO via_state_{table} SELECT * FROM {table}_backup")
         await append(plane, key, b"another", b"history")
 
+    async def lose_records(self, plane: Backplane, key: str, first: int, last: int) -> None:
+        assert isinstance(plane, PostgresBackplane)
+        delete = (
+            "DELETE FROM via_state_pack WHERE log_id = (SELECT id FROM via_state_log WHERE prefix = %s AND key = %s) "
+            "AND last >= %s AND first <= %s"
+        )
+        async with plane._connections.use(write=True) as connection:
+            await connection.execute(delete, (self.prefix, key, first, last))
+
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_cut_connections_neither_lose_nor_double_appends(

@@ -44,12 +44,13 @@ class Record:
 
 @dataclass(frozen=True)
 class State:
-    """A log at one moment. ``records`` holds the discarded ones, too."""
+    """A log at one moment. ``records`` holds the discarded ones, too, and the ``lost`` ones, which are gone without a floor."""
 
     epoch: str = ""
     packs: tuple[Pack, ...] = ()
     records: tuple[Record, ...] = ()
     floor: Position = GENESIS
+    lost: frozenset[Pack] = frozenset()
 
     @property
     def head(self) -> Position:
@@ -66,16 +67,31 @@ class State:
             return True
         return position.epoch == self.epoch and any(one.id == position.record_id for one in self.records)
 
+    def hole(self, after: Position) -> int:
+        """How far records are lost that a reader at ``after`` needs next, or stands on; 0 when none is."""
+        start, through = max(after.offset, self.floor.offset), 0
+        for pack in self.packs:
+            needed = pack.last > start or (
+                pack.first <= after.offset <= pack.last and after.offset > self.floor.offset
+            )
+            if needed and pack in self.lost:
+                through = max(pack.last if pack.last > start else 0, after.offset, through)
+            elif pack.last > start:
+                break
+        return through
+
     def read(self, after: Position, limit: int, authoritative: bool = True) -> Batch:
         packs: list[Pack] = []
+        hole = self.hole(after)
         for pack in self.packs:
             if pack.last > max(after.offset, self.floor.offset):
-                if packs and sum(one.count for one in packs) + pack.count > limit:
+                if hole or pack in self.lost or (packs and sum(one.count for one in packs) + pack.count > limit):
                     break
                 packs.append(pack)
-        retained = (one for one in self.records if one.offset > self.floor.offset)
+        gone = {offset for pack in self.lost for offset in range(pack.first, pack.last + 1)}
+        retained = (one for one in self.records if one.offset > self.floor.offset and one.offset not in gone)
         under = next((one.id for one in retained if one.offset == after.offset), None)
-        return Batch(packs, self.head, self.floor, under, authoritative)
+        return Batch(packs, self.head, self.floor, under, authoritative, hole)
 
 
 class SimulatedLog:
@@ -116,14 +132,24 @@ class SimulatedLog:
             data.append(msgspec.Raw(kind.value.format(number).encode()))
         pack = Pack(pack_id, first, len(kinds), msgspec.json.encode(data))
         floor = state.floor if state.epoch else Position(epoch, 0, "")
-        self._become(State(epoch, (*state.packs, pack), tuple(records), floor))
+        self._become(State(epoch, (*state.packs, pack), tuple(records), floor, state.lost))
 
     def compact(self, record: Record) -> None:
         """Discard up to a record; the pack that it stands in stays as long as it has later records."""
         state = self.state
         if record.offset > state.floor.offset:
             packs = tuple(pack for pack in state.packs if pack.last > record.offset)
-            self._become(State(state.epoch, packs, state.records, state.position(record)))
+            self._become(State(state.epoch, packs, state.records, state.position(record), state.lost & {*packs}))
+
+    def lose(self, pack: Pack) -> None:
+        """Delete the rows of an append, and nothing else."""
+        state = self.state
+        self._become(State(state.epoch, state.packs, state.records, state.floor, state.lost | {pack}))
+
+    def put_back(self) -> None:
+        """Restore all rows that were lost."""
+        state = self.state
+        self._become(State(state.epoch, state.packs, state.records, state.floor))
 
     def truncate(self, keep: int) -> None:
         """Lose the newest packs: only ``keep`` are left, as after restoring an old backup over the same epoch."""
@@ -131,13 +157,13 @@ class SimulatedLog:
         packs = state.packs[:keep]
         last = packs[-1].last if packs else state.floor.offset
         records = tuple(one for one in state.records if one.offset <= last)
-        self._become(State(state.epoch, packs, records, state.floor))
+        self._become(State(state.epoch, packs, records, state.floor, state.lost & {*packs}))
 
     def move(self) -> None:
         """Copy the log to another backplane: the same record ids in another epoch."""
         state = self.state
         epoch = f"epoch{next(self._epochs)}"
-        self._become(State(epoch, state.packs, state.records, state.floor._replace(epoch=epoch)))
+        self._become(State(epoch, state.packs, state.records, state.floor._replace(epoch=epoch), state.lost))
 
     def drop(self) -> None:
         """Delete the log; the next append begins another epoch."""

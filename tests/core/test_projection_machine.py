@@ -73,6 +73,17 @@ class ProjectionMachine(RuleBasedStateMachine):
         for kinds in then:
             self.log.append(kinds)
 
+    @precondition(lambda self: self.log.state.packs)
+    @rule(data=st.data())
+    def lose_rows(self, data: st.DataObject) -> None:
+        """Deleted by hand, or missing after half a restore: at the beginning, in the middle, at the end."""
+        self.log.lose(data.draw(st.sampled_from(self.log.state.packs)))
+
+    @precondition(lambda self: self.log.state.lost)
+    @rule()
+    def put_rows_back(self) -> None:
+        self.log.put_back()
+
     # What happens to the pod ------------------------------------------------------------------------------
 
     @rule(broken=st.booleans())
@@ -111,10 +122,9 @@ class ProjectionMachine(RuleBasedStateMachine):
         for _ in range(len(state.packs) + 4):
             action = self.feed(state, limit).action
             if action is Action.NEEDS_SNAPSHOT:
-                if not snapshots:
+                if not (snapshots and self.seed(data, state.hole(self.projection.position))):
                     self.stand_at_the_gap()
                     return
-                self.seed(data)
             elif action in (Action.AT_HEAD, Action.HALTED):
                 return
             else:
@@ -128,12 +138,16 @@ class ProjectionMachine(RuleBasedStateMachine):
         assert self.projection.halt.reason is HaltReason.GAP
         assert self.projection.value == before
 
-    def seed(self, data: st.DataObject) -> None:
-        """From a snapshot that covers the floor."""
+    def seed(self, data: st.DataObject, hole: int) -> bool:
+        """From a snapshot that covers the floor, and all that is missing; whether there can be one."""
         state = self.log.state
-        record = data.draw(st.sampled_from([one for one in state.records if one.offset >= state.floor.offset]))
+        fitting = [one for one in state.records if one.offset >= state.floor.offset and one.offset > hole]
+        if not fitting:
+            return False
+        record = data.draw(st.sampled_from(fitting))
         self.projection.seed(record.folded, state.position(record))
         self.unread_at_seed = record.unread
+        return True
 
     # What must hold ---------------------------------------------------------------------------------------
 
@@ -159,15 +173,18 @@ class ProjectionMachine(RuleBasedStateMachine):
             self.unread_at_seed = 0
         elif outcome.action is Action.NEEDS_LEADER:
             assert not fed.batch.authoritative
-            assert not source.holds(before)
+            assert fed.batch.hole or not source.holds(before)
             assert (now, projection.value, counted) == (before, value, 0)
         elif outcome.action is Action.NEEDS_SNAPSHOT:
-            assert before.offset < source.floor.offset
+            assert before.offset < source.floor.offset or (fed.batch.authoritative and source.hole(before))
             assert (now, projection.value, counted) == (before, value, 0)
         else:
             assert outcome.action in FOLDED_ON
             assert source.holds(before)
             assert source.holds(now)
+            assert not source.hole(before), "folded over a hole"
+            lost = [pack for pack in source.lost if pack.last > max(before.offset, source.floor.offset)]
+            assert all(pack.first > now.offset for pack in lost), "folded what is not there"
             self.judge_passed([one for one in source.records if before.offset < one.offset <= now.offset], outcome)
             self.judge_stop(source, outcome, now)
         return outcome

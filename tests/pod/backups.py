@@ -14,6 +14,7 @@ from django.db.backends.utils import CursorWrapper
 from testproject.servers import nats_backup
 from tests.conftest import POSTGRES_ALIAS
 from tests.pod.world import World
+from via_state.core.records import Pack
 
 
 async def copy_of(world: World) -> Any:
@@ -71,3 +72,42 @@ def _write_rows(prefix: str, saved: Any) -> None:
             for row in rows_:
                 places = ", ".join(["%s"] * len(row))
                 cursor.execute(f"INSERT INTO {table} OVERRIDING SYSTEM VALUE VALUES ({places})", row)
+
+
+async def lose_rows(world: World, key: str, first: int, last: int) -> Any:
+    """Remove the appends between two offsets, as somebody does who deletes rows; returns what `put_rows_back` takes."""
+    if world.kind == "memory":
+        log = world.inner._logs[key]
+        gone = [pack for pack in log.packs if pack.last >= first and pack.first <= last]
+        _set_packs(log, [pack for pack in log.packs if pack not in gone])
+        return gone
+    return await asyncio.to_thread(_delete_rows, world.prefix, key, first, last)
+
+
+async def put_rows_back(world: World, key: str, rows: Any) -> None:
+    """The appends that were removed."""
+    if world.kind == "memory":
+        log = world.inner._logs[key]
+        _set_packs(log, sorted([*log.packs, *rows], key=lambda pack: pack.first))
+    else:
+        await asyncio.to_thread(_insert_rows, rows)
+
+
+def _set_packs(log: Any, packs: list[Pack]) -> None:
+    log.packs, log.ends = packs, [pack.last for pack in packs]
+
+
+def _delete_rows(prefix: str, key: str, first: int, last: int) -> Any:
+    with _one_moment() as cursor:
+        cursor.execute(
+            "DELETE FROM via_state_pack WHERE log_id IN (SELECT id FROM via_state_log WHERE prefix = %s AND key = %s) "
+            "AND last >= %s AND first <= %s RETURNING *",
+            [prefix, key, first, last],
+        )
+        return cursor.fetchall()
+
+
+def _insert_rows(rows: Any) -> None:
+    with _one_moment() as cursor:
+        for row in rows:
+            cursor.execute("INSERT INTO via_state_pack VALUES (%s, %s, %s, %s, %s, %s)", row)

@@ -72,6 +72,8 @@ class Backplane(ABC):
     durable: ClassVar[bool]
     #: True when `compact` discards; False when the adapter keeps all records.
     compacts: ClassVar[bool]
+    #: True when each record's offset is the one before plus 1. A gap then proves that records are gone: `read` reports it.
+    dense: ClassVar[bool] = False
     #: Seconds after a first attempt during which a repeated append id, or cell write, may be sent and is recognised.
     #: The adapter remembers them for longer: what is sent at the last moment takes a while to arrive.
     retry_window: ClassVar[float]
@@ -166,7 +168,8 @@ class Backplane(ABC):
     async def read(self, key: str, after: Position, limit: int = 1000) -> Batch:
         """What follows ``after``: about ``limit`` records, never fewer than one pack, unless at the head.
 
-        Reads by offset alone, whatever the epoch: the reader judges the evidence in the batch.
+        Reads by offset alone, whatever the epoch: the reader judges the evidence in the batch. Where offsets are
+        ``dense``, a batch ends before a hole, and one that would begin with it says how far that goes.
         """
 
     @abstractmethod

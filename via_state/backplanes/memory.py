@@ -14,6 +14,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Error
 
 from via_state.backplanes.base import Backplane, Ring, Watch, check_key
+from via_state.core.holes import before_hole
 from via_state.core.records import GENESIS, Batch, Cell, Changes, Head, Lasting, Pack, Position
 from via_state.exceptions import CASConflict, Closed
 
@@ -57,12 +58,23 @@ class _Log:
         return True
 
 
+def _hole(log: _Log, after: int, cursor_id: str | None, index: int) -> int:
+    """How far records are gone from the cursor on, 0 when none is. ``index``: of the pack that should follow."""
+    start = max(after, log.floor.offset)
+    following = log.packs[index].first if index < len(log.packs) else log.last.offset + 1
+    if following > start + 1:
+        return following - 1
+    missing = cursor_id is None and log.floor.offset < after <= log.last.offset
+    return after if missing else 0
+
+
 class MemoryBackplane(Backplane):
     """All on the pod's event loop, so that a verb is atomic without locks."""
 
     shared = False
     durable = False
     compacts = True
+    dense = True
     retry_window = 10.0  # no answer gets lost here; this is for the contract
     max_append_bytes = 64 * 1024 * 1024
     max_append_records = 1_000_000
@@ -183,14 +195,20 @@ class MemoryBackplane(Backplane):
         log = self._logs.get(key)
         if log is None:
             return Batch([], GENESIS, GENESIS, None, True)
-        index = bisect.bisect_right(log.ends, max(after.offset, log.floor.offset), log.gone)
+        start = max(after.offset, log.floor.offset)
+        cursor_id = log.record_id_at(after.offset)
+        index = bisect.bisect_right(log.ends, start, log.gone)
+        if self.dense and (hole := _hole(log, after.offset, cursor_id, index)):
+            return Batch([], log.last, log.floor, cursor_id, True, hole)
         packs: list[Pack] = []
         records = 0
         while index < len(log.packs) and (not packs or records + log.packs[index].count <= limit):
             packs.append(log.packs[index])
             records += log.packs[index].count
             index += 1
-        return Batch(packs, log.last, log.floor, log.record_id_at(after.offset), True)
+        if self.dense:
+            packs = [*before_hole(packs, start)]
+        return Batch(packs, log.last, log.floor, cursor_id, True)
 
     async def head(self, key: str) -> Head:
         self._check_key(key)

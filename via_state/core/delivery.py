@@ -67,14 +67,17 @@ def judge(position: Position, batch: Batch, from_floor: bool) -> Evidence:
     if position.offset == 0:
         if position.epoch and head.offset and position.epoch != head.epoch:
             return Evidence.REWRITTEN if batch.authoritative else Evidence.UNPROVEN
+        if batch.hole:
+            return Evidence.LOST if batch.authoritative else Evidence.UNPROVEN
         if not floor.offset:
             return Evidence.CONTINUES
         return Evidence.FROM_FLOOR if from_floor else Evidence.LOST
     if head.epoch == position.epoch and head.offset >= position.offset:
         if position.offset < floor.offset:
             return Evidence.LOST
-        found = floor.record_id if position.offset == floor.offset else batch.cursor_id
-        if found == position.record_id:
+        if batch.hole:
+            return Evidence.LOST if batch.authoritative else Evidence.UNPROVEN
+        if batch.proves(position):
             return Evidence.CONTINUES
     return Evidence.REWRITTEN if batch.authoritative else Evidence.UNPROVEN
 

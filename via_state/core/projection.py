@@ -28,6 +28,7 @@ class Action(Enum):
     NEEDS_SNAPSHOT = "records before the floor are gone: seed, or stand_still"
     NEEDS_LEADER = "strange evidence from a replica: read again from the leader"
     HALTED = "wait; try again later"
+    STALLED = "the head is ahead, and nothing came: read again after a pause"
 
 
 class HaltReason(Enum):
@@ -96,17 +97,28 @@ class Projection(Generic[V]):
         self.value, self.position = value, position
         self.halt, self.unread = None, None
 
-    def stand_still(self, why: str | None = None) -> Outcome:
+    def stand_still(self, why: str | None = None, hole: int = 0) -> Outcome:
         """Nothing covers the floor: stand still rather than fold a log that lacks its beginning.
 
-        ``why`` this code can't use the snapshots that do; None when there are none.
+        ``why`` this code can't use the snapshots that do; None when there are none. ``hole``: see `Batch`.
         """
         gone = f"records after offset {self.position.offset} were discarded"
+        if hole:
+            gone = (
+                f"records up to offset {hole} are missing, which nothing of via_state discarded: "
+                "put them back from a backup. They were deleted, or a restore was not whole"
+            )
         if why is None:
             self.halt = Halt(HaltReason.GAP, f"{gone}, and no snapshot covers them")
         else:
             self.halt = Halt(HaltReason.CODE, f"{gone}, and {why}")
         return Outcome(Action.HALTED)
+
+    @property
+    def whole(self) -> bool:
+        """Whether something was folded, and all that came before it."""
+        lacking = self.halt is not None and self.halt.reason in (HaltReason.GAP, HaltReason.CODE)
+        return self.position.offset > 0 and not lacking
 
     def feed(self, batch: Batch, after: Position) -> Outcome:
         """Judge the evidence of a batch that was read after ``after``, then fold what it brings.
@@ -128,6 +140,8 @@ class Projection(Generic[V]):
             outcome.action = Action.HALTED
         elif self.position.offset >= batch.head.offset:
             outcome.action = Action.AT_HEAD
+        elif self.position == after:
+            outcome.action = Action.STALLED
         return outcome
 
     def _fold_packs(self, batch: Batch, outcome: Outcome) -> None:
@@ -157,14 +171,14 @@ class Projection(Generic[V]):
     def _judge(self, batch: Batch) -> Action | None:
         """None when the batch continues the history that was folded so far."""
         cursor, head, floor = self.position, batch.head, batch.floor
-        if cursor.offset == 0:  # nothing was folded: every history fits, if its beginning is there
-            return Action.NEEDS_SNAPSHOT if floor.offset else None
-        if head.epoch == cursor.epoch and head.offset >= cursor.offset:
-            if cursor.offset < floor.offset:
-                return Action.NEEDS_SNAPSHOT
-            found = floor.record_id if cursor.offset == floor.offset else batch.cursor_id
-            if found == cursor.record_id:
-                return None
+        # Nothing was folded: every history fits, if its beginning is there.
+        fits = cursor.offset == 0 or (head.epoch == cursor.epoch and head.offset >= cursor.offset)
+        if fits and cursor.offset < floor.offset:
+            return Action.NEEDS_SNAPSHOT
+        if fits and batch.hole:
+            return Action.NEEDS_SNAPSHOT if batch.authoritative else Action.NEEDS_LEADER
+        if cursor.offset == 0 or batch.proves(cursor):
+            return None
         return Action.RESET if batch.authoritative else Action.NEEDS_LEADER
 
     def _fold(self, events: list[Any], outcome: Outcome) -> int:

@@ -65,6 +65,8 @@ class Batch(NamedTuple):
     ``cursor_id`` is the id of the record that the log holds under the cursor's offset, or None where it holds
     none (discarded, or beyond the head).
     ``authoritative`` is False when a replica may have answered: strange evidence then needs a second read.
+    ``hole`` is above 0 when records are gone that no floor stands for: the one under the cursor or the one after it,
+    and all up to this offset. There are no packs then. Only where offsets have no gaps can that be told.
     """
 
     packs: list[Pack]
@@ -72,6 +74,14 @@ class Batch(NamedTuple):
     floor: Position
     cursor_id: str | None
     authoritative: bool
+    hole: int = 0
+
+    def proves(self, position: Position) -> bool:
+        """Whether the log still holds the record at the position that the batch was read after."""
+        if self.head.epoch != position.epoch or self.head.offset < position.offset:
+            return False
+        found = self.floor.record_id if position.offset == self.floor.offset else self.cursor_id
+        return found == position.record_id
 
 
 class Cell(NamedTuple):

@@ -12,7 +12,7 @@ from via_state.backplanes.base import Backplane
 from via_state.core.delivery import Evidence, Treatment, judge, records_after
 from via_state.core.records import Head, Position
 from via_state.core.specs import LogSpec
-from via_state.exceptions import BackplaneUnavailable, Closed, Fenced
+from via_state.exceptions import BackplaneUnavailable, Closed, Fenced, Stalled
 from via_state.handlers.board import Board
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.delivering import Deliverer, Result, Turn
@@ -30,6 +30,10 @@ _HALTS = {
     Evidence.REWRITTEN: "the log was restored or recreated since this handler's last record, or is of another backplane",
     Evidence.LOST: "records were discarded that this handler has not had",
 }
+_MISSING = (
+    "records up to offset {} are missing from the log, which nothing of via_state discarded: they were deleted, or a "
+    "restore was not whole. Put them back from a backup, then say where it goes on: manage.py resume_handler"
+)
 _BLOCKED = "a record is of an event that only newer code knows: deploy that one, or put its name into retired="
 
 
@@ -76,6 +80,7 @@ class Runner:
         self.halted = ""
         self._blocks = 0
         self._lent: Backoff | None = None  # since somebody took or asked for its position
+        self._backoff = Backoff()  # over all tries, also those of a later task
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -109,7 +114,7 @@ class Runner:
         self.ring()
 
     async def _run(self) -> None:
-        worker, backoff = self._worker, Backoff()
+        worker = self._worker
         while not worker.stopping:
             self._again = False
             try:
@@ -122,13 +127,15 @@ class Runner:
                 self._lent = Backoff(0.05, min(1.0, worker.lease / 3))
             except BackplaneUnavailable as error:
                 metrics.backplane_errors.inc()
+                if isinstance(error, Stalled) and not self._backoff.attempts:
+                    logger.warning("%s waits: %s", self.handler.name, error)
                 logger.debug("%s on %r is tried again: %s", self.handler.name, self.key, error)
-                self.claim, wait = None, backoff.next()
+                self.claim, wait = None, self._backoff.next()
             except Exception:
                 logger.exception("%s on %r failed in a way that is not known; it is tried again.", *self.labels)
                 self.claim, wait = None, 1.0
             else:
-                backoff = Backoff()
+                self._backoff = Backoff()
             if wait is None:
                 mine = self.claim is None or worker.owns(self.handler, self.key)
                 if mine and not self._again:
@@ -170,7 +177,7 @@ class Runner:
         if evidence is Evidence.UNPROVEN:
             raise BackplaneUnavailable(f"Only a replica answered for {self.key!r}; its leader must.")
         if (why := _HALTS.get(evidence)) is not None:
-            await self._halt(claim, evidence.value, why)
+            await self._halt(claim, evidence.value, _MISSING.format(batch.hole) if batch.hole else why)
             return None
         if evidence is Evidence.FROM_FLOOR:
             claim.position = batch.floor
@@ -179,6 +186,11 @@ class Runner:
         rest = await worker.backplane.count(self.key, end, Head(batch.head, batch.floor))
         worker.board.lag(self, len(records) + rest)
         if not records:
+            if claim.position.offset < batch.head.offset:
+                raise Stalled(
+                    f"The log {self.key!r} says that its last record is at offset {batch.head.offset}, "
+                    f"and brings none after {claim.position.offset}."
+                )
             return None
         if records[0].treatment is Treatment.DELIVER:
             metrics.consumer_latency_seconds.labels(*self.labels).observe(time.monotonic() - self._rang)

@@ -109,6 +109,11 @@ class Mover:
                 except ValueError as error:
                     raise MoveError(f"{key!r}: {error}.") from error
             after = _end(batch)
+        if batch.hole:
+            raise MoveError(
+                f"{key!r} lacks records up to offset {batch.hole}, which nothing of via_state discarded. Put them back from "
+                "a backup first."
+            )
 
     async def cells(self) -> int:
         """Copy the cells; those that are there with the same value already stay. Returns how many there are."""

@@ -17,7 +17,7 @@ from via_state.core.records import Batch, Position
 from via_state.core.snapshots import Base, NoBase
 from via_state.core.specs import LogSpec
 from via_state.core.verifier import Verifier
-from via_state.exceptions import BackplaneUnavailable, Closed, EpochChanged, KeyHalted, ViaStateError
+from via_state.exceptions import BackplaneUnavailable, Closed, EpochChanged, KeyHalted, Stalled, ViaStateError
 from via_state.pod.fold_metrics import FoldMetrics
 from via_state.pod.halts import Trouble, trouble_of
 from via_state.pod.snapshots.seeding import seek_base
@@ -178,6 +178,8 @@ class Projector(Generic[V]):
             except BackplaneUnavailable as error:
                 metrics.backplane_errors.inc()
                 self.error = error
+                if isinstance(error, Stalled) and not backoff.attempts:
+                    logger.warning("%s", error)
                 self._again = True
                 await backoff.pause()
             else:
@@ -207,6 +209,11 @@ class Projector(Generic[V]):
                     self._disproven |= {after}
             elif outcome.action is Action.NEEDS_LEADER:
                 raise BackplaneUnavailable(f"Only a replica answered for {self.key!r}; its leader must.")
+            elif outcome.action is Action.STALLED:
+                raise Stalled(
+                    f"The log {self.key!r} says that its last record is at offset {batch.head.offset}, "
+                    f"and brings none after {after.offset}. It is asked again."
+                )
             self._publish(outcome)
             if outcome.action is Action.HALTED:
                 self._later(HALTED_RETRY)
@@ -226,7 +233,7 @@ class Projector(Generic[V]):
         # After a reset, or a jump to a snapshot that the next read has yet to prove, the last value stays in sight until
         # the new one is whole; and for good where there is no new one.
         self._rebuilding = outcome.action is Action.RESET or (
-            self._rebuilding and (outcome.action is Action.ADVANCED or (halted and not projection.position.offset))
+            self._rebuilding and (outcome.action is Action.ADVANCED or (halted and not projection.whole))
         )
         if self._rebuilding and not halted:
             return
@@ -274,7 +281,7 @@ class Projector(Generic[V]):
             self._seeded, self._folded, self._drafted, self._rebuilding = base.position, 0, 0, True
             return Outcome(undecodable=outcome.undecodable, unknown=outcome.unknown)
         if outcome.action is Action.NEEDS_SNAPSHOT:
-            return projection.stand_still(base.why if isinstance(base, NoBase) else None)
+            return projection.stand_still(base.why if isinstance(base, NoBase) else None, batch.hole)
         return outcome
 
     def _seeks_what_covers(self, unread: Unread) -> bool:

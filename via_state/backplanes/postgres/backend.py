@@ -51,6 +51,7 @@ class PostgresBackplane(Backplane):
     shared = True
     durable = True
     compacts = True
+    dense = True
     retry_window = 120.0
     max_append_bytes = 64 * 1024 * 1024
     max_append_records = 1_000_000

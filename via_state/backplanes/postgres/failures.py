@@ -9,6 +9,8 @@ from via_state.exceptions import BackplaneUnavailable, NotMigrated, OutcomeUnkno
 
 #: Tables that are missing, or of another version of this package.
 _NOT_MIGRATED = (errors.UndefinedTable, errors.UndefinedColumn, errors.DatatypeMismatch)
+#: Two rows where a constraint allows one; an ON CONFLICT for whose columns there is no constraint.
+_TWICE = (errors.CardinalityViolation, errors.InvalidColumnReference)
 #: Prepared statements that another client's session does not have, or has already.
 _POOLED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 #: Classes of errors that leave open what became of the statement. Poolers report with them that they lost the server.
@@ -41,6 +43,12 @@ def translated(error: psycopg.Error, alias: str, write: bool) -> ViaStateError:
             "The tables of the PostgreSQL backplane are missing, or of another version. Add "
             f"'via_state.backplanes.postgres' to INSTALLED_APPS and run: manage.py migrate --database {alias} "
             f"({str(error).strip()})"
+        )
+    if isinstance(error, _TWICE):
+        return BackplaneUnavailable(
+            f"A unique constraint of the PostgreSQL backplane's tables (database {alias!r}) is missing, and a log may be "
+            "there twice, as after a restore that was not one transaction: nothing is written. manage.py check --database "
+            f"{alias} names it. Restore the tables whole. ({str(error).strip()})"
         )
     if refused(error):
         return BackplaneUnavailable(f"PostgreSQL (database {alias!r}) refused: {str(error).strip()}")

@@ -12,6 +12,7 @@ from psycopg import errors
 from via_state.backplanes.postgres.connection import Connection
 from via_state.backplanes.postgres.connections import Connections
 from via_state.backplanes.postgres.xid import XID
+from via_state.core.holes import before_hole
 from via_state.core.records import GENESIS, Batch, Head, Pack, Position
 
 #: Bytes of packs in one batch, beyond the first.
@@ -25,11 +26,15 @@ REMEMBERED_LOGS, FROM_THE_START = 10_000, 600.0
 #: Seconds that dropping a log may take, with all its rows.
 DROP_TIMEOUT = 600.0
 
+# A subquery that finds two rows is an error of the server's: tables that were restored in several steps, without their
+# constraints, may hold a log twice.
+LOG = "(SELECT id FROM via_state_log WHERE prefix = %(prefix)s AND key = %(key)s)"
+
 APPEND = f"""
 WITH head AS (
     UPDATE via_state_log
     SET last = last + %(count)s, last_append = %(id)s, last_index = %(count)s - 1, xid = {XID}
-    WHERE prefix = %(prefix)s AND key = %(key)s
+    WHERE id = {LOG}
     RETURNING id, epoch, last
 ), pack AS (
     INSERT INTO via_state_pack (log_id, first, last, append_id, data)
@@ -41,13 +46,13 @@ SELECT epoch, last - %(count)s + 1, last FROM head
 CREATE = f"""
 INSERT INTO via_state_log (prefix, key, epoch, last, last_index, floor, floor_record, xid)
 VALUES (%(prefix)s, %(key)s, gen_random_uuid(), 0, -1, 0, '', {XID})
-ON CONFLICT DO NOTHING
+ON CONFLICT (prefix, key) DO NOTHING
 """
 
-APPENDED_BEFORE = """
+APPENDED_BEFORE = f"""
 SELECT log.epoch, pack.first, pack.last
 FROM via_state_log log JOIN via_state_pack pack ON pack.log_id = log.id
-WHERE log.prefix = %(prefix)s AND log.key = %(key)s AND pack.append_id = %(id)s
+WHERE log.id = {LOG} AND pack.append_id = %(id)s
 """
 
 HEAD_COLUMNS = "epoch, last, last_append, last_index, floor, floor_record"
@@ -58,7 +63,7 @@ READ = f"""
 SELECT log.*, under.first, under.last, under.append_id, pack.first, pack.last, pack.append_id, pack.data
 FROM (
     SELECT id, {HEAD_COLUMNS}, greatest(floor, %(after)s) AS start
-    FROM via_state_log WHERE prefix = %(prefix)s AND key = %(key)s
+    FROM via_state_log WHERE id = {LOG}
 ) log
 LEFT JOIN LATERAL (
     SELECT first, last, append_id FROM via_state_pack
@@ -78,7 +83,10 @@ LEFT JOIN LATERAL (
 ORDER BY pack.first
 """
 
-HEAD = f"SELECT {HEAD_COLUMNS} FROM via_state_log WHERE prefix = %(prefix)s AND key = %(key)s"
+# Where the records go on after some that are missing.
+GOES_ON = f"SELECT min(first) FROM via_state_pack WHERE log_id = {LOG} AND first > %(start)s"
+
+HEAD = f"SELECT {HEAD_COLUMNS} FROM via_state_log WHERE id = {LOG}"
 
 PAGE = f"""
 SELECT key, {HEAD_COLUMNS} FROM via_state_log
@@ -86,32 +94,33 @@ WHERE prefix = %(prefix)s AND key > %(after)s AND last > 0
 ORDER BY key LIMIT %(limit)s
 """
 
-# The floor goes up to a record that is there, so the pack with it is found unless another compaction was faster.
+# The floor goes up to a record that is there, so the pack with it is found unless another compaction was faster, or the
+# record is missing.
 RAISE_FLOOR = f"""
 WITH target AS (
-    SELECT log.id, log.epoch, least(%(through)s, log.last) AS floor, pack.first, pack.append_id
+    SELECT log.id, log.epoch, least(%(through)s, log.last) AS floor, pack.first, pack.last, pack.append_id
     FROM via_state_log log JOIN LATERAL (
-        SELECT first, append_id FROM via_state_pack
+        SELECT first, last, append_id FROM via_state_pack
         WHERE log_id = log.id AND first <= least(%(through)s, log.last)
         ORDER BY first DESC LIMIT 1
     ) pack ON true
-    WHERE log.prefix = %(prefix)s AND log.key = %(key)s
+    WHERE log.id = {LOG}
 )
 UPDATE via_state_log log
 SET floor = target.floor,
     floor_record = replace(target.append_id::text, '-', '') || '-' || (target.floor - target.first),
     xid = {XID}
 FROM target
-WHERE log.id = target.id AND log.epoch = target.epoch AND log.floor < target.floor
+WHERE log.id = target.id AND log.epoch = target.epoch AND log.floor < target.floor AND target.last >= target.floor
   AND log.epoch = coalesce(%(epoch)s::uuid, log.epoch)
 """
 
-FLOOR = "SELECT floor, epoch FROM via_state_log WHERE prefix = %(prefix)s AND key = %(key)s"
+FLOOR = f"SELECT floor, epoch FROM via_state_log WHERE id = {LOG}"
 
 # Below the floor as it is in this statement: between two statements the log may have been dropped and begun anew. Rows
 # that are younger than the retry window stay, unseen: a repeated append must still be recognised. So do older rows
 # behind them (an append is dated before it waits for its place): what is discarded is a prefix, which `after` can follow.
-DISCARD = """
+DISCARD = f"""
 WITH old AS MATERIALIZED (
     SELECT log.id, pack.first
     FROM via_state_log log CROSS JOIN LATERAL (
@@ -122,14 +131,14 @@ WITH old AS MATERIALIZED (
             ORDER BY first LIMIT %(rows)s
         ) portion
     ) pack
-    WHERE log.prefix = %(prefix)s AND log.key = %(key)s AND log.epoch = %(epoch)s AND pack.forgotten
+    WHERE log.id = {LOG} AND log.epoch = %(epoch)s AND pack.forgotten
 ), gone AS (
     DELETE FROM via_state_pack pack USING old WHERE pack.log_id = old.id AND pack.first = old.first
 )
 SELECT count(*), max(first) FROM old
 """
 
-DROP_LOCK = "SELECT id FROM via_state_log WHERE prefix = %(prefix)s AND key = %(key)s FOR UPDATE"
+DROP_LOCK = f"SELECT id FROM via_state_log WHERE id = {LOG} FOR UPDATE"
 DROP_HEAD = f"""
 UPDATE via_state_log
 SET epoch = gen_random_uuid(), last = 0, last_append = NULL, last_index = -1, floor = 0, floor_record = '',
@@ -198,7 +207,21 @@ class Logs:
         cursor_id = None
         if first is not None and head.floor.offset < after <= last:
             cursor_id = f"{append_id.hex}-{after - first}"
-        return Batch(packs, head.position, head.floor, cursor_id, True)
+        start = max(after, head.floor.offset)
+        missing = cursor_id is None and head.floor.offset < after <= head.position.offset
+        whole = before_hole(packs, start)
+        if missing or (not whole and head.position.offset > start):
+            hole = await self._hole(key, start, head.position.offset)
+            return Batch([], head.position, head.floor, cursor_id, True, max(hole, after if missing else 0))
+        return Batch([*whole], head.position, head.floor, cursor_id, True)
+
+    async def _hole(self, key: str, start: int, head: int) -> int:
+        """The last offset that is missing after ``start``, 0 when none is any more."""
+        async with self._connections.use(write=False) as connection:
+            row = await self._row(connection, GOES_ON, self._names(key, start=start))
+        assert row is not None, "an aggregate has one row"
+        through = head if row[0] is None else row[0] - 1
+        return through if through > start else 0
 
     async def head(self, key: str) -> Head:
         async with self._connections.use(write=False) as connection:

@@ -30,10 +30,10 @@ async def seek_base(
         return None
     for _ in range(ROUNDS):
         snapshots = await store.load(key, batch.head.epoch)
-        floor = max(batch.floor.offset, unread)
+        floor = max(batch.floor.offset, unread, batch.hole and batch.hole + 1)
         base = find_base(spec.snapshots, snapshots, head=batch.head, floor=floor, disproven=disproven)
         if not isinstance(base, Base):
-            if snapshots and not batch.floor.offset:
+            if snapshots and not batch.floor.offset and not batch.hole:
                 await store.register(key, batch.head.epoch, spec)
             return base
         if not base.migrated:

@@ -111,3 +111,50 @@ class EvidenceConformance(Harness):
             batch = await self.evidence(plane, "log", cursor)
             same = batch.head.epoch == cursor.epoch and batch.cursor_id == cursor.record_id
             assert not same
+
+    async def test_records_that_are_gone_without_a_floor_are_reported(self) -> None:
+        async with self.two() as (plane, other):
+            if not plane.dense:
+                return
+            positions = await append(plane, "log", *(b"%d" % number for number in range(1, 11)))
+            before, inside, after = positions[2], positions[4], positions[6]
+            await self.lose_records(plane, "log", 4, 6)
+            assert [pack.last for pack in (await self.evidence(other, "log", GENESIS)).packs] == [1, 2, 3]
+            for cursor in (before, inside):
+                batch = await self.evidence(other, "log", cursor)
+                assert (batch.packs, batch.hole, batch.head) == ([], 6, positions[9])
+            short = await other.read("log", before, limit=1)
+            assert (short.packs, short.hole) == ([], 6)
+            batch = await self.evidence(other, "log", after)
+            assert (batch.hole, batch.cursor_id, len(batch.packs)) == (0, after.record_id, 3)
+            await self.lose_records(plane, "log", 1, 1)
+            assert (await self.evidence(other, "log", GENESIS)).hole == 1
+            await self.lose_records(plane, "log", 9, 10)
+            assert [pack.last for pack in (await self.evidence(other, "log", after)).packs] == [8]
+            for cursor in (positions[7], positions[9]):
+                assert (await self.evidence(other, "log", cursor)).hole == 10
+
+    async def test_a_lost_record_does_not_become_the_floor(self) -> None:
+        async with self.one() as plane:
+            if not (plane.dense and plane.compacts):
+                return
+            positions = await append(plane, "log", *(b"%d" % number for number in range(1, 8)))
+            await self.lose_records(plane, "log", 2, 4)
+            for through in (2, 4):
+                assert await plane.compact("log", through) == 0
+            assert await plane.compact("log", 5) == 5
+            batch = await self.evidence(plane, "log", GENESIS)
+            assert (batch.hole, batch.floor, [pack.last for pack in batch.packs]) == (0, positions[4], [6, 7])
+
+    async def test_a_log_without_any_record_left_is_not_taken_for_an_empty_one(self) -> None:
+        async with self.one() as plane:
+            if not plane.dense:
+                return
+            last = (await append(plane, "log", b"1", b"2"))[-1]
+            await self.lose_records(plane, "log", 1, 2)
+            for cursor in (GENESIS, last):
+                batch = await self.evidence(plane, "log", cursor)
+                assert (batch.hole, batch.head) == (2, last)
+            (later,) = await append(plane, "log", b"3")
+            assert (await self.evidence(plane, "log", last)).hole == 2
+            assert (await self.evidence(plane, "log", later)).hole == 0

@@ -52,7 +52,9 @@ async def read_all(
 
 
 class Harness:
-    """Override `make`, and `rewrite_history` where the adapter's data can be restored or edited from outside."""
+    """Override `make`, `lose_records` where offsets are dense, and `rewrite_history` where the adapter's data can be
+    restored or edited from outside.
+    """
 
     def make(self) -> Backplane:
         """A new backplane. Those made within one test share their data if the class says ``shared``."""
@@ -82,3 +84,7 @@ class Harness:
         """
         await plane.drop(key)
         await append(plane, key, b"another", b"history")
+
+    async def lose_records(self, plane: Backplane, key: str, first: int, last: int) -> None:
+        """Remove the packs from one offset to another, as somebody does who deletes rows by hand, and nothing else."""
+        raise NotImplementedError
