@@ -23,9 +23,11 @@ class ViaStateConfig(AppConfig):
             logs,
         )
         from via_state.core import text
+        from via_state.declarations.owner_end import watch_deletions
         from via_state.declarations.session_end import end_on_logout
 
         logs.guard()
         text.show_values = lambda: settings.DEBUG
         user_logged_out.connect(end_on_logout, dispatch_uid="via_state.end_on_logout")
+        watch_deletions()
         autodiscover_modules("state")

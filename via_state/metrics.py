@@ -55,6 +55,8 @@ outbox_set_aside = Gauge(
     "via_outbox_set_aside", "Records in the outbox that were set aside and wait for a person."
 )
 
+erasures_failed = Counter("via_erasures_failed", "Times the state of a deleted owner could not be erased.")
+
 cell_conflicts = Counter("via_cell_conflicts", "Rounds of compare-and-swap lost to another writer.", ["key"])
 backplane_errors = Counter("via_backplane_errors", "Calls of the backplane that failed for want of a connection.")
 after_commit_errors = Counter(

@@ -327,3 +327,25 @@ class DeadLetter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.handler}: {self.key} at {self.offset}"
+
+
+class OwnerErasure(models.Model):
+    """The state of a deleted owner, until it is erased.
+
+    ``home`` is what the owner's keys begin with; ``keys`` is the rest of those that the code of the deletion knew.
+    """
+
+    prefix = models.CharField(max_length=100)
+    home = models.CharField(max_length=512)
+    keys = models.JSONField(default=list)
+    asked_at = models.DateTimeField(auto_now_add=True)
+    attempts = models.PositiveIntegerField(default=0)
+    last_error = LineField(default="")
+
+    class Meta:
+        verbose_name = _("erasure")
+        verbose_name_plural = _("erasures")
+        indexes: ClassVar = [models.Index(fields=["prefix", "attempts", "id"], name="via_state_erasure_next")]
+
+    def __str__(self) -> str:
+        return self.home

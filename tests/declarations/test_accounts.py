@@ -11,6 +11,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser, Group, User
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models.signals import post_delete
 from django.test import override_settings
 from django.test.utils import isolate_apps
 from rest_framework_simplejwt.models import TokenUser
@@ -21,6 +22,8 @@ from via_state.backplanes.base import MAX_KEY
 from via_state.declarations import accounts
 from via_state.declarations.accounts import MAX_HOME, home_of
 from via_state.declarations.keys import MAX_MEMBER
+from via_state.declarations.owner_end import erase_on_delete
+from via_state.declarations.registry import registry
 from via_state.exceptions import InvalidKey, UserRequired
 
 
@@ -225,3 +228,22 @@ def test_a_model_without_users_is_no_owner() -> None:
 
     with pytest.raises(NotBound):
         Site(Group(pk=7))  # type: ignore[arg-type]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_deletion_of_a_roots_row_is_what_erases() -> None:
+    """Of tables that inherit one another, Django deletes the root's row as well, unless it is told to keep it."""
+    registry.add(Site, [Site.theme.definition])
+    ann = User.objects.create(pk=7, username="ann")
+    kept: list[Any] = [Employee(id=7, user_ptr_id=7), Customer(pk=7)]
+    erased: list[Any] = [User(pk=7), ProxyOfUser(pk=7)]
+    for one in [*kept, *erased]:
+        Site(ann).theme.set("dark")
+        erase_on_delete(sender=type(one), instance=one, using="default")
+        assert Site(ann).theme.read() == ("" if any(one is other for other in erased) else "dark")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_does_not_concern_users_keeps_its_fast_deletions() -> None:
+    assert post_delete.has_listeners(User)
+    assert not post_delete.has_listeners(Group)

@@ -7,11 +7,15 @@ the home itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from via_state.core.cells import CellCodec
+from via_state.core.records import Cell
 from via_state.core.specs import CellSpec
 from via_state.exceptions import SessionEnded
-from via_state.pod.pod import Pod
+
+if TYPE_CHECKING:
+    from via_state.pod.pod import Pod
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,13 @@ async def aremember(pod: Pod, home: str, template: str, key: str, ttl: float | N
     """`remember`, awaited."""
     if (template, key) not in (await pod.aget(home, spec_of(ttl))).members:
         await pod.aupdate(home, spec_of(ttl), lambda old: old.including(template, key))
+
+
+def members_in(stored: Cell | None) -> list[str]:
+    """The keys in a list as it is stored. Raises `CellUnreadable`."""
+    if stored is None or (state := _CODEC.decode(stored.data)).ended:
+        return []
+    return [key for _, key in state.value.members]
 
 
 async def aclose(pod: Pod, home: str, ttl: float) -> list[tuple[str, str]]:

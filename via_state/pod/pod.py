@@ -23,6 +23,7 @@ from via_state.exceptions import KeyHalted, NotCaughtUp
 from via_state.pod.appender import Appender
 from via_state.pod.cells import CachedCell, Read
 from via_state.pod.contest import MISSING, Contest
+from via_state.pod.erasures import Erasures
 from via_state.pod.feed import feed
 from via_state.pod.halts import Halts
 from via_state.pod.outbox import Outbox
@@ -62,12 +63,13 @@ class Pod:
         self.residents = Residents(self.reconciler, self.snapshots, self.begin)
         self._appender = Appender(self.thread, backplane, self.residents.appended)
         self.outbox = Outbox(self.pod_id, self.thread, backplane, self._appender, self.residents.appended)
+        self.erasures = Erasures(self, self._database)
         self.services = ServiceGroup(
             self.reconciler, Periodic("Pruning", self._prune, lambda: PRUNE_INTERVAL, later=True)
         )
         if backplane.durable:
             halted = Periodic("The list of halted keys", self._list_halts, lambda: settings.RECONCILE_INTERVAL)
-            self.services.include(halted)
+            self.services.include(halted, self.erasures)
         self.thread.on_stop(self._close)
         self.outbox.start()
 
@@ -297,6 +299,8 @@ class Pod:
 
     async def _drain(self) -> None:
         await self.outbox.settle()
+        if self.backplane.durable:
+            await self.erasures.settle()
         await self.residents.settle()
         for settle in self._settling:
             await settle()

@@ -9,10 +9,12 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils.timesince import timesince
 from django.utils.timezone import now
 
+from via_state.conf import settings
 from via_state.exceptions import ViaStateError
 from via_state.management.base import StateCommand
 from via_state.management.report import Handled, LogReport, reports
 from via_state.management.selection import add_key_argument, durable_pod, selected
+from via_state.models import OwnerErasure
 
 
 class Command(StateCommand):
@@ -40,8 +42,17 @@ class Command(StateCommand):
         else:
             self._table(shown)
             self.stdout.write(f"{len(found):,} logs, {len(halted):,} of them halted.")
+            self._erasures()
         if halted:
             raise SystemExit(1)
+
+    def _erasures(self) -> None:
+        rows = OwnerErasure.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX).order_by("asked_at")
+        if (first := rows.first()) is not None:
+            failed = rows.exclude(last_error="").order_by("-attempts").first()
+            why = f" The last error: {failed.last_error}" if failed is not None else ""
+            text = f"The state of {rows.count():,} deleted users waits to be erased, since {first.asked_at:%Y-%m-%d %H:%M:%S}.{why}"
+            self.stdout.write(self.style.WARNING(text))
 
     def _table(self, shown: list[LogReport]) -> None:
         heads = ("KEY", "HEAD", "FLOOR", "SNAPSHOT", "AGE", "TAIL", "FLOOR KEPT BY")

@@ -1,0 +1,145 @@
+"""``manage.py forget_owner``: remove all state of a user or of a session."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.core.management.base import CommandError, CommandParser
+
+from via_state.conf import settings
+from via_state.core.cells import CellCodec
+from via_state.declarations.accounts import account_home
+from via_state.declarations.handled import concrete_logs
+from via_state.declarations.session_id import home_of_session, read_sid
+from via_state.exceptions import CellFromNewerVersion, CellUnreadable, InvalidKey, ViaStateError
+from via_state.management.base import StateCommand
+from via_state.management.selection import durable_pod
+from via_state.models import DeadLetter, OutboxRecord, OwnerErasure, SnapshotRow
+from via_state.pod.pod import Pod
+
+_ANY: CellCodec[Any] = CellCodec(Any)
+
+
+class Command(StateCommand):
+    help = (
+        "Removes all state of a user (StateUser) or of a session (StateSess), also what nothing in this code declares any more. "
+        "It looks at every value that there is. Events are of no owner: what logs, snapshots and poisoned records say about a "
+        "person stays, and is named. Example: manage.py forget_owner --user 7"
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        owner = parser.add_mutually_exclusive_group(required=True)
+        owner.add_argument("--user", metavar="PK", help="the user's primary key; the user need not exist any more")
+        owner.add_argument(
+            "--session",
+            metavar="KEY",
+            help="Django's key of the session, - to read it from the standard input: other users of the machine see a command line",
+        )
+        parser.add_argument(
+            "--model",
+            default=django_settings.AUTH_USER_MODEL,
+            help="the user's model, app_label.Model; AUTH_USER_MODEL without it",
+        )
+        parser.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
+        parser.add_argument("--json", action="store_true", help="a JSON object")
+
+    def answer(self, *args: Any, **options: Any) -> None:
+        pod = durable_pod()
+        home = _home_of_session(options["session"]) if options["user"] is None else _home_of_user(**options)
+        removed: list[str] = []
+        failed: list[str] = []
+        try:
+            for key in [] if home is None else list(self._keys(pod, home)):
+                if options["dry_run"]:
+                    removed.append(_short(key, home))
+                    continue
+                try:
+                    if pod.thread.call(pod.erasures.remove(key)):
+                        removed.append(_short(key, home))
+                except ViaStateError as error:
+                    failed.append(_short(key, home))
+                    self.stderr.write(self.style.ERROR(f"{failed[-1]} could not be removed: {error}"))
+        except ViaStateError as error:
+            raise CommandError(str(error), returncode=2) from error
+        if home is not None and not failed and not options["dry_run"]:
+            rows = OwnerErasure.objects.using(settings.DATABASE)
+            rows.filter(prefix=settings.PREFIX, home=home).delete()
+        self._say(removed, failed, options["dry_run"], options["json"])
+        if failed:
+            raise SystemExit(1)
+
+    def _keys(self, pod: Pod, home: str) -> Iterator[str]:
+        """All keys of the owner. Of a session that has ended, its tombstones stay."""
+        after, seen = "", 0
+        while page := pod.thread.call(pod.backplane.cells(after)):
+            for after, lasting in page.items():
+                if (after == home or after.startswith(f"{home}.")) and not _is_tombstone(lasting.cell.data):
+                    yield after
+            seen += len(page)
+            self.progress(f"{seen:,} values looked at")
+        self.progress("")
+
+    def _say(self, removed: list[str], failed: list[str], dry: bool, as_json: bool) -> None:
+        kept = _kept()
+        if as_json:
+            self.document({"removed": removed, "failed": failed, "dry_run": dry, "not_erased": kept})
+            return
+        verb = "would be removed" if dry else "removed"
+        self.stdout.write(
+            self.style.SUCCESS(f"{len(removed):,} values {verb}{': ' if removed else '.'}{', '.join(removed)}")
+        )
+        self.stdout.write(
+            "Not erased: what events say. "
+            f"{len(kept['logs']):,} declared logs ({', '.join(kept['logs']) or 'none'}), {kept['snapshots']:,} snapshots, "
+            f"{kept['dead_letters']:,} poisoned records and {kept['outbox']:,} records of the outbox are of no owner; look there "
+            "yourself where they hold what is personal."
+        )
+
+
+def _home_of_user(*, user: str, model: str, **_: Any) -> str:
+    try:
+        return account_home(apps.get_model(model), user)
+    except (LookupError, ValueError) as error:
+        if isinstance(error, InvalidKey):
+            raise CommandError(str(error), returncode=2) from error
+        raise CommandError(f"There is no model {model!r}. Write app_label.Model.", returncode=2) from error
+
+
+def _home_of_session(key: str) -> str | None:
+    key = sys.stdin.readline().strip() if key == "-" else key
+    store = import_module(django_settings.SESSION_ENGINE).SessionStore(key)
+    if not store.exists(key):
+        raise CommandError(
+            "There is no such session. What an ended one held is out of reach, and expires.", returncode=2
+        )
+    sid = read_sid(store)
+    return None if sid is None else home_of_session(sid)
+
+
+def _short(key: str, home: str | None) -> str:
+    """The key as it is declared."""
+    return "(the list of its members)" if key == home else key.removeprefix(f"{home}.")
+
+
+def _is_tombstone(data: bytes) -> bool:
+    try:
+        return _ANY.decode(data).ended
+    except (CellUnreadable, CellFromNewerVersion):
+        return False
+
+
+def _kept() -> dict[str, Any]:
+    database = settings.DATABASE
+    return {
+        "logs": sorted({one.template().text for one in concrete_logs()}),
+        "snapshots": SnapshotRow.objects.using(database)
+        .filter(prefix=settings.PREFIX, data__isnull=False)
+        .count(),
+        "dead_letters": DeadLetter.objects.using(database).filter(prefix=settings.PREFIX).count(),
+        "outbox": OutboxRecord.objects.using(database).filter(prefix=settings.PREFIX).count(),
+    }

@@ -1,0 +1,152 @@
+"""What an owner leaves behind is erased when the owner is deleted.
+
+A deletion inserts a row in its own transaction. After the commit its process erases the state; when that process dies, or the
+backplane is away, the row stays, and any process tries again. Erasing twice is harmless.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from django.db import DatabaseError, connections, transaction
+from django.db.models import F
+
+from via_state import metrics
+from via_state.conf import settings
+from via_state.core.records import Cell
+from via_state.exceptions import BackplaneUnavailable, CASConflict, OutcomeUnknown, ViaStateError
+from via_state.pod.commits import after_commit
+from via_state.pod.members import members_in
+from via_state.runtime.periodic import Periodic
+from via_state.runtime.worker_threads import WorkerThreads
+
+if TYPE_CHECKING:
+    from via_state.models import OwnerErasure
+    from via_state.pod.pod import Pod
+
+logger = logging.getLogger("via_state.erasures")
+
+BATCH = 100  # owners erased between two looks at the table
+
+
+class Erasures(Periodic):
+    """Those of one pod. ``ask`` is called in the transaction that deletes the owner."""
+
+    def __init__(self, pod: Pod, database: WorkerThreads) -> None:
+        super().__init__("The erasing of owners", self.sweep, lambda: settings.OUTBOX_INTERVAL)
+        self._pod = pod
+        self._backplane = pod.backplane
+        self._database = database
+
+    def ask(self, home: str, keys: Sequence[str], using: str) -> None:
+        """Erase ``keys`` of the owner at ``home``, and the members of families that are listed there, when ``using`` commits."""
+        after: Callable[[], None]
+        if not self._backplane.durable:
+            after = partial(self._erase_now, home, keys)
+        elif using == settings.DATABASE and self._note(home, keys):
+            after = self._ring
+        else:
+            after = partial(self._note_late, home, keys)
+        if connections[using].in_atomic_block:
+            after = partial(after_commit, after, "erasure", f"the deletion of the owner of {home!r}")
+        transaction.on_commit(after, using=using)
+
+    def _note(self, home: str, keys: Sequence[str]) -> bool:
+        """Insert the row; False where that fails, which must not prevent the deletion."""
+        from via_state.models import OwnerErasure  # models load after this module does
+
+        try:
+            with transaction.atomic(using=settings.DATABASE):
+                OwnerErasure.objects.using(settings.DATABASE).create(
+                    prefix=settings.PREFIX, home=home, keys=list(keys)
+                )
+        except DatabaseError as error:
+            metrics.erasures_failed.inc()
+            logger.error("That the state of a deleted owner is to be erased could not be noted.", exc_info=error)
+            return False
+        return True
+
+    def _note_late(self, home: str, keys: Sequence[str]) -> None:
+        """Where the owner was in another database than ours, or the row could not be inserted."""
+        if self._note(home, keys):
+            self._ring()
+        else:
+            self._erase_now(home, keys)
+
+    def _erase_now(self, home: str, keys: Sequence[str]) -> None:
+        self._pod.thread.call(self.erase(home, keys))
+
+    def _ring(self) -> None:
+        self._pod.thread.soon(self._begin)
+
+    # On the loop -----------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self._pod.begin()
+        self.ring()
+
+    async def sweep(self) -> None:
+        """Erase what was asked for, those first that failed least often."""
+        while rows := await self._database.run(_waiting):
+            done: list[int] = []
+            failed: dict[int, str] = {}
+            for row in rows:
+                try:
+                    await self.erase(row.home, row.keys)
+                    done.append(row.pk)
+                except Exception as error:
+                    metrics.erasures_failed.inc()
+                    failed[row.pk] = f"{type(error).__name__}: {error}"
+                    logger.warning(
+                        "The state of a deleted owner could not be erased, and will be tried again: %s", error
+                    )
+                    if isinstance(error, BackplaneUnavailable | OutcomeUnknown):
+                        break  # the others would fail as well
+            await self._database.run(_settle, done, failed)
+            if failed:
+                return
+
+    settle = sweep
+
+    async def erase(self, home: str, keys: Sequence[str]) -> None:
+        """Remove the values, the members that the home lists, and the list. Tombstones stay."""
+        for key in keys:
+            await self.remove(f"{home}.{key}")
+        for key in members_in(await self._backplane.load(home)):
+            await self.remove(f"{home}.{key}")
+        await self.remove(home)
+
+    async def remove(self, key: str) -> bool:
+        """Remove one value, whatever it is; False where there is none."""
+        while True:
+            cell: Cell | None = await self._backplane.load(key)
+            if cell is None:
+                return False
+            try:
+                await self._backplane.delete(key, cell.rev)
+            except CASConflict:
+                continue
+            if (resident := self._pod.residents.loaded_cell(key)) is not None:
+                with suppress(ViaStateError):
+                    await resident.load()  # at once: what is read here next must not be the old value
+            return True
+
+
+def _waiting() -> list[OwnerErasure]:
+    from via_state.models import OwnerErasure  # models load after this module does
+
+    rows = OwnerErasure.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
+    return list(rows.order_by("attempts", "id")[:BATCH])
+
+
+def _settle(done: Sequence[int], failed: dict[int, str]) -> None:
+    from via_state.models import OwnerErasure  # models load after this module does
+
+    rows = OwnerErasure.objects.using(settings.DATABASE)
+    rows.filter(pk__in=done).delete()
+    for pk, error in failed.items():
+        rows.filter(pk=pk).update(attempts=F("attempts") + 1, last_error=error[:1000])
