@@ -14,7 +14,8 @@ MODULES = sorted(Path(via_state.core.__file__).parent.glob("*.py"))
 
 #: Of the standard library, what computes and nothing else.
 ALLOWED = {
-    "__future__", "collections", "copy", "dataclasses", "enum", "functools", "hashlib", "math", "msgspec", "operator", "traceback", "typing",
+    "__future__", "collections", "copy", "dataclasses", "datetime", "decimal", "enum", "functools", "hashlib", "math", "msgspec",
+    "operator", "re", "traceback", "typing",
 }  # fmt: skip
 
 

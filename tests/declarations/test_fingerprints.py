@@ -13,7 +13,7 @@ import attrs
 import pytest
 from django.core.checks import run_checks
 
-from via_state import State, StateAppEvents
+from via_state import State, StateApp, StateAppEvents, StateSess, StateUser
 from via_state.core.event_types import EventType
 from via_state.core.manifest import Reading
 from via_state.declarations.fingerprints import fold_hash, reading_of, type_hash
@@ -156,7 +156,9 @@ class Tick:
         return value + 1
 
 
-@pytest.mark.parametrize("options", [{"version": 0}, {"version": True}, {"snapshot_interval": -1}])
+@pytest.mark.parametrize(
+    "options", [{"version": 0}, {"version": True}, {"version": "2"}, {"snapshot_interval": -1}, {"compact": "no"}]
+)
 def test_bad_options_are_refused(options: Any) -> None:
     with registry.isolated():
 
@@ -164,6 +166,32 @@ def test_bad_options_are_refused(options: Any) -> None:
             ticks = StateAppEvents(Tick, key="ticks", **options)
 
         assert [one.id for one in run_checks(tags=["via_state"])] == ["via_state.E014"]
+
+
+@pytest.mark.parametrize("version", ["2", 0, 1.0, True, None])
+def test_a_cell_of_which_the_version_is_none_is_refused_before_anything_is_written(version: Any) -> None:
+    with registry.isolated():
+
+        class Odd(State):
+            app = StateApp(int, version=version)
+            sess = StateSess(int, version=version)
+            user = StateUser(int, version=version)
+
+        assert [one.id for one in run_checks(tags=["via_state"])][:3] == ["via_state.E014"] * 3
+        with pytest.raises(DeclarationError, match="version="):
+            Odd.app.set(4)
+
+
+@pytest.mark.parametrize(
+    ("options", "id"), [({"key": 5}, "E002"), ({"retired": 5}, "E009"), ({"retired": [1]}, "E009")]
+)
+def test_options_of_another_type_are_found_by_the_checks(options: Any, id: str) -> None:
+    with registry.isolated():
+
+        class Odd(State):
+            ticks = StateAppEvents(Tick, **options)
+
+        assert [one.id for one in run_checks(tags=["via_state"])] == [f"via_state.{id}"]
 
 
 def test_an_unknown_option_is_refused_at_once() -> None:

@@ -96,3 +96,15 @@ def test_with_the_memory_backplane_the_process_runs_its_handlers_by_itself() -> 
         until(lambda: got == [1])
         current_pod().drain()
         current_pod().close()
+
+
+def test_a_decorator_without_parentheses_is_refused_at_once() -> None:
+    with registry.isolated():
+
+        class Shop(State):
+            orders = StateAppEvents(Placed, key="orders")
+
+        with pytest.raises(DeclarationError, match=r"Write @….on_event\('ship'\)"):
+
+            @Shop.orders.on_event  # type: ignore[call-overload,untyped-decorator,unused-ignore]
+            def ship(event: Placed, delivery: Delivery) -> None: ...

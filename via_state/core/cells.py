@@ -10,8 +10,10 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from via_state.core.fidelity import difference, plain
+from via_state.core.nesting import MAX_LEVELS, is_deeper, too_deep
 from via_state.core.records import Cell
 from via_state.core.text import named, reason, shown_cause
+from via_state.core.type_facts import may_be_deeper
 from via_state.exceptions import CellFromNewerVersion, CellUnreadable, ValueRefused
 
 T = TypeVar("T")
@@ -51,6 +53,7 @@ class CellCodec(Generic[T]):
         self.type = value_type
         self._type_name = value_type.__name__ if isinstance(value_type, type) else repr(value_type)
         self.version = version
+        self._may_be_deep = may_be_deeper(value_type, MAX_LEVELS)
         self._encoder = msgspec.json.Encoder(enc_hook=plain)
         self._payloads: msgspec.json.Decoder[T] = msgspec.json.Decoder(value_type)
 
@@ -59,12 +62,15 @@ class CellCodec(Generic[T]):
 
         Raises `ValueRefused`; what it returns is proven to decode again.
         """
+        cause: Exception | None = None
         try:
             payload = self._encoder.encode(value)
-            found = difference(value, self._payloads.decode(payload))
-            cause = None
+            deep = self._may_be_deep and is_deeper(payload, MAX_LEVELS)
+            found = too_deep() if deep else difference(value, self._payloads.decode(payload))
         except MemoryError:
             raise
+        except RecursionError as error:
+            found, cause = too_deep(), error
         except Exception as error:
             # The project's code takes part (__post_init__, __eq__): whatever it raises, the value is not stored.
             found, cause = reason(error), error

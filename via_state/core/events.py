@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from via_state.core.event_types import EventType
-from via_state.core.fidelity import difference, plain
+from via_state.core.fidelity import difference, field_names, plain
+from via_state.core.nesting import MAX_LEVELS, is_deeper, too_deep
 from via_state.core.text import reason, shown_cause
+from via_state.core.type_facts import equality_tells, may_be_deeper
 from via_state.exceptions import DeclarationError, EventRefused
 
 
@@ -64,6 +66,8 @@ class EventCodec:
                 self._claim(name, event_type)
         self._heads = {one.event: (one.name, one.version) for one in self.types}
         self._payloads = {one.event: _decoder(one) for one in self.types}
+        self._fields = {one.event: _getter(one.event) for one in self.types}
+        self._may_be_deep = any(may_be_deeper(one.event, MAX_LEVELS) for one in self.types)
         self._encoder = msgspec.json.Encoder(enc_hook=plain)
         self._packs = msgspec.json.Decoder(list[_union(self._by_name)])  # type: ignore[misc]
         self._raws = msgspec.json.Decoder(list[msgspec.Raw])
@@ -92,12 +96,24 @@ class EventCodec:
             raise
         except Exception:
             data = b""  # below the first event that is to blame raises
-        if not data or not _equal(read, events):
+        deep = self._may_be_deep and is_deeper(data, MAX_LEVELS + 2)  # a pack has two levels of its own
+        if not data or deep or not self._same(events, [envelope.payload for envelope in read]):
             for event in events:
                 self._refuse(event)
         if not data:
             raise EventRefused("These events can't be stored together: their fields are nested too deeply.")
         return data
+
+    def _same(self, events: Sequence[object], read: Sequence[object]) -> bool:
+        """Whether these events came back, by their fields; False also where their classes can't tell."""
+        try:
+            fields = self._fields[type(events[0])]
+            alike = fields is not None and (len(events) == 1 or len(set(map(type, events))) == 1)
+            if alike and list(map(fields, events)) == list(map(fields, read)):  # type: ignore[arg-type]
+                return True
+            return not any(map(difference, events, read))
+        except Exception:
+            return False
 
     def _refuse(self, event: object) -> None:
         """Raise the reason if this is the event that can't be appended."""
@@ -105,11 +121,15 @@ class EventCodec:
         if type(event) not in self._heads:
             declared = ", ".join(one.event.__name__ for one in self.types)
             raise EventRefused(f"{name} is not declared for this log. Append one of: {declared}.")
+        cause: Exception | None = None
         try:
-            found = difference(event, self._payloads[type(event)].decode(self._encoder.encode(event)))
-            cause = None
+            data = self._encoder.encode(event)
+            deep = is_deeper(data, MAX_LEVELS)
+            found = too_deep() if deep else difference(event, self._payloads[type(event)].decode(data))
         except MemoryError:
             raise
+        except RecursionError as error:
+            found, cause = too_deep(), error
         except Exception as error:
             found, cause = reason(error), error
         if found is not None:
@@ -208,12 +228,10 @@ def _text(data: bytes | msgspec.Raw) -> str:
     return bytes(data).decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
 
 
-def _equal(envelopes: Iterable[Any], events: Iterable[object]) -> bool:
-    """Whether these events came back; False also where their classes can't tell."""
-    try:
-        return all(map(operator.eq, [envelope.payload for envelope in envelopes], events))
-    except Exception:
-        return False
+def _getter(event: type[Any]) -> Callable[[Any], Any] | None:
+    """All fields of an event at once, where comparing them with ``==`` is enough; None where it is not."""
+    names = field_names(event)
+    return operator.attrgetter(*names) if names and equality_tells(event) else None
 
 
 def _decoder(event_type: EventType) -> msgspec.json.Decoder[Any]:

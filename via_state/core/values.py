@@ -8,7 +8,9 @@ import msgspec
 
 from via_state.core.fidelity import difference, plain
 from via_state.core.manifest import short_hash
+from via_state.core.nesting import MAX_VALUE_LEVELS, is_deeper, too_deep
 from via_state.core.text import reason, shown_cause
+from via_state.core.type_facts import may_be_deeper
 from via_state.exceptions import ValueRefused
 
 V = TypeVar("V")
@@ -19,18 +21,24 @@ class ValueCodec(Generic[V]):
 
     def __init__(self, value_type: Any) -> None:
         self.type = value_type
+        self._may_be_deep = may_be_deeper(value_type, MAX_VALUE_LEVELS)
         self._encoder = msgspec.json.Encoder(enc_hook=plain)
         self._sorted = msgspec.json.Encoder(enc_hook=plain, order="deterministic")
         self._decoder: msgspec.json.Decoder[V] = msgspec.json.Decoder(value_type)
 
     def encode(self, value: V) -> bytes:
         """Raises `ValueRefused`; what it returns is proven to decode to the same value, of the same types."""
+        cause: Exception | None = None
         try:
             data = self._encoder.encode(value)
-            found = difference(value, self._decoder.decode(data), strict=True)
-            cause = None
+            deep = self._may_be_deep and is_deeper(data, MAX_VALUE_LEVELS)
+            found = (
+                too_deep(MAX_VALUE_LEVELS) if deep else difference(value, self._decoder.decode(data), strict=True)
+            )
         except MemoryError:
             raise
+        except RecursionError as error:
+            data, found, cause = b"", too_deep(MAX_VALUE_LEVELS), error
         except Exception as error:
             # The project's code takes part (__post_init__, __eq__): whatever it raises, there is no snapshot.
             data, found, cause = b"", reason(error), error

@@ -8,7 +8,7 @@ from typing import Any, Self
 from via_state.core.cells import CellCodec
 from via_state.core.specs import CellSpec
 from via_state.declarations.definition import Definition
-from via_state.declarations.problems import Problem
+from via_state.declarations.problems import Problem, refuse_bad_version
 from via_state.declarations.value_types import refuse_undecodable
 from via_state.declarations.zero import MISSING, make_zero
 from via_state.exceptions import ValueRefused
@@ -35,6 +35,7 @@ class CellDefinition(Definition[CellSpec[Any]]):
                 "It has no value type.",
                 f"Write {self.kind}(str), or {self.kind}[int | None](default=None).",
             ).error()
+        refuse_bad_version(self.version)
         refuse_undecodable(self.value_type, f"{self.value_type!r}")
         zero = make_zero(self.value_type, self.default)
         codec: CellCodec[Any] = CellCodec(self.value_type, self.version)

@@ -50,6 +50,9 @@ class Definition(ABC, Generic[S]):
             raise DeclarationError(f"{self} works only as an attribute of a class that inherits State.")
         if self._template is None:
             with self._naming_itself():
+                key: object = self.explicit_key
+                if key is not None and not isinstance(key, str):
+                    raise Problem("E002", f"key= is {key!r}.", "Give a string, as in key='room.{room}'.").error()
                 self._template = KeyTemplate(self.name.lower() if self.explicit_key is None else self.explicit_key)
         return self._template
 

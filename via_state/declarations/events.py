@@ -331,6 +331,13 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         The position is kept under ``name``, which must stay. Where a log has ``value=``, name the types, so that a type
         checker knows them. Raises `DeclarationError`.
         """
+        given: object = name
+        if not isinstance(given, str):
+            written = getattr(given, "__name__", repr(given))
+            raise DeclarationError(
+                f"on_event of {self} was given {written!r} instead of a name. Write @….on_event({written!r}): the handler's "
+                "position is kept under that name."
+            )
         if self._member is not None or self._owner is not None:
             raise DeclarationError(f"on_event({name!r}): declare it on {self}, not on one of its members.")
 

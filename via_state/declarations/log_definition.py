@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Collection, Iterable, MutableMapping
 from typing import Any, Self, TypedDict, TypeVar
 
 from via_state.core.event_types import EventType
@@ -14,7 +14,7 @@ from via_state.core.specs import LogSpec
 from via_state.core.values import ValueCodec
 from via_state.declarations.definition import Definition
 from via_state.declarations.fingerprints import manifest_of
-from via_state.declarations.problems import Problem, problem_of
+from via_state.declarations.problems import Problem, is_whole, problem_of, refuse_bad_version
 from via_state.declarations.value_types import folded_type, refuse_undecodable
 from via_state.declarations.zero import MISSING, make_zero
 from via_state.exceptions import DeclarationError, ValueRefused
@@ -66,7 +66,7 @@ class LogDefinition(Definition[LogSpec[Any]]):
 
     def migration(self, before: int, after: int) -> Callable[[M], M]:
         """See `StateAppEvents.migration`."""
-        if not _whole(before, 1) or not _whole(after, 1) or before == after:
+        if not is_whole(before, 1) or not is_whole(after, 1) or before == after:
             raise DeclarationError(
                 f"migration({before!r}, {after!r}) of {self}: give two different version numbers from 1."
             )
@@ -80,7 +80,11 @@ class LogDefinition(Definition[LogSpec[Any]]):
 
     def _make_spec(self) -> LogSpec[Any]:
         retired = self.options.get("retired", ())
-        if isinstance(retired, str) or not all(isinstance(name, str) for name in retired):
+        if (
+            isinstance(retired, str)
+            or not isinstance(retired, Collection)
+            or not all(isinstance(name, str) for name in retired)
+        ):
             raise Problem(
                 "E009", f"retired= is {retired!r}.", "Give a tuple of stored event names: ('OldEvent',)."
             ).error()
@@ -100,9 +104,11 @@ class LogDefinition(Definition[LogSpec[Any]]):
 
     def _snapshots(self, events: EventCodec, zero: Callable[[], Any]) -> SnapshotSpec[Any] | None:
         version, interval = self.options.get("version", 1), self.options.get("snapshot_interval")
-        if not _whole(version, 1):
-            raise Problem("E014", f"version= is {version!r}.", "Give a whole number from 1.").error()
-        if interval is not None and not _whole(interval, 0):
+        refuse_bad_version(version)
+        compact = self.options.get("compact", True)
+        if not isinstance(compact, bool):
+            raise Problem("E014", f"compact= is {compact!r}.", "Write True or False.").error()
+        if interval is not None and not is_whole(interval, 0):
             hint = "Give the number of folds between two snapshots, or 0 for none."
             raise Problem("E014", f"snapshot_interval= is {interval!r}.", hint).error()
         try:
@@ -116,8 +122,7 @@ class LogDefinition(Definition[LogSpec[Any]]):
             self.unstorable = Problem("W003", f"Its zero value: {error}.", "")
         else:
             if manifest.zero == codec.digest(zero()):
-                options = self.options
-                return SnapshotSpec(codec, manifest, self.migrations, interval, options.get("compact", True))
+                return SnapshotSpec(codec, manifest, self.migrations, interval, compact)
             self.unstorable = Problem(
                 "W003", "default= makes another value each time.", "Make it the same always."
             )
@@ -127,10 +132,6 @@ class LogDefinition(Definition[LogSpec[Any]]):
         spec = self.built()
         rest = tuple(self.options.get(name) for name in ("version", "snapshot_interval", "compact"))
         return frozenset(self.events), spec.events.retired, self._value_type, spec.zero(), rest
-
-
-def _whole(number: object, least: int) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool) and number >= least
 
 
 def _event_type(event: Any) -> EventType:

@@ -34,3 +34,14 @@ def problem_of(error: DeclarationError, otherwise: str = "") -> Problem:
         return cause
     message, _, hint = str(cause).partition(". ")
     return Problem(otherwise, message.removesuffix(".") + ".", hint)
+
+
+def is_whole(number: object, least: int) -> bool:
+    """Whether it is an integer from ``least``."""
+    return isinstance(number, int) and not isinstance(number, bool) and number >= least
+
+
+def refuse_bad_version(version: object) -> None:
+    """Raise `DeclarationError` for what is not the version of a declaration: versions are compared and stored."""
+    if not is_whole(version, 1):
+        raise Problem("E014", f"version= is {version!r}.", "Give a whole number from 1.").error()
