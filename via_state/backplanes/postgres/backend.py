@@ -13,6 +13,7 @@ from django.core.checks import CheckMessage, Error
 from via_state.backplanes.base import Backplane, Ring, Watch, check_key
 from via_state.backplanes.postgres.cells import Cells
 from via_state.backplanes.postgres.changes import changed
+from via_state.backplanes.postgres.code import codes
 from via_state.backplanes.postgres.connection import open_connection
 from via_state.backplanes.postgres.connections import Connections
 from via_state.backplanes.postgres.doorbell import Bell, Ear
@@ -66,9 +67,10 @@ class PostgresBackplane(Backplane):
         # What is sent at the end of the retry window may wait for a connection and then for a lock.
         self._logs = Logs(self._connections, prefix, self.retry_window + 2 * (connect_timeout + timeout))
         self._cells = Cells(self._connections, prefix)
-        self._bell = Bell(functools.partial(open_connection, alias, connect_timeout), prefix, timeout)
+        names = codes(prefix)
+        self._bell = Bell(functools.partial(open_connection, alias, connect_timeout), names[0], timeout)
         listen = self.options["LISTEN_DATABASE"] or alias
-        self._ear = Ear(functools.partial(open_connection, listen, connect_timeout), prefix, timeout)
+        self._ear = Ear(functools.partial(open_connection, listen, connect_timeout), names, timeout)
         self._closed = False
 
     @classmethod

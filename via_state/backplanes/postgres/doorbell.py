@@ -1,20 +1,19 @@
 """Doorbells by NOTIFY: rung after the commit, coalesced, on a connection of their own; heard on another one.
 
-NOTIFY inside the append's transaction would serialise all commits of the database, so it never is there.
+NOTIFY inside the append's transaction would serialise all commits of the database, so it never is there. Every role that may
+connect to the database may NOTIFY and LISTEN: see `code`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 
-import msgspec
 import psycopg
 
 from via_state.backplanes.base import Ring, Watch
+from via_state.backplanes.postgres.code import Code, names_in
 from via_state.backplanes.postgres.connection import Connection, deadline, ended, hang_up
 from via_state.core.retry import full_jitter
 from via_state.exceptions import BackplaneUnavailable
@@ -28,13 +27,10 @@ Open = Callable[[], Coroutine[None, None, Connection]]
 INTERVAL = 0.002
 #: Bytes that PostgreSQL takes; longer ones ring as "anything may have changed".
 MAX_PAYLOAD = 7999
+#: Seconds between two rings for "anything may have changed": each makes a process look at all that moved.
+PAUSE = 0.05
 #: Seconds without a doorbell after which the listening connection is asked whether it lives.
 SILENCE = 15.0
-
-
-def channel(prefix: str) -> str:
-    """The NOTIFY channel of all pods with this prefix."""
-    return "via_state_" + hashlib.blake2b(prefix.encode(), digest_size=8).hexdigest()
 
 
 class Bell:
@@ -43,8 +39,8 @@ class Bell:
     ``timeout``: seconds for one NOTIFY.
     """
 
-    def __init__(self, open_connection: Open, prefix: str, timeout: float) -> None:
-        self._open, self._channel, self._timeout = open_connection, channel(prefix), timeout
+    def __init__(self, open_connection: Open, code: Code, timeout: float) -> None:
+        self._open, self._code, self._timeout = open_connection, code, timeout
         self._connection: Connection | None = None
         self._keys: set[str] = set()
         self._task: asyncio.Task[None] | None = None
@@ -68,15 +64,15 @@ class Bell:
 
     async def _notify(self) -> None:
         keys, self._keys = self._keys, set()
-        payload = json.dumps(sorted(keys), ensure_ascii=False, separators=(",", ":"))
-        if len(payload.encode()) > MAX_PAYLOAD:
-            payload = ""
+        payload = "".join(self._code.of(key) for key in keys)
+        if len(payload) > MAX_PAYLOAD:
+            payload = self._code.everything
         if self._connection is not None and ended(self._connection):
             await self._drop_connection()
         if self._connection is None:
             self._connection = await self._open()
         with deadline(self._connection, self._timeout):
-            await self._connection.execute("SELECT pg_notify(%s, %s)", (self._channel, payload))
+            await self._connection.execute("SELECT pg_notify(%s, %s)", (self._code.channel, payload))
 
     async def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
@@ -92,18 +88,22 @@ class Bell:
 class Ear:
     """Listens for all watches of a process on one connection, which it makes again for ever.
 
-    ``timeout``: seconds for an answer when the connection is asked whether it lives.
+    ``codes``: those in which others may ring. ``timeout``: seconds for an answer when the connection is asked whether it
+    lives.
     """
 
-    def __init__(self, open_connection: Open, prefix: str, timeout: float) -> None:
-        self._open, self._channel, self._timeout = open_connection, channel(prefix), timeout
+    def __init__(self, open_connection: Open, codes: Sequence[Code], timeout: float) -> None:
+        self._open, self._codes, self._timeout = open_connection, codes, timeout
+        self._everything = {code.everything for code in codes}
         self._watches: set[_PostgresWatch] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        self._rang_in_pause = False
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
     def watch(self, ring: Ring) -> Watch:
-        watch = _PostgresWatch(self._watches, ring)
+        watch = _PostgresWatch(self._watches, self._codes, ring)
         self._watches.add(watch)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._listen_for_ever())
@@ -115,9 +115,10 @@ class Ear:
             try:
                 self._connection = await self._open()
                 with deadline(self._connection, self._timeout):
-                    await self._connection.execute(f"LISTEN {self._channel}")
+                    for code in self._codes:
+                        await self._connection.execute(f"LISTEN {code.channel}")
                 attempt = 0
-                self._rang(None)  # while nobody listened, anything may have changed
+                self._rang_for_all()  # while nobody listened, anything may have changed
                 await self._listen(self._connection)
             except (BackplaneUnavailable, psycopg.Error) as error:
                 logger.info("Doorbells are not heard, sweeps go on: %s", error)
@@ -139,20 +140,33 @@ class Ear:
                 await connection.execute("SELECT 1")
 
     def _hear(self, payload: str) -> None:
-        try:
-            keys: list[str | None] = [*msgspec.json.decode(payload, type=list[str])]
-        except msgspec.DecodeError:  # too many keys for one NOTIFY, or somebody else's words on our channel
-            keys = [None]
-        for key in keys:
-            self._rang(key)
+        for name in names_in(payload):
+            if name in self._everything:
+                self._rang_for_all()
+            else:
+                for watch in tuple(self._watches):
+                    watch.rang(name)
 
-    def _rang(self, key: str | None) -> None:
+    def _rang_for_all(self) -> None:
+        """At once, or together with others at the end of the pause after the last one."""
+        if self._pause is not None:
+            self._rang_in_pause = True
+            return
+        self._pause = asyncio.get_running_loop().call_later(PAUSE, self._end_pause)
         for watch in tuple(self._watches):
-            watch.rang(key)
+            watch.rang(None)
+
+    def _end_pause(self) -> None:
+        self._pause = None
+        if self._rang_in_pause:
+            self._rang_in_pause = False
+            self._rang_for_all()
 
     async def close(self) -> None:
         self._closed = True
         self._watches.clear()
+        if self._pause is not None:
+            self._pause.cancel()
         if self._task is not None:
             await _end(self._task, self._connection)
 
@@ -167,18 +181,23 @@ async def _end(task: asyncio.Task[None], connection: Connection | None) -> None:
 
 
 class _PostgresWatch(Watch):
-    def __init__(self, watches: set[_PostgresWatch], ring: Ring) -> None:
-        self._watches, self._ring = watches, ring
-        self._keys: set[str] = set()
+    def __init__(self, watches: set[_PostgresWatch], codes: Sequence[Code], ring: Ring) -> None:
+        self._watches, self._codes, self._ring = watches, codes, ring
+        self._keys: dict[str, str] = {}  # by each of their names
 
     def add(self, key: str) -> None:
-        self._keys.add(key)
+        for code in self._codes:
+            self._keys[code.of(key)] = key
 
     def discard(self, key: str) -> None:
-        self._keys.discard(key)
+        for code in self._codes:
+            self._keys.pop(code.of(key), None)
 
-    def rang(self, key: str | None) -> None:
-        if key is None or key in self._keys:
+    def rang(self, name: str | None) -> None:
+        """``name``: a key's in one of the codes; None: anything may have changed."""
+        if name is None:
+            self._ring(None)
+        elif (key := self._keys.get(name)) is not None:
             self._ring(key)
 
     async def close(self) -> None:
