@@ -14,10 +14,14 @@ from django.utils.module_loading import import_string
 
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
+from via_state.core.events import Unreadable
 from via_state.declarations.bridges import missing_bridge, parse_manifests
-from via_state.declarations.handled import handler_problems
+from via_state.declarations.handled import concrete_logs, handler_problems
 from via_state.declarations.log_definition import LogDefinition
 from via_state.declarations.registry import registry
+from via_state.exceptions import NotMigrated, ViaStateError
+from via_state.pod.default import current_pod
+from via_state.pod.sampling import DeclaredLog, Unread, sample
 from via_state.redacted import redacted
 
 if TYPE_CHECKING:
@@ -126,6 +130,52 @@ def check_bridges(databases: Collection[str] | None = None, **_: Any) -> list[Ch
         if problem is not None:
             found.append(Error(problem.message, hint=problem.hint, obj=definition, id=f"via_state.{problem.id}"))
     return found
+
+
+@register(Tags.database, "via_state")
+def check_records(databases: Collection[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """E018 stored records that this code can't decode; W006 stored events that it does not declare, or of a newer version.
+
+    W007: the backplane did not answer, so nobody knows. Decodes a sample of each log, with ``migrate`` and with ``check
+    --database``.
+    """
+    if settings.problems() or settings.DATABASE not in (databases or ()):
+        return []
+    backend = _backend()[0]
+    logs = {one.built().name: DeclaredLog(one.built(), one.template().reads) for one in concrete_logs()}
+    if backend is None or not backend.durable or not logs:
+        return []
+    pod = current_pod()
+    if not pod.backplane.durable:
+        return []
+    try:
+        found = pod.thread.call(sample(pod.backplane, list(logs.values())))
+    except NotMigrated:
+        return []
+    except ViaStateError as error:
+        message = f"Whether this code reads the records that are stored could not be looked at: {error}"
+        return [CheckWarning(message, hint="Run manage.py check --database again.", id="via_state.W007")]
+    return [_unread_record(one) for one in found]
+
+
+def _unread_record(one: Unread) -> CheckMessage:
+    where = f"stored in the log {one.key!r} at offset {one.offset}"
+    if one.kind is Unreadable.UNDECODABLE:
+        event = f"The event {one.name}, version {one.version}," if one.name else "A record"
+        return Error(
+            f"{event} {where} can't be decoded by this code: {one.why}.",
+            hint="Give a new field a default; raise event_version and say in event_upcasters how an old payload becomes a new one; "
+            "or take the change back. The value would lack such records, and event handlers would put them aside.",
+            obj=one.spec.name,
+            id="via_state.E018",
+        )
+    if one.kind is Unreadable.NEWER:
+        message = f"The event {one.name}, {where}, is of version {one.version}, which this code does not know."
+        hint = "Only newer code may fold it: the key halts until that is deployed."
+    else:
+        message = f"The event {one.name}, {where}, is not declared by this code."
+        hint = "Name it in aliases= of its class if that was renamed, or in retired= if it folds to nothing."
+    return CheckWarning(message, hint=hint, obj=one.spec.name, id="via_state.W006")
 
 
 @register(Tags.security, "via_state", deploy=True)
