@@ -20,8 +20,11 @@ from tests.conftest import POSTGRES_ALIAS
 from tests.faults import Fault
 from tests.pod.world import World, world_of
 from via_state import State, StateApp, StateSess, StateUser, metrics
+from via_state.declarations import session_end
 from via_state.declarations.registry import registry
+from via_state.exceptions import SessionEnded
 from via_state.models import OwnerErasure
+from via_state.pod import members
 from via_state.pod.default import use_pod
 from via_state.pod.pod import Pod
 
@@ -110,6 +113,25 @@ def test_nothing_is_erased_before_the_commit_nor_after_a_rollback(pod: Pod) -> N
         assert values(ann) == ["dark", "one", "two"]
     pod.drain()
     assert values(ann) == ["auto", "", ""]
+
+
+def test_members_beyond_those_that_are_listed_are_found(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list is written anew for each member, so it is bounded."""
+    monkeypatch.setattr(members, "MOST", 3)
+    ann = user()
+    session = SessionStore()
+    for number in range(6):
+        Desk(ann).draft.at(form=number).set("x")
+        Desk(session).page.at(number=number).set("x")
+    listed = pod.get("via.user.7", members.spec_of(None))
+    assert (len(listed.members), listed.more) == (3, True)
+    User.objects.using(POSTGRES_ALIAS).filter(pk=7).delete()
+    pod.drain()
+    assert not [key for key in stored(pod) if key.startswith("via.user.7")]
+    session_end.end_session_state(session["_via_sid"])
+    for number in range(7):
+        with pytest.raises(SessionEnded):
+            Desk(session).page.at(number=number).set("late")
 
 
 def test_a_project_may_keep_it(pod: Pod, world: World) -> None:

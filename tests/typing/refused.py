@@ -60,6 +60,9 @@ Feed.banner.update(len)  # type: ignore[arg-type]  # pyright: ignore[reportArgum
 Feed.limit.set("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 text: str = Feed.limit.read()  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
+# Assigning where a verb was meant
+Feed.banner = "x"  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+
 # Family parameters without stable text
 Feed.room.at(room=1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 

@@ -124,13 +124,14 @@ async def _end(pod: Pod, sid: str, declared: dict[str, Definition[Any]]) -> None
 
 async def _end_members(pod: Pod, sid: str, declared: dict[str, Definition[Any]], ttl: float) -> None:
     try:
-        written = await members.aclose(pod, home_of_session(sid), ttl)
+        keys = await members.aclose(pod, home_of_session(sid), ttl)
     except (UpdateContended, UpdateOutcomeUnknown) as error:
         raise OutcomeUnknown(str(error)) from error  # closing it twice is harmless
-    for template, key in written:
-        if template in declared:
-            spec = replace(declared[template].built(), ttl=ttl)
-            await pod.aend(f"{home_of_session(sid)}.{key}", spec)
+    families = [definition for definition in declared.values() if definition.template().family]
+    for key in keys:
+        definition = next((one for one in families if one.template().reads(key)), None)
+        if definition is not None:
+            await pod.aend(f"{home_of_session(sid)}.{key}", replace(definition.built(), ttl=ttl))
 
 
 def _in_event_loop() -> bool:

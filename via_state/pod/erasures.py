@@ -20,7 +20,7 @@ from via_state.conf import settings
 from via_state.core.records import Cell
 from via_state.exceptions import BackplaneUnavailable, CASConflict, OutcomeUnknown, ViaStateError
 from via_state.pod.commits import after_commit
-from via_state.pod.members import members_in
+from via_state.pod.members import written
 from via_state.runtime.periodic import Periodic
 from via_state.runtime.worker_threads import WorkerThreads
 
@@ -116,7 +116,7 @@ class Erasures(Periodic):
         """Remove the values, the members that the home lists, and the list. Tombstones stay."""
         for key in keys:
             await self.remove(f"{home}.{key}")
-        for key in members_in(await self._backplane.load(home)):
+        for key in await written(self._backplane, home):
             await self.remove(f"{home}.{key}")
         await self.remove(home)
 

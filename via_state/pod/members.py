@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from via_state.backplanes.base import Backplane
 from via_state.core.cells import CellCodec
-from via_state.core.records import Cell
 from via_state.core.specs import CellSpec
 from via_state.exceptions import SessionEnded
 
@@ -18,17 +18,31 @@ if TYPE_CHECKING:
     from via_state.pod.pod import Pod
 
 
+MOST = 1000  # members that are listed: each new one writes the whole list
+
+
 @dataclass(frozen=True)
 class Members:
-    """``members`` are pairs of a template and a key of it. An ended list takes no more of them."""
+    """``members`` are pairs of a template and a key of it; ``more`` says that there are others, which are looked for when they
+    are needed. An ended list takes no more of them.
+    """
 
     members: list[tuple[str, str]] = field(default_factory=list)
     ended: bool = False
+    more: bool = False
+
+    def knows(self, template: str, key: str) -> bool:
+        """Whether a write of this member changes nothing here. Raises `SessionEnded`."""
+        if self.ended:
+            raise SessionEnded("The session was ended by a logout. Bind to the new session.")
+        return self.more or (template, key) in self.members
 
     def including(self, template: str, key: str) -> Members:
         """With one more member. Raises `SessionEnded`."""
-        if self.ended:
-            raise SessionEnded("The session was ended by a logout. Bind to the new session.")
+        if self.knows(template, key):
+            return self
+        if len(self.members) >= MOST:
+            return replace(self, more=True)
         return replace(self, members=sorted({*self.members, (template, key)}))
 
     def closed(self) -> Members:
@@ -46,23 +60,36 @@ def spec_of(ttl: float | None) -> CellSpec[Members]:
 
 def remember(pod: Pod, home: str, template: str, key: str, ttl: float | None) -> None:
     """Before a member's first write. Costs a look at this pod's copy when the member is known."""
-    if (template, key) not in pod.get(home, spec_of(ttl)).members:
+    if not pod.get(home, spec_of(ttl)).knows(template, key):
         pod.update(home, spec_of(ttl), lambda old: old.including(template, key))
 
 
 async def aremember(pod: Pod, home: str, template: str, key: str, ttl: float | None) -> None:
     """`remember`, awaited."""
-    if (template, key) not in (await pod.aget(home, spec_of(ttl))).members:
+    if not (await pod.aget(home, spec_of(ttl))).knows(template, key):
         await pod.aupdate(home, spec_of(ttl), lambda old: old.including(template, key))
 
 
-def members_in(stored: Cell | None) -> list[str]:
-    """The keys in a list as it is stored. Raises `CellUnreadable`."""
+async def written(backplane: Backplane, home: str) -> list[str]:
+    """The keys of the members that an owner wrote. Raises `CellUnreadable`."""
+    stored = await backplane.load(home)
     if stored is None or (state := _CODEC.decode(stored.data)).ended:
         return []
-    return [key for _, key in state.value.members]
+    return await _keys(backplane, home, state.value)
 
 
-async def aclose(pod: Pod, home: str, ttl: float) -> list[tuple[str, str]]:
-    """Take no more members; returns those there are."""
-    return (await pod.aupdate(home, spec_of(ttl), Members.closed)).members
+async def aclose(pod: Pod, home: str, ttl: float) -> list[str]:
+    """Take no more members; returns the keys of those there are."""
+    closed = await pod.aupdate(home, spec_of(ttl), Members.closed)
+    return await _keys(pod.backplane, home, closed)
+
+
+async def _keys(backplane: Backplane, home: str, listed: Members) -> list[str]:
+    if not listed.more:
+        return [key for _, key in listed.members]
+    found: list[str] = []
+    after, begin = "", f"{home}."
+    while page := await backplane.cells(after):
+        found += [key.removeprefix(begin) for key in page if key.startswith(begin)]
+        after = list(page)[-1]
+    return found
