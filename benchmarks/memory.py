@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import statistics
 import time
 
 import msgspec
 
 from benchmarks.harness import Benchmark
 from benchmarks.state import Bench, Tick
+from via_state.pod.pod import Pod
 from via_state.testing import pods
 
 EVENTS = 500_000
 PACK = 1000
+SUBSCRIBERS = 1000
 TICKS = [Tick()] * PACK
 
 
@@ -62,6 +66,55 @@ def encode_and_decode_alone(n: int) -> float:
     return EVENTS / (time.perf_counter() - started)
 
 
+def subscribe() -> float:
+    """Milliseconds from a change on the pod's loop until the last of its readers on another loop was called."""
+    with pods(1) as (pod,):
+        return asyncio.run(_until_all_were_called(pod))
+
+
+async def _until_all_were_called(pod: Pod) -> float:
+    spec, left, called = Bench.ticks.definition.spec(), 0, asyncio.Event()
+
+    def reader() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            called.set()
+
+    subscriptions = [await pod.subscribe(Bench.ticks.key, spec, reader) for _ in range(SUBSCRIBERS)]
+    found = []
+    for _ in range(100):
+        left = SUBSCRIBERS
+        called.clear()
+        started = time.perf_counter()
+        await Bench.ticks.using(pod).aappend(Tick(), wait=False)
+        await called.wait()
+        found.append((time.perf_counter() - started) * 1000)
+    for one in subscriptions:
+        one.close()
+    return statistics.median(found)
+
+
+def one_subscriber() -> float:
+    """Raw: the same with one reader."""
+    with pods(1) as (pod,):
+        return asyncio.run(_until_one_was_called(pod))
+
+
+async def _until_one_was_called(pod: Pod) -> float:
+    called = asyncio.Event()
+    subscription = await pod.subscribe(Bench.ticks.key, Bench.ticks.definition.spec(), called.set)
+    found = []
+    for _ in range(100):
+        called.clear()
+        started = time.perf_counter()
+        await Bench.ticks.using(pod).aappend(Tick(), wait=False)
+        await called.wait()
+        found.append((time.perf_counter() - started) * 1000)
+    subscription.close()
+    return statistics.median(found)
+
+
 def benchmarks() -> list[Benchmark]:
     packs = f"{EVENTS:,} events in packs of {PACK}"
     return [
@@ -75,5 +128,13 @@ def benchmarks() -> list[Benchmark]:
                 f"{packs}, {n} pods; raw: encoding once, decoding {n} times",
             )
             for n in (1, 4)
+        ),
+        Benchmark(
+            "subscribe-1000",
+            "ms",
+            subscribe,
+            one_subscriber,
+            f"from an append to the last of {SUBSCRIBERS:,} readers on one other loop; raw: the same with one reader",
+            lower_is_better=True,
         ),
     ]

@@ -122,9 +122,9 @@ async def test_nothing_stays_behind_when_a_page_leaves(pod: Pod) -> None:
 
     async with connected("/ws/counter/") as page:
         await received(page)
-        assert len(projector.listeners) == 1
+        assert projector.subscribers
 
-    await eventually(lambda: not projector.listeners, "the end of listening")
+    await eventually(lambda: not projector.subscribers, "the end of listening")
     assert asyncio.all_tasks() <= before
 
 
@@ -136,7 +136,7 @@ async def test_nothing_stays_behind_when_the_server_stops(pod: Pod) -> None:
 
     page.future.cancel()
 
-    await eventually(lambda: not projector.listeners, "the end of listening")
+    await eventually(lambda: not projector.subscribers, "the end of listening")
 
 
 async def _projector(pod: Pod) -> Any:

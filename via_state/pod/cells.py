@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from via_state import metrics
@@ -25,6 +25,7 @@ from via_state.exceptions import (
     UpdateOutcomeUnknown,
     ViaStateError,
 )
+from via_state.pod.subscribers import Subscribers
 from via_state.runtime.backoff import Backoff
 
 T = TypeVar("T")
@@ -56,9 +57,9 @@ class CachedCell(Generic[T]):
         "current",
         "error",
         "key",
-        "listeners",
         "loaded",
         "spec",
+        "subscribers",
         "task",
         "used",
     )
@@ -71,7 +72,7 @@ class CachedCell(Generic[T]):
         self.loaded = False
         #: Why the stored value can't be shown; `current` is then the last good one.
         self.error: ViaStateError | None = None
-        self.listeners: set[Callable[[], None]] = set()
+        self.subscribers = Subscribers()
         self.used = time.monotonic()
         self._seen = 0  # highest revision seen
         self._moved = 0  # counts what was taken over, so that an older answer is recognised
@@ -82,7 +83,7 @@ class CachedCell(Generic[T]):
     @property
     def idle(self) -> bool:
         """Nobody listens to it and it does nothing: it may be evicted."""
-        return self.task is None and not self.listeners
+        return self.task is None and not self.subscribers
 
     @property
     def at(self) -> object:
@@ -177,8 +178,7 @@ class CachedCell(Generic[T]):
         self._seen = max(self._seen, read.rev)
         if moved:
             self._moved += 1
-            for listener in list(self.listeners):
-                listener()
+            self.subscribers.ring()
         return read
 
     async def write(self, base: Read[T], value: T, deadline: float) -> Read[T] | None:

@@ -12,7 +12,7 @@ import inspect
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
@@ -24,13 +24,13 @@ from via_state.pod.appender import Appender
 from via_state.pod.cells import CachedCell, Read
 from via_state.pod.contest import MISSING, Contest
 from via_state.pod.erasures import Erasures
-from via_state.pod.feed import feed
 from via_state.pod.halts import Halts
 from via_state.pod.outbox import Outbox
 from via_state.pod.projector import ProjectionStatus, Projector
 from via_state.pod.reconciler import Reconciler
 from via_state.pod.residents import Residents
 from via_state.pod.snapshots.snapshotter import Snapshotter
+from via_state.pod.subscribers import Subscription, latest_values, subscribe
 from via_state.runtime.backoff import patiently
 from via_state.runtime.loop import LoopThread, current_loop, refuse_in_event_loop
 from via_state.runtime.periodic import Periodic
@@ -182,7 +182,7 @@ class Pod:
         """The value now, then each newer one. A slow reader misses values in between, never the newest."""
         await self.aread(key, spec)
         projector = await self.thread.acall(self._log(key, spec))
-        async with contextlib.aclosing(feed(self.thread, projector.listeners, projector.read)) as values:
+        async with contextlib.aclosing(latest_values(self.thread, projector, projector.read)) as values:
             async for value in values:
                 yield value
 
@@ -282,9 +282,21 @@ class Pod:
         """The value now, then each newer one. A slow reader misses values in between, never the newest."""
         await self.aget(key, spec)
         cell = await self.thread.acall(self._cell(key, spec))
-        async with contextlib.aclosing(feed(self.thread, cell.listeners, cell.value)) as values:
+        async with contextlib.aclosing(latest_values(self.thread, cell, cell.value)) as values:
             async for value in values:
                 yield value
+
+    # Both -------------------------------------------------------------------------------------------------
+
+    async def subscribe(
+        self, key: str, spec: LogSpec[Any] | CellSpec[Any], callback: Callable[[], None]
+    ) -> Subscription:
+        """Have ``callback()`` called on the running event loop, soon after each change of the key on this pod, until `Subscription.close`.
+
+        Changes in quick succession are one call. All subscribers of a key on one loop cost one wake-up of that loop.
+        """
+        subject = self._log(key, spec) if isinstance(spec, LogSpec) else self._cell(key, spec)
+        return await subscribe(self.thread, await self.thread.acall(subject), callback)
 
     # ------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from via_state import metrics
@@ -23,6 +22,7 @@ from via_state.pod.halts import Trouble, trouble_of
 from via_state.pod.snapshots.seeding import seek_base
 from via_state.pod.snapshots.snapshotter import Snapshotter
 from via_state.pod.snapshots.store import Answer, Draft
+from via_state.pod.subscribers import Subscribers
 from via_state.runtime.backoff import Backoff
 
 V = TypeVar("V")
@@ -79,10 +79,10 @@ class Projector(Generic[V]):
         "diverged",
         "error",
         "key",
-        "listeners",
         "loaded",
         "snapshot_at",
         "spec",
+        "subscribers",
         "task",
         "used",
         "value",
@@ -100,7 +100,7 @@ class Projector(Generic[V]):
         self.loaded = False
         #: The last failure to read, until a read succeeds.
         self.error: ViaStateError | None = None
-        self.listeners: set[Callable[[], None]] = set()
+        self.subscribers = Subscribers()
         self.used = time.monotonic()
         self._waiters: list[_Waiter] = []
         self._reads = 0
@@ -147,7 +147,7 @@ class Projector(Generic[V]):
     @property
     def idle(self) -> bool:
         """Nobody waits for it, listens to it, and it does nothing: it may be evicted."""
-        return self.task is None and not self._waiters and not self.listeners
+        return self.task is None and not self._waiters and not self.subscribers
 
     def ring(self) -> None:
         """Something may have changed: read to the head. On the loop."""
@@ -253,8 +253,7 @@ class Projector(Generic[V]):
         if self._verifier is not None:
             self._verified()
         if self.value is not before:
-            for listener in list(self.listeners):
-                listener()
+            self.subscribers.ring()
         interval = self._interval
         if interval and self._folded >= interval and outcome.action is not Action.HALTED:
             self._snapshots.due(self)

@@ -1,0 +1,123 @@
+"""From the pod's loop to readers in any other: one wake-up for each event loop and change, however many readers it has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import Protocol, TypeVar
+
+from via_state.runtime.loop import LoopThread
+
+T = TypeVar("T")
+
+
+class Subscribed(Protocol):
+    """A projection or a copy of a cell, as its readers see it."""
+
+    subscribers: Subscribers
+
+
+class _Readers:
+    """The readers of one event loop. Its callbacks belong to that loop, ``due`` to both."""
+
+    __slots__ = ("callbacks", "due", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.callbacks: dict[object, Callable[[], None]] = {}
+        self.due = False
+
+    def wake(self) -> None:
+        """On the readers' loop."""
+        self.due = False  # before they look: what changes from now on wakes them again
+        for callback in list(self.callbacks.values()):
+            callback()
+
+
+class Subscribers:
+    """Who is told when one key changes. Empty it is a few bytes. On the pod's loop, but for the callbacks."""
+
+    __slots__ = ("_groups",)
+
+    def __init__(self) -> None:
+        self._groups: tuple[_Readers, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
+    def ring(self) -> None:
+        """The value changed."""
+        for group in self._groups:
+            if not group.due:
+                group.due = True
+                try:
+                    group.loop.call_soon_threadsafe(group.wake)
+                except RuntimeError:  # that loop was closed, its readers are gone
+                    self._groups = tuple(one for one in self._groups if one is not group)
+
+    def of(self, loop: asyncio.AbstractEventLoop) -> _Readers:
+        """The readers of a loop."""
+        for group in self._groups:
+            if group.loop is loop:
+                return group
+        group = _Readers(loop)
+        self._groups = (*self._groups, group)
+        return group
+
+    def leave(self, group: _Readers) -> None:
+        """Forget a loop that has no readers any more."""
+        if not group.callbacks:
+            self._groups = tuple(one for one in self._groups if one is not group)
+
+
+class Subscription:
+    """One reader. Its callback runs on the reader's loop, soon after each change; changes in quick succession are one call."""
+
+    __slots__ = ("_group", "_of", "_thread")
+
+    def __init__(self, thread: LoopThread, of: Subscribers) -> None:
+        self._thread, self._of = thread, of
+        self._group: _Readers | None = None
+
+    async def enter(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+        """Begin. On the pod's loop."""
+        self._group = self._of.of(loop)
+        self._group.callbacks[self] = callback
+
+    def close(self) -> None:
+        """Call no more. Closing twice is harmless."""
+        if self._group is not None:
+            self._group.callbacks.pop(self, None)
+        if self._thread.alive:
+            self._thread.soon(self._leave)
+
+    def _leave(self) -> None:
+        if self._group is not None:
+            self._group.callbacks.pop(self, None)
+            self._of.leave(self._group)
+
+
+async def subscribe(thread: LoopThread, subject: Subscribed, callback: Callable[[], None]) -> Subscription:
+    """Have ``callback()`` called on the running loop after each change of ``subject``, from now on."""
+    subscription = Subscription(thread, subject.subscribers)
+    try:
+        await thread.acall(subscription.enter(asyncio.get_running_loop(), callback))
+    except BaseException:
+        subscription.close()
+        raise
+    return subscription
+
+
+async def latest_values(
+    thread: LoopThread, subject: Subscribed, value: Callable[[], T]
+) -> AsyncGenerator[T, None]:
+    """``value()`` now, and again each time ``subject`` changes. Holds one value, never a queue."""
+    changed = asyncio.Event()
+    subscription = await subscribe(thread, subject, changed.set)
+    try:
+        while True:
+            changed.clear()
+            yield value()
+            await changed.wait()
+    finally:
+        subscription.close()
