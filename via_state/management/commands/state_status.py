@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser, OutputWrapper
 from django.utils.timesince import timesince
 from django.utils.timezone import now
 
@@ -15,13 +15,17 @@ from via_state.management.base import StateCommand
 from via_state.management.report import Handled, LogReport, reports
 from via_state.management.selection import add_key_argument, durable_pod, selected
 from via_state.models import OwnerErasure
+from via_state.pod.outbox.rows import Backlog
+
+#: Seconds after which a record that waits in the outbox is a fault.
+STALLED = 60.0
 
 
 class Command(StateCommand):
     help = (
         "Shows every log: its head, its floor (the records up to it were discarded) and what keeps the floor from rising, the "
-        "snapshot that a start goes on from, its event handlers that are behind, and what stands still and why. Exits with 1 when "
-        "something stands still."
+        "snapshot that a start goes on from, its event handlers that are behind, and what stands still and why. Then the outbox, "
+        "where something waits in it. Exits with 1 when something stands still, or waits in the outbox for more than a minute."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -33,6 +37,7 @@ class Command(StateCommand):
         pod = durable_pod()
         try:
             found = list(reports(pod, selected(pod, options["key"])))
+            outbox = pod.thread.call(pod.outbox.backlog())
         except ViaStateError as error:
             raise CommandError(str(error), returncode=2) from error
         halted = [one for one in found if one.stands_still]
@@ -43,7 +48,10 @@ class Command(StateCommand):
             self._table(shown)
             self.stdout.write(f"{len(found):,} logs, {len(halted):,} of them halted.")
             self._erasures()
-        if halted:
+        stalled = outbox.oldest > STALLED
+        if outbox.waiting or outbox.aside:
+            self._outbox(outbox, stalled, self.stderr if options["json"] else self.stdout)
+        if halted or stalled:
             raise SystemExit(1)
 
     def _erasures(self) -> None:
@@ -53,6 +61,16 @@ class Command(StateCommand):
             why = f" The last error: {failed.last_error}" if failed is not None else ""
             text = f"The state of {rows.count():,} deleted users waits to be erased, since {first.asked_at:%Y-%m-%d %H:%M:%S}.{why}"
             self.stdout.write(self.style.WARNING(text))
+
+    def _outbox(self, outbox: Backlog, stalled: bool, out: OutputWrapper) -> None:
+        if outbox.waiting:
+            style = self.style.ERROR if stalled else self.style.WARNING
+            text = f"Outbox: {outbox.waiting:,} records wait, the oldest for {_ago(outbox.oldest)}."
+            out.write(style(text + (" See the log of the workers for the reason." if stalled else "")))
+        if outbox.aside:
+            out.write(
+                self.style.ERROR(f"Outbox: {outbox.aside:,} records are set aside; see manage.py replay_outbox.")
+            )
 
     def _table(self, shown: list[LogReport]) -> None:
         heads = ("KEY", "HEAD", "FLOOR", "SNAPSHOT", "AGE", "TAIL", "FLOOR KEPT BY")

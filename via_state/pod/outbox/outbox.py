@@ -66,6 +66,11 @@ class Outbox:
         if self._backplane.durable:
             self._thread.soon(self._start)
 
+    def look_soon(self) -> None:
+        """Look now: somebody put records back."""
+        if self._backplane.durable:
+            self._thread.soon(self._look.wake)
+
     def add(self, key: str, data: bytes, count: int) -> None:
         """Append with the caller's transaction on ``DATABASE``; at once where there is none.
 

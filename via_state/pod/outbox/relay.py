@@ -18,6 +18,7 @@ from via_state.conf import settings
 from via_state.core.batching import Batch, batches
 from via_state.core.events import join_packs
 from via_state.core.records import Position
+from via_state.core.text import error_line
 from via_state.exceptions import (
     AppendOutcomeUnknown,
     AppendTooLarge,
@@ -207,7 +208,7 @@ class _Work:
         return True
 
     async def _put_aside(self, batch: UUID, members: list[Claimed], error: Exception) -> None:
-        text = f"{type(error).__name__}: {error}"
+        text = error_line(error)
         first, last = members[0], members[-1]
         await self._relay.ask(rows.put_aside, self._lane, batch, first.id, last.id, text)
         logger.error(

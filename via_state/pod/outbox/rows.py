@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from via_state.models import OutboxRecord
 
+#: Of a row's `status`.
+WAITING, ASIDE, DISCARDED = "waiting", "aside", "discarded"
 #: What a row that no append was begun for says of one.
 UNCLAIMED: dict[str, Any] = {"batch": None, "epoch": "", "offset": 0, "record_id": ""}
 
@@ -121,13 +123,12 @@ def remove(lane: int, batch: UUID, first: int, last: int) -> None:
 
 def put_aside(lane: int, batch: UUID, first: int, last: int, error: str) -> None:
     """The rows can't be appended."""
-    aside = _all().model.Status.ASIDE
-    _of(lane, batch, first, last).update(status=aside, error=error, set_aside_at=Now(), **UNCLAIMED)
+    _of(lane, batch, first, last).update(status=ASIDE, error=error, set_aside_at=Now(), **UNCLAIMED)
 
 
 def set_aside() -> QuerySet[OutboxRecord]:
     """The rows that were set aside."""
-    return _all().filter(status=_all().model.Status.ASIDE)
+    return _all().filter(status=ASIDE)
 
 
 def _of(lane: int, batch: UUID, first: int, last: int | None) -> QuerySet[OutboxRecord]:
@@ -136,7 +137,7 @@ def _of(lane: int, batch: UUID, first: int, last: int | None) -> QuerySet[Outbox
 
 
 def _waiting() -> QuerySet[OutboxRecord]:
-    return _all().filter(status=_all().model.Status.WAITING)
+    return _all().filter(status=WAITING)
 
 
 def _all() -> QuerySet[OutboxRecord]:
