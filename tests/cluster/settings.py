@@ -16,7 +16,7 @@ INSTALLED_APPS = [
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",
-        "HOST": "127.0.0.1",
+        "HOST": os.environ.get("VIA_DATABASE_HOST", "127.0.0.1"),
         "PORT": os.environ["VIA_DATABASE_PORT"],
         "USER": "postgres",
         "NAME": os.environ["VIA_DATABASE_NAME"],

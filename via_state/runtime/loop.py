@@ -19,6 +19,7 @@ from contextvars import Context
 from typing import Any, TypeVar
 
 from via_state.exceptions import Closed, SyncVerbInEventLoop
+from via_state.runtime.executor import DaemonExecutor
 
 T = TypeVar("T")
 logger = logging.getLogger("via_state.pod")
@@ -39,6 +40,7 @@ class LoopThread:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.loop = asyncio.new_event_loop()
+        self.loop.set_default_executor(DaemonExecutor())
         self._stopped = False
         self.thread = threading.Thread(target=self._run, name="via-state", daemon=True)
         self._stopping: list[Callable[[], Awaitable[None]]] = []

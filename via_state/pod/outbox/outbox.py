@@ -37,7 +37,7 @@ FIRST_LOOK = 1.0
 #: Seconds that a pod takes for its own records when it ends.
 LAST_RELAY = 2.0
 #: Seconds between two looks whether another pod is done with a lane: at first, and at most.
-TAKEN, TAKEN_CAP = 0.01, 0.25
+TAKEN, TAKEN_CAP = 0.01, 2.0
 
 
 class Outbox:
@@ -152,7 +152,7 @@ class _Lane:
     def __init__(self, relay: LaneRelay, outage: Outage) -> None:
         self.relay = relay
         name = f"The relay of lane {relay.lane} of the outbox"
-        self.flight = SingleFlight(lambda: name, self._run, cap=2.0, outage=outage)
+        self.flight = SingleFlight(lambda: name, self._run, cap=5.0, outage=outage)
         self._taken = Backoff(TAKEN, TAKEN_CAP)
 
     @property
