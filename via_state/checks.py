@@ -9,7 +9,9 @@ from django.conf import settings as django_settings
 from django.contrib.sessions.backends import signed_cookies
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+from django.db.utils import load_backend
 from django.utils.module_loading import import_string
 
 from via_state.backplanes.base import Backplane
@@ -81,6 +83,40 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         found.append(Error(message, hint=hint, id="via_state.E012"))
     backend, trouble = _backend()
     return [*found, *trouble, *([] if backend is None else backend.check(settings.backplane_options()))]
+
+
+@register("via_state")
+def check_schemas(**_: Any) -> list[CheckMessage]:
+    """E026: a ``DATABASE`` whose engine changes schemas. E027: state of users where each schema has users of its own."""
+    if settings.problems():
+        return []
+    engines = {alias: str(one.get("ENGINE", "")) for alias, one in django_settings.DATABASES.items()}
+    changing = {alias for alias, engine in engines.items() if _changes_schemas(engine)}
+    backend = _backend()[0]
+    found: list[CheckMessage] = []
+    if settings.DATABASE in changing and backend is not None and backend.shared:
+        found.append(
+            Error(
+                f"The engine of the database {settings.DATABASE!r}, {engines[settings.DATABASE]!r}, changes schemas while a "
+                "process runs. via_state knows nothing of tenants: what one writes would be in the state of all, or wait "
+                "in an outbox where nobody looks.",
+                hint="Give via_state an alias of its own in DATABASES, with the engine 'django.db.backends.postgresql', name it "
+                "in VIA_STATE['DATABASE'], and let keys name the tenant, as in key='room.{tenant}.{room}'. Or run each "
+                "tenant in processes of its own, with that engine and a PREFIX each.",
+                id="via_state.E026",
+            )
+        )
+    if changing and (of_users := [one for one in registry.definitions() if one.scope == "user"]):
+        found.append(
+            Error(
+                f"The engine of the database {min(changing)!r} changes schemas: users of several tenants have the same "
+                "primary keys, and so the same state.",
+                hint="Use an event log or a family instead, whose key names tenant and user.",
+                obj=of_users[0],
+                id="via_state.E027",
+            )
+        )
+    return found
 
 
 @register("via_state")
@@ -194,6 +230,15 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
             id="via_state.W002",
         )
     ]
+
+
+def _changes_schemas(engine: str) -> bool:
+    """Whether an engine's connections are told a tenant, as those of django-tenants are."""
+    try:
+        wrapper = load_backend(engine).DatabaseWrapper
+    except (ImportError, ImproperlyConfigured):
+        return False  # Django itself complains about it
+    return any(hasattr(wrapper, name) for name in ("set_schema", "set_tenant", "schema_name"))
 
 
 def _unbridged(rows: QuerySet[SnapshotRow], spec: SnapshotSpec[Any]) -> list[Manifest]:

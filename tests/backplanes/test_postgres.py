@@ -7,6 +7,7 @@ import time
 from typing import TypeVar
 
 import pytest
+from django.conf import settings
 
 from testproject.servers.postgres import Postgres
 from testproject.servers.proxy import Proxy
@@ -192,3 +193,28 @@ def test_options_are_checked() -> None:
     assert ids(DATABASE="default") == ["via_state.E022"]
     assert ids(LISTEN_DATABASE="default") == ["via_state.E022"]
     assert ids(TIMEOUT=0) == ids(POOL_SIZE=1.5) == ["via_state.E024"]
+
+
+@pytest.mark.parametrize(
+    ("database", "warned"),
+    [
+        ({"HOST": "db.internal"}, True),
+        ({"HOST": "127.0.0.1,10.0.0.1"}, True),
+        ({"HOST": "db.internal", "OPTIONS": {"sslmode": "prefer"}}, True),
+        ({"HOST": "db.internal", "OPTIONS": {"sslmode": "verify-full"}}, False),
+        ({"HOST": "db.internal", "OPTIONS": {"service": "shop"}}, False),
+        ({"HOST": "db.internal", "PASSWORD": ""}, False),
+        ({"HOST": "localhost"}, False),
+        ({"HOST": "/run/postgresql"}, False),
+        ({"HOST": ""}, False),
+    ],
+    ids=str,
+)
+def test_a_password_in_clear_to_another_machine_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, database: dict[str, object], warned: bool
+) -> None:
+    monkeypatch.delenv("PGSSLMODE", raising=False)
+    monkeypatch.setitem(settings.DATABASES, "remote", {"PASSWORD": "hunter2", **database})
+    found = PostgresBackplane.check_deployment({"DATABASE": POSTGRES_ALIAS, "LISTEN_DATABASE": "remote"})
+    assert [message.id for message in found] == ["via_state.W021"] * warned
+    assert "hunter2" not in "".join(f"{one.msg}{one.hint}" for one in found)

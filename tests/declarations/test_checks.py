@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, run_checks
 from django.test import override_settings
 
 from tests.declarations.events import AddItem, Mute, Tick
-from via_state import State, StateApp, StateAppEvents, StateSess
+from via_state import State, StateApp, StateAppEvents, StateSess, StateUser
 from via_state.backplanes.memory import MemoryBackplane
 from via_state.exceptions import DeclarationError
 
@@ -232,6 +233,29 @@ def test_an_unknown_database_is_reported() -> None:
         (problem,) = found()
     assert problem.id == "via_state.E012"
     assert "default" in str(problem.hint)
+
+
+def test_an_engine_that_changes_schemas_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As django-tenants' does."""
+    tenants = {"ENGINE": "tests.declarations.tenant_engine", "NAME": "x"}
+    monkeypatch.setitem(django_settings.DATABASES, "tenants", tenants)
+    shared = "via_state.backplanes.nats.NatsBackplane"
+    with override_settings(VIA_STATE={"BACKEND": shared}):
+        assert ids() == []
+    with override_settings(VIA_STATE={"BACKEND": shared, "DATABASE": "tenants"}):
+        (problem,) = found()
+    assert problem.id == "via_state.E026"
+    assert "tests.declarations.tenant_engine" in problem.msg
+    assert "PREFIX" in str(problem.hint)
+
+    class Site(State):
+        theme = StateUser(str)
+
+    with override_settings(VIA_STATE={"BACKEND": shared}):
+        (problem,) = found()
+    assert problem.id == "via_state.E027"
+    monkeypatch.setitem(tenants, "ENGINE", "no.such.engine")
+    assert ids() == []
 
 
 def test_session_state_needs_sessions() -> None:

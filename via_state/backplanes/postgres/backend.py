@@ -18,6 +18,7 @@ from via_state.backplanes.postgres.connection import open_connection
 from via_state.backplanes.postgres.connections import Connections
 from via_state.backplanes.postgres.doorbell import Bell, Ear
 from via_state.backplanes.postgres.log import Logs
+from via_state.backplanes.postgres.risks import risks
 from via_state.core.records import Batch, Cell, Changes, Head, Lasting, Position
 from via_state.exceptions import Closed
 from via_state.redacted import redacted
@@ -110,6 +111,11 @@ class PostgresBackplane(Backplane):
                 message = f"The PostgreSQL backplane's option {name!r} is {redacted(value)}."
                 found.append(Error(message, hint="Give a number above 0.", id="via_state.E024"))
         return found
+
+    @classmethod
+    def check_deployment(cls, options: Mapping[str, Any]) -> list[CheckMessage]:
+        values = {**DEFAULTS, **options}
+        return list(risks(values["DATABASE"], values["LISTEN_DATABASE"]))
 
     # Store ------------------------------------------------------------------------------------------------
 

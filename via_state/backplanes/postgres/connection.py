@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 import psycopg
 from django.db import connections
 
+from via_state.backplanes.postgres.preparing import is_prepared, prepared_connection
+from via_state.core.text import one_line
 from via_state.exceptions import BackplaneUnavailable
 
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -34,24 +36,41 @@ _DEFAULTS = {
 _LEAST_TIMEOUT = 2
 
 
+_ROLE = "SELECT set_config('role', %s, false)"
+
+
 async def open_connection(alias: str, seconds: float) -> Connection:
-    """A connection in autocommit mode, with the parameters that Django uses for ``alias`` at this moment.
+    """A connection in autocommit mode, with the parameters that Django uses for ``alias`` at this moment, and prepared as
+    Django's are: in the role that it assumes, and with what receivers of ``connection_created`` do.
 
     ``seconds``: patience with each of its hosts. Raises `BackplaneUnavailable`.
     """
-    parameters = {**_DEFAULTS, **connections[alias].get_connection_params()}
-    for name in _NOT_LIBPQ:
-        parameters.pop(name, None)
+    parameters = connections[alias].get_connection_params()
     each = max(_LEAST_TIMEOUT, math.ceil(seconds))
     hosts = str(parameters.get("host", "")).count(",") + 1
+    added = {name: value for name, value in _DEFAULTS.items() if name not in parameters} | {
+        "connect_timeout": each
+    }
     try:
         async with asyncio.timeout(seconds if hosts == 1 else hosts * each + 1):
-            return await psycopg.AsyncConnection.connect(
-                **{**parameters, "connect_timeout": each}, autocommit=True, prepare_threshold=None
+            if is_prepared(alias):
+                return await prepared_connection(alias, added)
+            for name in _NOT_LIBPQ:
+                parameters.pop(name, None)
+            connection = await psycopg.AsyncConnection.connect(
+                **{**parameters, **added}, autocommit=True, prepare_threshold=None
             )
-    except (psycopg.Error, TimeoutError, OSError) as error:
-        reason = str(error).strip() or f"no answer within {seconds:g} s"
+        if role := connections[alias].settings_dict["OPTIONS"].get("assume_role"):
+            try:
+                with deadline(connection, seconds):
+                    await connection.execute(_ROLE, (role,))
+            except BaseException:
+                await connection.close()
+                raise
+    except Exception as error:  # of receivers as well, which are the project's code
+        reason = one_line(str(error).strip()) or f"no answer within {seconds:g} s"
         raise BackplaneUnavailable(f"PostgreSQL (database {alias!r}) can't be reached: {reason}") from error
+    return connection
 
 
 @contextmanager

@@ -26,7 +26,6 @@ SERVER_SHARE = 0.8
 _SETTINGS = """
 SELECT set_config('statement_timeout', %s, false), set_config('default_transaction_isolation', 'read committed', false)
 """
-_ROLE = "SELECT set_config('role', %s, false)"
 
 
 class Connections:
@@ -117,8 +116,6 @@ class Connections:
         if not behind_pooler:
             milliseconds = str(int(self._timeout * SERVER_SHARE * 1000) or 1)
             await connection.execute(_SETTINGS, (milliseconds,))
-        if role := settings["OPTIONS"].get("assume_role"):
-            await connection.execute(_ROLE, (role,))
 
     async def _judge(self, connection: Connection, error: psycopg.Error) -> None:
         """Drop the connections that will not serve the next verb either."""

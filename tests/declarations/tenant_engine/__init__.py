@@ -1,0 +1,1 @@
+"""A database engine as django-tenants has one."""
