@@ -7,6 +7,7 @@ sessions store it.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -29,37 +30,54 @@ def home_of(user: User | None) -> str | None:
     """Where the state of a user is; None for a visitor who is nobody, or was never saved. Raises `UserRequired`, `InvalidKey`."""
     if user is None or not user.is_authenticated:
         return None
+    users = get_user_model()
     if isinstance(user, Model):
-        model = root_model(type(user))
-        pk = getattr(user, model._meta.pk.attname)
+        table = _table_of(type(user), users)
+        pk = getattr(user, table.pk.attname)
     elif settings.TOKEN_USERS:
-        model, pk = root_model(get_user_model()), user.pk
+        table, pk = _table_of(users, users), user.pk
     else:
         kind = type(user)
         raise UserRequired(
             f"A {kind.__module__}.{kind.__qualname__} is of no model: its pk may be that of an account of another site. Bind the "
-            f"account itself, or, where every such pk is a primary key of {get_user_model()._meta.label}, say "
+            f"account itself, or, where every such pk is a primary key of {users._meta.label}, say "
             "VIA_STATE['TOKEN_USERS'] = True."
         )
-    return None if pk is None else account_home(model, pk)
+    return None if pk is None else table.home(pk)
 
 
 def account_home(model: type[Model], pk: Any) -> str:
     """Where the state of the account with this primary key is. Raises `InvalidKey` for what is no primary key of the model."""
-    model = root_model(model)
-    column = model._meta.pk
-    try:
-        # As Django's sessions do: by way of the text, so that "7" and 7, or two spellings of a UUID, are one account.
-        text = column.value_to_string(SimpleNamespace(**{column.attname: column.to_python(pk)}))  # type: ignore[arg-type]
-    except (ValidationError, ValueError, TypeError):
-        raise InvalidKey(f"{pk!r:.80} is not a primary key of {model._meta.label}.") from None
-    if model is root_model(get_user_model()):
-        home, name = "via.user", escape(str(text))
-    else:
-        home, name = "via.account", f"{escape(model._meta.label_lower)}.{escape(str(text))}"
-    if len(name) > MAX_HOME - len(home):
-        name = "~~" + blake2b(name.encode(), digest_size=20).hexdigest()  # no escaped text begins like that
-    return f"{home}.{name}"
+    return _table_of(model, get_user_model()).home(pk)
+
+
+class _Table:
+    """A model whose rows are accounts. Their homes are in ``room``; ``label`` begins their names there."""
+
+    def __init__(self, model: type[Model], room: str, label: str = "") -> None:
+        self.model, self.room, self.label = model, room, label
+        self.pk = model._meta.pk
+
+    def home(self, pk: Any) -> str:
+        """Where the state of one row is. Raises `InvalidKey`."""
+        column = self.pk
+        try:
+            # As Django's sessions do: by way of the text, so that "7" and 7, or two spellings of a UUID, are one account.
+            text = column.value_to_string(SimpleNamespace(**{column.attname: column.to_python(pk)}))  # type: ignore[arg-type]
+        except (ValidationError, ValueError, TypeError):
+            raise InvalidKey(f"{pk!r:.80} is not a primary key of {self.model._meta.label}.") from None
+        name = self.label + escape(str(text))
+        if len(name) > MAX_HOME - len(self.room):
+            name = "~~" + blake2b(name.encode(), digest_size=20).hexdigest()  # no escaped text begins like that
+        return f"{self.room}.{name}"
+
+
+@lru_cache(maxsize=64)
+def _table_of(model: type[Model], users: type[Model]) -> _Table:
+    root = root_model(model)
+    if root is root_model(users):
+        return _Table(root, "via.user")
+    return _Table(root, "via.account", f"{escape(root._meta.label_lower)}.")
 
 
 def root_model(model: type[Model]) -> type[Model]:
