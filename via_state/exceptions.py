@@ -144,6 +144,13 @@ class Stalled(BackplaneUnavailable):
     """A log whose head is ahead brings no records. It is asked again; if that lasts, look at the backplane's server."""
 
 
+class BackplaneRefused(BackplaneUnavailable):
+    """The server answered, and refuses what was asked: a right, a table or a setting is missing. Nothing was written.
+
+    Waiting does not help: somebody has to change what the message names.
+    """
+
+
 class AppendOutcomeUnknown(OutcomeUnknown):
     """The append was sent, no answer came, and the time in which the backplane can tell is over.
 
@@ -163,7 +170,7 @@ class Closed(ViaStateError):
     """The backplane was closed. Get the current one instead of keeping an old reference."""
 
 
-class NotMigrated(Transient):
+class NotMigrated(BackplaneRefused):
     """The backplane's tables are missing. Run ``manage.py migrate``."""
 
 

@@ -59,6 +59,11 @@ erasures_failed = Counter("via_erasures_failed", "Times the state of a deleted o
 
 cell_conflicts = Counter("via_cell_conflicts", "Rounds of compare-and-swap lost to another writer.", ["key"])
 backplane_errors = Counter("via_backplane_errors", "Calls of the backplane that failed for want of a connection.")
+retrying = Gauge(
+    "via_retrying",
+    "What this process has tried again for longer than a minute, or although the server refuses it, and still fails.",
+    ["what"],
+)
 after_commit_errors = Counter(
     "via_after_commit_errors",
     "Errors of on_commit hooks, raised after the commit of a handler, a replay, an operator's action or an append.",

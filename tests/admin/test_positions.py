@@ -275,3 +275,12 @@ def test_what_no_page_of_ours_made_does_nothing(office: Office, item: str) -> No
     office.stuck(1)
     assert said(office.client.post(set_aside_url(), {"item": item})) == ["Choose 1 to 20 positions."]
     assert not DeadLetter.objects.using(POSTGRES_ALIAS).exists()
+
+
+def test_the_admin_shows_a_position_whose_log_can_not_be_read(office: Office) -> None:
+    row = office.stuck(1)
+    rows = type(row).objects.using(POSTGRES_ALIAS).filter(pk=row.pk)
+    rows.update(attempts=0, last_error="The log can't be read: refused")
+    page = office.get(change(row))
+    assert "can&#x27;t read its log" in page
+    assert "Move the blocked record aside" not in page

@@ -15,6 +15,7 @@ from via_state.core.specs import LogSpec
 from via_state.exceptions import ViaStateError
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.operations import next_record, set_aside
+from via_state.handlers.positions import AWAY
 from via_state.management.handlers import declared
 from via_state.models import HandlerPosition
 from via_state.pod.default import current_pod
@@ -52,6 +53,8 @@ def obstacle(row: HandlerPosition) -> str:
         return "The handler is halted: manage.py resume_handler says where it goes on."
     if row.attempts:
         return ""
+    if row.last_error.startswith(AWAY):
+        return str(row.last_error)
     return NEWER if row.stuck_since else "No record is blocked here."
 
 

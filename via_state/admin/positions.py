@@ -18,6 +18,7 @@ from via_state.admin.filters import PositionHandlerFilter, StandingFilter, regis
 from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.standing import standings
 from via_state.admin.text import block, first_line, moment
+from via_state.handlers.positions import AWAY
 from via_state.models import HandlerPosition
 
 EXPLANATION = (
@@ -101,7 +102,8 @@ class PositionAdmin(ReadOnlyAdmin):
         if row.attempts:
             return format_html('<span class="via-bad">stuck, {} attempts</span>', row.attempts)
         if row.stuck_since:
-            return format_html('<span class="via-bad">{}</span>', "blocked")
+            text = "can't read its log" if row.last_error.startswith(AWAY) else "blocked"
+            return format_html('<span class="via-bad">{}</span>', text)
         if row.standing.lag == 0:
             return "caught up"
         return "running" if row.standing.held else "waits for a worker"

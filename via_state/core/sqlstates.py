@@ -5,9 +5,9 @@ from __future__ import annotations
 #: Errors that leave open what became of the statement. Poolers report with them that they lost the server.
 _UNKNOWN = ("08", "40003")
 #: Errors that stay until somebody changes something: no such database (3D) or schema (3F), a login that is refused (28), a
-#: statement that the server does not know or allow (42: tables, columns, functions, privileges; 0A), data that it does not
-#: take (22, 23).
-_LASTING = ("0A", "22", "23", "28", "3D", "3F", "42")
+#: statement that the server does not know or allow (42: tables, columns, functions, privileges), data that it does not
+#: take (22). Not those that a race explains (23, 40), nor 0A, which is also a plan that a migration made stale.
+_LASTING = ("22", "28", "3D", "3F", "42")
 #: Prepared statements that another client's session has already. A new connection does without them.
 _POOLED = ("42P05",)
 

@@ -14,7 +14,7 @@ from django.db.transaction import TransactionManagementError
 
 from via_state.exceptions import BackplaneUnavailable
 from via_state.pod.commits import committing
-from via_state.pod.database_errors import answered
+from via_state.runtime.database_errors import answered
 
 MAX_ERROR, MAX_TRACEBACK = 2_000, 20_000  # characters
 _SWALLOWED = (

@@ -118,6 +118,12 @@ class MemoryPositions(PositionStore):
             self._due[claim.id] = time.monotonic() + wait
             self._write(claim)
 
+    def away(self, handler: HandlerId, key: str, worker: str, seconds: float, error: str) -> None:
+        """Nobody else could look at it."""
+
+    def answered(self, claim: Claim) -> None:
+        """As `away`."""
+
     def bury(self, claim: Claim, letter: Letter, trying: int) -> None:
         with self._lock:
             self.letters = [*self.letters[-LETTERS + 1 :], (claim.handler, claim.key, letter)]

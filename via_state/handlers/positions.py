@@ -15,6 +15,8 @@ from via_state.handlers.declaration import HandlerSpec
 
 #: The error of a record whose worker was gone before it had an outcome.
 DIED = "the worker that ran the handler died"
+#: How the error of a position begins whose log can't be read.
+AWAY = "The log can't be read: "
 
 
 class HandlerId(NamedTuple):
@@ -124,6 +126,17 @@ class PositionStore(ABC):
 
         ``lines``: the traceback, where there is one.
         """
+
+    @abstractmethod
+    def away(self, handler: HandlerId, key: str, worker: str, seconds: float, error: str) -> None:
+        """Keep in sight that the worker has tried for ``seconds`` to read what follows a position, and why that fails.
+
+        A record that fails stays in sight instead.
+        """
+
+    @abstractmethod
+    def answered(self, claim: Claim) -> None:
+        """It was read: forget `away`. Changes the claim."""
 
     @abstractmethod
     def bury(self, claim: Claim, letter: Letter, trying: int) -> None:

@@ -16,13 +16,14 @@ from django.db.models.functions import Coalesce, Now
 
 from via_state.conf import settings
 from via_state.core.records import GENESIS, Head, Position
-from via_state.exceptions import BackplaneUnavailable, Fenced
+from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, Fenced
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.letters import keep_letter
-from via_state.handlers.positions import DIED, Claim, HandlerId, Letter, PositionStore
+from via_state.handlers.positions import AWAY, DIED, Claim, HandlerId, Letter, PositionStore
 from via_state.models import EventHandler, HandlerPosition, HandlerWorker, SnapshotRow
 from via_state.pod.commits import committing
 from via_state.pod.pins import lock_gate, slot_of
+from via_state.runtime.database_errors import lasting
 
 #: What ``trying`` is while a dead letter is replayed: the position's own record is not delivered.
 REPLAYING = -1
@@ -32,10 +33,15 @@ FORGET_WORKERS = timedelta(days=1)
 
 @contextmanager
 def reaching() -> Iterator[None]:
-    """A database that does not answer is an outage, whatever its driver says."""
+    """A database that does not answer is an outage, whatever its driver says; one that says no for good is not."""
     try:
         yield
     except DatabaseFailure as error:
+        if lasting(error):
+            raise BackplaneRefused(
+                f"The database {settings.DATABASE!r} refuses work on the positions of event handlers. If a table or a column is "
+                f"missing, run: manage.py migrate --database {settings.DATABASE} ({str(error).strip()})"
+            ) from error
         text = f"The positions in the database {settings.DATABASE!r} can't be reached: {error}"
         raise BackplaneUnavailable(text.strip()) from error
 
@@ -295,6 +301,20 @@ class RowPositions(PositionStore):
             )
         _expect(claim, changed)
         claim.attempts, claim.last_error, claim.trying = attempts, error, 0
+
+    def away(self, handler: HandlerId, key: str, worker: str, seconds: float, error: str) -> None:
+        with reaching():
+            rows = _positions().filter(handler=self._ids[handler], slot=slot_of(key), worker__in=("", worker))
+            rows.filter(attempts=0, halted="").update(
+                last_error=f"{AWAY}{error}",
+                last_traceback="",
+                stuck_since=Coalesce("stuck_since", Now() - timedelta(seconds=seconds)),
+            )
+
+    def answered(self, claim: Claim) -> None:
+        with reaching():
+            _held(claim).filter(attempts=0).update(last_error="", stuck_since=None)
+        claim.last_error = ""
 
     def bury(self, claim: Claim, letter: Letter, trying: int) -> None:
         with reaching(), committing("dead_letter", f"a dead letter of {claim.handler.name} on {claim.key!r}"):

@@ -12,13 +12,16 @@ from via_state.backplanes.base import Backplane
 from via_state.core.delivery import Evidence, Treatment, judge, records_after
 from via_state.core.records import Head, Position
 from via_state.core.specs import LogSpec
-from via_state.exceptions import BackplaneUnavailable, Closed, Fenced, Stalled
+from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, Closed, Fenced, Stalled
 from via_state.handlers.board import Board
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.delivering import Deliverer, Result, Turn
-from via_state.handlers.positions import Claim, HandlerId, PositionStore
+from via_state.handlers.execution import one_line
+from via_state.handlers.positions import AWAY, Claim, HandlerId, PositionStore
 from via_state.runtime.backoff import Backoff
+from via_state.runtime.outage import Outage
 from via_state.runtime.rng import rng
+from via_state.runtime.single_flight import UNEXPECTED
 from via_state.runtime.worker_threads import WorkerThreads
 
 logger = logging.getLogger("via_state.handlers")
@@ -79,8 +82,12 @@ class Runner:
         self.stuck = 0
         self.halted = ""
         self._blocks = 0
+        self._outage = Outage(
+            logger, f"The reading of {key!r} for the event handler {handler.name}", "handler", quiet=True
+        )
+        self._backoff: Backoff | None = None  # since it fails, also over later tasks
+        self._told = False  # that it fails, by the position's row
         self._lent: Backoff | None = None  # since somebody took or asked for its position
-        self._backoff = Backoff()  # over all tries, also those of a later task
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -125,17 +132,13 @@ class Runner:
                 logger.info("%s on %r was taken over by another worker.", self.handler.name, self.key)
                 self.claim, wait = None, 0.0  # by an operator, perhaps, who left it free
                 self._lent = Backoff(0.05, min(1.0, worker.lease / 3))
-            except BackplaneUnavailable as error:
-                metrics.backplane_errors.inc()
-                if isinstance(error, Stalled) and not self._backoff.attempts:
-                    logger.warning("%s waits: %s", self.handler.name, error)
-                logger.debug("%s on %r is tried again: %s", self.handler.name, self.key, error)
-                self.claim, wait = None, self._backoff.next()
-            except Exception:
-                logger.exception("%s on %r failed in a way that is not known; it is tried again.", *self.labels)
-                self.claim, wait = None, 1.0
+            except Exception as error:
+                wait = await self._failed(error)
             else:
-                self._backoff = Backoff()
+                if self._outage.long:
+                    self._stuck(0 if self.claim is None else self.claim.attempts)
+                self._outage.answered()
+                self._backoff, self._told = None, False
             if wait is None:
                 mine = self.claim is None or worker.owns(self.handler, self.key)
                 if mine and not self._again:
@@ -144,6 +147,33 @@ class Runner:
             elif wait > 0:
                 self._later(wait)
                 return
+
+    async def _failed(self, error: Exception) -> float:
+        """Nothing came of a step. Seconds to wait; what lasts is kept in sight by the position's row, too."""
+        self.claim = None
+        expected = isinstance(error, BackplaneUnavailable)
+        if expected:
+            metrics.backplane_errors.inc()
+        if isinstance(error, Stalled) and not self._outage.seconds:
+            logger.warning("%s waits: %s", self.handler.name, error)
+        self._outage.failed(error, expected=expected)
+        if self._backoff is None:
+            soon = expected and not isinstance(error, BackplaneRefused)
+            self._backoff = Backoff() if soon else Backoff(0.5, UNEXPECTED)
+        if self._outage.long:
+            self._stuck(max(self.stuck, self._backoff.attempts))
+            if not self._told:
+                await self._tell(one_line(error))
+        return self._backoff.next()
+
+    async def _tell(self, text: str) -> None:
+        worker, seconds = self._worker, self._outage.seconds
+        try:
+            await worker.threads.run(worker.store.away, self.handler, self.key, worker.id, seconds, text)
+        except (BackplaneUnavailable, Closed) as error:
+            logger.debug("That %s on %r is stuck can't be stored yet: %s", self.handler.name, self.key, error)
+        else:
+            self._told = True
 
     def _later(self, seconds: float) -> None:
         def again() -> None:
@@ -165,7 +195,8 @@ class Runner:
                 # A replay soon gives it back; a worker keeps it, or has died and keeps it until its lease ends.
                 return worker.lease / 3 * rng.uniform(0.8, 1.0) if self._lent is None else self._lent.next()
             self._lent = None
-            self._stuck(self.claim.attempts)
+            if not self._outage.long:
+                self._stuck(self.claim.attempts)
             if self.claim.halted:
                 await self._halt(self.claim, self.claim.halted, "")
                 return None
@@ -185,12 +216,14 @@ class Runner:
         end = batch.packs[-1].last if batch.packs else claim.position.offset
         rest = await worker.backplane.count(self.key, end, Head(batch.head, batch.floor))
         worker.board.lag(self, len(records) + rest)
+        if not records and claim.position.offset < batch.head.offset:
+            raise Stalled(
+                f"The log {self.key!r} says that its last record is at offset {batch.head.offset}, "
+                f"and brings none after {claim.position.offset}."
+            )
+        if claim.last_error.startswith(AWAY):
+            await worker.threads.run(worker.store.answered, claim)
         if not records:
-            if claim.position.offset < batch.head.offset:
-                raise Stalled(
-                    f"The log {self.key!r} says that its last record is at offset {batch.head.offset}, "
-                    f"and brings none after {claim.position.offset}."
-                )
             return None
         if records[0].treatment is Treatment.DELIVER:
             metrics.consumer_latency_seconds.labels(*self.labels).observe(time.monotonic() - self._rang)
@@ -238,6 +271,7 @@ class Runner:
     def stop(self) -> None:
         """Forget it. What runs on a thread ends by itself."""
         self._dropped, self._again, self.claim = True, False, None
+        self._outage.over()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

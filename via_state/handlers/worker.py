@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, cast
 from via_state.conf import settings
 from via_state.core.records import Changes, Head, Position
 from via_state.core.specs import LogSpec
-from via_state.exceptions import BackplaneUnavailable
+from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
 from via_state.handlers.board import Board
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.positions import HandlerId, PositionStore
@@ -83,7 +83,7 @@ class Worker(Service):
         self._lease = SingleFlight(
             lambda: "The lease of this worker",
             self._keep_lease,
-            outage=Outage(logger, "The table of this worker's lease"),
+            outage=Outage(logger, "The table of this worker's lease", "lease"),
         )
         self._housekeeping = Periodic("The housekeeping of this worker", self._keep_house, _interval)
         #: What keeps it from starting, empty when nothing does.
@@ -177,13 +177,15 @@ class Worker(Service):
             await self._control.run(self.store.started, handler, heads)
 
     async def _start(self) -> None:
-        """A worker that comes up before its servers waits for them."""
+        """A worker that comes up before its servers waits for them. Raises `BackplaneRefused`: waiting does not help."""
         backoff = Backoff()
         while True:
             try:
                 await self.register()
                 await self._renew()
                 break
+            except BackplaneRefused:
+                raise
             except BackplaneUnavailable as error:
                 self.waits_for = str(error)
                 await backoff.pause()

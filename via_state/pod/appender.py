@@ -14,7 +14,14 @@ from via_state import metrics
 from via_state.backplanes.base import Backplane
 from via_state.core.events import join_packs
 from via_state.core.records import Position
-from via_state.exceptions import AppendOutcomeUnknown, BackplaneUnavailable, Closed, OutcomeUnknown, ViaStateError
+from via_state.exceptions import (
+    AppendOutcomeUnknown,
+    BackplaneRefused,
+    BackplaneUnavailable,
+    Closed,
+    OutcomeUnknown,
+    ViaStateError,
+)
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.loop import LoopThread
 
@@ -96,6 +103,8 @@ class Appender:
                 group = self._group(lane)
                 try:
                     last = await self._append(key, group)
+                except BackplaneRefused as error:  # waiting would not help
+                    _settle([(entry.waiter, error) for entry in group])
                 except BackplaneUnavailable as error:
                     metrics.backplane_errors.inc()
                     lane.extendleft(reversed(self._still_waiting(group, error)))

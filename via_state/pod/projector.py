@@ -24,6 +24,8 @@ from via_state.pod.snapshots.snapshotter import Snapshotter
 from via_state.pod.snapshots.store import Answer, Draft
 from via_state.pod.subscribers import Subscribers
 from via_state.runtime.backoff import Backoff
+from via_state.runtime.database_errors import refused
+from via_state.runtime.outage import Outage
 
 V = TypeVar("V")
 logger = logging.getLogger("via_state.projector")
@@ -64,6 +66,7 @@ class Projector(Generic[V]):
         "_drafted",
         "_folded",
         "_metrics",
+        "_outage",
         "_projection",
         "_reads",
         "_ready",
@@ -109,6 +112,7 @@ class Projector(Generic[V]):
         self.task: asyncio.Task[None] | None = None
         self._again = False
         self._timer: asyncio.TimerHandle | None = None
+        self._outage: Outage | None = None  # since it can't be read
         self._metrics = FoldMetrics(key, spec)
         #: Monotonic time before which no snapshot is wanted.
         self.snapshot_at = 0.0
@@ -181,9 +185,18 @@ class Projector(Generic[V]):
                 if isinstance(error, Stalled) and not backoff.attempts:
                     logger.warning("%s", error)
                 self._again = True
+                if self._outage is None:
+                    # Whoever sweeps for all keys has said that the backplane is away.
+                    self._outage = Outage(logger, f"The projector of {self.key!r}", "projection", quiet=True)
+                self._outage.failed(error)
+                if refused(error) and backoff.cap < HALTED_RETRY:
+                    backoff = Backoff(0.5, HALTED_RETRY)
                 await backoff.pause()
             else:
                 backoff = Backoff()
+                if self._outage is not None:
+                    self._outage.answered()
+                    self._outage = None
 
     async def _read_to_head(self) -> None:
         projection = self._projection
@@ -407,6 +420,8 @@ class Projector(Generic[V]):
     def stop(self) -> None:
         """Stop reading. Those who wait are told."""
         self._snapshots.forget(self)
+        if self._outage is not None:
+            self._outage.over()
         if self._timer is not None:
             self._timer.cancel()
         if self.task is not None:

@@ -110,7 +110,7 @@ class Reconciler(Service):
         self._flight = SingleFlight(
             lambda: "The sweep",
             self._sweep,
-            outage=Outage(logger, "The backplane"),
+            outage=Outage(logger, "The backplane", "sweep"),
             cap=settings.RECONCILE_INTERVAL,
         )
 

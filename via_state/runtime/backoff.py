@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from via_state import metrics
 from via_state.core.retry import full_jitter
-from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
+from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, OutcomeUnknown
 from via_state.runtime.rng import rng
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class Backoff:
 
 
 async def patiently(seconds: float, what: str, step: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Await ``step()`` until it is answered, for ``seconds`` at most; then raise `BackplaneUnavailable`.
+    """Await ``step()`` until it is answered, for ``seconds`` at most; then raise `BackplaneUnavailable`. Raises `BackplaneRefused` at once.
 
     ``step`` must be harmless to repeat.
     """
@@ -44,6 +44,8 @@ async def patiently(seconds: float, what: str, step: Callable[[], Coroutine[Any,
     while True:
         try:
             return await step()
+        except BackplaneRefused:
+            raise  # the same answer would come again
         except (BackplaneUnavailable, OutcomeUnknown) as error:
             metrics.backplane_errors.inc()
             pause = backoff.next()

@@ -1,19 +1,33 @@
-"""Log lines about something that is away: one when it stops answering, one when it answers again, the rest at debug."""
+"""Something that does not answer: log lines when that begins, lasts and ends, and a gauge while it lasts."""
 
 from __future__ import annotations
 
 import logging
 import time
 
+from via_state import metrics
+from via_state.runtime.database_errors import refused
+
+#: Seconds after which an outage is long: it is counted by ``via_retrying``, and said once more.
+LONG = 60.0
+
 
 class Outage:
-    """The outages of one thing. ``what`` begins a sentence: "The outbox"."""
+    """The outages of one thing. ``what`` begins a sentence: "The outbox". ``kind`` is the gauge's label.
 
-    __slots__ = ("_logger", "_since", "what")
+    One line when it stops answering (``quiet``: at debug, where somebody else says that), one when that has lasted for a minute,
+    one when it answers again; the rest at debug. A server that answers and refuses is said at once, and counts as long:
+    waiting does not help.
+    """
 
-    def __init__(self, logger: logging.Logger, what: str) -> None:
-        self._logger, self.what = logger, what
+    __slots__ = ("_level", "_logger", "_since", "kind", "long", "what")
+
+    def __init__(self, logger: logging.Logger, what: str, kind: str = "other", *, quiet: bool = False) -> None:
+        self._logger, self.what, self.kind = logger, what, kind
+        self._level = logging.DEBUG if quiet else logging.WARNING
         self._since: float | None = None
+        #: Whether it has lasted for a minute, or is a refusal.
+        self.long = False
 
     @property
     def seconds(self) -> float:
@@ -22,16 +36,40 @@ class Outage:
 
     def failed(self, error: BaseException, *, expected: bool = True) -> None:
         """It did not answer. What was not ``expected`` is logged with its traceback."""
-        first, self._since = self._since is None, self._since or time.monotonic()
+        first = self._since is None
+        if self.lasts(error):
+            return
         if not first:
             self._logger.debug("%s still fails: %s", self.what, error)
         elif expected:
-            self._logger.warning("%s is away, and is tried again until it answers: %s", self.what, error)
+            self._logger.log(self._level, "%s is away, and is tried again until it answers: %s", self.what, error)
         else:
             self._logger.error("%s failed, and is tried again until it works.", self.what, exc_info=error)
+
+    def lasts(self, error: BaseException) -> bool:
+        """It fails, which somebody else says. True where that has become long, which is said here."""
+        self._since = self._since or time.monotonic()
+        said_no = refused(error)
+        if self.long or not (said_no or self.seconds >= LONG):
+            return False
+        self.long = True
+        metrics.retrying.labels(self.kind).inc()
+        if said_no:
+            self._logger.error("%s is refused, and waiting does not help: %s", self.what, error)
+        else:
+            text = "%s has failed for %.0f s, and is still tried again: %s"
+            self._logger.warning(text, self.what, self.seconds, error)
+        return True
 
     def answered(self) -> None:
         """It works."""
         if self._since is not None:
-            self._logger.info("%s works again, after %.1f s.", self.what, time.monotonic() - self._since)
-            self._since = None
+            level = logging.INFO if self.long or self._level > logging.DEBUG else logging.DEBUG
+            self._logger.log(level, "%s works again, after %.1f s.", self.what, time.monotonic() - self._since)
+            self.over()
+
+    def over(self) -> None:
+        """It works, or is no longer tried."""
+        if self.long:
+            metrics.retrying.labels(self.kind).dec()
+        self._since, self.long = None, False

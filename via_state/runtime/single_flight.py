@@ -12,6 +12,7 @@ from django.db import DatabaseError, InterfaceError
 from via_state import metrics
 from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown
 from via_state.runtime.backoff import Backoff
+from via_state.runtime.database_errors import refused
 from via_state.runtime.outage import Outage
 
 logger = logging.getLogger("via_state.runtime")
@@ -38,8 +39,10 @@ class SingleFlight:
     However often it is rung while the body runs, the body runs once more. A body that raises is run again, after a pause
     with jitter that doubles with each failure in a row:
 
-    * `BackplaneUnavailable`, `OutcomeUnknown`, an error of the database: up to ``cap`` seconds. ``outage`` logs when it begins and ends; without one nothing is
-      logged, because whoever sweeps for all keys has said it.
+    * `BackplaneUnavailable`, `OutcomeUnknown`, an error of the database: up to ``cap`` seconds. ``outage`` logs when it begins
+      and ends; without one that is not logged, because whoever sweeps for all keys has said it. One that lasts for a minute is
+      logged, and counted by a metric.
+    * One of these by which the server refuses for good (`refused`): up to 15 seconds, logged and counted at once.
     * `Closed`: never again.
     * Anything else: up to 15 seconds, logged with its traceback once until the body succeeds again.
 
@@ -102,6 +105,8 @@ class SingleFlight:
     def stop(self) -> None:
         """Never again. What runs is cancelled."""
         self._stopped, self._again = True, False
+        if self._outage is not None:
+            self._outage.over()
         self._cancel_timer()
         if self.task is not None:
             self.task.cancel()
@@ -134,16 +139,17 @@ class SingleFlight:
                     self._later(rest)
 
     def _backoff_for(self, error: Exception) -> Backoff:
-        if isinstance(error, AWAY):
+        if isinstance(error, AWAY) and not refused(error):
             return Backoff(cap=self._cap)
         return Backoff(base=0.5, cap=UNEXPECTED)
 
     def _failed(self, error: Exception) -> None:
+        if self._outage is None:
+            self._outage = Outage(logger, self._name(), quiet=True)
         if isinstance(error, AWAY):
             metrics.backplane_errors.inc()
-            if self._outage is not None:
-                self._outage.failed(error)
-        elif self.failing is None or isinstance(self.failing, AWAY):
+            self._outage.failed(error)
+        elif not self._outage.lasts(error) and (self.failing is None or isinstance(self.failing, AWAY)):
             logger.error("%s failed, and is tried again until it works.", self._name(), exc_info=error)
         self.failing = error
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from via_state.backplanes.nats.link import GONE, Link
-from via_state.exceptions import BackplaneUnavailable
+from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
 
 #: Codes of errors of JetStream.
 NO_MESSAGE = 10037
@@ -32,6 +32,20 @@ class Refused(BackplaneUnavailable):
             text = GONE
         super().__init__(f"NATS refused: {text} (error {code})")
         self.code = code
+
+
+class Denied(Refused, BackplaneRefused):
+    """A `Refused` that waiting does not change: the request is wrong, too large, or not allowed."""
+
+
+#: Codes of errors that are numbered as wrong requests, and pass: too few servers for the replicas, the limits of the account.
+_PASSING = (10002, 10005)
+
+
+def refusal(status: int, code: int, text: str) -> Refused:
+    """The error for an answer with this status (as of HTTP) and code. What is gone may be restored; what is wrong stays so."""
+    lasting = 400 <= status < 500 and status != 404 and code not in _PASSING
+    return (Denied if lasting else Refused)(code, text)
 
 
 class Message(NamedTuple):
@@ -105,7 +119,7 @@ async def get_many(link: Link, stream: str, **which: Any) -> Found:
         elif status == NOT_FOUND:
             return Found(messages, 0, 0)
         else:
-            raise Refused(int(status), headers.get("Description", "a batched read"))
+            raise refusal(int(status), int(status), headers.get("Description", "a batched read"))
     raise AssertionError("a batch ends with a status")
 
 
@@ -128,7 +142,8 @@ def _answer(data: bytes) -> dict[str, Any]:
     except msgspec.DecodeError as problem:
         raise BackplaneUnavailable(f"Not JetStream answered: {data[:100]!r}") from problem
     if error := answer.get("error"):
-        raise Refused(int(error.get("err_code", error.get("code", 0))), str(error.get("description", "")))
+        status = int(error.get("code", 0))
+        raise refusal(status, int(error.get("err_code", status)), str(error.get("description", "")))
     return answer
 
 

@@ -16,6 +16,7 @@ from via_state.backplanes.nats.names import Names
 from via_state.backplanes.nats.tokens import token_of
 from via_state.core.retry import full_jitter
 from via_state.exceptions import BackplaneUnavailable
+from via_state.runtime.outage import Outage
 from via_state.runtime.rng import rng
 
 logger = logging.getLogger("via_state")
@@ -36,6 +37,9 @@ class Ear:
         self._moved: set[str] = set()  # tokens that came or went since the server was told
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._outage = Outage(
+            logger, "The listening for doorbells, which sweeps make up for,", "doorbells", quiet=True
+        )
 
     def watch(self, ring: Ring) -> Watch:
         watch = _NatsWatch(self, ring)
@@ -75,9 +79,10 @@ class Ear:
             try:
                 link = await self._links.get()
                 attempt = 0
+                self._outage.answered()
                 await self._listen(link)
             except (BackplaneUnavailable, Error) as error:
-                logger.info("Doorbells are not heard, sweeps go on: %s", error)
+                self._outage.failed(error)
             except Exception:
                 logger.exception("Hearing doorbells failed; it goes on.")
             attempt += 1
@@ -116,6 +121,7 @@ class Ear:
 
     async def close(self) -> None:
         self._watches.clear()
+        self._outage.over()
         while self._task is not None and not self._task.done():
             self._task.cancel()  # nats-py swallows some
             await asyncio.wait({self._task}, timeout=0.1)

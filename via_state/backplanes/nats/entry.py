@@ -12,7 +12,7 @@ from via_state.backplanes.nats.link import Link
 from via_state.backplanes.nats.names import Names, key_headers
 from via_state.backplanes.nats.tokens import token_of
 from via_state.core.records import Position
-from via_state.exceptions import BackplaneUnavailable
+from via_state.exceptions import BackplaneRefused
 
 
 class _Stored(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -79,7 +79,7 @@ def entry_of(message: Message) -> Entry:
     try:
         stored = msgspec.json.decode(message.data, type=_Stored)
     except msgspec.DecodeError as error:
-        raise BackplaneUnavailable(
+        raise BackplaneRefused(
             f"The message {message.seq} on NATS, under {message.subject!r}, is none of ours. Remove it."
         ) from error
     begin = message.seq if stored.begin is None else stored.begin

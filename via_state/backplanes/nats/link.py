@@ -21,7 +21,7 @@ from nats.errors import ConnectionClosedError, Error, MaxPayloadError, OutboundB
 
 from via_state.backplanes.nats.addresses import Address
 from via_state.backplanes.nats.encrypted import encrypt
-from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
+from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, OutcomeUnknown
 
 logger = logging.getLogger("via_state")
 
@@ -157,6 +157,10 @@ class Link:
             async with asyncio.timeout(self._timeout):
                 yield
         except TimeoutError as error:
+            if self._denied(subject):
+                raise BackplaneRefused(
+                    f"NATS does not allow {subject!r}: {self._trouble}. Give this user the rights that the manual names."
+                ) from error
             said = f" It said last: {self._trouble}." if self._trouble is not None else ""
             raise _unanswered(
                 f"NATS did not answer {subject!r} within {self._timeout:g} s.{said}", write
@@ -180,6 +184,11 @@ class Link:
     async def _heard_of(self, error: Exception) -> None:
         self._trouble = error
         logger.info("NATS: %s", str(error) or type(error).__name__)
+
+    def _denied(self, subject: str) -> bool:
+        """Whether the server said that we may not publish there: such a request has no answer, and was not sent on."""
+        said = str(self._trouble).lower()
+        return "permissions violation for publish" in said and f'"{subject.lower()}"' in said
 
     async def _closed(self) -> None:
         self._ended = True

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from via_state.backplanes.nats.api import STREAM_NOT_FOUND, Refused, call, parse_time
 from via_state.backplanes.nats.link import Link
 from via_state.backplanes.nats.names import Names
-from via_state.exceptions import BackplaneUnavailable
+from via_state.exceptions import BackplaneRefused
 
 logger = logging.getLogger("via_state")
 
@@ -43,10 +43,10 @@ class Streams:
         self.max_message: dict[str, int] = {}
 
     async def prepare(self, link: Link) -> None:
-        """See that both are there, and keep what they are given. Raises `BackplaneUnavailable`, saying what to do."""
+        """See that both are there, and keep what they are given. Raises `BackplaneRefused`, saying what to do."""
         version = link.client.connected_server_version
         if (version.major, version.minor) < MIN_VERSION:
-            raise BackplaneUnavailable(
+            raise BackplaneRefused(
                 f"The NATS server is version {version.major}.{version.minor}. Install "
                 f"{MIN_VERSION[0]}.{MIN_VERSION[1]} or newer: batched reads came with it."
             )
@@ -72,14 +72,14 @@ class Streams:
             logger.info("Made the stream %r on NATS.", name)
 
     async def state(self, link: Link, name: str) -> StreamState:
-        """Where a stream stands, while its settings suit. Raises `BackplaneUnavailable`."""
+        """Where a stream stands, while its settings suit. Raises `BackplaneRefused`."""
         info = await call(link, f"STREAM.INFO.{name}")
         problem = unsuitable(
             info["config"], self._log_config() if name == self.names.log_stream else self._cell_config()
         )
         if problem is not None:
             await link.close()  # nothing may be written now; the next connection looks again
-            raise BackplaneUnavailable(f"The stream {name!r} on NATS does not suit: {problem}")
+            raise BackplaneRefused(f"The stream {name!r} on NATS does not suit: {problem}")
         self.max_message.pop(name, None)
         if (size := info["config"].get("max_msg_size", -1)) > 0:
             self.max_message[name] = size

@@ -17,6 +17,7 @@ from via_state.backplanes.postgres.code import Code, names_in
 from via_state.backplanes.postgres.connection import Connection, deadline, ended, hang_up
 from via_state.core.retry import full_jitter
 from via_state.exceptions import BackplaneUnavailable
+from via_state.runtime.outage import Outage
 from via_state.runtime.rng import rng
 
 logger = logging.getLogger("via_state.postgres")
@@ -101,6 +102,9 @@ class Ear:
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self._outage = Outage(
+            logger, "The listening for doorbells, which sweeps make up for,", "doorbells", quiet=True
+        )
 
     def watch(self, ring: Ring) -> Watch:
         watch = _PostgresWatch(self._watches, self._codes, ring)
@@ -118,10 +122,11 @@ class Ear:
                     for code in self._codes:
                         await self._connection.execute(f"LISTEN {code.channel}")
                 attempt = 0
+                self._outage.answered()
                 self._rang_for_all()  # while nobody listened, anything may have changed
                 await self._listen(self._connection)
             except (BackplaneUnavailable, psycopg.Error) as error:
-                logger.info("Doorbells are not heard, sweeps go on: %s", error)
+                self._outage.failed(error)
             except Exception:
                 logger.exception("Hearing doorbells failed; it goes on.")
             finally:
@@ -164,6 +169,7 @@ class Ear:
 
     async def close(self) -> None:
         self._closed = True
+        self._outage.over()
         self._watches.clear()
         if self._pause is not None:
             self._pause.cancel()

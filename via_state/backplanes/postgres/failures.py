@@ -5,7 +5,8 @@ from __future__ import annotations
 import psycopg
 from psycopg import errors
 
-from via_state.exceptions import BackplaneUnavailable, NotMigrated, OutcomeUnknown, ViaStateError
+from via_state.core import sqlstates
+from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, NotMigrated, OutcomeUnknown, ViaStateError
 
 #: Tables that are missing, or of another version of this package.
 _NOT_MIGRATED = (errors.UndefinedTable, errors.UndefinedColumn, errors.DatatypeMismatch)
@@ -13,8 +14,6 @@ _NOT_MIGRATED = (errors.UndefinedTable, errors.UndefinedColumn, errors.DatatypeM
 _TWICE = (errors.CardinalityViolation, errors.InvalidColumnReference)
 #: Prepared statements that another client's session does not have, or has already.
 _POOLED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
-#: Classes of errors that leave open what became of the statement. Poolers report with them that they lost the server.
-_UNKNOWN = ("08", "40003")
 
 
 def refused(error: psycopg.Error) -> bool:
@@ -23,7 +22,7 @@ def refused(error: psycopg.Error) -> bool:
     if state is None:
         return False
     ends_session = error.diag.severity_nonlocalized in ("FATAL", "PANIC")
-    return not ends_session and not state.startswith(_UNKNOWN)
+    return not ends_session and not sqlstates.unknown(state)
 
 
 def pooled(error: psycopg.Error) -> bool:
@@ -51,6 +50,7 @@ def translated(error: psycopg.Error, alias: str, write: bool) -> ViaStateError:
             f"{alias} names it. Restore the tables whole. ({str(error).strip()})"
         )
     if refused(error):
-        return BackplaneUnavailable(f"PostgreSQL (database {alias!r}) refused: {str(error).strip()}")
+        kind = BackplaneRefused if sqlstates.lasting(error.sqlstate or "") else BackplaneUnavailable
+        return kind(f"PostgreSQL (database {alias!r}) refused: {str(error).strip()}")
     text = f"The connection to PostgreSQL (database {alias!r}) broke: {str(error).strip() or 'no answer in time'}"
     return OutcomeUnknown(text) if write else BackplaneUnavailable(text)

@@ -13,6 +13,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from via_state.declarations.handled import handled_logs
+from via_state.exceptions import BackplaneRefused
 from via_state.handlers.folder import Folder
 from via_state.handlers.rows import RowPositions
 from via_state.handlers.worker import Worker
@@ -125,7 +126,10 @@ class Command(StateCommand):
                 said = worker.waits_for
                 self.stderr.write(self.style.WARNING(f"Not started yet: {said}"))
         if future.done():
-            future.result()
+            try:
+                future.result()
+            except BackplaneRefused as error:
+                raise CommandError(str(error), returncode=2) from error
 
     def _wait(self, worker: Worker, stop: threading.Event) -> None:
         handled, shown = 0, time.monotonic()

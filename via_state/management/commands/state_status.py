@@ -93,9 +93,8 @@ class Command(StateCommand):
         if one.halted:
             self.stdout.write(self.style.ERROR(f"{where}: HALTED ({one.halted}); see manage.py resume_handler"))
         elif one.stuck_since:
-            text = (
-                f"{where}: failed {one.attempts:,} times since {one.stuck_since}, {one.lag:,} behind: {one.error}"
-            )
+            how = f"failed {one.attempts:,} times" if one.attempts else "blocked"
+            text = f"{where}: {how} since {one.stuck_since}, {one.lag:,} behind: {one.error}"
             self.stdout.write(self.style.WARNING(text))
         elif one.lag:
             runs = f"run by {one.worker}" if one.worker else "nobody runs it"

@@ -12,6 +12,7 @@ from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown
 from via_state.pod.snapshots.store import SnapshotStore
 from via_state.runtime.backoff import Backoff
+from via_state.runtime.outage import Outage
 
 logger = logging.getLogger("via_state.snapshots")
 
@@ -25,6 +26,7 @@ class Compactor:
         self._task: asyncio.Task[None] | None = None
         self._one_at_a_time = asyncio.Lock()
         self._closed = False
+        self._outage = Outage(logger, "The compaction of logs", "compaction")
 
     def soon(self, key: str, epoch: str, spec: LogSpec[Any]) -> None:
         """Older snapshots of this log have settled. On the loop."""
@@ -54,11 +56,12 @@ class Compactor:
                 await self.run()
             except (BackplaneUnavailable, OutcomeUnknown) as error:
                 metrics.snapshot_errors.inc()
-                if backoff.attempts == 0:
-                    logger.warning("Logs can't be compacted; it is tried until they can: %s", error)
+                self._outage.failed(error)
                 await backoff.pause()
             except Closed:
                 self._waiting.clear()
+            else:
+                self._outage.answered()
 
     async def run(self) -> None:
         """Compact what waits. The floor is decided, durably, before the backplane hears of it.
@@ -80,6 +83,7 @@ class Compactor:
     async def close(self) -> None:
         """Stop; what was decided and not done, the next compaction does."""
         self._closed = True
+        self._outage.over()
         self._waiting.clear()
         if self._task is not None:
             self._task.cancel()

@@ -20,6 +20,7 @@ from via_state.pod.snapshots.memory import memory_snapshots
 from via_state.pod.snapshots.rows import RowSnapshots
 from via_state.pod.snapshots.store import Answer, Draft, SnapshotStore
 from via_state.runtime.backoff import Backoff
+from via_state.runtime.outage import Outage
 from via_state.runtime.worker_threads import WorkerThreads
 
 logger = logging.getLogger("via_state.snapshots")
@@ -60,6 +61,7 @@ class Snapshotter:
         self._task: asyncio.Task[None] | None = None
         self._turns = asyncio.Lock()
         self._closed = False
+        self._outage = Outage(logger, "The writing of snapshots", "snapshots")
 
     def due(self, source: Source) -> None:
         """Snapshot a key as soon as its turn comes. On the loop."""
@@ -103,13 +105,13 @@ class Snapshotter:
                 await self._turn(now)
             except (BackplaneUnavailable, OutcomeUnknown) as error:
                 metrics.snapshot_errors.inc()
-                if backoff.attempts == 0:
-                    logger.warning("Snapshots can't be written; it is tried until they can: %s", error)
+                self._outage.failed(error)
                 await backoff.pause()
             except Closed:
                 self._due.clear()
                 return
             else:
+                self._outage.answered()
                 backoff = Backoff(base=0.1, cap=15.0)
 
     async def flush(self) -> None:
@@ -152,6 +154,7 @@ class Snapshotter:
     async def close(self, sources: Iterable[Source]) -> None:
         """The last snapshots, so that the next start is short; then nothing more."""
         self._closed = True
+        self._outage.over()
         await self._compactor.close()
         if self._task is not None:
             self._task.cancel()

@@ -1,12 +1,13 @@
-"""What an error of Django's database layer means, on any vendor, for work on ``DATABASE``."""
+"""What an error means for trying again: that of the backplane, or of Django's database layer on any vendor."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.db import DataError, IntegrityError
+from django.db import DatabaseError, DataError, IntegrityError
 
 from via_state.core import sqlstates
+from via_state.exceptions import BackplaneRefused
 
 #: MySQL numbers the errors of its client library, such as a lost connection, from 2000 on.
 _MYSQL_CLIENT = range(2000, 3000)
@@ -35,6 +36,11 @@ def lasting(error: BaseException) -> bool:
     """Whether the database will say no again, however long one waits: a missing table, a missing right."""
     state = _sqlstate(error.__cause__)
     return state is not None and sqlstates.lasting(state)
+
+
+def refused(error: BaseException) -> bool:
+    """Whether a server said no for good: the backplane's, or the project's database."""
+    return isinstance(error, BackplaneRefused) or (isinstance(error, DatabaseError) and lasting(error))
 
 
 def _sqlstate(cause: Any) -> str | None:

@@ -1,0 +1,97 @@
+"""What lasts is said once more and counted; what is refused is said at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import SimpleNamespace
+
+import pytest
+from django.db import connections
+from django.db.utils import ProgrammingError
+from prometheus_client import REGISTRY
+
+from tests.conftest import POSTGRES_ALIAS
+from tests.runtime.service_kit import texts
+from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
+from via_state.runtime import outage
+from via_state.runtime.outage import Outage
+from via_state.runtime.single_flight import SingleFlight
+
+AWAY = BackplaneUnavailable("nobody answers")
+
+
+def counted() -> float:
+    return REGISTRY.get_sample_value("via_retrying", {"what": "test"}) or 0.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that pass when the test says so."""
+    now = [1000.0]
+    monkeypatch.setattr(outage, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def one(quiet: bool = False) -> Outage:
+    return Outage(logging.getLogger("via_state.runtime"), "The test", "test", quiet=quiet)
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_what_lasts_for_a_minute_is_warned_of_once_and_counted_until_it_ends(
+    clock: list[float], quiet: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    it = one(quiet)
+    for _ in range(59):
+        it.failed(AWAY)
+        clock[0] += 1
+    assert counted() == 0
+    begun = ["The test is away, and is tried again until it answers: nobody answers"]
+    assert texts(caplog, logging.INFO) == ([] if quiet else begun)
+    for _ in range(60):
+        clock[0] += 1
+        it.failed(AWAY)
+    assert counted() == 1
+    assert (
+        texts(caplog, logging.INFO)[-1] == "The test has failed for 60 s, and is still tried again: nobody answers"
+    )
+    it.answered()
+    assert counted() == 0
+    assert texts(caplog, logging.INFO)[-1] == "The test works again, after 119.0 s."
+    assert len(texts(caplog, logging.INFO)) == (2 if quiet else 3)
+
+
+def test_a_refusal_is_said_and_counted_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    it = one(quiet=True)
+    it.failed(BackplaneRefused("no right"))
+    it.failed(BackplaneRefused("no right"))
+    assert texts(caplog) == ["The test is refused, and waiting does not help: no right"]
+    assert counted() == 1
+    it.over()
+    assert counted() == 0
+
+
+@pytest.mark.django_db(databases=[POSTGRES_ALIAS], transaction=True)
+def test_a_missing_table_of_the_project_s_database_is_a_refusal(postgres: object) -> None:
+    it = one()
+    with pytest.raises(ProgrammingError) as raised, connections[POSTGRES_ALIAS].cursor() as cursor:
+        cursor.execute("SELECT nothing FROM nowhere")
+    it.failed(raised.value)
+    assert it.long
+    it.over()
+
+
+async def test_work_that_is_stopped_while_it_fails_is_no_longer_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outage, "LONG", 0.0)
+
+    async def body() -> None:
+        raise AWAY
+
+    flight = SingleFlight(lambda: "The test", body, outage=one())
+    flight.ring()
+    assert flight.task is not None
+    while not counted():
+        await asyncio.sleep(0)
+    await flight.ended()
+    assert counted() == 0
