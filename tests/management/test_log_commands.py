@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -184,6 +185,20 @@ def test_code_that_is_retired_no_longer_keeps_records(world: World, pod: Pod) ->
         with pytest.raises(CommandError, match="No snapshot is of code 'nonsense'"):
             run("retire_snapshots", "nonsense")
         assert "version 2, 1 log  (this code)" in run("retire_snapshots")
+
+
+def test_a_key_that_passed_over_a_record_is_listed_until_it_can_be_read(world: World, pod: Pod) -> None:
+    items = feed(pod).items
+    data = b'[["Add",1,{"number":"x"}]]'
+    world.run(world.inner.append("items", uuid.uuid4().hex, 1, data))
+    assert items.read(at_least=items.append(Add(9))) == [0, 1, 2, 3, 4, 9]
+    halts = HaltedKey.objects.using(POSTGRES_ALIAS).filter(prefix=world.prefix)
+    wait_until(lambda: halts.filter(key="items", reason="unreadable").exists(), "the row of the key")
+    out = io.StringIO()
+    with pytest.raises(SystemExit):
+        call_command("state_status", stdout=out)
+    assert "HALTED (unreadable)" in out.getvalue()
+    assert "this code can't decode the record at offset 6, so the value lacks it" in out.getvalue()
 
 
 def test_commands_say_that_memory_is_out_of_their_sight() -> None:
