@@ -17,6 +17,7 @@ from testproject.banner.state import Site
 from testproject.chat.state import Chat, Posted
 from testproject.counter.state import Counter, Tick
 from testproject.pages.live import NOTHING_TO_FOLLOW, TRY_AGAIN_LATER
+from testproject.pages.origin import allowed
 from tests.faults import FaultyBackplane
 from via_state.backplanes.memory import MemoryBackplane
 from via_state.pod.default import use_pod
@@ -26,11 +27,12 @@ from via_state.testing.conformance.harness import eventually
 # Channels closes old database connections between two messages.
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ORIGIN = (b"origin", b"http://localhost")
+ORIGIN = (b"origin", b"http://localhost:8001")
+HOST = (b"host", b"localhost:8001")
 
 
 def socket(path: str, *headers: tuple[bytes, bytes]) -> WebsocketCommunicator:
-    return WebsocketCommunicator(application, path, headers=list(headers or (ORIGIN,)))
+    return WebsocketCommunicator(application, path, headers=[*(headers or (ORIGIN,)), HOST])
 
 
 @asynccontextmanager
@@ -109,11 +111,55 @@ async def test_unknown_paths_are_refused(path: str) -> None:
     assert not accepted
 
 
-@pytest.mark.parametrize("headers", [(b"origin", b"http://elsewhere.example"), (b"host", b"localhost")])
-async def test_pages_of_other_sites_are_refused(headers: tuple[bytes, bytes]) -> None:
-    accepted, _ = await socket("/ws/counter/", headers).connect()
+@pytest.mark.parametrize(
+    "origins",
+    [
+        [],
+        ["http://elsewhere.example"],
+        ["http://localhost:9001"],
+        ["http://localhost"],
+        ["https://localhost:8001"],
+        ["http://127.0.0.1:8001"],
+        ["http://localhost:8001.elsewhere.example"],
+        ["http://localhost:8001@elsewhere.example"],
+        ["http://elsewhere.example:8001"],
+        ["http://me@localhost:8001"],
+        ["localhost:8001"],
+        ["null"],
+        [""],
+        ["http://localhost:99999999"],
+        ["http://localhost:8001", "http://localhost:8001"],
+    ],
+)
+async def test_pages_of_other_sites_ports_and_schemes_are_refused(origins: list[str]) -> None:
+    given = [(b"origin", one.encode()) for one in origins] or [(b"accept", b"*/*")]
+    accepted, _ = await socket("/ws/counter/", *given).connect()
 
     assert not accepted
+
+
+@pytest.mark.parametrize(
+    ("scheme", "host", "origin"),
+    [
+        ("ws", "localhost", "http://localhost"),
+        ("ws", "localhost", "http://localhost:80"),
+        ("ws", "localhost:80", "http://localhost"),
+        ("wss", "localhost", "https://localhost:443"),
+        ("wss", "LOCALHOST", "https://localhost"),
+        ("ws", "127.0.0.1:8001", "http://127.0.0.1:8001"),
+        ("ws", "localhost", "https://shop.example:8443"),
+    ],
+)
+@override_settings(CSRF_TRUSTED_ORIGINS=["https://shop.example:8443"])
+def test_pages_of_this_site_and_of_those_it_trusts_are_let_in(scheme: str, host: str, origin: str) -> None:
+    headers = [(b"host", host.encode()), (b"origin", origin.encode())]
+    assert allowed({"scheme": scheme, "headers": headers})
+
+
+@pytest.mark.parametrize("host", ["rebound.example", "localhost@elsewhere", "", "localhost:8001:1"])
+def test_a_host_that_is_not_ours_lets_nobody_in(host: str) -> None:
+    headers = [(b"host", host.encode()), (b"origin", f"http://{host}".encode())]
+    assert not allowed({"scheme": "ws", "headers": headers})
 
 
 async def test_nothing_stays_behind_when_a_page_leaves(pod: Pod) -> None:
