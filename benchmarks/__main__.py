@@ -25,7 +25,7 @@ def main(only: str) -> None:
         server.start()
         other.start()
         try:
-            os.environ["VIA_DATABASE_PORT"] = str(server.port)
+            os.environ.update(server.environment)
             os.environ["VIA_BENCH_NATS"] = other.url
             os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
             django.setup()

@@ -21,6 +21,7 @@ from testproject.servers.nats import Nats
 from testproject.servers.ports import why_unusable
 from testproject.servers.postgres import Postgres
 from testproject.servers.process import Process, ServerError, end_with
+from testproject.servers.secret import secret
 from testproject.web_pod import PROJECT, WebPod
 from testproject.worker import Worker
 
@@ -128,17 +129,20 @@ def run(port: str, backplane: str, folder: Path) -> None:
     with only_one(folder), ExitStack() as running:
         found = ports(port)
         print("Starting PostgreSQL...", flush=True)
-        database = Postgres(data_folder(folder))
+        database = Postgres(data_folder(folder), passfile=folder / "pgpass")
         running.callback(database.stop)
         database.start()
-        environment = {"VIA_DATABASE_PORT": str(database.port)}
+        key = folder / "secret-key"
+        secret(key)
+        environment = {**database.environment, "VIA_SECRET_KEY_FILE": str(key)}
         servers = [database.process]
         if backplane == "nats":
             print("Starting NATS...", flush=True)
-            nats = Nats(folder / "nats")
+            token = folder / "nats-token"
+            nats = Nats(folder / "nats", token=secret(token))
             running.callback(nats.stop)
             nats.start()
-            environment["VIA_NATS_SERVERS"] = nats.url
+            environment |= {"VIA_NATS_SERVERS": f"nats://{nats.address}", "VIA_NATS_TOKEN_FILE": str(token)}
             servers.append(nats.process)
         manage(environment, "migrate", "--verbosity", "0")
         password = manage(environment, "demo_admin")
@@ -158,7 +162,7 @@ def run(port: str, backplane: str, folder: Path) -> None:
         print(f"  {pods[0].url}/admin/   user: admin   password: {password}")
         print(f"  {worker.url}/metrics for Prometheus")
         print("\nHow their logs stand, from another terminal:")
-        variables = " ".join(f"{name}={value}" for name, value in environment.items())
+        variables = " ".join(f"{name}={_here(value)}" for name, value in environment.items())
         print(f"  {variables} {_here(sys.executable)} manage.py state_status")
         print("\nCtrl-C stops them. What they stored is there again at the next start.", flush=True)
         running.callback(print, "\nStopping...", flush=True)

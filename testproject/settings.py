@@ -1,7 +1,8 @@
 """Settings of the test project. Without environment variables: SQLite and the memory backplane, one process.
 
 ``VIA_DATABASE_PORT`` names a PostgreSQL server on loopback, and makes it the database and the backplane;
-``VIA_NATS_SERVERS``, with it, names NATS servers, and makes them the backplane.
+``PGPASSFILE`` names the file with its password. ``VIA_NATS_SERVERS``, with them, names NATS servers, and makes them the
+backplane; ``VIA_NATS_TOKEN_FILE`` the file with their token. ``VIA_SECRET_KEY`` or ``VIA_SECRET_KEY_FILE`` sets the key.
 ``VIA_SESSION_ENGINE`` and ``VIA_DEBUG`` are for scripts.
 """
 
@@ -10,9 +11,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from testproject.servers.secret import secret
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-SECRET_KEY = os.environ.get("VIA_SECRET_KEY", "only-for-the-demo-which-listens-on-loopback-alone")
+# Of this checkout, or of the demo's data: nobody else can sign a session for it.
+SECRET_KEY = os.environ.get("VIA_SECRET_KEY") or secret(
+    Path(os.environ.get("VIA_SECRET_KEY_FILE", BASE_DIR / ".demo" / "secret-key"))
+)
 DEBUG = os.environ.get("VIA_DEBUG") == "1"
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver"]
 
@@ -88,6 +94,8 @@ if port := os.environ.get("VIA_DATABASE_PORT"):
             "BACKEND": "via_state.backplanes.nats.NatsBackplane",
             "OPTIONS": {"SERVERS": servers.split(",")},
         }
+        if token := os.environ.get("VIA_NATS_TOKEN_FILE"):
+            VIA_STATE["OPTIONS"] = {"SERVERS": servers.split(","), "TOKEN": Path(token).read_text().strip()}
 else:
     DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}}
     VIA_STATE = {}

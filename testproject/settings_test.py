@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import secrets
 
 from testproject.servers.ports import free_port
-from testproject.settings import *  # noqa: F403
-from testproject.settings import INSTALLED_APPS, postgres
+
+# Random for each run, the same for the child processes.
+os.environ.setdefault("VIA_SECRET_KEY", secrets.token_urlsafe(32))
+NATS_TOKEN = os.environ.setdefault("VIA_TEST_NATS_TOKEN", secrets.token_urlsafe(32))
+
+from testproject.settings import *  # noqa: E402, F403
+from testproject.settings import INSTALLED_APPS, postgres  # noqa: E402
 
 # pytest-django reads settings before the fixtures start servers, so the port is chosen here. Child processes of the
 # tests import this module again and must find the same one.

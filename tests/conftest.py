@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,8 +40,10 @@ def postgres_server() -> Iterator[Postgres]:
     with server_folder() as folder:
         server = Postgres(folder / "postgres", settings.POSTGRES_PORT)
         server.start()
+        os.environ.update(PGPASSFILE=str(server.passfile))  # psycopg's, in this process and in its children
         yield server
         server.stop()
+        del os.environ["PGPASSFILE"]
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +81,7 @@ def postgres_proxy(postgres: Postgres) -> Iterator[Proxy]:
 def nats() -> Iterator[Nats]:
     """A NATS server with JetStream."""
     with server_folder() as folder:
-        server = Nats(folder / "nats", settings.NATS_PORT)
+        server = Nats(folder / "nats", settings.NATS_PORT, token=settings.NATS_TOKEN)
         server.start()
         yield server
         server.stop()

@@ -22,7 +22,7 @@ def stage() -> Iterator[tuple[list[WebPod], str]]:
         database = Postgres(folder / "postgres")
         running.callback(database.stop)
         database.start()
-        environment = {"VIA_DATABASE_PORT": str(database.port)}
+        environment = database.environment
         manage(environment, "migrate", "--verbosity", "0")
         password = manage(environment, "demo_admin")
         worker = Worker(folder, environment)

@@ -28,7 +28,9 @@ def unprivileged_account() -> pwd.struct_passwd | None:
 def _usable(account: pwd.struct_passwd) -> bool:
     try:  # a container may not have mapped the account
         return (
-            subprocess.run(["/bin/sh", "-c", ":"], user=account.pw_uid, extra_groups=[], check=False).returncode
+            subprocess.run(
+                ["/bin/sh", "-c", ":"], user=account.pw_uid, group=account.pw_gid, extra_groups=[], check=False
+            ).returncode
             == 0
         )
     except OSError:

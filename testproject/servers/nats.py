@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
 import sys
 from collections.abc import Sequence
@@ -12,18 +14,30 @@ from testproject.servers.process import Process, ServerError
 
 
 class Nats:
-    """A server over ``folder``; its streams are there again after the next start. ``more``: arguments of its command."""
+    """A server over ``folder``; its streams are there again after the next start.
 
-    def __init__(self, folder: Path, port: int | None = None, more: Sequence[str] = ()) -> None:
+    It lets in who knows ``token``, a new one if none is given, which its ``url`` has. ``more``: arguments of its command; with a
+    configuration of its own among them (``-c``) that one decides who is let in.
+    """
+
+    def __init__(
+        self, folder: Path, port: int | None = None, more: Sequence[str] = (), token: str | None = None
+    ) -> None:
         self.host = HOST
         self.port = port or free_port()
         self.folder = folder
         self._more = more
+        self.token = "" if "-c" in more else token or secrets.token_urlsafe(32)
         self._process: Process | None = None
 
     @property
     def url(self) -> str:
-        return f"nats://{self.host}:{self.port}"
+        return f"nats://{self.token}@{self.address}" if self.token else f"nats://{self.address}"
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"{self.host}:{self.port}"
 
     def start(self) -> None:
         """Raises `ServerError`."""
@@ -42,8 +56,18 @@ class Nats:
             self.folder / "jetstream",
             *self._more,
         ]
+        if self.token and "-c" not in self._more:
+            command += ["-c", self._config()]
         self._process = Process("NATS", command, self.folder / "nats.log")
         self._process.start(lambda: answers(self.port))
+
+    def _config(self) -> Path:
+        # Not an argument of the command, which every account can read.
+        path = self.folder / "nats.conf"
+        path.unlink(missing_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f'authorization {{ token: "{self.token}" }}\n')
+        return path
 
     @property
     def process(self) -> Process:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from testproject.servers.accounts import unprivileged_account
 from testproject.servers.ports import HOST, free_port
 from testproject.servers.postgres_binaries import postgres_binaries
 from testproject.servers.process import Process, ServerError, end_with
+from testproject.servers.secret import secret
 
 USER = "postgres"  # the database role
 # The same on every machine, whatever it has installed; messages in English.
@@ -32,12 +34,17 @@ PATIENCE = 20.0
 
 
 class Postgres:
-    """A server over ``folder``; the data in it is used again by the next start. Trusts everybody on loopback."""
+    """A server over ``folder``; the data in it is used again by the next start.
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    It lets in who knows the password, which is in the file that ``PGPASSFILE`` of `environment` names: ``passfile``, or one
+    beside ``folder``.
+    """
+
+    def __init__(self, folder: Path, port: int | None = None, passfile: Path | None = None) -> None:
         self.host = HOST
         self.port = port or free_port()
         self.folder = folder
+        self.passfile = passfile or folder.with_name(f"{folder.name}.pgpass")
         self.account = unprivileged_account()
         self._bin = postgres_binaries()
         self._data = folder / "data"
@@ -50,6 +57,7 @@ class Postgres:
             folder / "postgres.log",
             env=LOCALE,
             user=None if self.account is None else self.account.pw_uid,
+            group=None if self.account is None else self.account.pw_gid,
             # SIGINT is PostgreSQL's fast shutdown: no lock and no recovery are left for the next start.
             death_signal=signal.SIGINT,
             stop_signal=signal.SIGINT,
@@ -59,7 +67,12 @@ class Postgres:
     @property
     def dsn(self) -> str:
         """A libpq connection string for the ``postgres`` database."""
-        return f"host={self.host} port={self.port} user={USER} dbname=postgres"
+        return f"host={self.host} port={self.port} user={USER} dbname=postgres passfile={self.passfile}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process of the test project needs to use it."""
+        return {"VIA_DATABASE_PORT": str(self.port), "PGPASSFILE": str(self.passfile)}
 
     def start(self) -> None:
         """Start, making the data folder first if there is none. Raises `ServerError`."""
@@ -67,8 +80,14 @@ class Postgres:
             self.folder.mkdir(parents=True, exist_ok=True)
             if self.account is not None:
                 os.chown(self.folder, self.account.pw_uid, self.account.pw_gid)
-            if not (self._data / "PG_VERSION").exists():
-                self._initialise()
+            made = (self._data / "PG_VERSION").exists()
+            if made and not self.passfile.exists():
+                raise ServerError(
+                    f"The password of {self.folder} is gone, or there never was one. Remove that folder."
+                )
+            password = secret(self.passfile, f"*:*:*:{USER}:{{}}").rpartition(":")[2]
+            if not made:
+                self._initialise(password)
         except PermissionError as error:
             raise ServerError(f"{error.filename} belongs to another account. Remove {self.folder}.") from None
         deadline = time.monotonic() + PATIENCE
@@ -81,22 +100,29 @@ class Postgres:
                     raise
                 time.sleep(0.1)
 
-    def _initialise(self) -> None:
+    def _initialise(self, password: str) -> None:
         # Renamed when it is whole, so that a start that was interrupted here leaves no half-made data folder.
         new = self.folder / "data.new"
         shutil.rmtree(new, ignore_errors=True)
         parent = os.getpid()
-        done = subprocess.run(
-            [self._bin / "initdb", "-D", new, "-U", USER, "-A", "trust", "-E", "UTF8", *COLLATION],
-            user=None if self.account is None else self.account.pw_uid,
-            extra_groups=None if self.account is None else [],
-            preexec_fn=lambda: end_with(parent, signal.SIGKILL),
-            env={**os.environ, **LOCALE},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        with tempfile.NamedTemporaryFile("w", dir=self.folder) as given:  # readable by its owner only
+            given.write(password)
+            given.flush()
+            if self.account is not None:
+                os.chown(given.fileno(), self.account.pw_uid, self.account.pw_gid)
+            login = ["-U", USER, "-A", "scram-sha-256", f"--pwfile={given.name}"]
+            done = subprocess.run(
+                [self._bin / "initdb", "-D", new, *login, "-E", "UTF8", *COLLATION],
+                user=None if self.account is None else self.account.pw_uid,
+                group=None if self.account is None else self.account.pw_gid,
+                extra_groups=None if self.account is None else [],
+                preexec_fn=lambda: end_with(parent, signal.SIGKILL),
+                env={**os.environ, **LOCALE},
+                cwd=self.folder,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         if done.returncode:
             raise ServerError(f"initdb failed: {done.stderr.strip() or done.stdout.strip()}")
         new.rename(self._data)

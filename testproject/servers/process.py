@@ -42,12 +42,13 @@ class Process:
         *,
         env: Mapping[str, str] | None = None,
         user: int | None = None,
+        group: int | None = None,
         death_signal: signal.Signals = signal.SIGTERM,
         stop_signal: signal.Signals = signal.SIGTERM,
         cwd: Path | None = None,
     ) -> None:
         self.name, self.command, self.log = name, [str(part) for part in command], log
-        self._env, self._user, self._cwd = env, user, cwd
+        self._env, self._user, self._group, self._cwd = env, user, group, cwd
         self._death_signal, self._stop_signal = death_signal, stop_signal
         self._child: subprocess.Popen[bytes] | None = None
         self._log_start = 0
@@ -74,6 +75,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env=None if self._env is None else {**os.environ, **self._env},
                 user=self._user,
+                group=self._group,
                 extra_groups=None if self._user is None else [],
                 start_new_session=True,
                 preexec_fn=lambda: end_with(parent, self._death_signal),

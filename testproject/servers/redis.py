@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import secrets
 import shutil
 from pathlib import Path
 
@@ -11,23 +13,29 @@ from testproject.servers.process import Process, ServerError
 
 
 class Redis:
-    """A server that keeps nothing: Channels needs no more."""
+    """A server that keeps nothing: Channels needs no more. It lets in who knows the password, which its ``url`` has."""
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.host = HOST
         self.port = port or free_port()
         self.folder = folder
+        self.password = secrets.token_urlsafe(32)
         self._process: Process | None = None
 
     @property
     def url(self) -> str:
-        return f"redis://{self.host}:{self.port}/0"
+        return f"redis://:{self.password}@{self.host}:{self.port}/0"
 
     def start(self) -> None:
         """Raises `ServerError`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         options = ["--bind", HOST, "--port", str(self.port), "--save", "", "--appendonly", "no"]
-        self._process = Process("Redis", [_binary(), *options], self.folder / "redis.log", cwd=self.folder)
+        # Not an argument of the command, which every account can read.
+        config = self.folder / "redis.conf"
+        config.unlink(missing_ok=True)
+        with open(os.open(config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"requirepass {self.password}\n")
+        self._process = Process("Redis", [_binary(), config, *options], self.folder / "redis.log", cwd=self.folder)
         self._process.start(lambda: answers(self.port))
 
     @property

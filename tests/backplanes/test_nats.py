@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 import nats as nats_py
 import pytest
 import pytest_asyncio
+from django.conf import settings
 from nats.aio.client import Client
 
 from testproject.servers import nats_backup
@@ -115,13 +116,13 @@ class TestNatsBackplane(BackplaneConformance):
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_cut_connections_neither_lose_nor_double_appends(make: Make, nats_proxy: Proxy, seed: int) -> None:
-    plane = make(SERVERS=f"nats://{nats_proxy.host}:{nats_proxy.port}", TIMEOUT=2.0)
+    plane = make(SERVERS=f"nats://{settings.NATS_TOKEN}@{nats_proxy.host}:{nats_proxy.port}", TIMEOUT=2.0)
     await append_while_cut(plane, nats_proxy, seed)
 
 
 async def test_a_server_that_is_down_is_said_quickly_and_found_again(make: Make, nats_proxy: Proxy) -> None:
     nats_proxy.cut()
-    plane = make(SERVERS=[f"nats://{nats_proxy.host}:{nats_proxy.port}"])
+    plane = make(SERVERS=[f"nats://{settings.NATS_TOKEN}@{nats_proxy.host}:{nats_proxy.port}"])
     rung: list[str | None] = []
     plane.watch(rung.append).add("log")
     started = time.monotonic()
@@ -136,7 +137,7 @@ async def test_a_server_that_is_down_is_said_quickly_and_found_again(make: Make,
 
 
 async def test_a_silent_network_ends_in_a_time_out(make: Make, nats_proxy: Proxy) -> None:
-    plane = make(SERVERS=f"nats://{nats_proxy.host}:{nats_proxy.port}", TIMEOUT=0.3)
+    plane = make(SERVERS=f"nats://{settings.NATS_TOKEN}@{nats_proxy.host}:{nats_proxy.port}", TIMEOUT=0.3)
     append_id = new_id()
     before = await plane.append("log", append_id, 1, b"x")
     nats_proxy.freeze()
@@ -151,7 +152,7 @@ async def test_a_silent_network_ends_in_a_time_out(make: Make, nats_proxy: Proxy
 
 
 async def test_closing_ends_calls_in_flight(make: Make, nats_proxy: Proxy) -> None:
-    plane = make(SERVERS=f"nats://{nats_proxy.host}:{nats_proxy.port}")
+    plane = make(SERVERS=f"nats://{settings.NATS_TOKEN}@{nats_proxy.host}:{nats_proxy.port}")
     await append(plane, "log", b"x")
     nats_proxy.freeze()
     calls = [asyncio.create_task(plane.read("log", GENESIS)) for _ in range(3)]
@@ -164,7 +165,7 @@ async def test_closing_ends_calls_in_flight(make: Make, nats_proxy: Proxy) -> No
 
 
 async def test_writes_that_were_not_sent_are_not_sent_later(make: Make, nats_proxy: Proxy) -> None:
-    plane = make(SERVERS=f"nats://{nats_proxy.host}:{nats_proxy.port}", TIMEOUT=0.5)
+    plane = make(SERVERS=f"nats://{settings.NATS_TOKEN}@{nats_proxy.host}:{nats_proxy.port}", TIMEOUT=0.5)
     await append(plane, "log", b"x")
     nats_proxy.cut()
     for _ in range(20):

@@ -71,12 +71,14 @@ class Plane:
         found = {"VIA_DATABASE_PORT": str(port), "VIA_PREFIX": self.prefix}
         if self.kind == "nats":
             port = self.nats.port if proxied else settings.NATS_PORT
-            found["VIA_NATS_SERVERS"] = f"nats://127.0.0.1:{port}"
+            found["VIA_NATS_SERVERS"] = f"nats://{settings.NATS_TOKEN}@127.0.0.1:{port}"
         return found
 
     def open(self) -> Backplane:
         if self.kind == "nats":
-            return NatsBackplane({"SERVERS": f"nats://127.0.0.1:{settings.NATS_PORT}", "PREFIX": self.prefix})
+            return NatsBackplane(
+                {"SERVERS": f"nats://{settings.NATS_TOKEN}@127.0.0.1:{settings.NATS_PORT}", "PREFIX": self.prefix}
+            )
         return PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": self.prefix})
 
     def sever(self) -> None:

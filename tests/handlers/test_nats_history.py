@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import nats as nats_py
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.test import override_settings
 from prometheus_client import REGISTRY
@@ -32,7 +33,7 @@ def server(postgres: object) -> Iterator[Nats]:
     with server_folder() as folder:
         nats = Nats(folder / "nats")
         nats.start()
-        with override_settings(NATS_PORT=nats.port):
+        with override_settings(NATS_PORT=nats.port, NATS_TOKEN=nats.token):
             yield nats
         nats.stop()
 
@@ -53,7 +54,8 @@ def pods(shop: Shop) -> Iterator[list[Pod]]:
 
 
 def another_plane(shop: Shop) -> NatsBackplane:
-    return NatsBackplane({"SERVERS": shop.world.inner.options["SERVERS"], "PREFIX": shop.world.prefix})
+    servers = f"nats://{settings.NATS_TOKEN}@127.0.0.1:{settings.NATS_PORT}"
+    return NatsBackplane({"SERVERS": servers, "PREFIX": shop.world.prefix})
 
 
 def persist(step: Callable[[], T]) -> T:

@@ -41,7 +41,7 @@ def shop() -> Iterator[Shop]:
 
 @contextmanager
 def new_settings(shop: Shop) -> Iterator[Pod]:
-    options = {"SERVERS": f"nats://127.0.0.1:{settings.NATS_PORT}"}
+    options = {"SERVERS": f"nats://{settings.NATS_TOKEN}@127.0.0.1:{settings.NATS_PORT}"}
     with (
         override_settings(VIA_STATE={**settings.VIA_STATE, "BACKEND": NEW, "OPTIONS": options}),
         settings_pod() as pod,
@@ -161,10 +161,15 @@ def test_and_back_again_with_what_came_since(shop: Shop) -> None:
     with new_settings(shop) as pod:
         move()
         shop.orders().using(pod).append_many([Placed(3), Placed(4)], wait=False)
-    servers = f"SERVERS=nats://127.0.0.1:{settings.NATS_PORT}"
+    arguments = [
+        "--option",
+        f"SERVERS=nats://127.0.0.1:{settings.NATS_PORT}",
+        "--option",
+        "TOKEN=env:VIA_TEST_NATS_TOKEN",
+    ]
     said = StringIO()
     with override_settings(VIA_STATE={**settings.VIA_STATE, "BACKEND": OLD}), settings_pod() as pod:
-        call_command("move_state", NEW, "--option", servers, stdout=said)
+        call_command("move_state", NEW, *arguments, stdout=said)
         assert shop.orders().using(pod).read() == [1, 2, 3, 4]
     assert "1 logs with 4 records" in said.getvalue()
 
@@ -219,10 +224,9 @@ def test_a_secret_is_not_taken_from_the_command_line_nor_shown(shop: Shop, optio
 
 
 def test_a_secret_comes_from_the_environment(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server of the tests asks for no password, and takes any."""
-    monkeypatch.setenv("OLD_SERVERS", f'["nats://via:hunter2@127.0.0.1:{settings.NATS_PORT}"]')
+    monkeypatch.setenv("OLD_SERVERS", f'["nats://127.0.0.1:{settings.NATS_PORT}"]')
     said = StringIO()
-    monkeypatch.setenv("OLD_TOKEN", "1234")
+    monkeypatch.setenv("OLD_TOKEN", settings.NATS_TOKEN)
     arguments = ["--option", "SERVERS=env:OLD_SERVERS", "--option", "TOKEN=env:OLD_TOKEN", "--dry-run"]
     with override_settings(VIA_STATE={**settings.VIA_STATE, "BACKEND": OLD}), settings_pod():
         call_command("move_state", NEW, *arguments, stdout=said)

@@ -49,7 +49,7 @@ class World:
         self.prefix = uuid.uuid4().hex
         options: dict[str, Any] = {"DATABASE": POSTGRES_ALIAS, "PREFIX": self.prefix}
         if kind == "nats":
-            options["SERVERS"] = f"nats://127.0.0.1:{settings.NATS_PORT}"
+            options["SERVERS"] = f"nats://{settings.NATS_TOKEN}@127.0.0.1:{settings.NATS_PORT}"
         planes: dict[str, Callable[[Any], Backplane]] = {
             "memory": MemoryBackplane,
             "sparse": SparseBackplane,

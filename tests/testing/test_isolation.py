@@ -52,7 +52,11 @@ def keys(plane: Backplane) -> list[str]:
 def written(request: pytest.FixtureRequest) -> Iterator[Callable[[], list[str]]]:
     """A project on a durable backplane; the keys that it holds."""
     prefix = uuid.uuid4().hex
-    options = {"SERVERS": f"nats://127.0.0.1:{settings.NATS_PORT}"} if request.param == "nats" else {}
+    options = (
+        {"SERVERS": f"nats://{settings.NATS_TOKEN}@127.0.0.1:{settings.NATS_PORT}"}
+        if request.param == "nats"
+        else {}
+    )
     kind: Any = {"postgres": PostgresBackplane, "nats": NatsBackplane}[request.param]
     plane = kind({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix, **options})
     changed = {
