@@ -14,6 +14,7 @@ LOGGERS = (
     "via_state.admin",
     "via_state.cells",
     "via_state.commits",
+    "via_state.erasures",
     "via_state.handlers",
     "via_state.outbox",
     "via_state.pod",

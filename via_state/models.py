@@ -40,10 +40,10 @@ class OutboxRecord(models.Model):
     epoch = models.CharField(max_length=64, default="")
     offset = models.BigIntegerField(default=0)
     record_id = models.CharField(max_length=64, default="")
-    error = models.TextField(default="")
+    error = LineField(default="")
     set_aside_at = models.DateTimeField(null=True)
     settled_at = models.DateTimeField(null=True)
-    settled_by = models.CharField(max_length=200, default="")
+    settled_by = NameField(max_length=200, default="")
 
     class Meta:
         verbose_name = _("outbox record")

@@ -13,9 +13,10 @@ from via_state import metrics
 from via_state.core.delivery import Failure, Next, Record, Treatment, after_failure
 from via_state.core.events import EventCodec
 from via_state.core.records import Position
+from via_state.core.text import error_line, error_trace
 from via_state.exceptions import BackplaneUnavailable, Fenced, Poison, RetryAfter
 from via_state.handlers.declaration import Delivery, HandlerSpec
-from via_state.handlers.execution import OutcomeUnclear, call, execute, one_line, trace
+from via_state.handlers.execution import OutcomeUnclear, call, execute
 from via_state.handlers.positions import DIED, UNREADABLE, Claim, Letter, PositionStore
 from via_state.runtime.rng import rng
 
@@ -169,8 +170,8 @@ class Deliverer:
         wait = spec.retry.pause(attempts, rng.random)
         if isinstance(error, RetryAfter):
             wait = error.seconds
-        text = one_line(error)
-        self._store.fail(claim, attempts, text, wait, trace(error))
+        text = error_line(error)
+        self._store.fail(claim, attempts, text, wait, error_trace(error))
         level = logging.WARNING if attempts == WARN_AFTER else logging.DEBUG
         logger.log(
             level,
@@ -203,7 +204,9 @@ class Deliverer:
         )
 
     def _letter(self, record: Record, error: Exception, attempts: int) -> Letter:
-        return Letter(record.position, *record.stored(self._codec), one_line(error), trace(error), attempts)
+        return Letter(
+            record.position, *record.stored(self._codec), error_line(error), error_trace(error), attempts
+        )
 
     def _put_aside(self, record: Record) -> None:
         """Keep a record that can't be decoded, for code that can, and advance past it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -12,11 +11,11 @@ from asgiref.sync import async_to_sync
 from django.db import DatabaseError, InterfaceError, InternalError
 from django.db.transaction import TransactionManagementError
 
+from via_state.core.text import error_line
 from via_state.exceptions import BackplaneUnavailable
 from via_state.pod.commits import committing
 from via_state.runtime.database_errors import answered
 
-MAX_ERROR, MAX_TRACEBACK = 2_000, 20_000  # characters
 _SWALLOWED = (
     "The handler caught a database error inside its atomic transaction, which can no longer commit. Wrap the statement that "
     "may fail in its own transaction.atomic()."
@@ -76,19 +75,4 @@ def call(function: Callable[..., Any], *args: Any) -> None:
 
             async_to_sync(finish)()
     except (SystemExit, asyncio.CancelledError, GeneratorExit) as error:
-        raise RuntimeError(f"The handler raised {one_line(error)}") from error
-
-
-def one_line(error: BaseException) -> str:
-    """An error in one line, even if its own text raises."""
-    return _storable("".join(traceback.format_exception_only(error))).strip()[:MAX_ERROR]
-
-
-def trace(error: BaseException) -> str:
-    """The end of an error's traceback."""
-    return _storable("".join(traceback.format_exception(error)))[-MAX_TRACEBACK:]
-
-
-def _storable(text: str) -> str:
-    """What every database takes: no NUL, and no half of a surrogate pair."""
-    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+        raise RuntimeError(f"The handler raised {error_line(error)}") from error

@@ -9,10 +9,11 @@ from django.db.models.functions import Now
 
 from via_state.conf import settings
 from via_state.core.events import EventCodec, Stored, Unreadable
+from via_state.core.text import error_line, error_trace
 from via_state.exceptions import Fenced
 from via_state.handlers.borrowing import Borrower, NotBorrowed
 from via_state.handlers.declaration import Delivery, HandlerSpec
-from via_state.handlers.execution import OutcomeUnclear, call, execute, one_line, trace
+from via_state.handlers.execution import OutcomeUnclear, call, execute
 from via_state.handlers.positions import HandlerId
 from via_state.models import DeadLetter
 
@@ -92,8 +93,8 @@ class Replay(Borrower):
         except (OutcomeUnclear, _SettledMeanwhile) as error:
             return Replayed(False, str(error))
         except Exception as error:
-            new.update(error=one_line(error), traceback=trace(error))
-            return Replayed(False, one_line(error))
+            new.update(error=error_line(error), traceback=error_trace(error))
+            return Replayed(False, error_line(error))
         return Replayed(True)
 
 

@@ -12,11 +12,11 @@ from via_state.backplanes.base import Backplane
 from via_state.core.delivery import Evidence, Treatment, judge, records_after
 from via_state.core.records import Head, Position
 from via_state.core.specs import LogSpec
+from via_state.core.text import error_line
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, Closed, Fenced, Stalled
 from via_state.handlers.board import Board
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.delivering import Deliverer, Result, Turn
-from via_state.handlers.execution import one_line
 from via_state.handlers.positions import AWAY, Claim, HandlerId, PositionStore
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.outage import Outage
@@ -163,7 +163,7 @@ class Runner:
         if self._outage.long:
             self._stuck(max(self.stuck, self._backoff.attempts))
             if not self._told:
-                await self._tell(one_line(error))
+                await self._tell(error_line(error))
         return self._backoff.next()
 
     async def _tell(self, text: str) -> None:
