@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from via_state.backplanes.base import Backplane, Ring, Watch
-from via_state.core.records import Batch, Cell, Changes, Head, Lasting, Position
+from via_state.core.records import Batch, Cell, Changes, Head, Position, Revision
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
 
 
@@ -23,7 +23,8 @@ class Fault(Enum):
 class FaultyBackplane(Backplane):
     """``faults[verb]`` is a queue: each call of the verb takes one; None or an empty queue means that it works.
 
-    ``down`` makes every verb fail before anything is sent. ``deaf`` swallows doorbells.
+    ``down`` makes every verb fail before anything is sent; ``breaks``: what is lost on the way leaves it so. ``deaf`` swallows
+    doorbells.
     """
 
     shared = durable = compacts = True
@@ -37,7 +38,7 @@ class FaultyBackplane(Backplane):
         self.durable = inner.durable  # type: ignore[misc]
         self.faults: dict[str, deque[Fault | None]] = {}
         self.calls: dict[str, int] = {}
-        self.down = False
+        self.down = self.breaks = False
         self.deaf = False
 
     def fail(self, verb: str, *faults: Fault | None) -> None:
@@ -50,6 +51,8 @@ class FaultyBackplane(Backplane):
         fault = queue.popleft() if queue else None
         if self.down or fault is Fault.BEFORE:
             raise BackplaneUnavailable(f"{verb}: injected")
+        if fault is not None:
+            self.down = self.breaks
         if fault is Fault.LOST_REQUEST:
             raise OutcomeUnknown(f"{verb}: injected")
         result = await getattr(self.inner, verb)(*args)
@@ -60,13 +63,10 @@ class FaultyBackplane(Backplane):
     async def load_many(self, keys: Iterable[str]) -> dict[str, Cell]:
         return await self._do("load_many", keys)  # type: ignore[no-any-return]
 
-    async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None = None) -> int:
-        return await self._do("cas", key, expected_rev, data, ttl)  # type: ignore[no-any-return]
+    async def cas(self, key: str, expected: Revision | None, data: bytes, ttl: float | None = None) -> Revision:
+        return await self._do("cas", key, expected, data, ttl)  # type: ignore[no-any-return]
 
-    async def delete(self, key: str, rev: int) -> None:
-        await self._do("delete", key, rev)
-
-    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Lasting]:
+    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Cell]:
         return await self._do("cells", after, limit)  # type: ignore[no-any-return]
 
     async def prune(self, limit: int = 1000) -> int:

@@ -51,10 +51,10 @@ async def test_moves_that_are_forgotten_ask_to_look_at_everything(monkeypatch: p
     plane = MemoryBackplane({})
     cursor = (await plane.changed(None)).cursor
     for number in range(10):
-        await plane.cas(f"cell{number}", 0, b"x")
+        await plane.cas(f"cell{number}", None, b"x")
     changes = await plane.changed(cursor)
     assert (len(changes.cells), changes.everything) == (10, False)
-    await plane.cas("one more", 0, b"x")
+    await plane.cas("one more", None, b"x")
     assert (await plane.changed(cursor)).everything
     assert (await plane.changed(changes.cursor)).cells.keys() == {"one more"}
     assert len(plane._moves) == 10

@@ -37,6 +37,7 @@ from via_state.exceptions import (
 )
 from via_state.testing.conformance import BackplaneConformance
 from via_state.testing.conformance.harness import append, eventually, new_id, read_all
+from via_state.testing.conformance.store import held
 
 T = TypeVar("T")
 #: Makes a backplane over the test's streams; what is given replaces options.
@@ -144,7 +145,7 @@ async def test_a_silent_network_ends_in_a_time_out(make: Make, nats_proxy: Proxy
     with pytest.raises(BackplaneUnavailable):
         await plane.read("log", GENESIS)
     with pytest.raises(BackplaneUnavailable):
-        await plane.cas("cell", 0, b"x")  # it looks first
+        await plane.cas("cell", None, b"x")  # it looks first
     with pytest.raises((OutcomeUnknown, BackplaneUnavailable)):
         await plane.append("log", new_id(), 1, b"y")
     nats_proxy.thaw()
@@ -213,7 +214,7 @@ async def test_a_restart_of_the_server_changes_nothing(make: Make, own_server: N
     plane.watch(rung.append).add("log")
     append_id = new_id()
     before = await plane.append("log", append_id, 3, b"abc")
-    rev = await plane.cas("cell", 0, b"x")
+    revision = await plane.cas("cell", None, b"x")
     cursor = (await plane.changed(None)).cursor
     await plane.compact("log", before.offset - 1)
     rung.clear()
@@ -222,7 +223,7 @@ async def test_a_restart_of_the_server_changes_nothing(make: Make, own_server: N
     assert await persist(lambda: plane.append("log", append_id, 3, b"abc")) == before
     batch = await plane.read("log", before)
     assert (batch.cursor_id, batch.head, batch.floor.offset) == (before.record_id, before, before.offset - 1)
-    assert await plane.load("cell") == (b"x", rev)
+    assert held(await plane.load("cell")) == (b"x", revision)
     changes = await plane.changed(cursor)
     assert (changes.everything, set(changes.logs)) == (False, {"log"})
 
@@ -396,26 +397,26 @@ async def test_what_is_larger_than_a_message_may_be_is_refused_and_the_connectio
     for size in (70_000, 65_536 - 100):  # the second one is too large with its headers only
         plane = make(SERVERS=own_server.url)
         with pytest.raises(ValueTooLarge, match=str(65_536 - OVERHEAD)):
-            await plane.cas("cell", 0, b"x" * size)
+            await plane.cas("cell", None, b"x" * size)
         link = plane._links._link
         with pytest.raises(AppendTooLarge):
             await make(SERVERS=own_server.url).append("log", new_id(), 1, b"x" * size)
-        rev = await plane.cas(f"cell {size}", 0, b"x" * plane.max_value_bytes)
-        assert (await plane.load(f"cell {size}")) == (b"x" * plane.max_value_bytes, rev)
+        revision = await plane.cas(f"cell {size}", None, b"x" * plane.max_value_bytes)
+        assert held(await plane.load(f"cell {size}")) == (b"x" * plane.max_value_bytes, revision)
         assert plane._links._link is link
 
 
 async def test_an_operators_limit_of_a_value_is_kept(make: Make, client: Client, prefix: str) -> None:
-    await (first := make()).cas("cell", 0, b"x")
+    await (first := make()).cas("cell", None, b"x")
     await first.close()
     stream = client.jetstream()
     config = (await stream.stream_info(f"KV_{prefix}_cells")).config
     await stream.update_stream(config.evolve(max_msg_size=50_000))
     plane = make()
     with pytest.raises(ValueTooLarge):
-        await plane.cas("large", 0, b"x" * 50_000)
+        await plane.cas("large", None, b"x" * 50_000)
     assert plane.max_value_bytes == 50_000 - OVERHEAD
-    await plane.cas("large", 0, b"x" * plane.max_value_bytes)
+    await plane.cas("large", None, b"x" * plane.max_value_bytes)
     assert plane.max_append_bytes > 500_000
 
 
@@ -438,12 +439,12 @@ async def test_a_full_stream_takes_no_more_and_loses_nothing(
 async def test_prefixes_keep_projects_apart(make: Make, prefix: str) -> None:
     mine, theirs = make(), make(PREFIX=f"{prefix[:20]}-b")
     await append(mine, "log", b"mine")
-    await mine.cas("cell", 0, b"mine")
+    await mine.cas("cell", None, b"mine")
     assert await read_all(theirs, "log") == []
     assert await theirs.logs() == {}
     assert await theirs.load("cell") is None
     with pytest.raises(CASConflict):
-        await mine.cas("cell", 0, b"again")
+        await mine.cas("cell", None, b"again")
 
 
 async def test_strangers_messages_are_records_that_nobody_can_decode(
@@ -485,7 +486,7 @@ async def test_more_logs_than_fit_into_one_answer(plane: NatsBackplane) -> None:
     changes = await plane.changed(cursor)
     assert set(changes.logs) == keys
     assert not (await plane.changed(changes.cursor)).logs
-    cells = await asyncio.gather(*(plane.cas(key, 0, b"x") for key in keys))
+    cells = await asyncio.gather(*(plane.cas(key, None, b"x") for key in keys))
     assert len(await plane.load_many(keys)) == len(cells) == 1200
     assert set((await plane.changed(changes.cursor)).cells) == keys
 
@@ -506,7 +507,7 @@ async def test_expired_cells_are_found_part_by_part(plane: NatsBackplane, monkey
     """A process never reads all of a large bucket at once."""
     monkeypatch.setattr(cells, "PART", 10)
     for number in range(55):
-        await plane.cas(f"cell-{number}", 0, b"x", ttl=0.001 if number % 2 else None)
+        await plane.cas(f"cell-{number}", None, b"x", ttl=0.001 if number % 2 else None)
     await eventually_absent(plane, "cell-53")
     assert await plane.prune() <= 5
     found = [await plane.prune() for _ in range(6)]

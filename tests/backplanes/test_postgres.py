@@ -171,11 +171,11 @@ async def test_prefixes_keep_projects_apart(postgres: Postgres, prefix: str) -> 
     other = PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix + "2"})
     cursor = (await other.changed(None)).cursor
     await append(one, "log", b"x")
-    rev = await one.cas("cell", 0, b"x")
+    revision = await one.cas("cell", None, b"x")
     assert await read_all(other, "log") == []
     assert await other.load("cell") is None
     with pytest.raises(CASConflict):
-        await other.delete("cell", rev)
+        await other.cas("cell", revision, b"y")
     changes = await other.changed(cursor)
     assert not changes.logs
     assert not changes.cells

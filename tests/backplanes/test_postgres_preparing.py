@@ -70,7 +70,7 @@ async def test_tables_in_a_schema_that_a_receiver_names_are_found(make: Make, on
     plane, rung = make(), list[str | None]()
     plane.watch(rung.append).add("log")
     await append(plane, "log", b"x")
-    await plane.cas("cell", 0, b"y")
+    await plane.cas("cell", None, b"y")
     assert [data for _, data in await read_all(plane, "log")] == [b"x"]
     assert (await plane.load_many(["cell"]))["cell"].data == b"y"
     await plane.changed((await plane.changed(None)).cursor)

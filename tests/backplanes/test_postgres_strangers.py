@@ -55,7 +55,7 @@ async def test_a_role_without_grants_hears_no_key_and_no_channel_of_a_known_name
         await stranger.execute(f'LISTEN "{channel}"')
     plane = make()
     await append(plane, SESSION, b"x")
-    await plane.cas(f"{SESSION}.cell", 0, b"x")
+    await plane.cas(f"{SESSION}.cell", None, b"x")
     heard = [one async for one in stranger.notifies(timeout=10, stop_after=1)]
     assert {one.channel for one in heard} == {code.channel}
     assert not any(word in one.payload for one in heard for word in ("session", "profile", SESSION))

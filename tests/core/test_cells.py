@@ -11,10 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from via_state.core.cells import CellCodec
+from via_state.core.cells import CellCodec, Holds, encode_nothing
 from via_state.exceptions import CellFromNewerVersion, CellUnreadable, ValueRefused
-
-NOW = 1_000_000.0
 
 
 @dataclass
@@ -39,7 +37,7 @@ class Pair(NamedTuple):
 
 
 def store(value_type: Any, value: Any, version: int = 1) -> bytes:
-    return CellCodec[Any](value_type, version).encode(value, write_id="w", writes=(), now=NOW)
+    return CellCodec[Any](value_type, version).encode(value, write_id="w", writes=(), pause=0)
 
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
@@ -67,7 +65,8 @@ def test_a_stored_value_is_read_again(case: tuple[Any, Any], version: int) -> No
     value_type, value = case
     state = CellCodec[Any](value_type, version).decode(store(value_type, value, version))
     assert (state.value, type(state.value)) == (value, type(value))
-    assert (state.version, state.touched, state.ended) == (version, NOW, False)
+    assert (state.version, state.holds) == (version, Holds.VALUE)
+    assert state.writes == (("", 0), ("w", 0))
 
 
 @pytest.mark.parametrize(
@@ -122,11 +121,13 @@ def test_a_value_of_older_code_is_read_as_the_type_is_now() -> None:
     assert (state.value, state.version) == (1.0, 1)
 
 
-def test_a_tombstone_has_no_value_and_every_version_reads_it() -> None:
-    state = CellCodec[Any](int, version=1).decode(CellCodec[Any](int, version=2).encode_ended(NOW))
-    assert state.ended
+@pytest.mark.parametrize("holds", [Holds.RESET, Holds.ENDED])
+def test_what_holds_no_value_is_read_by_every_version_and_keeps_its_writes(holds: Holds) -> None:
+    data = encode_nothing(holds, write_id="b", writes=[("a", 0)], pause=3.7)
+    state = CellCodec[Any](int, version=1).decode(data)
+    assert state.holds is holds
     assert state.value is None
-    assert state.writes == ()
+    assert state.writes == (("a", 0), ("b", 3))
 
 
 @pytest.mark.parametrize("data", [b"", b"null", b"7", b"{}", b"[]", b'[1,0,[],false,"x"', b"\xff", b'"text"'])

@@ -125,7 +125,7 @@ def test_what_would_come_back_as_something_else_is_refused_whatever_is_compared(
     with pytest.raises(EventRefused, match="what"):
         codec.encode([event("fine"), event(what)])
     with pytest.raises(ValueRefused):
-        CellCodec[Any](event).encode(event(what), write_id="w", writes=(), now=0.0)
+        CellCodec[Any](event).encode(event(what), write_id="w", writes=(), pause=0)
     with pytest.raises(ValueRefused):
         ValueCodec[Any](event).encode(event(what))
 
@@ -154,7 +154,7 @@ def test_what_comes_back_the_same_is_taken_whatever_its_equality_says(event: Typ
     codec = EventCodec([EventType.of(Typed)])
     (read,) = codec.decode(codec.encode([event]), 1).events
     assert difference(event, read) is None
-    CellCodec[Any](Typed).encode(event, write_id="w", writes=(), now=0.0)
+    CellCodec[Any](Typed).encode(event, write_id="w", writes=(), pause=0)
     if event.ratio is None:
         ValueCodec[Any](Typed).encode(event)
 
@@ -197,13 +197,13 @@ def test_the_limit_of_nesting_is_the_same_under_every_limit_of_the_interpreter(l
         codec = EventCodec([EventType.of(WithoutEquality)])
         cell = CellCodec[Any](Any)
         codec.encode([WithoutEquality(nested(99))] * 3)  # the event itself is a level
-        cell.encode(nested(100), write_id="w", writes=(), now=0.0)
+        cell.encode(nested(100), write_id="w", writes=(), pause=0)
         ValueCodec[Any](Any).encode(nested(200))
         for levels in (100, 400, 900, 100_000):
             with pytest.raises(EventRefused, match="more than 100 levels"):
                 codec.encode([WithoutEquality(1), WithoutEquality(nested(levels))])
             with pytest.raises(ValueRefused, match="more than 100 levels"):
-                cell.encode(nested(levels + 1), write_id="w", writes=(), now=0.0)
+                cell.encode(nested(levels + 1), write_id="w", writes=(), pause=0)
             with pytest.raises(ValueRefused, match="more than 200 levels"):
                 ValueCodec[Any](Any).encode(nested(levels + 101))
     finally:

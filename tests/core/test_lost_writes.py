@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import pytest
 from hypothesis import given, settings
@@ -13,40 +14,45 @@ from via_state.core.cells import (
     REMEMBERED_SECONDS,
     REMEMBERED_WRITES,
     CellCodec,
+    Holds,
     LostWrite,
     Write,
+    encode_nothing,
     judge_lost_write,
 )
-from via_state.core.records import Cell
+from via_state.core.records import Cell, Revision
 
 CODEC = CellCodec[int](int)
 
 
 @dataclass
 class Writer:
-    """One cell; revisions count up and are never reused."""
+    """One cell. ``pause`` is what the next writer takes to have passed since the last write."""
 
     cell: Cell | None = None
     revisions: int = 0
-    now: float = 1_000_000.0
+    pause: float = 0.0
 
     @property
-    def rev(self) -> int:
-        return 0 if self.cell is None else self.cell.rev
+    def revision(self) -> Revision | None:
+        return None if self.cell is None else self.cell.revision
 
     @property
     def writes(self) -> Sequence[Write]:
         return () if self.cell is None else CODEC.decode(self.cell.data).writes
 
     def write(self, write_id: str) -> None:
-        self._put(CODEC.encode(7, write_id=write_id, writes=self.writes, now=self.now))
+        self._put(CODEC.encode(7, write_id=write_id, writes=self.writes, pause=self.pause))
 
-    def end(self) -> None:
-        self._put(CODEC.encode_ended(self.now))
+    def empty(self, holds: Holds, write_id: str) -> None:
+        self._put(encode_nothing(holds, write_id=write_id, writes=self.writes, pause=self.pause))
 
     def _put(self, data: bytes) -> None:
         self.revisions += 1
-        self.cell = Cell(data, self.revisions)
+        self.cell = Cell(data, Revision(self.revisions, f"of the store {self.revisions}"), 0.0, None)
+
+
+Base: TypeAlias = tuple[Revision | None, Sequence[Write]]
 
 
 @pytest.fixture
@@ -54,12 +60,12 @@ def writer() -> Writer:
     return Writer()
 
 
-def judge(writer: Writer, base: tuple[int, Sequence[Write]]) -> LostWrite:
-    return judge_lost_write(writer.cell, expected_rev=base[0], writes=base[1], write_id="ours")
+def judge(writer: Writer, base: Base, lasts: bool = True) -> LostWrite:
+    return judge_lost_write(writer.cell, expected=base[0], writes=base[1], write_id="ours", lasts=lasts)
 
 
-def base_of(writer: Writer) -> tuple[int, Sequence[Write]]:
-    return writer.rev, writer.writes
+def base_of(writer: Writer) -> Base:
+    return writer.revision, writer.writes
 
 
 @pytest.mark.parametrize("earlier", [0, 1, 3, 100])
@@ -81,10 +87,11 @@ def test_a_write_that_lost_against_others_is_known_not_to_be_there(
 ) -> None:
     for number in range(earlier):
         writer.write(f"before {number}")
-        writer.now += 10 * REMEMBERED_SECONDS  # written long ago, and still the base of ours
+        writer.pause = 10 * REMEMBERED_SECONDS  # written long ago, and still the base of ours
     base = base_of(writer)
     for number in range(later):
         writer.write(f"after {number}")
+        writer.pause = 0.0
     assert judge(writer, base) is LostWrite.NOT_APPLIED
 
 
@@ -100,34 +107,63 @@ def test_too_many_later_writes_leave_it_open(writer: Writer, applied: bool) -> N
 
 
 @pytest.mark.parametrize("applied", [True, False])
-def test_two_later_writes_by_a_clock_that_runs_ahead_leave_it_open(writer: Writer, applied: bool) -> None:
+def test_two_later_writes_long_after_each_other_leave_it_open(writer: Writer, applied: bool) -> None:
     writer.write("before")
     base = base_of(writer)
     if applied:
         writer.write("ours")
-    writer.now += 2 * REMEMBERED_SECONDS
-    writer.write("after 1")
-    writer.now += 2 * REMEMBERED_SECONDS
-    writer.write("after 2")
+    for number in (1, 2):
+        writer.pause = 2 * REMEMBERED_SECONDS
+        writer.write(f"after {number}")
     assert judge(writer, base) is LostWrite.UNKNOWN
 
 
 @pytest.mark.parametrize("applied", [True, False])
-@pytest.mark.parametrize("then", ["deleted", "ended", "deleted and written again", "no longer a cell"])
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("then", ["reset", "reset and written again", "ended"])
+def test_a_reset_and_an_end_of_others_hide_nothing(writer: Writer, then: str, before: bool, applied: bool) -> None:
+    if before:
+        writer.write("before")
+    base = base_of(writer)
+    if applied:
+        writer.write("ours")
+    writer.empty(Holds.ENDED if then == "ended" else Holds.RESET, "theirs")
+    if then == "reset and written again":
+        writer.write("after")
+    assert judge(writer, base) is (LostWrite.APPLIED if applied else LostWrite.NOT_APPLIED)
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_a_reset_of_ours_is_a_write_like_any_other(writer: Writer, applied: bool) -> None:
+    writer.write("before")
+    base = base_of(writer)
+    if applied:
+        writer.empty(Holds.RESET, "ours")
+    writer.write("after")
+    assert judge(writer, base) is (LostWrite.APPLIED if applied else LostWrite.NOT_APPLIED)
+
+
+@pytest.mark.parametrize("applied", [True, False])
+@pytest.mark.parametrize("then", ["expired", "expired and written again", "no longer a cell"])
 def test_what_removes_the_writes_leaves_it_open(writer: Writer, then: str, applied: bool) -> None:
     writer.write("before")
     base = base_of(writer)
     if applied:
         writer.write("ours")
-    if then == "ended":
-        writer.end()
-    elif then == "no longer a cell":
-        writer.cell = Cell(b"what?", 99)
-    else:
-        writer.cell = None
-    if then == "deleted and written again":
+    writer.cell = Cell(b"what?", Revision(99, ""), 0.0, None) if then == "no longer a cell" else None
+    if then == "expired and written again":
         writer.write("after")
-    assert judge(writer, base) is LostWrite.UNKNOWN
+    assert judge(writer, base, lasts=False) is LostWrite.UNKNOWN
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_write_that_created_a_cell_and_may_have_expired_is_open(writer: Writer, again: bool) -> None:
+    base = base_of(writer)
+    writer.write("ours")
+    writer.cell = None
+    if again:
+        writer.write("after")
+    assert judge(writer, base, lasts=False) is LostWrite.UNKNOWN
 
 
 def test_a_write_to_a_cell_that_is_still_absent_was_not_applied(writer: Writer) -> None:
@@ -137,44 +173,36 @@ def test_a_write_to_a_cell_that_is_still_absent_was_not_applied(writer: Writer) 
 def test_newer_code_on_top_hides_nothing(writer: Writer) -> None:
     base = base_of(writer)
     writer.write("ours")
-    newer = CellCodec[str](str, version=2).encode("x", write_id="after", writes=writer.writes, now=writer.now)
-    assert (
-        judge_lost_write(Cell(newer, 2), expected_rev=base[0], writes=base[1], write_id="ours")
-        is LostWrite.APPLIED
-    )
+    writer._put(CellCodec[str](str, version=2).encode("x", write_id="after", writes=writer.writes, pause=0))
+    assert judge(writer, base) is LostWrite.APPLIED
+
+
+STEPS = st.sampled_from(["write", "write", "write", "reset", "expire"])
 
 
 @settings(max_examples=300, deadline=None)
-@given(
-    st.lists(st.tuples(st.floats(-100, 200), st.sampled_from(["other", "other", "other", "delete"])), max_size=80),
-    st.data(),
-)
+@given(st.lists(st.tuples(st.floats(0, 200), STEPS), max_size=80), st.data())
 def test_the_judgement_is_never_wrong(steps: list[tuple[float, str]], data: st.DataObject) -> None:
-    """Other writers' clocks go forth and back by minutes; ours lands, or not, at any moment of them."""
-    writer = Writer()
-    ours = data.draw(st.integers(0, len(steps)))
-    lands = data.draw(st.booleans())
-    base, deleted = base_of(writer), False
-    for index, (seconds, step) in enumerate(steps):
+    """Others write and reset, and tell the pauses as they like; ours lands, or not, at any moment of them."""
+    writer, expired = Writer(), False
+    base = base_of(writer)
+    ours, lands = data.draw(st.integers(0, len(steps))), data.draw(st.booleans())
+    for index in range(len(steps) + 1):
         if index == ours:
-            base, deleted = base_of(writer), False
+            base, expired = base_of(writer), False
             if lands:
                 writer.write("ours")
-        writer.now += seconds
-        if step == "delete":
-            writer.cell, deleted = None, True
+        if index == len(steps):
+            break
+        writer.pause, step = steps[index]
+        if step == "expire":
+            writer.cell, expired = None, True
+        elif step == "reset":
+            writer.empty(Holds.RESET, f"other {index}")
         else:
             writer.write(f"other {index}")
-    if ours == len(steps):
-        base, deleted = base_of(writer), False
-        if lands:
-            writer.write("ours")
-    verdict = judge(writer, base)
-    if lands:
-        # Where it created the cell and the cell was deleted since, nothing of it is left.
-        assert verdict is not LostWrite.NOT_APPLIED or (deleted and base[0] == 0)
-    else:
-        assert verdict is not LostWrite.APPLIED
+    verdict = judge(writer, base, lasts=not expired)
+    assert verdict is not (LostWrite.NOT_APPLIED if lands else LostWrite.APPLIED)
 
 
 @settings(max_examples=100, deadline=None)
@@ -182,9 +210,9 @@ def test_the_judgement_is_never_wrong(steps: list[tuple[float, str]], data: st.D
 def test_a_cell_remembers_a_bounded_number_of_writes(pauses: list[float]) -> None:
     writer = Writer()
     for index, seconds in enumerate(pauses):
-        writer.now += seconds
+        writer.pause = seconds
         writer.write(str(index))
         assert len(writer.writes) <= REMEMBERED_WRITES
-    writer.now += 2 * REMEMBERED_SECONDS
+    writer.pause = 2 * REMEMBERED_SECONDS
     writer.write("much later")
     assert [one for one, _ in writer.writes] == [str(len(pauses) - 1), "much later"]

@@ -117,12 +117,12 @@ def _event(event: Any) -> None:
 
 
 def _cell(value_type: Any, value: Any) -> None:
-    CellCodec[Any](value_type).encode(value, write_id="w", writes=(), now=0.0)
+    CellCodec[Any](value_type).encode(value, write_id="w", writes=(), pause=0)
 
 
 def _unreadable() -> None:
     codec = CellCodec[Any](dict)
-    data = codec.encode({"card": CARD, "note": "picky"}, write_id="w", writes=(), now=0.0)
+    data = codec.encode({"card": CARD, "note": "picky"}, write_id="w", writes=(), pause=0)
     CellCodec[Any](Paid).decode(data)
 
 

@@ -24,6 +24,7 @@ from django.utils import timezone
 
 from tests.declarations.site import Visit, declared
 from via_state.backplanes.memory import MemoryBackplane
+from via_state.core.records import Revision
 from via_state.declarations.registry import registry
 from via_state.exceptions import NotBound, SessionEnded, SessionRequired, SyncVerbInEventLoop, ValueTooLarge
 from via_state.middleware import SessionStateMiddleware
@@ -272,9 +273,9 @@ def test_a_session_that_just_expired_is_not_stored_anew() -> None:
 class Recording(MemoryBackplane):
     """Notes how long each cell is to live."""
 
-    async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None = None) -> int:
+    async def cas(self, key: str, expected: Revision | None, data: bytes, ttl: float | None = None) -> Revision:
         ttls.append(ttl)
-        return await super().cas(key, expected_rev, data, ttl)
+        return await super().cas(key, expected, data, ttl)
 
 
 ttls: list[float | None] = []

@@ -20,6 +20,7 @@ from tests.conftest import POSTGRES_ALIAS
 from tests.faults import Fault
 from tests.pod.world import World, world_of
 from via_state import State, StateApp, StateSess, StateUser, metrics
+from via_state.core.cells import Holds, holds_of
 from via_state.declarations import session_end
 from via_state.declarations.registry import registry
 from via_state.exceptions import SessionEnded
@@ -78,7 +79,7 @@ def stored(pod: Pod) -> set[str]:
     found: set[str] = set()
     after = ""
     while page := pod.thread.call(pod.backplane.cells(after)):
-        found.update(page)
+        found.update(key for key, cell in page.items() if holds_of(cell.data) is Holds.VALUE)
         after = list(page)[-1]
     return {key for key in found if key.startswith("via.")}
 
@@ -214,7 +215,7 @@ def test_forget_owner_removes_all_of_a_user_and_says_what(pod: Pod) -> None:
     ann, ben = user(7), user(70)
     for one in (ann, ben):
         write(one)
-    pod.thread.call(pod.backplane.cas("via.user.7.gone.from.the.code", 0, b"what nobody can read"))
+    pod.thread.call(pod.backplane.cas("via.user.7.gone.from.the.code", None, b"what nobody can read"))
     names = ["owner.draft.1", "owner.draft.a~2Eb", "owner.theme", "gone.from.the.code"]
     would = run("--user", "7", "--dry-run")
     assert sorted(would["removed"]) == sorted([*names, "(the list of its members)"])
@@ -264,7 +265,7 @@ def test_forget_owner_says_what_it_can_not_do(pod: Pod, arguments: list[str], me
 @durable
 def test_forget_owner_exits_with_1_when_something_stays(pod: Pod, world: World) -> None:
     write(user())
-    world.plane.fail("delete", *[Fault.BEFORE] * 20)
+    world.plane.fail("cas", *[Fault.BEFORE] * 20)
     with pytest.raises(SystemExit) as left:
         run("--user", "7")
     assert left.value.code == 1

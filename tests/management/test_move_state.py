@@ -71,8 +71,8 @@ def test_logs_cells_handlers_and_snapshots_go_on_where_they_were(shop: Shop) -> 
     shop.place(4, shelf=7)
     shop.place(4)  # the handler has not had it
     old = shop.world.inner
-    shop.world.run(old.cas("cell", 0, b"kept"))
-    shop.world.run(old.cas("short", 0, b"kept", 1000.0))
+    shop.world.run(old.cas("cell", None, b"kept"))
+    shop.world.run(old.cas("short", None, b"kept", 1000.0))
     before = shop.world.run(old.read("orders", GENESIS))
     assert shop.log().read() == [1, 2, 3, 4]
     shop.world.flush(shop.pod)
@@ -90,7 +90,7 @@ def test_logs_cells_handlers_and_snapshots_go_on_where_they_were(shop: Shop) -> 
         ids = [(pack.id, pack.count, pack.data) for pack in after.packs]
         assert ids == [(pack.id, pack.count, pack.data) for pack in before.packs][-len(ids) :]
         cells = pod.thread.call(pod.backplane.cells())
-        assert {key: one.cell.data for key, one in cells.items()} == {"cell": b"kept", "short": b"kept"}
+        assert {key: one.data for key, one in cells.items()} == {"cell": b"kept", "short": b"kept"}
         assert 900 < (cells["short"].ttl or 0) <= 1000
         position = HandlerPosition.objects.using(POSTGRES_ALIAS).get(handler__prefix=shop.world.prefix)
         assert position.epoch == after.head.epoch

@@ -1,9 +1,10 @@
-"""Copies of the logs of a world, and what they were put back in its place."""
+"""Copies of the logs and cells of a world, and how they are put back in their place."""
 
 from __future__ import annotations
 
 import asyncio
 import copy
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -111,3 +112,46 @@ def _insert_rows(rows: Any) -> None:
     with _one_moment() as cursor:
         for row in rows:
             cursor.execute("INSERT INTO via_state_pack VALUES (%s, %s, %s, %s, %s, %s)", row)
+
+
+async def copy_of_cells(world: World) -> Any:
+    """The cells as they are now. On the pods' loop, as `put_cells_back`."""
+    if world.kind == "nats":
+        client = (await world.inner._links.get()).client
+        return await nats_backup.back_up(client, f"KV_{world.prefix}_cells")
+    if world.kind != "postgres":
+        number = next(world.inner._revs)
+        world.inner._revs = itertools.count(number)
+        return dict(world.inner._cells), number
+    return await asyncio.to_thread(_cells_of, world.prefix)
+
+
+async def put_cells_back(world: World, saved: Any) -> None:
+    """The cells as they were, with the counter of their revisions."""
+    if world.kind == "nats":
+        client = (await world.inner._links.get()).client
+        await nats_backup.delete(client, f"KV_{world.prefix}_cells")
+        await nats_backup.restore(client, saved)
+    elif world.kind != "postgres":
+        cells, number = saved
+        world.inner._cells, world.inner._revs = dict(cells), itertools.count(number)
+    else:
+        await asyncio.to_thread(_write_cells, world.prefix, saved)
+
+
+def _cells_of(prefix: str) -> Any:
+    with _one_moment() as cursor:
+        cursor.execute("SELECT * FROM via_state_cell WHERE prefix = %s", [prefix])
+        cells = cursor.fetchall()
+        cursor.execute("SELECT last_value FROM via_state_rev")
+        return cells, cursor.fetchone()[0]
+
+
+def _write_cells(prefix: str, saved: Any) -> None:
+    """As a dump is restored: into an empty table."""
+    cells, number = saved
+    with _one_moment() as cursor:
+        cursor.execute("TRUNCATE via_state_cell")
+        cursor.execute("SELECT setval('via_state_rev', %s)", [number])
+        for row in cells:
+            cursor.execute(f"INSERT INTO via_state_cell VALUES ({', '.join(['%s'] * len(row))})", row)

@@ -7,6 +7,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from django.test import override_settings
@@ -15,7 +16,7 @@ from tests.faults import Fault, FaultyBackplane
 from tests.pod.board import Board, eventually
 from via_state import State, StateApp
 from via_state.backplanes.memory import MemoryBackplane
-from via_state.core.records import Cell
+from via_state.core.records import Revision
 from via_state.declarations.registry import registry
 from via_state.exceptions import (
     BackplaneUnavailable,
@@ -246,7 +247,7 @@ async def test_a_value_that_becomes_unreadable_stays_the_last_good_one(
     await Board.hits.using(pod).aset(5)
     cell = await pod.thread.acall(backplane.load(Board.hits.key))
     assert cell is not None
-    await pod.thread.acall(backplane.cas(Board.hits.key, cell.rev, b"garbage"))
+    await pod.thread.acall(backplane.cas(Board.hits.key, cell.revision, b"garbage"))
     await pod.adrain()
     assert await Board.hits.using(pod).aread() == 5
     with pytest.raises(CellUnreadable):
@@ -273,8 +274,11 @@ async def test_a_restored_store_is_believed_although_its_revisions_are_lower(
         await hits.aset(number)
     inner = backplane.inner
     assert isinstance(inner, MemoryBackplane)
-    cell, expires = inner._cells[Board.hits.key]
-    old = Board.hits._address("read", writes=False)[1].codec.encode(2, write_id="old", writes=(), now=0)
-    inner._cells[Board.hits.key] = (Cell(old, cell.rev - 3), expires)
+    cell = inner._cells[Board.hits.key]
+    address = Board.hits._address("read", writes=False)
+    assert address is not None
+    old = address.spec.codec.encode(2, write_id="old", writes=(), pause=0)
+    revision = Revision(cell.revision.number - 3, "old")
+    inner._cells[Board.hits.key] = replace(cell, data=old, revision=revision)
     assert await hits.aupdate(lambda value: value + 1) == 3
     assert await hits.aread() == 3

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import pytest
 from django.conf import settings
 from django.test import override_settings
 
@@ -25,6 +26,19 @@ from via_state.pod.pod import Pod
 from via_state.runtime.loop import current_loop
 
 KEY = "tests.history"
+#: What a test needs that uses PostgreSQL; parameters of a fixture for all kinds of stores.
+STORED = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
+EVERY = ["memory", pytest.param("postgres", marks=STORED), pytest.param("nats", marks=STORED)]
+
+
+def kind_of(request: pytest.FixtureRequest) -> str:
+    """The kind of store that a fixture was asked for, memory if it does not say; its servers are there."""
+    kind: str = getattr(request, "param", "memory")
+    if kind != "memory":
+        request.getfixturevalue("postgres")
+    if kind == "nats":
+        request.getfixturevalue("nats")
+    return kind
 
 
 def declared(

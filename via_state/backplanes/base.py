@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from via_state.core.records import Batch, Cell, Changes, Head, Lasting, Position
+from via_state.core.records import Batch, Cell, Changes, Head, Position, Revision
 from via_state.exceptions import AppendTooLarge, InvalidKey, ValueTooLarge
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: Called with the key that may have changed, or with None for "anything may have". Must not block.
 Ring = Callable[[str | None], None]
 
+
+#: Seconds after which the cursor of a sweep proves nothing: what was removed since may be forgotten.
+CURSOR_LIFE = 1800.0
 
 #: Characters in the longest key.
 MAX_KEY = 512
@@ -121,26 +124,24 @@ class Backplane(ABC):
 
     @abstractmethod
     async def load_many(self, keys: Iterable[str]) -> dict[str, Cell]:
-        """The cells that exist, by key; absent, deleted and expired ones are left out."""
+        """The cells that exist, by key; absent and expired ones are left out."""
 
     async def load(self, key: str) -> Cell | None:
-        """The cell, or None when it is absent, deleted or expired."""
+        """The cell, or None when it is absent or expired."""
         return (await self.load_many([key])).get(key)
 
     @abstractmethod
-    async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None = None) -> int:
-        """Replace the cell if its revision is still ``expected_rev`` (0: if it is absent). Returns the new revision.
+    async def cas(self, key: str, expected: Revision | None, data: bytes, ttl: float | None = None) -> Revision:
+        """Replace the cell if its revision is still ``expected``, both parts of it (None: if it is absent).
 
-        ``ttl`` seconds later the cell counts as absent; None keeps it for ever. Raises `CASConflict`, and `ValueTooLarge`
-        before sending.
+        Returns the new revision, with a new random write id. ``ttl`` seconds later, by the server's clock, the cell counts as
+        absent; None keeps it for ever. Raises `CASConflict`, and `ValueTooLarge` before sending.
+
+        Nothing is ever deleted: a cell that is reset holds, for a while, which write did that.
         """
 
     @abstractmethod
-    async def delete(self, key: str, rev: int) -> None:
-        """Remove the cell if its revision is still ``rev``. Raises `CASConflict`. Its revisions are never reused."""
-
-    @abstractmethod
-    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Lasting]:
+    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Cell]:
         """The cells that exist, ``limit`` at most, in an order of the adapter's own.
 
         ``after`` is the last key of the page before; an empty page is the end.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import secrets
 import time
 import uuid
 from collections import OrderedDict
@@ -15,7 +16,7 @@ from django.core.checks import CheckMessage, Error
 
 from via_state.backplanes.base import Backplane, Ring, Watch, check_key
 from via_state.core.holes import before_hole
-from via_state.core.records import GENESIS, Batch, Cell, Changes, Head, Lasting, Pack, Position
+from via_state.core.records import GENESIS, Batch, Cell, Changes, Head, Pack, Position, Revision
 from via_state.exceptions import CASConflict, Closed
 
 EMPTY = Head(GENESIS, GENESIS)
@@ -68,6 +69,20 @@ def _hole(log: _Log, after: int, cursor_id: str | None, index: int) -> int:
     return after if missing else 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A cell; the times are of `time.monotonic`."""
+
+    data: bytes
+    revision: Revision
+    written: float
+    expires: float
+
+    def seen(self, now: float) -> Cell:
+        ttl = None if self.expires == float("inf") else self.expires - now
+        return Cell(self.data, self.revision, now - self.written, ttl)
+
+
 class MemoryBackplane(Backplane):
     """All on the pod's event loop, so that a verb is atomic without locks."""
 
@@ -83,7 +98,7 @@ class MemoryBackplane(Backplane):
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(options or {})
         self._logs: dict[str, _Log] = {}
-        self._cells: dict[str, tuple[Cell, float]] = {}  # with the time when it expires
+        self._cells: dict[str, _Stored] = {}
         self._revs = itertools.count(1)
         self._watches: set[_MemoryWatch] = set()
         # What moved, in order, the newest mention of a key last: `changed` walks it from its end. Keys come and go
@@ -114,45 +129,34 @@ class MemoryBackplane(Backplane):
             check_key(key)
         now = time.monotonic()
         found = {key: self._cells[key] for key in keys if key in self._cells}
-        return {key: cell for key, (cell, expires) in found.items() if expires > now}
+        return {key: one.seen(now) for key, one in found.items() if one.expires > now}
 
-    async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None = None) -> int:
+    async def cas(self, key: str, expected: Revision | None, data: bytes, ttl: float | None = None) -> Revision:
         self._check_open()
         self.check_value(key, data)
-        self._expect(key, expected_rev)
-        cell = Cell(bytes(data), next(self._revs))
-        self._cells[key] = (cell, float("inf") if ttl is None else time.monotonic() + ttl)
+        now = time.monotonic()
+        found = self._revision(key, now)
+        if found != expected:
+            raise CASConflict(f"{key!r} is at {found}, not {expected}.")
+        revision = Revision(next(self._revs), secrets.token_hex(8))
+        self._cells[key] = _Stored(bytes(data), revision, now, float("inf") if ttl is None else now + ttl)
         self._moved("cell", key)
-        return cell.rev
+        return revision
 
-    async def delete(self, key: str, rev: int) -> None:
-        self._expect(key, rev)
-        if not rev:
-            raise CASConflict(f"{key!r} is absent.")
-        del self._cells[key]
-        self._moved("cell", key)
+    def _revision(self, key: str, now: float) -> Revision | None:
+        one = self._cells.get(key)
+        return one.revision if one is not None and one.expires > now else None
 
-    def _expect(self, key: str, rev: int) -> None:
-        self._check_key(key)
-        cell, expires = self._cells.get(key, (None, 0.0))
-        found = cell.rev if cell is not None and expires > time.monotonic() else 0
-        if found != rev:
-            raise CASConflict(f"{key!r} is at revision {found}, not {rev}.")
-
-    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Lasting]:
+    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Cell]:
         self._check_open()
         now = time.monotonic()
-        keys = sorted(key for key, (_, expires) in self._cells.items() if key > after and expires > now)[:limit]
-        found = {key: self._cells[key] for key in keys}
-        return {
-            key: Lasting(cell, None if expires == float("inf") else expires - now)
-            for key, (cell, expires) in found.items()
-        }
+        keys = sorted(key for key, one in self._cells.items() if key > after and one.expires > now)[:limit]
+        return {key: self._cells[key].seen(now) for key in keys}
 
     async def prune(self, limit: int = 1000) -> int:
         self._check_open()
         now = time.monotonic()
-        expired = (key for key, (_, expires) in self._cells.items() if expires <= now)
+        expired = (key for key, one in self._cells.items() if one.expires <= now)
         gone = list(itertools.islice(expired, limit))
         for key in gone:
             del self._cells[key]
@@ -218,7 +222,7 @@ class MemoryBackplane(Backplane):
     async def changed(self, cursor: object | None) -> Changes:
         self._check_open()
         logs: dict[str, Head] = {}
-        cells: dict[str, int] = {}
+        cells: dict[str, Revision | None] = {}
         now = next(self._clock)
         if cursor is not None and not (isinstance(cursor, int) and self._forgotten <= cursor <= now):
             return Changes(logs, cells, True, now)
@@ -229,7 +233,7 @@ class MemoryBackplane(Backplane):
                 if kind == "log":
                     logs[key] = await self.head(key)
                 else:
-                    cells[key] = self._cells[key][0].rev if key in self._cells else 0
+                    cells[key] = self._revision(key, time.monotonic())
         return Changes(logs, cells, False, now)
 
     def watch(self, ring: Ring) -> Watch:

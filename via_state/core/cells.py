@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from via_state.core.fidelity import difference, plain
 from via_state.core.nesting import MAX_LEVELS, is_deeper, too_deep
-from via_state.core.records import Cell
+from via_state.core.records import Cell, Revision
 from via_state.core.text import named, reason, shown_cause
 from via_state.core.type_facts import may_be_deeper
 from via_state.exceptions import CellFromNewerVersion, CellUnreadable, ValueRefused
@@ -20,30 +20,40 @@ T = TypeVar("T")
 
 #: How long, in seconds, and how many writes a cell remembers, so that one whose answer was lost is recognised.
 REMEMBERED_SECONDS, REMEMBERED_WRITES = 60.0, 256
+#: Seconds for which a cell that was reset holds which write did that: so that one whose answer was lost is recognised, and a
+#: pod that was away hears of it.
+RESET_TTL = 3600.0
 
-Write = tuple[str, float]  # write id, Unix time
+#: A write's id, and whole seconds since the write before it.
+Write = tuple[str, float]
 
 #: Stands in a cell's writes for "it was absent before".
 NO_WRITE: Write = ("", 0.0)
 
 
+class Holds(IntEnum):
+    """What a cell has: a value; nothing, since a reset; nothing, and nothing ever again, since its session's end."""
+
+    VALUE = 0
+    RESET = 1
+    ENDED = 2
+
+
 class _Envelope(msgspec.Struct, array_like=True, gc=False):
     version: int
-    touched: float
     writes: tuple[Write, ...]
-    ended: bool
+    holds: Holds
     payload: msgspec.Raw
 
 
 @dataclass(frozen=True, slots=True)
 class CellState(Generic[T]):
-    """A decoded cell. ``touched``: Unix time of the last write. ``ended``: a tombstone, which has no value."""
+    """A decoded cell. ``writes``: the latest ones, its own last. ``value`` is None where it holds none."""
 
     value: T
     version: int
-    touched: float
     writes: tuple[Write, ...]
-    ended: bool
+    holds: Holds
 
 
 class CellCodec(Generic[T]):
@@ -57,8 +67,9 @@ class CellCodec(Generic[T]):
         self._encoder = msgspec.json.Encoder(enc_hook=plain)
         self._payloads: msgspec.json.Decoder[T] = msgspec.json.Decoder(value_type)
 
-    def encode(self, value: T, *, write_id: str, writes: Sequence[Write], now: float) -> bytes:
-        """The stored form of a new value. ``writes`` are the recent ones of the value it replaces.
+    def encode(self, value: T, *, write_id: str, writes: Sequence[Write], pause: float) -> bytes:
+        """The stored form of a new value. ``writes`` are the recent ones of the value it replaces, ``pause`` the seconds since
+        the last of them.
 
         Raises `ValueRefused`; what it returns is proven to decode again.
         """
@@ -79,20 +90,13 @@ class CellCodec(Generic[T]):
                 f"{named(value)} is not stored as {self._type_name}: {found}. Nothing was written. "
                 "Give a value of the declared type, or declare the type that it has."
             ) from shown_cause(cause)
-        return self._wrap(now, (*_recent(writes or (NO_WRITE,), now), (write_id, round(now))), False, payload)
-
-    def encode_ended(self, now: float) -> bytes:
-        """The stored form of a tombstone."""
-        return self._wrap(now, (), True, b"null")
-
-    def _wrap(self, now: float, writes: tuple[Write, ...], ended: bool, payload: bytes) -> bytes:
-        return self._encoder.encode(_Envelope(self.version, round(now), writes, ended, msgspec.Raw(payload)))
+        return _wrap(self.version, Holds.VALUE, payload, write_id, writes, pause)
 
     def decode(self, data: bytes) -> CellState[T]:
-        """Raises `CellUnreadable` and `CellFromNewerVersion`. The value of a tombstone is None."""
+        """Raises `CellUnreadable` and `CellFromNewerVersion`."""
         envelope = _open(data)
         value: Any = None
-        if not envelope.ended:
+        if envelope.holds is Holds.VALUE:
             if envelope.version > self.version:
                 raise CellFromNewerVersion(
                     f"it was written by version {envelope.version} of its declaration, this code has {self.version}: "
@@ -106,7 +110,21 @@ class CellCodec(Generic[T]):
                 raise CellUnreadable(
                     f"it does not decode as {self._type_name} ({reason(error)}); restore the type, or reset(force=True) to discard it"
                 ) from shown_cause(error)
-        return CellState(value, envelope.version, envelope.touched, envelope.writes, envelope.ended)
+        return CellState(value, envelope.version, envelope.writes, envelope.holds)
+
+
+def encode_nothing(holds: Holds, *, write_id: str, writes: Sequence[Write], pause: float) -> bytes:
+    """The stored form of a cell without a value, which code of every version reads. The other arguments are those of
+    `CellCodec.encode`.
+    """
+    return _wrap(0, holds, b"null", write_id, writes, pause)
+
+
+def _wrap(
+    version: int, holds: Holds, payload: bytes, write_id: str, writes: Sequence[Write], pause: float
+) -> bytes:
+    history = (*_recent(writes or (NO_WRITE,), pause), (write_id, int(pause)))
+    return msgspec.json.encode(_Envelope(version, history, holds, msgspec.Raw(payload)))
 
 
 _envelopes = msgspec.json.Decoder(_Envelope)
@@ -119,11 +137,12 @@ def _open(data: bytes) -> _Envelope:
         raise CellUnreadable(f"it is not a cell of via_state ({error})") from error
 
 
-def _recent(writes: Sequence[Write], now: float) -> Sequence[Write]:
+def _recent(writes: Sequence[Write], pause: float) -> Sequence[Write]:
     """The writes that somebody may still ask for: those that were the last one within `REMEMBERED_SECONDS`."""
-    first = max(0, len(writes) + 1 - REMEMBERED_WRITES)
-    while first + 1 < len(writes) and now - writes[first + 1][1] > REMEMBERED_SECONDS:
-        first += 1
+    first, age = len(writes) - 1, pause
+    while first > 0 and len(writes) - first < REMEMBERED_WRITES - 1 and age <= REMEMBERED_SECONDS:
+        age += writes[first][1]
+        first -= 1
     return writes[first:]
 
 
@@ -135,23 +154,35 @@ class LostWrite(Enum):
     UNKNOWN = "unknown"
 
 
-def judge_lost_write(cell: Cell | None, *, expected_rev: int, writes: Sequence[Write], write_id: str) -> LostWrite:
-    """Judge by the cell as it is now; ``expected_rev`` and ``writes`` are those of the value that was to be replaced.
+def judge_lost_write(
+    cell: Cell | None, *, expected: Revision | None, writes: Sequence[Write], write_id: str, lasts: bool = True
+) -> LostWrite:
+    """Judge by the cell as it is now; ``expected`` and ``writes`` are those of the value that was to be replaced.
 
-    The cell lists its latest writes without a gap. Ours is among them, or it was not applied if they reach back to
-    the one it was to follow; where they do not (too many since, too long ago, or a deletion), nobody can tell.
+    The cell lists its latest writes without a gap, resets among them. Ours is there, or it was not applied if they reach
+    back to the one it was to follow; where they do not (too many since, or too long ago), nobody can tell. Nor can they
+    where it may have expired since: ``lasts`` is False then.
     """
-    remembered = () if cell is None else [one for one, _ in _writes(cell.data)]
+    remembered = () if cell is None else [one for one, _ in writes_of(cell.data)]
     if write_id in remembered:
         return LostWrite.APPLIED
-    rev = 0 if cell is None else cell.rev
-    if rev == expected_rev or (writes or (NO_WRITE,))[-1][0] in remembered:
+    unchanged = expected == (None if cell is None else cell.revision)
+    if lasts and (unchanged or (writes or (NO_WRITE,))[-1][0] in remembered):
         return LostWrite.NOT_APPLIED
     return LostWrite.UNKNOWN
 
 
-def _writes(data: bytes) -> Sequence[Write]:
+def writes_of(data: bytes) -> Sequence[Write]:
+    """The latest writes of a cell, whatever its value; none of what is no cell."""
     try:
         return _open(data).writes
     except CellUnreadable:
         return ()
+
+
+def holds_of(data: bytes) -> Holds:
+    """What a cell has. Of what is no cell: a value, which nobody can read."""
+    try:
+        return _open(data).holds
+    except CellUnreadable:
+        return Holds.VALUE

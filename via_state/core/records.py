@@ -84,29 +84,39 @@ class Batch(NamedTuple):
         return found == position.record_id
 
 
+class Revision(NamedTuple):
+    """Which write a cell holds.
+
+    ``number`` is at least 1, and rises from one write of a cell to the next while its store keeps what it acknowledged.
+    One that lost its last writes, or was restored, gives numbers out again; never a ``write_id``, which is random.
+    """
+
+    number: int
+    write_id: str
+
+
 class Cell(NamedTuple):
-    """A durable current value. ``rev`` is at least 1 and never reused for its key, not even after a delete."""
+    """A durable current value.
+
+    ``age`` is for how many seconds it has been there, ``ttl`` for how many it still counts (None: for ever), both by the
+    store's clock at the time of the answer.
+    """
 
     data: bytes
-    rev: int
-
-
-class Lasting(NamedTuple):
-    """A cell, and for how many seconds it still counts; None for ever."""
-
-    cell: Cell
+    revision: Revision
+    age: float
     ttl: float | None
 
 
 class Changes(NamedTuple):
     """What moved since a cursor: may name keys that did not move, never omits one that did.
 
-    ``logs`` maps keys to their heads, ``cells`` keys to their revisions (0 for a deleted cell).
+    ``logs`` maps keys to their heads, ``cells`` keys to their revisions (None for an absent cell).
     ``everything`` says that the cursor proved nothing any more (another server, a restored one): look at every key.
     ``cursor`` is opaque; pass it to the next call.
     """
 
     logs: dict[str, Head]
-    cells: dict[str, int]
+    cells: dict[str, Revision | None]
     everything: bool
     cursor: object

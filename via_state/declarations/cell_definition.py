@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Self
 
 from via_state.core.cells import CellCodec
@@ -40,7 +39,7 @@ class CellDefinition(Definition[CellSpec[Any]]):
         zero = make_zero(self.value_type, self.default)
         codec: CellCodec[Any] = CellCodec(self.value_type, self.version)
         try:
-            codec.encode(zero(), write_id="", writes=(), now=time.time())
+            codec.encode(zero(), write_id="", writes=(), pause=0.0)
         except ValueRefused:
             raise Problem(
                 "E007", f"Its zero value {zero()!r:.60} is no {self.value_type!r}.", "Give a default= of the type."

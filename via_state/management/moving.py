@@ -120,9 +120,9 @@ class Mover:
         count, after = 0, ""
         while page := await self._source.cells(after):
             there = await self._target.load_many(page)
-            for after, (cell, ttl) in page.items():
+            for after, cell in page.items():
                 if after not in there:
-                    await self._target.cas(after, 0, cell.data, ttl)
+                    await self._target.cas(after, None, cell.data, cell.ttl)
                 elif there[after].data != cell.data:
                     raise MoveError(f"The cell {after!r} has another value where it should go. Remove it first.")
                 count += 1

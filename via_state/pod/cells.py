@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import secrets
+import math
 import time
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from via_state import metrics
 from via_state.backplanes.base import Backplane
-from via_state.core.cells import CellState, LostWrite, Write, judge_lost_write
-from via_state.core.records import Cell
+from via_state.core.cells import RESET_TTL, CellState, Holds, Write, holds_of
+from via_state.core.records import Cell, Revision
 from via_state.core.specs import CellSpec
 from via_state.exceptions import (
     BackplaneUnavailable,
-    CASConflict,
     CellFromNewerVersion,
     CellUnreadable,
     Closed,
-    OutcomeUnknown,
     SessionEnded,
-    UpdateOutcomeUnknown,
     ViaStateError,
 )
+from via_state.pod.cell_write import CellWrite
 from via_state.pod.subscribers import Subscribers
 from via_state.runtime.backoff import Backoff
 
@@ -36,29 +35,44 @@ TOUCH_AFTER = 0.1  # of the time to live: how often an expiring cell that is in 
 
 
 class Read(NamedTuple, Generic[T]):
-    """What a cell held at ``rev`` (0: nothing). ``state`` is None for an absent cell; then ``value`` is the zero value."""
+    """What a cell held. ``state`` and ``revision`` are None for an absent one; where there is no value ``value`` is the zero
+    value.
+
+    ``written`` and ``expires`` are times of this process's `time.monotonic`, counted from what the store said: never
+    compared with another machine's clock.
+    """
 
     value: T
-    state: CellState[T] | None
-    rev: int
+    state: CellState[T] | None = None
+    revision: Revision | None = None
     data: bytes = b""
+    written: float = 0.0
+    expires: float = math.inf
+
+    @property
+    def writes(self) -> Sequence[Write]:
+        return () if self.state is None else self.state.writes
+
+    @property
+    def empty(self) -> bool:
+        return self.state is None or self.state.holds is not Holds.VALUE
 
 
 class CachedCell(Generic[T]):
-    """One cell on this pod. `value` never goes back to an older revision."""
+    """One cell on this pod. `value` goes back to an older write only where the store did."""
 
     __slots__ = (
         "__weakref__",
         "_again",
         "_backplane",
         "_moved",
-        "_seen",
         "_touching",
         "current",
         "error",
         "key",
         "loaded",
         "spec",
+        "stored",
         "subscribers",
         "task",
         "used",
@@ -68,13 +82,14 @@ class CachedCell(Generic[T]):
         self.key = key
         self.spec = spec
         self._backplane = backplane
-        self.current: Read[T] = Read(spec.zero(), None, 0)
+        self.current: Read[T] = Read(spec.zero())
+        #: The revision that was seen last, also of a value that can't be read.
+        self.stored: Revision | None = None
         self.loaded = False
         #: Why the stored value can't be shown; `current` is then the last good one.
         self.error: ViaStateError | None = None
         self.subscribers = Subscribers()
         self.used = time.monotonic()
-        self._seen = 0  # highest revision seen
         self._moved = 0  # counts what was taken over, so that an older answer is recognised
         self.task: asyncio.Task[None] | None = None
         self._again = False
@@ -88,21 +103,22 @@ class CachedCell(Generic[T]):
     @property
     def at(self) -> object:
         """Where it stands: another one whenever it has moved; None while it has nothing."""
-        return self.rev or None
+        return self.stored
 
     @property
-    def rev(self) -> int:
-        return self.current.rev
+    def expired(self) -> bool:
+        """The store may have forgotten it: ask before it is shown."""
+        return self.current.expires <= time.monotonic()
 
     def value(self) -> T:
         """The value to hand out. Raises where there is none: the stored one can't be read and there is no older one."""
-        if self.error is not None and self.current.state is None:
+        if self.error is not None and self.current.empty:
             raise self.error
         return self.current.value
 
     def private(self, read: Read[T]) -> T:
         """A value that belongs to the caller alone: an update that changes it in place must not change `current`."""
-        if read.state is None or read.state.ended:
+        if read.empty:
             return self.spec.zero()
         return self.spec.codec.decode(read.data).value
 
@@ -143,145 +159,98 @@ class CachedCell(Generic[T]):
     async def load(self) -> Read[T]:
         """Read the cell from the backplane. Raises `CellUnreadable` or `CellFromNewerVersion`, keeping the last good one."""
         while True:
-            before = self._moved
+            before, asked = self._moved, time.monotonic()
             cell = await self._backplane.load(self.key)
-            rev = 0 if cell is None else cell.rev
-            if self._moved == before:
-                # Nothing was taken over meanwhile: the store is right, even when it was restored and is older.
-                self._seen = min(self._seen, rev)
-                break
-            if rev >= self._seen:
-                break
-        return self._take(cell)
+            # Nothing was taken over meanwhile: the store is right, even when it was restored and is older.
+            if self._moved == before or (cell is not None and self._newer(cell.revision)):
+                return self._take(cell, asked)
 
-    def _take(self, cell: Cell | None) -> Read[T]:
+    def _newer(self, revision: Revision) -> bool:
+        return self.stored is None or revision == self.stored or revision.number > self.stored.number
+
+    def _take(self, cell: Cell | None, asked: float) -> Read[T]:
+        """Take over what the store said when it was ``asked``, at that time or later."""
         if cell is None:
-            return self._replace(Read(self.spec.zero(), None, 0))
-        if cell.rev < self._seen:
+            return self._replace(Read(self.spec.zero()))
+        expires = math.inf if cell.ttl is None else asked + cell.ttl
+        if cell.revision == self.stored and self.loaded and self.error is None:
+            self.current = self.current._replace(expires=expires)
             return self.current
-        if cell.rev == self.current.rev and self.loaded and self.error is None:
-            return self.current
-        self._seen = cell.rev
+        self.stored = cell.revision
         try:
             state = self.spec.codec.decode(cell.data)
         except (CellUnreadable, CellFromNewerVersion) as error:
             self.loaded = True
             self.error = type(error)(f"The cell {self.key!r}: {error}")
             raise self.error from error
-        value = self.spec.zero() if state.ended else state.value
-        return self._replace(Read(value, state, cell.rev, cell.data))
+        value = state.value if state.holds is Holds.VALUE else self.spec.zero()
+        return self._replace(Read(value, state, cell.revision, cell.data, asked - cell.age, expires))
 
     def _replace(self, read: Read[T]) -> Read[T]:
-        moved = read.rev != self.current.rev or not self.loaded or self.error is not None
+        moved = read.revision != self.current.revision or not self.loaded or self.error is not None
         self.loaded, self.error = True, None
-        self.current = read
-        self._seen = max(self._seen, read.rev)
+        self.current, self.stored = read, read.revision
         if moved:
             self._moved += 1
             self.subscribers.ring()
         return read
 
-    async def write(self, base: Read[T], value: T, deadline: float) -> Read[T] | None:
-        """Replace the value that ``base`` was read with; None when another writer was first.
+    async def write(self, base: Read[T], value: T, deadline: float) -> bool:
+        """Replace the value that ``base`` was read with; False when another writer was first.
 
         ``deadline`` (of ``time.monotonic``) bounds the attempts while the backplane is away.
         """
-        if base.state is not None and base.state.ended:
+        if base.state is not None and base.state.holds is Holds.ENDED:
             raise SessionEnded(
                 f"{self.key!r} belongs to a session that was ended by a logout. Bind to the new session."
             )
-        write_id = secrets.token_urlsafe(6)
-        writes: Sequence[Write] = () if base.state is None else base.state.writes
-        data = self.spec.codec.encode(value, write_id=write_id, writes=writes, now=time.time())
-        cell = await self._cas(base.rev, writes, data, write_id, deadline)
-        if cell is None:
-            return None
-        if cell.rev <= self._seen:  # a later write is known already; ours is in the history
-            return Read(value, None, cell.rev)
-        try:
-            return self._take(cell)
-        except (CellUnreadable, CellFromNewerVersion):  # a later write; ours is done all the same
-            return Read(value, None, cell.rev)
+        write = CellWrite.of(
+            self.key,
+            base.revision,
+            base.writes,
+            base.written,
+            self.spec.ttl,
+            lambda **history: self.spec.codec.encode(value, **history),
+        )
+        return await self._put(write, deadline)
 
-    async def _cas(
-        self, expected: int, writes: Sequence[Write], data: bytes, write_id: str, deadline: float
-    ) -> Cell | None:
-        """The cell with our write in it, perhaps with later ones on top; None when another writer was first."""
-        backoff, sent = Backoff(), False
+    async def reset(self, force: bool, deadline: float) -> None:
+        """Let the zero value show. A value that can't be read goes only with ``force``. A session that was ended stays so."""
         while True:
-            try:
-                return Cell(data, await self._backplane.cas(self.key, expected, data, self.spec.ttl))
-            except CASConflict:
-                if not sent:
-                    return None
-            except OutcomeUnknown:
-                sent = True
-            except BackplaneUnavailable:
-                if not sent and time.monotonic() >= deadline:
-                    raise
-            if sent:
-                cell, verdict = await self._look(expected, writes, write_id)
-                if verdict is LostWrite.APPLIED:
-                    return cell
-                if verdict is LostWrite.NOT_APPLIED and (0 if cell is None else cell.rev) != expected:
-                    return None
-                if verdict is LostWrite.UNKNOWN or time.monotonic() >= deadline:
-                    raise UpdateOutcomeUnknown(
-                        f"A write of {self.key!r} was sent and its answer lost; whether it took effect can't be told. "
-                        "Read the value, then decide."
-                    )
-            await backoff.pause()
-
-    async def _look(
-        self, expected: int, writes: Sequence[Write], write_id: str
-    ) -> tuple[Cell | None, LostWrite | None]:
-        """Whether a write whose answer was lost is in the cell; the verdict is None while the backplane is away."""
-        try:
-            cell = await self._backplane.load(self.key)
-        except BackplaneUnavailable:
-            return None, None
-        return cell, judge_lost_write(cell, expected_rev=expected, writes=writes, write_id=write_id)
-
-    async def delete(self, force: bool) -> None:
-        """Remove the cell. One that can't be read is removed only with ``force``; a tombstone stays, whoever asks."""
-        while True:
-            try:
-                read = await self.load()
-                if read.state is not None and read.state.ended:
-                    return
-                rev = read.rev
-            except (CellUnreadable, CellFromNewerVersion):
-                if not force:
-                    raise
-                rev = self._seen
-            if rev == 0:
+            asked, cell = time.monotonic(), await self._backplane.load(self.key)
+            if cell is None or holds_of(cell.data) is not Holds.VALUE:
+                self._take(cell, asked)
                 return
-            try:
-                await self._backplane.delete(self.key, rev)
-            except CASConflict:
-                continue
-            self.error = None
-            self._replace(Read(self.spec.zero(), None, 0))
-            return
+            if not force:
+                self._take(cell, asked)
+            if await self._put(CellWrite.emptying(self.key, Holds.RESET, cell, asked, RESET_TTL), deadline):
+                return
 
-    async def end(self) -> None:
+    async def end(self, deadline: float) -> None:
         """Leave a tombstone: reads give the zero value and writes raise `SessionEnded`, until it expires."""
-        data = self.spec.codec.encode_ended(now=time.time())
         while True:
-            cell = await self._backplane.load(self.key)
-            try:
-                rev = await self._backplane.cas(self.key, cell.rev if cell else 0, data, self.spec.ttl)
-            except CASConflict:
-                continue
-            self._take(Cell(data, rev))
-            return
+            asked, cell = time.monotonic(), await self._backplane.load(self.key)
+            if await self._put(CellWrite.emptying(self.key, Holds.ENDED, cell, asked, self.spec.ttl), deadline):
+                return
+
+    async def _put(self, write: CellWrite, deadline: float) -> bool:
+        before = self._moved
+        landed = await write.land(self._backplane, deadline)
+        if landed is None:
+            return False
+        cell, asked = landed
+        # Otherwise a later write is known already, and ours is in its history.
+        if self._moved == before or self._newer(cell.revision):
+            # A later write can't be read: ours is done all the same.
+            with contextlib.suppress(CellUnreadable, CellFromNewerVersion):
+                self._take(cell, asked)
+        return True
 
     def touch_if_old(self) -> None:
         """Renew the time to live of a cell in use. On the loop; failing is harmless, the next use tries again."""
-        state = self.current.state
-        if self.spec.ttl is None or state is None or state.ended or self._touching:
+        if self.spec.ttl is None or self.current.empty or self._touching:
             return
-        if time.time() - state.touched < self.spec.ttl * TOUCH_AFTER:
+        if time.monotonic() - self.current.written < self.spec.ttl * TOUCH_AFTER:
             return
         self._touching = True
         task = asyncio.get_running_loop().create_task(self._touch(self.current))

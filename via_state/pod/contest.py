@@ -29,7 +29,7 @@ class Contest:
     def cached(self) -> Any:
         """The pod's copy to start from, or `MISSING`. From any thread: it saves the first round a way to the loop."""
         cell = self._residents.loaded_cell(self._key)
-        if cell is None or cell.error is not None:
+        if cell is None or cell.error is not None or cell.expired:
             return MISSING
         self._cell, self._base = cell, cell.current
         return cell.private(self._base)
@@ -44,7 +44,7 @@ class Contest:
     async def offer(self, value: Any) -> bool:
         """Write the new value; False when another writer was first and the function must run again."""
         assert self._cell is not None, "current() comes first"
-        if await self._cell.write(self._base, value, self._deadline) is not None:
+        if await self._cell.write(self._base, value, self._deadline):
             return True
         metrics.cell_conflicts.labels(self._spec.name).inc()
         if time.monotonic() >= self._deadline:

@@ -7,6 +7,7 @@ backplane is away, the row stays, and any process tries again. Erasing twice is 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -17,8 +18,9 @@ from django.db.models import F
 
 from via_state import metrics
 from via_state.conf import settings
-from via_state.core.records import Cell
-from via_state.exceptions import BackplaneUnavailable, CASConflict, OutcomeUnknown, ViaStateError
+from via_state.core.cells import RESET_TTL, Holds, holds_of
+from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown, ViaStateError
+from via_state.pod.cell_write import CellWrite
 from via_state.pod.commits import after_commit
 from via_state.pod.members import written
 from via_state.runtime.periodic import Periodic
@@ -123,12 +125,11 @@ class Erasures(Periodic):
     async def remove(self, key: str) -> bool:
         """Remove one value, whatever it is; False where there is none."""
         while True:
-            cell: Cell | None = await self._backplane.load(key)
-            if cell is None:
+            asked, cell = time.monotonic(), await self._backplane.load(key)
+            if cell is None or holds_of(cell.data) is not Holds.VALUE:
                 return False
-            try:
-                await self._backplane.delete(key, cell.rev)
-            except CASConflict:
+            write = CellWrite.emptying(key, Holds.RESET, cell, asked, RESET_TTL)
+            if await write.land(self._backplane, deadline=asked) is None:
                 continue
             if (resident := self._pod.residents.loaded_cell(key)) is not None:
                 with suppress(ViaStateError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from via_state.backplanes.base import Backplane
-from via_state.core.cells import CellCodec
+from via_state.core.cells import CellCodec, Holds
 from via_state.core.specs import CellSpec
 from via_state.exceptions import SessionEnded
 
@@ -73,7 +73,7 @@ async def aremember(pod: Pod, home: str, template: str, key: str, ttl: float | N
 async def written(backplane: Backplane, home: str) -> list[str]:
     """The keys of the members that an owner wrote. Raises `CellUnreadable`."""
     stored = await backplane.load(home)
-    if stored is None or (state := _CODEC.decode(stored.data)).ended:
+    if stored is None or (state := _CODEC.decode(stored.data)).holds is not Holds.VALUE:
         return []
     return await _keys(backplane, home, state.value)
 

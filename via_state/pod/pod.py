@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
@@ -206,7 +207,7 @@ class Pod:
 
     async def _get(self, key: str, spec: CellSpec[T]) -> T:
         cell = self.residents.cell(key, spec)
-        if not cell.loaded:
+        if not cell.loaded or cell.expired:
             await self._load(cell)
         cell.touch_if_old()
         return cell.value()
@@ -263,7 +264,8 @@ class Pod:
 
     async def _reset(self, key: str, spec: CellSpec[T], force: bool) -> None:
         cell = self.residents.cell(key, spec)
-        await patiently(settings.UPDATE_TIMEOUT, f"Resetting {key!r}", lambda: cell.delete(force))
+        deadline = time.monotonic() + settings.UPDATE_TIMEOUT
+        await patiently(settings.UPDATE_TIMEOUT, f"Resetting {key!r}", lambda: cell.reset(force, deadline))
 
     def end(self, key: str, spec: CellSpec[T]) -> None:
         """Leave a tombstone in place of the value: reads give the zero value, writes raise `SessionEnded`."""
@@ -276,7 +278,8 @@ class Pod:
 
     async def _end(self, key: str, spec: CellSpec[T]) -> None:
         cell = self.residents.cell(key, spec)
-        await patiently(settings.UPDATE_TIMEOUT, f"Ending {key!r}", cell.end)
+        deadline = time.monotonic() + settings.UPDATE_TIMEOUT
+        await patiently(settings.UPDATE_TIMEOUT, f"Ending {key!r}", lambda: cell.end(deadline))
 
     async def cell_changes(self, key: str, spec: CellSpec[T]) -> AsyncGenerator[T, None]:
         """The value now, then each newer one. A slow reader misses values in between, never the newest."""

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from via_state.backplanes.base import Backplane, Watch
 from via_state.conf import settings
-from via_state.core.records import Changes, Head
+from via_state.core.records import Changes, Head, Revision
 from via_state.runtime.outage import Outage
 from via_state.runtime.rng import rng
 from via_state.runtime.service import Service
@@ -50,7 +50,7 @@ class Following:
         self.follower = follower
         self._keys: set[str] = set()
         self._logs: dict[str, Head] = {}
-        self._cells: dict[str, int] = {}
+        self._cells: dict[str, Revision | None] = {}
         self._mark: object = None
         self._everything = True
         self._cursor: object | None = None

@@ -133,6 +133,7 @@ class Residents:
         else:
             self._ring_changed(changes)
             self._ring_unknown(changes, marked)
+            self._ring_expired()
         self._swept = marked
         self._evict()
 
@@ -141,9 +142,9 @@ class Residents:
             projector = self._logs.get(key)
             if projector is not None and head.position != projector.position:
                 projector.ring()
-        for key, rev in changes.cells.items():
+        for key, revision in changes.cells.items():
             cell = self._cells.get(key)
-            if cell is not None and cell.loaded and cell.rev != rev:
+            if cell is not None and cell.loaded and cell.stored != revision:
                 cell.ring()
 
     def _ring_unknown(self, changes: Changes, marked: Marks) -> None:
@@ -153,6 +154,12 @@ class Residents:
         for one, at in marked.items():
             if at != self._swept.get(one) and one.key not in changes.logs and one.key not in changes.cells:
                 one.ring()
+
+    def _ring_expired(self) -> None:
+        """The store names nobody whose time is up."""
+        for cell in self._cells.values():
+            if cell.loaded and cell.expired:
+                cell.ring()
 
     def _evict(self) -> None:
         horizon = time.monotonic() - settings.IDLE_TTL

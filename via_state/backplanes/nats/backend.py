@@ -18,7 +18,7 @@ from via_state.backplanes.nats.log import PACK, Logs
 from via_state.backplanes.nats.names import Names
 from via_state.backplanes.nats.options import DEFAULTS, client_options, concealed, problems, risks
 from via_state.backplanes.nats.streams import Streams
-from via_state.core.records import Batch, Cell, Changes, Head, Lasting, Position
+from via_state.core.records import Batch, Cell, Changes, Head, Position, Revision
 
 #: Bytes of a message that are not the value: headers, the key.
 OVERHEAD = 8 * 1024
@@ -84,17 +84,13 @@ class NatsBackplane(Backplane):
             check_key(key)
         return await self._cells.load_many(keys)
 
-    async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None = None) -> int:
+    async def cas(self, key: str, expected: Revision | None, data: bytes, ttl: float | None = None) -> Revision:
         check_key(key)
         await self._links.get()  # the server says how much it takes
         self.check_value(key, data)
-        return await self._cells.cas(key, expected_rev, bytes(data), ttl)
+        return await self._cells.cas(key, expected, bytes(data), ttl)
 
-    async def delete(self, key: str, rev: int) -> None:
-        check_key(key)
-        await self._cells.delete(key, rev)
-
-    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Lasting]:
+    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Cell]:
         return await self._cells.page(after, limit)
 
     async def prune(self, limit: int = 1000) -> int:

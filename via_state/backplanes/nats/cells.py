@@ -1,8 +1,9 @@
-"""Cells as keys of a bucket: a revision is the number of the message that set it."""
+"""Cells as keys of a bucket: a revision is the number of the message that set it, and the id that it carries."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from datetime import datetime, timedelta
 
 from via_state.backplanes.nats.api import (
@@ -18,17 +19,18 @@ from via_state.backplanes.nats.api import (
 from via_state.backplanes.nats.link import Link
 from via_state.backplanes.nats.links import Links
 from via_state.backplanes.nats.listing import Listing
-from via_state.backplanes.nats.names import EXPIRES_IN, key_headers
+from via_state.backplanes.nats.names import EXPIRES_IN, WRITE_ID, key_headers
 from via_state.backplanes.nats.streams import Streams
 from via_state.backplanes.nats.tokens import token_of
-from via_state.core.records import Cell, Lasting
+from via_state.core.records import Cell, Revision
 from via_state.exceptions import CASConflict
 from via_state.runtime.rng import rng
 
+#: Of a message by which a tool for buckets deleted a key; we delete none.
 OPERATION = "KV-Operation"
 #: Cells that are asked for at the same time.
 TOGETHER = 64
-#: How long a deleted cell is kept, for the sweeps of pods that were away.
+#: How long such a message is kept, for the sweeps of pods that were away.
 KEEP_DELETED = timedelta(hours=24)
 #: Bytes, and messages, of the part of the bucket that `prune` looks through at once.
 PART_BYTES, PART = 8 * 1024 * 1024, 1000
@@ -53,48 +55,39 @@ class Cells:
             messages = await asyncio.gather(*(self._last(link, key) for key in some))
             for key, message in zip(some, messages, strict=True):
                 if message is not None and self.live(message):
-                    found[key] = Cell(message.data, message.seq)
+                    found[key] = self._cell(message)
         return found
 
-    async def page(self, after: str, limit: int) -> dict[str, Lasting]:
+    async def page(self, after: str, limit: int) -> dict[str, Cell]:
         link = await self._links.get()
         async for tokens in self._list.after(link, after, limit):
             some = (get(link, self._stream, last_by_subj=self._names.cells + token) for token in tokens)
-            found: dict[str, Lasting] = {}
+            found: dict[str, Cell] = {}
             for message in await asyncio.gather(*some):
                 if message is None or not self.live(message):
                     continue
-                key, expires = self._names.key_in(message.subject, message.headers), self._expires(message)
-                if key is not None:
-                    ttl = None if expires is None else (expires - self._streams.now()).total_seconds()
-                    found[key] = Lasting(Cell(message.data, message.seq), ttl)
+                if (key := self._names.key_in(message.subject, message.headers)) is not None:
+                    found[key] = self._cell(message)
             if found:
                 return found
         return {}
 
-    async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None) -> int:
-        expires = {} if ttl is None else {EXPIRES_IN: repr(float(ttl))}
-        return await self._replace(key, expected_rev, expires, data)
-
-    async def delete(self, key: str, rev: int) -> None:
-        if not rev:
-            await self._links.get()
-            raise CASConflict(f"{key!r} is absent.")
-        await self._replace(key, rev, {OPERATION: "DEL"}, b"")
-
-    async def _replace(self, key: str, rev: int, headers: dict[str, str], data: bytes) -> int:
+    async def cas(self, key: str, expected: Revision | None, data: bytes, ttl: float | None) -> Revision:
         link = await self._links.get()
         last = await self._last(link, key)
-        found = last.seq if last is not None and self.live(last) else 0
-        if found != rev:
-            raise CASConflict(f"{key!r} is at revision {found}, not {rev}.")
-        at = 0 if last is None else last.seq
-        headers = {"Nats-Expected-Last-Subject-Sequence": str(at), **headers, **key_headers(key)}
+        found = None if last is None else self.revision(last)
+        # The server compares numbers only. What is restored ends the connection, over which nothing is sent then.
+        if found != expected:
+            raise CASConflict(f"{key!r} is at {found}, not {expected}.")
+        write_id, at = secrets.token_hex(8), 0 if last is None else last.seq
+        headers = {"Nats-Expected-Last-Subject-Sequence": str(at), WRITE_ID: write_id, **key_headers(key)}
+        if ttl is not None:
+            headers[EXPIRES_IN] = repr(float(ttl))
         try:
-            return await publish(link, self._subject(key), headers, data)
+            return Revision(await publish(link, self._subject(key), headers, data), write_id)
         except Refused as error:
             if error.code in WRONG_LAST_SEQUENCE:
-                raise CASConflict(f"{key!r} is not at revision {rev} any more.") from error
+                raise CASConflict(f"{key!r} is not at {expected} any more.") from error
             raise
 
     async def prune(self, limit: int) -> int:
@@ -130,6 +123,16 @@ class Cells:
         pattern = f"{self._names.cells}>"
         return await get_many(link, self._stream, seq=seq, next_by_subj=pattern, batch=batch, max_bytes=PART_BYTES)
 
+    def _cell(self, message: Message) -> Cell:
+        now, expires = self._streams.now(), self._expires(message)
+        ttl = None if expires is None else (expires - now).total_seconds()
+        age = max(0.0, (now - message.time).total_seconds())
+        return Cell(message.data, _revision(message), age, ttl)
+
+    def revision(self, message: Message) -> Revision | None:
+        """Of a cell, by its last message; None where it is absent."""
+        return _revision(message) if self.live(message) else None
+
     def live(self, message: Message) -> bool:
         """Whether a cell's last message is its value: neither a deletion nor expired."""
         if OPERATION in message.headers:
@@ -144,3 +147,7 @@ class Cells:
 
     async def _last(self, link: Link, key: str) -> Message | None:
         return await get(link, self._stream, last_by_subj=self._subject(key))
+
+
+def _revision(message: Message) -> Revision:
+    return Revision(message.seq, message.headers.get(WRITE_ID, ""))

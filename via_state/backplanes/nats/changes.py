@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from via_state.backplanes.base import CURSOR_LIFE
 from via_state.backplanes.nats.api import TICK, Message, format_time, get_many
 from via_state.backplanes.nats.cells import Cells
 from via_state.backplanes.nats.link import Link
@@ -18,10 +20,11 @@ PART, PART_BYTES = 1000, 8 * 1024 * 1024
 
 
 class Cursor(NamedTuple):
-    """How far each stream had come, and when its last message was stored."""
+    """How far each stream had come, and when its last message was stored. ``taken``: the server's time then."""
 
     log: StreamState
     cells: StreamState
+    taken: datetime
 
 
 class Rewritten(Exception):
@@ -38,9 +41,11 @@ class Sweeper:
         """See `Backplane.changed`."""
         link, names = await self._links.get(), self._streams.names
         now = Cursor(
-            await self._streams.state(link, names.log_stream), await self._streams.state(link, names.cell_stream)
+            await self._streams.state(link, names.log_stream),
+            await self._streams.state(link, names.cell_stream),
+            self._streams.now(),
         )
-        if not isinstance(cursor, Cursor):
+        if not isinstance(cursor, Cursor) or now.taken - cursor.taken > timedelta(seconds=CURSOR_LIFE):
             return Changes({}, {}, cursor is not None, now)
         try:
             log, moved_logs = await self._since(link, names.log_stream, f"{names.prefix}.>", cursor.log, now.log)
@@ -53,11 +58,11 @@ class Sweeper:
         for message in moved_logs:
             least[message.subject.removeprefix(names.records).removeprefix(names.entries)] = message.seq
         found = {
-            key: message.seq if self._cells.live(message) else 0
+            key: self._cells.revision(message)
             for message in moved_cells
             if (key := names.key_in(message.subject, message.headers)) is not None
         }
-        return Changes(await self._logs.heads(link, least), found, False, Cursor(log, cells))
+        return Changes(await self._logs.heads(link, least), found, False, Cursor(log, cells, now.taken))
 
     async def _since(
         self, link: Link, stream: str, pattern: str, before: StreamState, now: StreamState

@@ -10,6 +10,7 @@ from via_state.backplanes.nats.tokens import key_of, token_of, written
 FULL_KEY = "Via-Key"
 COUNT = "Via-Count"
 EXPIRES_IN = "Via-Expires-In"
+WRITE_ID = "Via-Write-Id"
 
 
 class Names(NamedTuple):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from via_state.backplanes.nats.api import STREAM_NOT_FOUND, Refused, call, parse_time
@@ -38,7 +39,8 @@ class Streams:
         self.names = names
         self._replicas, self._storage = replicas, storage
         self._seen: set[str] = set()
-        self._ahead = timedelta(0)  # the server's clock, to ours
+        # What the server said of its clock last, and when. Not compared with our clock's time, which may be any.
+        self._said: tuple[datetime, float] | None = None
         #: Bytes that one message of a stream may have by its settings, where they say.
         self.max_message: dict[str, int] = {}
 
@@ -65,7 +67,7 @@ class Streams:
     async def _create(self, link: Link, config: dict[str, Any]) -> None:
         name = config["name"]
         try:
-            await call(link, f"STREAM.CREATE.{name}", config)
+            self._hear_time(await call(link, f"STREAM.CREATE.{name}", config))
         except Refused:
             await self.state(link, name)  # somebody else was faster; or this says why not
         else:
@@ -83,13 +85,18 @@ class Streams:
         self.max_message.pop(name, None)
         if (size := info["config"].get("max_msg_size", -1)) > 0:
             self.max_message[name] = size
-        self._ahead = parse_time(info["ts"]) - datetime.now(UTC)
+        self._hear_time(info)
         state = info["state"]
         return StreamState(info["created"], state["last_seq"], parse_time(state["last_ts"]))
 
+    def _hear_time(self, info: dict[str, Any]) -> None:
+        self._said = parse_time(info["ts"]), time.monotonic()
+
     def now(self) -> datetime:
-        """The server's time."""
-        return datetime.now(UTC) + self._ahead
+        """The server's time. Known once there was a connection."""
+        assert self._said is not None, "prepare() comes first"
+        then, at = self._said
+        return then + timedelta(seconds=time.monotonic() - at)
 
     async def subjects(self, link: Link, stream: str, pattern: str, offset: int) -> list[str]:
         """Subjects with messages, a page of them from ``offset`` on; empty at the end."""

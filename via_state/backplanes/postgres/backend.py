@@ -19,7 +19,7 @@ from via_state.backplanes.postgres.connections import Connections
 from via_state.backplanes.postgres.doorbell import Bell, Ear
 from via_state.backplanes.postgres.log import Logs
 from via_state.backplanes.postgres.risks import risks
-from via_state.core.records import Batch, Cell, Changes, Head, Lasting, Position
+from via_state.core.records import Batch, Cell, Changes, Head, Position, Revision
 from via_state.exceptions import Closed
 from via_state.redacted import redacted
 
@@ -125,18 +125,13 @@ class PostgresBackplane(Backplane):
             check_key(key)
         return await self._cells.load_many(keys)
 
-    async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None = None) -> int:
+    async def cas(self, key: str, expected: Revision | None, data: bytes, ttl: float | None = None) -> Revision:
         self.check_value(key, data)
-        rev = await self._cells.cas(key, expected_rev, data, ttl)
+        revision = await self._cells.cas(key, expected, data, ttl)
         self._ring(key)
-        return rev
+        return revision
 
-    async def delete(self, key: str, rev: int) -> None:
-        check_key(key)
-        await self._cells.delete(key, rev)
-        self._ring(key)
-
-    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Lasting]:
+    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Cell]:
         return await self._cells.page(after, limit)
 
     async def prune(self, limit: int = 1000) -> int:

@@ -1,47 +1,45 @@
-"""Cells as rows. Deleted ones stay for a while without their value, so that a sweep sees the deletion."""
+"""Cells as rows."""
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from via_state.backplanes.postgres.connections import Connections
 from via_state.backplanes.postgres.xid import XID
-from via_state.core.records import Cell, Lasting
+from via_state.core.records import Cell, Revision
 from via_state.exceptions import CASConflict
 
-#: Hours for which a deleted cell is kept, for the sweeps of pods that were away.
-KEEP_DELETED = 24
+LIVE = "(expires IS NULL OR expires > now())"
 
-LIVE = "data IS NOT NULL AND (expires IS NULL OR expires > now())"
-
-LOAD = f"SELECT key, data, rev FROM via_state_cell WHERE prefix = %s AND key = ANY(%s) AND {LIVE}"
-
-PAGE = f"""
-SELECT key, data, rev, extract(epoch FROM expires - now())::double precision FROM via_state_cell
-WHERE prefix = %s AND key > %s AND {LIVE} ORDER BY key LIMIT %s
+# This server's clock alone decides how long a cell counts.
+COLUMNS = """
+key, data, rev, write_id, extract(epoch FROM now() - written)::double precision,
+extract(epoch FROM expires - now())::double precision
 """
 
+LOAD = f"SELECT {COLUMNS} FROM via_state_cell WHERE prefix = %s AND key = ANY(%s) AND {LIVE}"
+
+PAGE = f"SELECT {COLUMNS} FROM via_state_cell WHERE prefix = %s AND key > %s AND {LIVE} ORDER BY key LIMIT %s"
+
+# The sequence may give a number out again, after a crash with lazy commits or from a restored backup: hence the id.
 REPLACE = f"""
 UPDATE via_state_cell
-SET data = %(data)s, rev = nextval('via_state_rev'), expires = now() + make_interval(secs => %(ttl)s),
-    xid = {XID}
-WHERE prefix = %(prefix)s AND key = %(key)s AND rev = %(rev)s AND {LIVE}
-RETURNING rev
+SET data = %(data)s, rev = nextval('via_state_rev'), write_id = gen_random_uuid(), written = now(),
+    expires = now() + make_interval(secs => %(ttl)s), xid = {XID}
+WHERE prefix = %(prefix)s AND key = %(key)s AND rev = %(number)s AND write_id = %(write_id)s AND {LIVE}
+RETURNING rev, write_id
 """
 
 # The revision is drawn again where a row is in the way: drawn before its lock was held, it could be too low.
 CREATE = f"""
-INSERT INTO via_state_cell AS cell (prefix, key, data, rev, expires, xid)
-VALUES (%(prefix)s, %(key)s, %(data)s, nextval('via_state_rev'), now() + make_interval(secs => %(ttl)s),
-        {XID})
+INSERT INTO via_state_cell AS cell (prefix, key, data, rev, write_id, written, expires, xid)
+VALUES (%(prefix)s, %(key)s, %(data)s, nextval('via_state_rev'), gen_random_uuid(), now(),
+        now() + make_interval(secs => %(ttl)s), {XID})
 ON CONFLICT (prefix, key) DO UPDATE
-SET data = excluded.data, rev = nextval('via_state_rev'), expires = excluded.expires, xid = excluded.xid
-WHERE cell.data IS NULL OR cell.expires <= now()
-RETURNING rev
-"""
-
-DELETE = f"""
-UPDATE via_state_cell
-SET data = NULL, rev = nextval('via_state_rev'), expires = now() + interval '{KEEP_DELETED} hours', xid = {XID}
-WHERE prefix = %s AND key = %s AND rev = %s AND {LIVE}
+SET data = excluded.data, rev = nextval('via_state_rev'), write_id = excluded.write_id, written = excluded.written,
+    expires = excluded.expires, xid = excluded.xid
+WHERE cell.expires <= now()
+RETURNING rev, write_id
 """
 
 PRUNE = """
@@ -60,28 +58,40 @@ class Cells:
     async def load_many(self, keys: list[str]) -> dict[str, Cell]:
         async with self._connections.use(write=False) as connection:
             cursor = await connection.execute(LOAD, (self._prefix, keys), binary=True)
-            return {key: Cell(data, rev) async for key, data, rev in cursor}
+            return {key: _cell(*columns) async for key, *columns in cursor}
 
-    async def page(self, after: str, limit: int) -> dict[str, Lasting]:
+    async def page(self, after: str, limit: int) -> dict[str, Cell]:
         async with self._connections.use(write=False) as connection:
             cursor = await connection.execute(PAGE, (self._prefix, after, limit), binary=True)
-            return {key: Lasting(Cell(data, rev), ttl) async for key, data, rev, ttl in cursor}
+            return {key: _cell(*columns) async for key, *columns in cursor}
 
-    async def cas(self, key: str, expected_rev: int, data: bytes, ttl: float | None) -> int:
-        values = {"prefix": self._prefix, "key": key, "rev": expected_rev, "data": data, "ttl": ttl}
+    async def cas(self, key: str, expected: Revision | None, data: bytes, ttl: float | None) -> Revision:
+        values: dict[str, object] = {"prefix": self._prefix, "key": key, "data": data, "ttl": ttl}
+        if expected is not None:
+            values |= {"number": expected.number, "write_id": _uuid(expected.write_id)}
         async with self._connections.use(write=True) as connection:
-            cursor = await connection.execute(REPLACE if expected_rev else CREATE, values)
+            cursor = await connection.execute(CREATE if expected is None else REPLACE, values)
             row = await cursor.fetchone()
         if row is None:
-            raise CASConflict(f"{key!r} is not at revision {expected_rev} any more.")
-        return int(row[0])
-
-    async def delete(self, key: str, rev: int) -> None:
-        async with self._connections.use(write=True) as connection:
-            cursor = await connection.execute(DELETE, (self._prefix, key, rev))
-        if not cursor.rowcount:
-            raise CASConflict(f"{key!r} is not at revision {rev} any more.")
+            raise CASConflict(f"{key!r} is not at {expected} any more.")
+        return revision_of(*row)
 
     async def prune(self, limit: int) -> int:
         async with self._connections.use(write=True) as connection:
             return (await connection.execute(PRUNE, (self._prefix, limit))).rowcount
+
+
+def _cell(data: bytes, rev: int, write_id: UUID, age: float, ttl: float | None) -> Cell:
+    return Cell(data, revision_of(rev, write_id), age, ttl)
+
+
+def revision_of(rev: int, write_id: UUID) -> Revision:
+    """From a row's columns."""
+    return Revision(rev, write_id.hex)
+
+
+def _uuid(write_id: str) -> UUID:
+    try:
+        return UUID(write_id)
+    except ValueError:  # of another adapter: nothing here has it
+        return UUID(int=0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from via_state.backplanes.postgres.cells import KEEP_DELETED, LIVE
+from via_state.backplanes.base import CURSOR_LIFE
+from via_state.backplanes.postgres.cells import LIVE, revision_of
 from via_state.backplanes.postgres.connections import Connections
 from via_state.backplanes.postgres.log import HEAD_COLUMNS, head_of
 from via_state.core.records import Changes
@@ -28,7 +29,7 @@ UNION ALL
 SELECT 'log', key, {HEAD_COLUMNS}, NULL FROM now, via_state_log
 WHERE source = %(source)s AND prefix = %(prefix)s AND xid >= %(xmin)s
 UNION ALL
-SELECT 'cell', key, NULL, NULL, NULL, NULL, NULL, NULL, CASE WHEN {LIVE} THEN rev ELSE 0 END FROM now, via_state_cell
+SELECT 'cell', key, write_id, NULL, NULL, NULL, NULL, NULL, CASE WHEN {LIVE} THEN rev END FROM now, via_state_cell
 WHERE source = %(source)s AND prefix = %(prefix)s AND xid >= %(xmin)s
 """
 
@@ -51,8 +52,12 @@ async def changed(connections: Connections, prefix: str, cursor: object | None) 
     async with connections.use(write=False) as connection:
         rows = await (await connection.execute(CHANGED, values, binary=True)).fetchall()
     logs = {key: head_of(tuple(columns)) for kind, key, *columns, _ in rows if kind == "log"}
-    cells = {key: rev for kind, key, *_, rev in rows if kind == "cell"}
+    cells = {
+        key: None if rev is None else revision_of(rev, write_id)
+        for kind, key, write_id, *_, rev in rows
+        if kind == "cell"
+    }
     ((_, source, _, xmin, *_, seconds),) = (row for row in rows if row[0] == "now")
-    too_old = seconds - before.seconds > KEEP_DELETED * 1800  # half the time for which deletions are remembered
+    too_old = seconds - before.seconds > CURSOR_LIFE
     lost = before.source != source or too_old
     return Changes(logs, cells, cursor is not None and lost, Cursor(source, xmin, seconds))

@@ -46,13 +46,15 @@ class Pack(models.Model):
 
 
 class Cell(models.Model):
-    """A current value; ``data`` is null where it was deleted."""
+    """A current value. ``rev`` and ``write_id`` together say which write it is."""
 
     pk = models.CompositePrimaryKey("prefix", "key")
     prefix = models.CharField(max_length=100)
     key = models.TextField()
-    data = models.BinaryField(null=True)
+    data = models.BinaryField()
     rev = models.BigIntegerField()
+    write_id = models.UUIDField()
+    written = models.DateTimeField()
     expires = models.DateTimeField(null=True)
     xid = models.BigIntegerField()
 

@@ -12,17 +12,15 @@ from django.conf import settings as django_settings
 from django.core.management.base import CommandError, CommandParser
 
 from via_state.conf import settings
-from via_state.core.cells import CellCodec
+from via_state.core.cells import Holds, holds_of
 from via_state.declarations.accounts import account_home
 from via_state.declarations.handled import concrete_logs
 from via_state.declarations.session_id import home_of_session, read_sid
-from via_state.exceptions import CellFromNewerVersion, CellUnreadable, InvalidKey, ViaStateError
+from via_state.exceptions import InvalidKey, ViaStateError
 from via_state.management.base import StateCommand
 from via_state.management.selection import durable_pod
 from via_state.models import DeadLetter, OutboxRecord, OwnerErasure, SnapshotRow
 from via_state.pod.pod import Pod
-
-_ANY: CellCodec[Any] = CellCodec(Any)
 
 
 class Command(StateCommand):
@@ -77,8 +75,8 @@ class Command(StateCommand):
         """All keys of the owner. Of a session that has ended, its tombstones stay."""
         after, seen = "", 0
         while page := pod.thread.call(pod.backplane.cells(after)):
-            for after, lasting in page.items():
-                if (after == home or after.startswith(f"{home}.")) and not _is_tombstone(lasting.cell.data):
+            for after, cell in page.items():
+                if (after == home or after.startswith(f"{home}.")) and holds_of(cell.data) is Holds.VALUE:
                     yield after
             seen += len(page)
             self.progress(f"{seen:,} values looked at")
@@ -124,13 +122,6 @@ def _home_of_session(key: str) -> str | None:
 def _short(key: str, home: str | None) -> str:
     """The key as it is declared."""
     return "(the list of its members)" if key == home else key.removeprefix(f"{home}.")
-
-
-def _is_tombstone(data: bytes) -> bool:
-    try:
-        return _ANY.decode(data).ended
-    except (CellUnreadable, CellFromNewerVersion):
-        return False
 
 
 def _kept() -> dict[str, Any]:

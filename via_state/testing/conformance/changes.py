@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from via_state.core.records import Revision
 from via_state.testing.conformance.harness import Harness, append
 
 
@@ -15,29 +16,29 @@ class ChangesConformance(Harness):
             await append(writer, "old", b"x")
             cursor = (await reader.changed(None)).cursor
             (position,) = await append(writer, "log", b"x")
-            rev = await writer.cas("cell", 0, b"x")
+            revision = await writer.cas("cell", None, b"x")
             changes = await reader.changed(cursor)
             assert not changes.everything
             assert changes.logs["log"].position == position
-            assert changes.cells["cell"] == rev
-            await writer.delete("cell", rev)
+            assert changes.cells["cell"] == revision
+            newer = await writer.cas("cell", revision, b"x")
             await writer.drop("log")
             later = await reader.changed(changes.cursor)
-            assert later.cells["cell"] == 0
+            assert later.cells["cell"] == newer
             assert later.logs["log"].position.offset == 0
 
     async def test_changes_never_omit_under_concurrent_writes(self) -> None:
         async with self.two() as (writer, reader):
             seen: dict[str, int] = {}
-            revs: dict[str, int] = {}
+            revisions: dict[str, Revision | None] = {}
             cursor = (await reader.changed(None)).cursor
             done = asyncio.Event()
 
             async def write(name: int) -> None:
-                rev = 0
+                revision: Revision | None = None
                 for number in range(25):
                     await append(writer, f"log{(name + number) % 7}", b"x")
-                    rev = await writer.cas(f"cell{name}", rev, b"x")
+                    revision = await writer.cas(f"cell{name}", revision, b"x")
 
             async def look() -> None:
                 nonlocal cursor
@@ -47,7 +48,7 @@ class ChangesConformance(Harness):
                     cursor = changes.cursor
                     for key, head in changes.logs.items():
                         seen[key] = max(seen.get(key, 0), head.position.offset)
-                    revs.update(changes.cells)
+                    revisions.update(changes.cells)
                     if last_look:
                         return
                     await asyncio.sleep(0)
@@ -57,7 +58,8 @@ class ChangesConformance(Harness):
             done.set()
             await looking
             assert seen == {f"log{n}": (await reader.head(f"log{n}")).position.offset for n in range(7)}
-            assert revs == {f"cell{n}": (await reader.load_many([f"cell{n}"]))[f"cell{n}"].rev for n in range(6)}
+            cells = await reader.load_many([f"cell{n}" for n in range(6)])
+            assert revisions == {key: cell.revision for key, cell in cells.items()}
 
     async def test_a_cursor_that_proves_nothing_asks_to_look_at_everything(self) -> None:
         async with self.one() as plane:
@@ -83,11 +85,11 @@ class ChangesConformance(Harness):
                     await asyncio.sleep(0.01)
 
             await ring_until_heard("log", lambda: append(writer, "log", b"x"))
-            rev = 0
+            revision: Revision | None = None
 
             async def write_cell() -> None:
-                nonlocal rev
-                rev = await writer.cas("cell", rev, b"x")
+                nonlocal revision
+                revision = await writer.cas("cell", revision, b"x")
 
             await ring_until_heard("cell", write_cell)
             await append(writer, "unwatched", b"x")

@@ -7,9 +7,23 @@ import time
 
 import pytest
 
-from via_state.core.records import Lasting
+from via_state.backplanes.base import Backplane
+from via_state.core.records import Cell, Revision
 from via_state.exceptions import CASConflict, ValueTooLarge
 from via_state.testing.conformance.harness import MANY_KEYS, Harness, append
+
+
+async def until_absent(plane: Backplane, key: str) -> None:
+    """Wait until a cell has expired."""
+    deadline = time.monotonic() + 10
+    while await plane.load(key) is not None:
+        assert time.monotonic() < deadline, f"{key!r} did not expire"
+        await asyncio.sleep(0.01)
+
+
+def held(cell: Cell | None) -> tuple[bytes, Revision] | None:
+    """What a cell has, without its times."""
+    return None if cell is None else (cell.data, cell.revision)
 
 
 class StoreConformance(Harness):
@@ -18,135 +32,168 @@ class StoreConformance(Harness):
             assert await plane.load("cell") is None
             assert await plane.load_many([]) == {}
             with pytest.raises(CASConflict):
-                await plane.cas("cell", 5, b"x")
-            for rev in (0, 5):
-                with pytest.raises(CASConflict):
-                    await plane.delete("cell", rev)
+                await plane.cas("cell", Revision(5, "another"), b"x")
 
     async def test_a_stale_revision_changes_nothing(self) -> None:
         async with self.two() as (first, second):
-            rev = await first.cas("cell", 0, b"one")
-            assert rev > 0
+            revision = await first.cas("cell", None, b"one")
+            assert revision.number > 0
             with pytest.raises(CASConflict):
-                await second.cas("cell", 0, b"two")
-            newer = await second.cas("cell", rev, b"three")
-            assert newer > rev
+                await second.cas("cell", None, b"two")
+            newer = await second.cas("cell", revision, b"three")
+            assert newer.number > revision.number
             with pytest.raises(CASConflict):
-                await first.cas("cell", rev, b"four")
-            with pytest.raises(CASConflict):
-                await first.delete("cell", rev)
-            assert await first.load("cell") == (b"three", newer)
+                await first.cas("cell", revision, b"four")
+            assert held(await first.load("cell")) == (b"three", newer)
+
+    async def test_a_revision_is_both_its_number_and_its_write_id(self) -> None:
+        """A store that lost writes gives numbers out again: what was read before must not pass for what is there."""
+        async with self.two() as (first, second):
+            mine, other = await first.cas("cell", None, b"mine"), await first.cas("other", None, b"mine")
+            assert mine.write_id != other.write_id
+            for wrong in (
+                Revision(mine.number, other.write_id),
+                Revision(mine.number, "another"),
+                Revision(mine.number, ""),
+                Revision(mine.number + 1, mine.write_id),
+            ):
+                with pytest.raises(CASConflict):
+                    await second.cas("cell", wrong, b"late")
+            assert held(await second.load("cell")) == (b"mine", mine)
+            again = await second.cas("cell", mine, b"mine")
+            assert again.write_id != mine.write_id
 
     async def test_cells_come_back_as_they_were(self) -> None:
         async with self.two() as (first, second):
             values = {"bytes": bytes(range(256)), "empty": b"", "large": b"large" * 20_000}
-            revs = {key: await first.cas(key, 0, data) for key, data in values.items()}
+            revisions = {key: await first.cas(key, None, data) for key, data in values.items()}
             found = await second.load_many([*values, "absent", "empty"])
-            assert found == {key: (data, revs[key]) for key, data in values.items()}
+            assert {key: held(cell) for key, cell in found.items()} == {
+                key: (data, revisions[key]) for key, data in values.items()
+            }
+
+    async def test_a_cell_says_how_old_it_is_and_how_long_it_counts(self) -> None:
+        """By the store's clock: pods compare neither with a clock of their own."""
+        async with self.two() as (first, second):
+            await first.cas("short", None, b"x", ttl=100.0)
+            await first.cas("long", None, b"x")
+            deadline = time.monotonic() + 10
+            while True:
+                found = await second.load_many(["short", "long"])
+                ages = {key: cell.age for key, cell in found.items()}
+                assert all(0 <= age < 50 for age in ages.values()), ages
+                if min(ages.values()) > 0.05:
+                    break
+                assert time.monotonic() < deadline, "they get no older"
+                await asyncio.sleep(0.01)
+            assert found["long"].ttl is None
+            ttl = found["short"].ttl
+            assert ttl is not None
+            assert 99.5 < ttl + ages["short"] < 100.5
+            short = await second.cas("short", found["short"].revision, b"y", ttl=200.0)
+            renewed = await first.load("short")
+            assert held(renewed) == (b"y", short)
+            assert renewed is not None
+            assert renewed.age < ages["short"] + 50
+            assert renewed.ttl is not None
+            assert 150 < renewed.ttl <= 200.5
 
     async def test_a_value_that_is_too_large_is_refused_before_it_is_sent(self) -> None:
         async with self.one() as plane:
             await plane.load("cell")  # a server may say how much it takes
             plane.max_value_bytes = 10
             with pytest.raises(ValueTooLarge):
-                await plane.cas("cell", 0, b"x" * 11)
-            rev = await plane.cas("cell", 0, b"x" * 10)
+                await plane.cas("cell", None, b"x" * 11)
+            revision = await plane.cas("cell", None, b"x" * 10)
             with pytest.raises(ValueTooLarge):
-                await plane.cas("cell", rev, b"y" * 11)
-            assert await plane.load("cell") == (b"x" * 10, rev)
+                await plane.cas("cell", revision, b"y" * 11)
+            assert held(await plane.load("cell")) == (b"x" * 10, revision)
 
     async def test_each_round_has_one_winner(self) -> None:
         async with self.two() as planes:
-            rev = highest = 0
+            revision: Revision | None = None
+            highest = 0
             for number in range(10):
+                ttl = 0.02 if number % 3 == 2 else None
                 results = await asyncio.gather(
-                    *(planes[racer % 2].cas("cell", rev, f"{number}.{racer}".encode()) for racer in range(6)),
+                    *(
+                        planes[racer % 2].cas("cell", revision, f"{number}.{racer}".encode(), ttl)
+                        for racer in range(6)
+                    ),
                     return_exceptions=True,
                 )
-                won = [result for result in results if isinstance(result, int)]
+                won = [result for result in results if isinstance(result, Revision)]
                 assert len(won) == 1
                 assert sum(isinstance(result, CASConflict) for result in results) == 5
-                assert won[0] > highest
-                rev = highest = won[0]
-                if number % 3 == 2:  # the next round is about an absent cell
-                    await planes[0].delete("cell", rev)
-                    rev = 0
+                assert won[0].number > highest
+                highest, revision = won[0].number, won[0]
+                if ttl:  # the next round is about an absent cell
+                    await until_absent(planes[0], "cell")
+                    revision = None
 
     async def test_a_revision_is_never_used_again(self) -> None:
         async with self.two() as (first, second):
-            seen = set()
+            seen: set[Revision] = set()
             for _ in range(3):
-                rev = await first.cas("cell", 0, b"same")
-                assert rev not in seen
-                seen.add(rev)
-                await second.delete("cell", rev)
-                assert await first.load("cell") is None
+                revision = await first.cas("cell", None, b"same", ttl=0.02)
+                assert revision not in seen
+                seen.add(revision)
+                await until_absent(second, "cell")
                 with pytest.raises(CASConflict):
-                    await first.cas("cell", rev, b"late")
+                    await first.cas("cell", revision, b"late")
             await first.prune()
-            assert await first.cas("cell", 0, b"same") not in seen
+            last = await first.cas("cell", None, b"same")
+            assert last.number not in {one.number for one in seen}
 
     async def test_a_cell_expires(self) -> None:
         async with self.one() as plane:
-            first = await plane.cas("short", 0, b"x", ttl=0.05)
-            await plane.cas("long", 0, b"x", ttl=100)
-            deadline = time.monotonic() + 10
-            while await plane.load("short") is not None:
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.01)
+            first = await plane.cas("short", None, b"x", ttl=0.05)
+            await plane.cas("long", None, b"x", ttl=100)
+            await until_absent(plane, "short")
             with pytest.raises(CASConflict):
                 await plane.cas("short", first, b"y")
-            with pytest.raises(CASConflict):
-                await plane.delete("short", first)
             assert await plane.prune() == 1
             assert await plane.prune() == 0
             assert await plane.load("long") is not None
-            assert await plane.cas("short", 0, b"y") > first
+            assert (await plane.cas("short", None, b"y")).number > first.number
 
     async def test_a_write_decides_anew_when_a_cell_expires(self) -> None:
         async with self.one() as plane:
-            kept = await plane.cas("kept", 0, b"x", ttl=0.3)
-            longer = await plane.cas("longer", 0, b"x", ttl=0.3)
+            kept = await plane.cas("kept", None, b"x", ttl=0.3)
+            longer = await plane.cas("longer", None, b"x", ttl=0.3)
             await plane.cas("kept", kept, b"y")
             await plane.cas("longer", longer, b"y", ttl=100)
-            await plane.cas("witness", 0, b"x", ttl=0.3)
-            deadline = time.monotonic() + 10
-            while await plane.load("witness") is not None:
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.01)
+            await plane.cas("witness", None, b"x", ttl=0.3)
+            await until_absent(plane, "witness")
             assert set(await plane.load_many(["kept", "longer", "witness"])) == {"kept", "longer"}
 
     async def test_an_expired_cell_is_created_again_once(self) -> None:
         async with self.two() as planes:
-            await planes[0].cas("cell", 0, b"x", ttl=0.01)
-            deadline = time.monotonic() + 10
-            while await planes[0].load("cell") is not None:
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.01)
+            await planes[0].cas("cell", None, b"x", ttl=0.01)
+            await until_absent(planes[0], "cell")
             results = await asyncio.gather(
-                *(planes[racer % 2].cas("cell", 0, b"y") for racer in range(6)), return_exceptions=True
+                *(planes[racer % 2].cas("cell", None, b"y") for racer in range(6)), return_exceptions=True
             )
-            assert sum(isinstance(result, int) for result in results) == 1
+            assert sum(isinstance(result, Revision) for result in results) == 1
             assert sum(isinstance(result, CASConflict) for result in results) == 5
 
     async def test_all_cells_are_listed_page_by_page(self) -> None:
         async with self.two() as (first, second):
             assert await first.cells() == {}
-            revs = {key: await first.cas(key, 0, key.encode()) for key in MANY_KEYS}
-            await first.cas("short", 0, b"x", ttl=100)
-            await first.cas("gone", 0, b"x", ttl=0.001)
-            await first.delete("many.3", revs["many.3"])
+            revisions = {key: await first.cas(key, None, key.encode()) for key in MANY_KEYS}
+            await first.cas("short", None, b"x", ttl=100)
+            await first.cas("gone", None, b"x", ttl=0.001)
             await append(first, "a log", b"x")
-            deadline = time.monotonic() + 10
-            while await first.load("gone") is not None:
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.01)
-            found: dict[str, Lasting] = {}
+            await until_absent(first, "gone")
+            found: dict[str, Cell] = {}
             while page := await second.cells(next(reversed(found), ""), limit=7):
                 assert len(page) <= 7
                 assert not page.keys() & found.keys()
                 found.update(page)
             short = found.pop("short").ttl
             assert short is not None
-            assert 50 < short <= 100
-            assert found == {key: ((key.encode(), revs[key]), None) for key in MANY_KEYS - {"many.3"}}
+            assert 50 < short <= 100.5
+            assert {cell.ttl for cell in found.values()} == {None}
+            assert {key: held(cell) for key, cell in found.items()} == {
+                key: (key.encode(), revisions[key]) for key in MANY_KEYS
+            }

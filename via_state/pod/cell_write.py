@@ -1,0 +1,99 @@
+"""One write of a cell, sent until it is known what became of it."""
+
+from __future__ import annotations
+
+import functools
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from via_state.backplanes.base import Backplane
+from via_state.core.cells import Holds, LostWrite, Write, encode_nothing, judge_lost_write, writes_of
+from via_state.core.records import Cell, Revision
+from via_state.exceptions import BackplaneUnavailable, CASConflict, OutcomeUnknown, UpdateOutcomeUnknown
+from via_state.runtime.backoff import Backoff
+
+
+@dataclass(frozen=True, slots=True)
+class CellWrite:
+    """``expected`` and ``writes`` are those of what it replaces; ``write_id`` is the last of the writes in ``data``."""
+
+    key: str
+    expected: Revision | None
+    writes: Sequence[Write]
+    data: bytes
+    write_id: str
+    ttl: float | None
+
+    @classmethod
+    def of(
+        cls,
+        key: str,
+        expected: Revision | None,
+        writes: Sequence[Write],
+        written: float,
+        ttl: float | None,
+        encode: Callable[..., bytes],
+    ) -> Self:
+        """A new one. ``written``: when (of `time.monotonic`) the store got what it replaces."""
+        write_id = secrets.token_urlsafe(6)
+        data = encode(
+            write_id=write_id, writes=writes, pause=0.0 if expected is None else time.monotonic() - written
+        )
+        return cls(key, expected, writes, data, write_id, ttl)
+
+    @classmethod
+    def emptying(cls, key: str, holds: Holds, cell: Cell | None, asked: float, ttl: float | None) -> Self:
+        """One that leaves no value in ``cell``, which was read when it was ``asked`` for or later."""
+        encode = functools.partial(encode_nothing, holds)
+        if cell is None:
+            return cls.of(key, None, (), asked, ttl, encode)
+        return cls.of(key, cell.revision, writes_of(cell.data), asked - cell.age, ttl, encode)
+
+    async def land(self, backplane: Backplane, deadline: float) -> tuple[Cell, float] | None:
+        """The cell with this write in it, perhaps with later ones on top, and when (of `time.monotonic`) it was asked for.
+
+        None when another writer was first. ``deadline`` bounds the attempts. Raises `UpdateOutcomeUnknown`, and
+        `BackplaneUnavailable` when nothing was sent.
+        """
+        backoff, first_sent = Backoff(), None
+        while True:
+            asked = time.monotonic()
+            try:
+                revision = await backplane.cas(self.key, self.expected, self.data, self.ttl)
+                return Cell(self.data, revision, 0.0, self.ttl), asked
+            except CASConflict:
+                if first_sent is None:
+                    return None
+            except OutcomeUnknown:
+                first_sent = first_sent or asked
+            except BackplaneUnavailable:
+                if first_sent is None and time.monotonic() >= deadline:
+                    raise
+            if first_sent is not None:
+                asked = time.monotonic()
+                cell, verdict = await self._look(backplane, first_sent)
+                if cell is not None and verdict is LostWrite.APPLIED:
+                    return cell, asked
+                if verdict is LostWrite.NOT_APPLIED and (None if cell is None else cell.revision) != self.expected:
+                    return None
+                if verdict is LostWrite.UNKNOWN or time.monotonic() >= deadline:
+                    raise UpdateOutcomeUnknown(
+                        f"A write of {self.key!r} was sent and its answer lost; whether it took effect can't be told. "
+                        "Read the value, then decide."
+                    )
+            await backoff.pause()
+
+    async def _look(self, backplane: Backplane, first_sent: float) -> tuple[Cell | None, LostWrite | None]:
+        """Whether a write whose answer was lost is in the cell; the verdict is None while the backplane is away."""
+        try:
+            cell = await backplane.load(self.key)
+        except BackplaneUnavailable:
+            return None, None
+        lasts = self.ttl is None or time.monotonic() - first_sent < self.ttl
+        verdict = judge_lost_write(
+            cell, expected=self.expected, writes=self.writes, write_id=self.write_id, lasts=lasts
+        )
+        return cell, verdict
