@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.db.backends.signals import connection_created
+from django.test import override_settings
+from django.views.debug import ExceptionReporter
 
 from testproject.servers.postgres import Postgres
 from testproject.servers.proxy import Proxy
@@ -200,3 +203,22 @@ async def test_a_cancelled_call_stays_cancelled_when_the_connection_breaks(
     with pytest.raises(asyncio.CancelledError):
         await call
     through_proxy.thaw()
+
+
+@pytest.mark.parametrize("receiver", [False, True])
+async def test_no_page_about_an_error_shows_the_password(
+    make: Make, database: dict[str, Any], monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int, receiver: bool
+) -> None:
+    monkeypatch.setitem(database, "PASSWORD", "hunter2")
+    database["PORT"] = str(unused_tcp_port)
+    ignore = lambda **_: None  # noqa: E731 - a receiver of the project's
+    if receiver:
+        connection_created.connect(ignore)
+    with pytest.raises(BackplaneUnavailable, match="can't be reached") as caught:
+        await make().head("log")
+    connection_created.disconnect(ignore)
+    error = caught.value.with_traceback(caught.tb.tb_next)  # without the frame of this test
+    with override_settings(DEBUG=True, SECRET_KEY="x"):
+        page = ExceptionReporter(None, type(error), error, error.__traceback__).get_traceback_html()
+    assert "open_connection" in page
+    assert "hunter2" not in page

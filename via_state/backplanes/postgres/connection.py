@@ -45,32 +45,43 @@ async def open_connection(alias: str, seconds: float) -> Connection:
 
     ``seconds``: patience with each of its hosts. Raises `BackplaneUnavailable`.
     """
+    try:
+        return await _connected(alias, seconds)
+    except (psycopg.Error, TimeoutError, OSError) as error:
+        error.with_traceback(None)  # its frames hold the password, and pages about errors show frames
+        raise _unreachable(alias, seconds, error) from error
+    except Exception as error:  # of a receiver, which is the project's code
+        raise _unreachable(alias, seconds, error) from error
+
+
+async def _connected(alias: str, seconds: float) -> Connection:
     parameters = connections[alias].get_connection_params()
     each = max(_LEAST_TIMEOUT, math.ceil(seconds))
     hosts = str(parameters.get("host", "")).count(",") + 1
     added = {name: value for name, value in _DEFAULTS.items() if name not in parameters} | {
         "connect_timeout": each
     }
-    try:
-        async with asyncio.timeout(seconds if hosts == 1 else hosts * each + 1):
-            if is_prepared(alias):
-                return await prepared_connection(alias, added)
-            for name in _NOT_LIBPQ:
-                parameters.pop(name, None)
-            connection = await psycopg.AsyncConnection.connect(
-                **{**parameters, **added}, autocommit=True, prepare_threshold=None
-            )
-        if role := connections[alias].settings_dict["OPTIONS"].get("assume_role"):
-            try:
-                with deadline(connection, seconds):
-                    await connection.execute(_ROLE, (role,))
-            except BaseException:
-                await connection.close()
-                raise
-    except Exception as error:  # of receivers as well, which are the project's code
-        reason = one_line(str(error).strip()) or f"no answer within {seconds:g} s"
-        raise BackplaneUnavailable(f"PostgreSQL (database {alias!r}) can't be reached: {reason}") from error
+    async with asyncio.timeout(seconds if hosts == 1 else hosts * each + 1):
+        if is_prepared(alias):
+            return await prepared_connection(alias, added)
+        for name in _NOT_LIBPQ:
+            parameters.pop(name, None)
+        connection = await psycopg.AsyncConnection.connect(
+            **{**parameters, **added}, autocommit=True, prepare_threshold=None
+        )
+    if role := connections[alias].settings_dict["OPTIONS"].get("assume_role"):
+        try:
+            with deadline(connection, seconds):
+                await connection.execute(_ROLE, (role,))
+        except BaseException:
+            await connection.close()
+            raise
     return connection
+
+
+def _unreachable(alias: str, seconds: float, error: Exception) -> BackplaneUnavailable:
+    reason = one_line(str(error).strip()) or f"no answer within {seconds:g} s"
+    return BackplaneUnavailable(f"PostgreSQL (database {alias!r}) can't be reached: {reason}")
 
 
 @contextmanager
