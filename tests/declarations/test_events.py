@@ -148,5 +148,5 @@ def test_the_status_of_a_log_says_where_it_stands() -> None:
 
 def test_assigning_to_state_is_refused() -> None:
     feed = cast(Any, Feed({}))
-    with pytest.raises(AttributeError, match=r"verb of tests\.Feed\.items"):
+    with pytest.raises(AttributeError, match=r"tests\.Feed\.items is a declaration.*Feed\.items\.append"):
         feed.items = ["a"]
