@@ -27,6 +27,7 @@ def main(only: str) -> None:
         try:
             os.environ.update(server.environment)
             os.environ["VIA_BENCH_NATS"] = other.url
+            os.environ["VIA_BENCH_NATS_PID"] = str(other.process.pid)
             os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
             django.setup()
             from django.core.management import call_command
@@ -40,10 +41,10 @@ def main(only: str) -> None:
 
 def run(only: str) -> None:
     """Run the benchmarks and write their results."""
-    from benchmarks import handlers, memory, nats, postgres, snapshots
+    from benchmarks import handlers, memory, nats, outbox, postgres, snapshots
     from benchmarks.harness import table
 
-    pages = (memory, postgres, nats, snapshots, handlers)
+    pages = (memory, postgres, nats, outbox, snapshots, handlers)
     known = [benchmark for page in pages for benchmark in page.benchmarks()]
     chosen = [benchmark for benchmark in known if benchmark.id.startswith(only)]
     if not chosen:
@@ -56,6 +57,8 @@ def run(only: str) -> None:
             result.note += f"; {sum(postgres.conflicts) / len(postgres.conflicts):.2f} conflicts per update"
         elif benchmark.id == "bloat-postgres":
             result.note += f"; {snapshots.notes[-1]}"
+        elif benchmark.id == "outbox":
+            result.note += f"; {outbox.held_while_frozen()} locks and transactions while NATS is frozen"
         results.append(result)
     print(table(results))
     for result in results:

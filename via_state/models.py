@@ -16,9 +16,9 @@ PATTERN = "varchar_pattern_ops"
 class OutboxRecord(models.Model):
     """An append that waits for the transaction it was made in, and then for the relay.
 
-    ``slot`` stands for the key: some databases compare text without regard to case. While ``batch`` is set, the rows that
-    have it are one append with that id, begun by whoever held the lane then; ``epoch``, ``offset`` and ``record_id`` say
-    where the head of the log was before. A row that is set aside is not tried again until somebody says so.
+    ``slot`` stands for the key: some databases compare text without regard to case. While ``batch`` is set, the rows whose ids
+    are in ``members``, this one first, are one append with that id, begun by whoever held the lane then; ``epoch``, ``offset`` and
+    ``record_id`` say where the head of the log was before. A row that is set aside is not tried again until somebody says so.
     """
 
     class Status(models.TextChoices):
@@ -37,6 +37,7 @@ class OutboxRecord(models.Model):
     created = models.DateTimeField()
     status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
     batch = models.UUIDField(null=True)
+    members = models.TextField(default="")
     epoch = models.CharField(max_length=64, default="")
     offset = models.BigIntegerField(default=0)
     record_id = models.CharField(max_length=64, default="")

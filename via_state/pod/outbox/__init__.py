@@ -3,10 +3,10 @@
 A row belongs to a *lane*, a sixteenth of the project's keys. A lane is relayed by the one pod that holds its *lease*, so the
 records of a key keep their order. The lease ends by the database's clock; a pod that is killed or frozen is relieved of it.
 
-    claim    rows of one key get the id of the append that will hold them, and the head of its log as it was before
+    claim    the first of some rows of one key says which rows are one append, its id, and where the head of the log was before
     renew    the lease, which fails where it was lost: right before each attempt
     append   the rows as one pack, through the backplane; no longer than half of the lease
-    remove   the rows that have this id
+    remove   these rows
 
 Each step is a single statement on a single table, in no transaction: nothing is locked while anything is waited for, and a
 ``TRUNCATE`` can't meet one of ours half-way. Whoever finds rows that were claimed already, by a pod that is gone or by itself

@@ -116,20 +116,19 @@ class _Work:
         more = True
         while more and not self._lost and len(self.failures) < FAILING:
             page = await self._relay.ask(rows.page, self._lane, [slot_of(key) for key in self.failures], PAGE)
-            full = len(page) == PAGE
             most = min(self._backplane.max_append_records, RECORDS), min(self._backplane.max_append_bytes, BYTES)
             found = batches(page, *most, frozenset(self._alone))
-            ended = await asyncio.gather(*(self._key(key, of_key, full) for key, of_key in found.items()))
-            more = full or not all(ended)
+            ended = await asyncio.gather(*(self._key(key, of_key) for key, of_key in found.items()))
+            more = len(page) == PAGE or not all(ended)
 
-    async def _key(self, key: str, found: list[Batch], full: bool) -> bool:
+    async def _key(self, key: str, found: list[Batch]) -> bool:
         """Relay appends of one key, in order. False when the rows must be looked at once more."""
         async with self._keys:
             for one in found:
                 if self._lost:
                     return True
                 try:
-                    moved = await (self._begin(key, one) if one.batch is None else self._resume(one, full))
+                    moved = await (self._begin(key, one) if one.batch is None else self._resume(one))
                 except Closed:
                     raise
                 except Exception as error:
@@ -142,78 +141,71 @@ class _Work:
     async def _begin(self, key: str, new: Batch) -> bool:
         """Append rows that nobody began to append."""
         after = (await self._backplane.head(key)).position
-        batch = uuid.uuid4()
         started = time.monotonic()
-        members = await self._relay.ask(self._claim, key, new, batch, after)
-        if members is None:
+        held, one = await self._relay.ask(self._claim, new, uuid.uuid4(), after)
+        if not held:
             return self._lose()
         self._renewed(started)
-        return await self._append(batch, members) if members else False
+        return one is not None and await self._append(one)
 
-    def _claim(self, key: str, new: Batch, batch: UUID, after: Position) -> list[Claimed] | None:
-        """On a thread: claim the rows, read them, renew the lease; None where that is lost."""
-        members: list[Claimed] = []
-        if rows.claim(self._lane, slot_of(key), new.first, new.last, batch, after):
-            members = rows.claimed(self._lane, batch, new.first, new.last)
-        return members if lanes.renew(self._lane, self._lease) else None
+    def _claim(self, new: Batch, batch: UUID, after: Position) -> tuple[bool, Claimed | None]:
+        """On a thread: claim the rows, read them, renew the lease. Whether that is held, and the append."""
+        one = rows.claimed(batch, new.ids) if rows.claim(new.ids, batch, after) else None
+        return lanes.renew(self._lane, self._lease), one
 
-    async def _resume(self, begun: Batch, full: bool) -> bool:
+    async def _resume(self, begun: Batch) -> bool:
         """Finish what another pod began, or this one before an error."""
-        batch = begun.batch
-        assert isinstance(batch, UUID)
-        # All its rows were seen, unless there are more than were looked at.
-        last = None if full else begun.last
-        members = await self._relay.ask(rows.claimed, self._lane, batch, begun.first, last)
-        if not members:
+        assert isinstance(begun.batch, UUID)
+        one = await self._relay.ask(rows.claimed, begun.batch, begun.ids)
+        if one is None:
+            # A claim that came too late: somebody relayed some of these rows since.
+            await self._relay.ask(rows.unclaim, begun.batch, begun.ids[0])
             return False
-        first = members[0]
-        there = await was_appended(self._backplane, first.key, batch.hex, first.after)
+        there = await was_appended(self._backplane, one.key, one.batch.hex, one.after)
         if there:
-            await self._relay.ask(rows.remove, self._lane, batch, first.id, members[-1].id)
+            await self._relay.ask(rows.remove, one)
             return True
         if there is None:
             error = AppendOutcomeUnknown(
                 "It may be in the log already: an earlier attempt had no answer, and the records that followed it there were "
                 "discarded since. Look before you replay it."
             )
-            await self._put_aside(batch, members, error)
+            await self._put_aside(one, error)
             return True
         started = time.monotonic()
         if not await self._relay.ask(lanes.renew, self._lane, self._lease):
             return self._lose()
         self._renewed(started)
-        return await self._append(batch, members)
+        return await self._append(one)
 
-    async def _append(self, batch: UUID, members: list[Claimed]) -> bool:
+    async def _append(self, one: Claimed) -> bool:
         """Append right after the lease was renewed, and remove the rows. Raises what may succeed later."""
-        key, count = members[0].key, sum(one.records for one in members)
-        data = members[0].data if len(members) == 1 else join_packs([one.data for one in members])
+        data = one.data[0] if len(one.data) == 1 else join_packs(one.data)
         left = self._until - time.monotonic()
         if left <= 0:  # this process was frozen meanwhile
             return False
         try:
             async with asyncio.timeout(left):
-                position = await self._backplane.append(key, batch.hex, count, data)
+                position = await self._backplane.append(one.key, one.batch.hex, one.records, data)
         except TimeoutError as error:
-            raise OutcomeUnknown(f"The backplane did not answer an append to {key!r} in time.") from error
+            raise OutcomeUnknown(f"The backplane did not answer an append to {one.key!r} in time.") from error
         except FOR_GOOD as error:
-            if len(members) == 1:
-                await self._put_aside(batch, members, error)
+            if len(one.ids) == 1:
+                await self._put_aside(one, error)
                 return True
-            self._alone.add(key)
-            await self._relay.ask(rows.unclaim, self._lane, batch, members[0].id, members[-1].id)
+            self._alone.add(one.key)
+            await self._relay.ask(rows.unclaim, one.batch, one.ids[0])
             return False
-        await self._relay.ask(rows.remove, self._lane, batch, members[0].id, members[-1].id)
-        self._relay.appended(key, position, count)
+        await self._relay.ask(rows.remove, one)
+        self._relay.appended(one.key, position, one.records)
         return True
 
-    async def _put_aside(self, batch: UUID, members: list[Claimed], error: Exception) -> None:
+    async def _put_aside(self, one: Claimed, error: Exception) -> None:
         text = error_line(error)
-        first, last = members[0], members[-1]
-        await self._relay.ask(rows.put_aside, self._lane, batch, first.id, last.id, text)
+        await self._relay.ask(rows.put_aside, one, text)
         logger.error(
             "An append to %r can't be relayed and was set aside; manage.py replay_outbox tries it again: %s",
-            first.key,
+            one.key,
             text,
         )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import IntegerField
+from django.db.models import IntegerField, Q
 from django.db.models.functions import Length, Now
 
 from via_state.conf import settings
@@ -16,7 +18,7 @@ from via_state.pod.outbox.lanes import lane_of
 from via_state.pod.pins import slot_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from django.db.models import QuerySet
 
@@ -24,18 +26,23 @@ if TYPE_CHECKING:
 
 #: Of a row's `status`.
 WAITING, ASIDE, DISCARDED = "waiting", "aside", "discarded"
+#: Ranges of ids that one statement names.
+RUNS = 16
+NONE: frozenset[int] = frozenset()
 #: What a row that no append was begun for says of one.
-UNCLAIMED: dict[str, Any] = {"batch": None, "epoch": "", "offset": 0, "record_id": ""}
+UNCLAIMED: dict[str, Any] = {"batch": None, "members": "", "epoch": "", "offset": 0, "record_id": ""}
 
 
 class Claimed(NamedTuple):
-    """A row of an append that was begun. ``after`` is where the head of its log was before."""
+    """An append that was begun. ``after`` is where the head of its log was before; ``written`` when its youngest row was."""
 
-    id: int
+    batch: UUID
+    ids: list[int]
     key: str
     records: int
-    data: bytes
+    data: list[bytes]
     after: Position
+    written: datetime
 
 
 class Backlog(NamedTuple):
@@ -89,51 +96,82 @@ def page(lane: int, without: Collection[str], limit: int) -> list[Queued[str]]:
     """The first rows of a lane, without those of some slots."""
     rows = _waiting().filter(lane=lane).exclude(slot__in=without) if without else _waiting().filter(lane=lane)
     size = Length("data", output_field=IntegerField())
-    found = rows.order_by("id").values_list("id", "key", "batch", "count", size)[:limit]
-    return [Queued(*row) for row in found]
-
-
-def claim(lane: int, slot: str, first: int, last: int, batch: UUID, after: Position) -> bool:
-    """Say that the rows of one key, from one to another, are one append. False when there is none."""
-    rows = _waiting().filter(lane=lane, slot=slot, pk__range=(first, last), batch=None)
-    epoch, offset, record_id = after
-    return bool(rows.update(batch=batch, epoch=epoch, offset=offset, record_id=record_id))
-
-
-def claimed(lane: int, batch: UUID, first: int, last: int | None) -> list[Claimed]:
-    """The rows of an append, in order."""
-    rows = _of(lane, batch, first, last).order_by("id")
-    found = rows.values_list("id", "key", "count", "data", "epoch", "offset", "record_id")
+    found = rows.order_by("id").values_list("id", "key", "batch", "members", "count", size)[:limit]
     return [
-        Claimed(pk, key, count, bytes(data), Position(epoch, offset, record_id))
-        for pk, key, count, data, epoch, offset, record_id in found
+        Queued(pk, key, batch, frozenset(map(int, members.split(","))) if members else NONE, count, size)
+        for pk, key, batch, members, count, size in found
     ]
 
 
-def unclaim(lane: int, batch: UUID, first: int, last: int) -> None:
+def claim(ids: Sequence[int], batch: UUID, after: Position) -> bool:
+    """Say that these rows of one key are one append. False when the first is not there any more, or claimed."""
+    epoch, offset, record_id = after
+    return bool(
+        _waiting()
+        .filter(pk=ids[0], batch=None)
+        .update(batch=batch, members=",".join(map(str, ids)), epoch=epoch, offset=offset, record_id=record_id)
+    )
+
+
+def claimed(batch: UUID, ids: Sequence[int]) -> Claimed | None:
+    """The append with its rows, in order. None when it, or one of them, is not there any more."""
+    first = _waiting().filter(pk=ids[0], batch=batch).values_list("key", "epoch", "offset", "record_id").first()
+    if first is None:
+        return None
+    key, epoch, offset, record_id = first
+    span = _waiting().filter(pk__range=(ids[0], ids[-1]), slot=slot_of(key)).order_by("id")
+    members = set(ids)
+    found = [row for row in span.values_list("id", "count", "data", "created") if row[0] in members]
+    if len(found) != len(ids):
+        return None
+    return Claimed(
+        batch,
+        [row[0] for row in found],
+        key,
+        sum(row[1] for row in found),
+        [bytes(row[2]) for row in found],
+        Position(epoch, offset, record_id),
+        max(row[3] for row in found),
+    )
+
+
+def unclaim(batch: UUID, first: int) -> None:
     """Nothing of this append was sent: its rows may be put together differently."""
-    _of(lane, batch, first, last).update(**UNCLAIMED)
+    _waiting().filter(pk=first, batch=batch).update(**UNCLAIMED)
 
 
-def remove(lane: int, batch: UUID, first: int, last: int) -> None:
+def remove(one: Claimed) -> None:
     """The rows are in the log."""
-    rows = _of(lane, batch, first, last)
+    rows = _rows_of(one)
     rows._raw_delete(rows.db)  # `delete` would open a transaction around the statement
 
 
-def put_aside(lane: int, batch: UUID, first: int, last: int, error: str) -> None:
+def put_aside(one: Claimed, error: str) -> None:
     """The rows can't be appended."""
-    _of(lane, batch, first, last).update(status=ASIDE, error=error, set_aside_at=Now(), **UNCLAIMED)
+    _rows_of(one).update(status=ASIDE, error=error, set_aside_at=Now(), **UNCLAIMED)
+
+
+def _rows_of(one: Claimed) -> QuerySet[OutboxRecord]:
+    # Not younger ones: the table may have been emptied since, and its ids given out again.
+    return _waiting().filter(_within(one.ids), slot=slot_of(one.key), created__lte=one.written)
+
+
+def _within(ids: Sequence[int]) -> Q:
+    """These ids, as few ranges where they are dense: a long list takes a database and Django longer than the rows."""
+    runs: list[list[int]] = []
+    for pk in ids:
+        if runs and pk == runs[-1][1] + 1:
+            runs[-1][1] = pk
+        else:
+            runs.append([pk, pk])
+    if len(runs) > RUNS:
+        return Q(pk__in=ids)
+    return functools.reduce(operator.or_, (Q(pk__range=run) for run in runs))
 
 
 def set_aside() -> QuerySet[OutboxRecord]:
     """The rows that were set aside."""
     return _all().filter(status=ASIDE)
-
-
-def _of(lane: int, batch: UUID, first: int, last: int | None) -> QuerySet[OutboxRecord]:
-    rows = _waiting().filter(lane=lane, batch=batch, pk__gte=first)
-    return rows if last is None else rows.filter(pk__lte=last)
 
 
 def _waiting() -> QuerySet[OutboxRecord]:
