@@ -6,18 +6,25 @@ import random
 from urllib.parse import urlencode
 
 import pytest
+from django.contrib import admin
 from django.urls import reverse
 
 from tests.admin.office import Office, changelist, set_aside_url, settle_url
-from tests.admin.test_pages import MODELS, names, rows
+from tests.admin.test_pages import MODELS as LISTS
+from tests.admin.test_pages import names, rows
 from tests.conftest import POSTGRES_ALIAS
+from via_state.admin.readonly import ReadOnlyAdmin
+from via_state.models import OutboxRecord
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
+
+MODELS = (*LISTS, OutboxRecord)
 
 #: The filters' own parameters, by model.
 OURS = {
     "deadletter": ("status__exact", "status__isnull", "handler", "log", "event_name", "buried_at__gte", "buried_at__lt", "buried_at__isnull"),
     "handlerposition": ("of", "state"),
+    "outboxrecord": ("status__exact", "status__isnull"),
 }  # fmt: skip
 DJANGOS = ("q", "p", "o", "ot", "e", "all", "_popup", "_to_field", "_facets", "is_facets")
 ODD = [
@@ -29,6 +36,11 @@ LOOKUPS = (
     "data__startswith", "data", "payload__contains", "payload__regex", "manifest__startswith", "last_traceback__icontains", "key__gt",
     "handler__prefix__startswith", "handler__log", "prefix", "id__in", "pk", "no_such_column", "status__in", "error__regex", "buried_at__year",
 )  # fmt: skip
+
+
+def test_every_page_of_ours_is_tried() -> None:
+    ours = {model for model, one in admin.site._registry.items() if isinstance(one, ReadOnlyAdmin)}
+    assert ours == set(MODELS)
 
 
 def test_a_list_is_asked_only_by_its_filters(office: Office) -> None:
