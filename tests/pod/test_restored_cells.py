@@ -103,7 +103,7 @@ LAZY = {
 def crashing(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[Postgres]:
     """A server whose commits are not on the disk for ten seconds, behind the alias ``postgres``."""
     with server_folder() as folder:
-        server = Postgres(folder / "postgres")
+        server = Postgres(folder / "postgres", passfile=postgres.passfile)
         server.process.command += [part for name, value in LAZY.items() for part in ("-c", f"{name}={value}")]
         server.start()
         try:
