@@ -104,7 +104,7 @@ class LogGate(models.Model):
 
 
 class SnapshotRow(models.Model):
-    """The newest snapshot of one log by one code, and how far older ones let the log be compacted.
+    """The newest snapshot of one log by one code, and the older ones that let the log be compacted, with their data.
 
     ``log`` stands for prefix, key and epoch: some databases compare text without regard to case. ``data`` is null while
     the code folds from the start and only says that it needs all records.
@@ -124,8 +124,12 @@ class SnapshotRow(models.Model):
     data = models.BinaryField(null=True)
     saved_at = models.DateTimeField()
     marked = models.BigIntegerField(default=0)
+    marked_record_id = models.CharField(max_length=64, default="")
+    marked_data = models.BinaryField(null=True)
     marked_at = models.DateTimeField(null=True)
     settled = models.BigIntegerField(default=0)
+    settled_record_id = models.CharField(max_length=64, default="")
+    settled_data = models.BinaryField(null=True)
     compacted = models.BigIntegerField(default=0)
     holder = models.CharField(max_length=32, default="")
     held_until = models.DateTimeField(null=True)

@@ -14,7 +14,8 @@ def at(offset: int, record: str = "r") -> Position:
 
 
 def offer(lineage: Lineage, offset: int, now: float, holder: str = "me", **more: object) -> Verdict:
-    options: dict[str, object] = {"lease": 15.0, "min_age": 600.0, **more}
+    """As by somebody who looked at the log, and found all records there."""
+    options: dict[str, object] = {"lease": 15.0, "min_age": 600.0, "proven": lineage.kept, **more}
     return lineage.offer(at(offset), f"digest {offset}", holder=holder, now=now, **options)  # type: ignore[arg-type]
 
 
@@ -41,9 +42,40 @@ def test_one_that_history_disproved_is_replaced_by_an_earlier_one_and_settles_no
     offer(lineage, 100, 0.0)
     offer(lineage, 200, 700.0)
     offer(lineage, 300, 1400.0)
-    assert lineage.settled == 200
-    assert offer(lineage, 50, 1401.0, disproven=at(300)) is Verdict.SAVED
-    assert (lineage.newest, lineage.settled, lineage.marked) == (at(50), 0, 0)
+    assert lineage.settled == at(200)
+    assert offer(lineage, 250, 1401.0, proven=[at(200)], disproven=[at(300)]) is Verdict.SAVED
+    assert lineage.kept == [at(250), at(200)]
+    assert offer(lineage, 50, 1402.0, proven=[], disproven=[at(250), at(200)]) is Verdict.SAVED
+    assert lineage.kept == [at(50)]
+
+
+def test_nothing_is_replaced_nor_kept_out_before_what_is_stored_was_compared_with_the_log() -> None:
+    lineage = Lineage()
+    offer(lineage, 100, 0.0)
+    offer(lineage, 200, 1.0)
+    offer(lineage, 300, 2.0)
+    assert lineage.kept == [at(300), at(100)]
+    for offset, now, proven in ((250, 3.0, [at(100)]), (400, 800.0, [at(100)]), (400, 800.0, [])):
+        assert offer(lineage, offset, now, proven=proven) is Verdict.UNPROVEN
+        assert lineage.kept == [at(300), at(100)]
+    assert offer(lineage, 400, 3.0, proven=[]) is Verdict.SAVED, "the newest one stands for nothing older"
+    assert offer(lineage, 500, 800.0, proven=[at(400)]) is Verdict.SAVED
+    assert lineage.kept == [at(500), at(400)]
+
+
+def test_a_log_that_lost_less_than_the_age_is_still_covered() -> None:
+    """Whatever was decided about its floor meanwhile."""
+    lineage = Lineage()
+    saved: dict[int, float] = {}
+    for number in range(1, 400):
+        now = number * 7.0
+        assert offer(lineage, number, now, min_age=60.0) is Verdict.SAVED
+        saved[number] = now
+        floor = decide_floor(lineage, [], [], now - 60.0, lineage.kept).offset
+        survived = [one for one, when in saved.items() if when <= now - 60.0]  # the log lost a minute
+        if survived:
+            assert any(floor <= one.offset <= survived[-1] for one in lineage.kept) or floor == 0
+    assert floor > 300
 
 
 def test_another_value_at_the_same_position_ends_the_lineage() -> None:
@@ -52,19 +84,22 @@ def test_another_value_at_the_same_position_ends_the_lineage() -> None:
     verdict = lineage.offer(at(10), "another", holder="other", now=1.0, lease=15.0, min_age=0.0)
     assert verdict is Verdict.DIVERGED
     assert offer(lineage, 20, 2.0) is Verdict.STOPPED
-    assert decide_floor(lineage, [], [], 1e9).offset == 0
+    assert decide_floor(lineage, [], [], 1e9, lineage.kept).offset == 0
 
 
 def test_the_floor_is_the_lowest_of_all_that_pin() -> None:
-    own, other = Lineage(settled=80), Lineage(newest=at(60), saved_at=5.0)
-    assert decide_floor(own, [], [], 10.0).offset == 80
-    assert decide_floor(own, [("f1", other)], [], 10.0) == Pin(60, "the snapshots of code f1")
-    assert decide_floor(own, [("f1", other)], [], 4.0).offset == 0, "too young to rely on"
-    assert decide_floor(own, [("f1", other)], [Pin(7, "a handler")], 10.0) == Pin(7, "a handler")
+    own, other = Lineage(settled=at(80)), Lineage(newest=at(60), saved_at=5.0)
+    both = [at(80), at(60)]
+    assert decide_floor(own, [], [], 10.0, both).offset == 80
+    assert decide_floor(own, [], [], 10.0, [at(60)]).offset == 0, "the log does not hold its record"
+    assert decide_floor(own, [("f1", other)], [], 10.0, both) == Pin(60, "the snapshots of code f1")
+    assert decide_floor(own, [("f1", other)], [], 4.0, both).offset == 0, "too young to rely on"
+    assert decide_floor(own, [("f1", other)], [], 10.0, [at(80)]).offset == 0, "the log does not hold its record"
+    assert decide_floor(own, [("f1", other)], [Pin(7, "a handler")], 10.0, both) == Pin(7, "a handler")
 
 
 def test_code_that_needs_the_log_from_its_start_pins_all_of_it() -> None:
-    assert decide_floor(Lineage(settled=80), [("f2", Lineage())], [], 10.0).offset == 0
+    assert decide_floor(Lineage(settled=at(80)), [("f2", Lineage())], [], 10.0, [at(80)]).offset == 0
 
 
 @given(
@@ -79,12 +114,12 @@ def test_what_settles_was_superseded_and_is_old_enough(steps: list[tuple[int, fl
         assert offer(lineage, offset, now, min_age=min_age) is Verdict.SAVED
         saved.append((offset, now))
         old_enough = [one for one, when in saved[:-1] if when <= now - min_age]
-        assert lineage.settled <= max(old_enough, default=0)
-        assert lineage.matured(now - min_age) <= max(old_enough, default=0)
+        assert lineage.settled.offset <= max(old_enough, default=0)
+        assert lineage.matured(now - min_age, lineage.kept) <= max(old_enough, default=0)
         if min_age == 0.0 and len(saved) > 1:
-            assert lineage.settled == saved[-2][0], "one generation behind"
+            assert lineage.settled.offset == saved[-2][0], "one generation behind"
     if steps and min_age:
         late = now + 10 * min_age
         for again in (1, 2, 3):  # it always moves on
             offer(lineage, offset + again, late + again * 2 * min_age, min_age=min_age)
-        assert lineage.settled >= offset
+        assert lineage.settled.offset >= offset

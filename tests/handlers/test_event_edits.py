@@ -96,7 +96,7 @@ class Deployed:
             self.value()
             self._world.flush(self.pod)
             epoch = self._world.head().position.epoch
-            pin = self._world.run(self.pod.snapshots.store.decide(KEY, epoch, self.spec))
+            pin = self._world.run(self.pod.snapshots.decide(KEY, epoch, self.spec))
             if pin.offset:
                 self._world.run(self._world.plane.compact(KEY, pin.offset, epoch))
 

@@ -189,7 +189,7 @@ def waiting(world: World, spec: LogSpec[Any], *amounts: int) -> None:
 def compact(world: World, pod: Any, spec: LogSpec[Any]) -> None:
     """What ``manage.py compact_state`` does."""
     epoch = world.head().position.epoch
-    pin = world.run(pod.snapshots.store.decide(KEY, epoch, spec))
+    pin = world.run(pod.snapshots.decide(KEY, epoch, spec))
     if pin.offset:
         world.run(world.plane.compact(KEY, pin.offset, epoch))
 

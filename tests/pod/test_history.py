@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 
 from tests.conftest import POSTGRES_ALIAS
 from tests.faults import Fault
@@ -25,6 +26,7 @@ from via_state.exceptions import BackplaneUnavailable
 from via_state.pod.pod import Pod
 from via_state.pod.projector import Projector
 from via_state.pod.snapshots import memory, rows
+from via_state.pod.snapshots.proof import held
 
 STEPS = int(os.environ.get("VIA_TEST_STEPS", "10000"))
 SEED = int(os.environ.get("VIA_TEST_SEED", "20261123"))
@@ -163,7 +165,7 @@ class Life:
     async def _start(self, code: Code) -> None:
         pod = self.world.start()
         store = pod.snapshots.store
-        for verb in ("load", "save", "decide", "register", "adopt"):
+        for verb in ("load", "save", "positions", "decide", "register", "adopt"):
             setattr(store, verb, partial(self._perhaps, getattr(type(store), verb), store))
         self.pods.append((pod, code))
         pod.residents.log(KEY, code.spec)
@@ -224,6 +226,47 @@ class Life:
             await backups.put_back(self.world, saved)
             self.numbers = list(numbers)
 
+    async def lose_moments(self) -> None:
+        """What was appended and stored in less than ``COMPACT_MIN_AGE`` is gone from the log; the snapshots are not."""
+        safe = await self._covered()
+        saved, numbers = await backups.copy_of(self.world), list(self.numbers)
+        django_settings.VIA_STATE["COMPACT_MIN_AGE"] = 3600
+        try:
+            for step in self.random.choices([self.append, self.snapshot], k=self.random.randint(2, 8)):
+                await step()
+            await backups.put_back(self.world, saved)
+            self.numbers = numbers
+            for pod, code in self.pods:
+                if pod in self.slow:
+                    continue
+                (projector,) = pod.residents.logs()
+                projector.ring()
+                await pod.residents.settle()
+                if code.name in safe:
+                    status = await pod.astatus(KEY, code.spec)
+                    assert status.halted is None, f"{code.name}: {status.halted}"
+                    assert projector.value == code.value(self.numbers), f"{code.name} at {status.position}"
+                    self.seen["right after lost moments"] += 1
+        finally:
+            django_settings.VIA_STATE["COMPACT_MIN_AGE"] = 0
+
+    async def _covered(self) -> set[str]:
+        """The codes that have all they need: the log's beginning, or a snapshot which is not the newest one."""
+        self.failing = 0
+        head = await self.world.inner.head(KEY)
+        store = self.pods[0][0].snapshots.store
+        stored = await store.load(KEY, head.position.epoch, older=True)
+        proven = await held(self.world.inner, KEY, [one.position for one in stored])
+        found = set()
+        for code in CODES:
+            snapshots = code.spec.snapshots
+            assert snapshots is not None
+            own = [one.position for one in stored if one.manifest.fingerprint == snapshots.manifest.fingerprint]
+            older = own[1:] or own
+            if not head.floor.offset or any(one in proven and one.offset >= head.floor.offset for one in older):
+                found.add(code.name)
+        return found
+
     # -----------------------------------------------------------------------------------------------------
 
     async def run(self, steps: int) -> None:
@@ -240,9 +283,10 @@ class Life:
             self.speed_up: 3,
             self.lose_database: 1,
             self.lose_connection: 1,
-            self.drop: 0.15,
+            self.drop: 0.3,
             self.back_up: 0.6,
             self.restore: 0.1,
+            self.lose_moments: 0.5,
         }
         for step in self.random.choices(list(weights), list(weights.values()), k=steps):
             self.seen[step.__name__] += 1
@@ -274,3 +318,4 @@ def test_every_pod_has_the_fold_of_the_log_or_says_why_not(world: World, monkeyp
     right, halted = sum(n for what, n in life.seen.items() if what.startswith("right")), life.seen["halted"]
     assert all(life.seen[f"right: {code.name}"] > steps / 500 for code in CODES), life.seen
     assert right > halted, life.seen
+    assert life.seen["right after lost moments"] > steps / 1000, life.seen

@@ -213,11 +213,11 @@ def test_a_store_error_is_not_an_absent_snapshot(world: World, monkeypatch: pyte
     pod = world.start()
     load, failures = pod.snapshots.store.load, [1, 2]
 
-    async def failing(key: str, epoch: str) -> Any:
+    async def failing(key: str, epoch: str, **options: Any) -> Any:
         if failures:
             failures.pop()
             raise BackplaneUnavailable("injected")
-        return await load(key, epoch)
+        return await load(key, epoch, **options)
 
     monkeypatch.setattr(pod.snapshots.store, "load", failing)
     assert pod.read(KEY, OLD) == numbers
@@ -236,11 +236,11 @@ def test_a_store_error_does_not_make_a_start_fold_the_whole_log(
     pod = world.start()
     load, failures = pod.snapshots.store.load, [1, 2]
 
-    async def failing(key: str, epoch: str) -> Any:
+    async def failing(key: str, epoch: str, **options: Any) -> Any:
         if failures:
             failures.pop()
             raise BackplaneUnavailable("injected")
-        return await load(key, epoch)
+        return await load(key, epoch, **options)
 
     monkeypatch.setattr(pod.snapshots.store, "load", failing)
     assert len(pod.read(KEY, spec)) == 3002
@@ -254,7 +254,7 @@ def test_while_snapshots_cannot_be_read_a_start_waits_and_says_so(
     filled(world)
     pod = world.start()
 
-    async def failing(key: str, epoch: str) -> Any:
+    async def failing(key: str, epoch: str, **options: Any) -> Any:
         raise BackplaneUnavailable("the database is away")
 
     monkeypatch.setattr(pod.snapshots.store, "load", failing)
@@ -521,7 +521,9 @@ def test_a_rewritten_history_does_not_go_on_from_a_snapshot_of_the_other_one(wor
     false = true.position._replace(record_id="f" * 32 + "-0")
     writer = world.start()
     world.run(
-        writer.snapshots.store.save([Draft(KEY, spec, [-1], false, disproven=true.position)], "another history")
+        writer.snapshots.store.save(
+            [Draft(KEY, spec, [-1], false, disproven=frozenset([true.position]))], "another history"
+        )
     )
     resets = metric("via_events_epoch_reset_total")
     fresh = world.start()

@@ -38,9 +38,13 @@ class Folded:
     def snapshot_taken(self, draft: Draft, answer: Answer) -> None:
         self.answers.append(answer)
 
+    def ring(self) -> None:
+        raise AssertionError("the log holds its record")
+
 
 async def test_a_key_whose_turn_is_far_delays_no_other(pod: Pod) -> None:
-    later, now = Folded("later", snapshot_at=time.monotonic() + 3600), Folded("now")
+    position = await pod.thread.acall(pod.backplane.append("now", "0" * 32, 1, b"[]"))
+    later, now = Folded("later", snapshot_at=time.monotonic() + 3600), Folded("now", position=position)
 
     async def both() -> None:
         pod.snapshots.due(later)

@@ -14,6 +14,7 @@ from django.utils.timesince import timesince
 from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.text import block
 from via_state.models import SnapshotRow
+from via_state.pod.snapshots.rows import DATA
 
 
 @admin.register(SnapshotRow)
@@ -42,7 +43,7 @@ class SnapshotAdmin(ReadOnlyAdmin):
     readonly_fields = ("size", "shown_manifest", "shown_divergence")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        found: QuerySet[Any] = super().get_queryset(request).defer("data").annotate(bytes=Length("data"))
+        found: QuerySet[Any] = super().get_queryset(request).defer(*DATA).annotate(bytes=Length("data"))
         return found
 
     @admin.display(description="size")

@@ -5,7 +5,7 @@ Times are seconds since 1970 by the clock of whatever stores the lineage.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -26,24 +26,26 @@ class Verdict(Enum):
     SAVED = "saved"
     HELD = "somebody else makes the snapshots now"
     COVERED = "the stored one is as new, or newer"
+    UNPROVEN = "whether the log still holds what stored ones cover must be looked at first"
     DIVERGED = "the stored one has the same position and another value"
     STOPPED = "two pods had different values: there are no more snapshots of this code"
 
 
 @dataclass(slots=True)
 class Lineage:
-    """``newest`` is the position of the stored snapshot, `GENESIS` while there is none: this code then folds from the start.
+    """The positions of the snapshots whose data is kept, `GENESIS` for none; without any this code folds from the start.
 
-    ``marked`` is the position of an older snapshot that settles when it is old enough. What is ``settled`` may be
-    compacted; ``compacted`` is what was decided to be. ``holder`` makes the snapshots until ``held_until``.
+    ``newest`` is where a start goes on. ``marked`` is an older one that settles when it is old enough. Up to the ``settled`` one
+    the log may be compacted: a log that loses its last moments, less than the age, still reaches as far. ``compacted`` is
+    what was decided. ``holder`` makes the snapshots until ``held_until``.
     """
 
     newest: Position = GENESIS
     saved_at: float = 0.0
     digest: str = ""
-    marked: int = 0
+    marked: Position = GENESIS
     marked_at: float = 0.0
-    settled: int = 0
+    settled: Position = GENESIS
     compacted: int = 0
     holder: str = ""
     held_until: float = 0.0
@@ -58,43 +60,62 @@ class Lineage:
         now: float,
         lease: float,
         min_age: float,
-        disproven: Position | None = None,
+        proven: Collection[Position] = (),
+        disproven: Collection[Position] = (),
     ) -> Verdict:
-        """Take a snapshot in, if it goes on from the stored one. One that history disproved is replaced, whatever it covers."""
+        """Take a snapshot in, if it goes on from the newest one. Its own position was compared with the log.
+
+        So were the ``proven`` ones. Nothing takes the place of older data, and nothing keeps a snapshot out, that was not:
+        a log may have lost its last moments. ``disproven`` ones go: the log does not hold their records.
+        """
         if self.diverged:
             return Verdict.STOPPED
         if position == self.newest and digest != self.digest:
             self.diverged = f"two values at offset {position.offset}: {self.digest} and {digest}"
             return Verdict.DIVERGED
-        replaces = disproven is not None and disproven == self.newest
-        if position.offset <= self.newest.offset and not replaces:
-            return Verdict.COVERED
         if self.holder != holder and now < self.held_until:
             return Verdict.HELD
-        if replaces:
-            self.marked, self.marked_at = 0, 0.0
-            self.settled = min(self.settled, self.compacted)
-        else:
-            self._settle(now - min_age)
+        self._drop(disproven)
+        if position.offset <= self.newest.offset:
+            return Verdict.COVERED if position == self.newest or self.newest in proven else Verdict.UNPROVEN
+        settled, marked, marked_at = self._next(now - min_age)
+        moves = {one for one, before in ((settled, self.settled), (marked, self.marked)) if one != before}
+        if not moves <= {GENESIS, *proven}:
+            return Verdict.UNPROVEN
+        self.settled, self.marked, self.marked_at = settled, marked, marked_at
         self.newest, self.saved_at, self.digest = position, now, digest
         self.holder, self.held_until = holder, now + lease
         return Verdict.SAVED
 
-    def _settle(self, old: float) -> None:
-        """Before another snapshot takes the newest one's place: what is from ``old`` or earlier settles."""
-        if self.newest.offset and self.saved_at <= old:
-            self.settled, self.marked, self.marked_at = self.newest.offset, 0, 0.0
-        elif self.marked and self.marked_at <= old:
-            self.settled, self.marked, self.marked_at = self.marked, self.newest.offset, self.saved_at
-        elif not self.marked:
-            self.marked, self.marked_at = self.newest.offset, self.saved_at
+    @property
+    def kept(self) -> list[Position]:
+        """The positions whose data is there, newest first."""
+        return [one for one in (self.newest, self.marked, self.settled) if one.offset]
 
-    def begin(self, position: Position, digest: str, *, now: float, unusable: Position | None) -> bool:
-        """Take in what a migration made, unless there is a snapshot already other than the ``unusable`` one."""
-        if self.newest.offset and self.newest != unusable:
+    def _drop(self, disproven: Collection[Position]) -> None:
+        if self.newest in disproven:
+            self.newest, self.saved_at, self.digest = GENESIS, 0.0, ""
+        if self.marked in disproven:
+            self.marked, self.marked_at = GENESIS, 0.0
+        if self.settled in disproven:
+            self.settled = GENESIS
+
+    def _next(self, old: float) -> tuple[Position, Position, float]:
+        """What is settled and marked once another takes the newest one's place: what is from ``old`` or earlier settles."""
+        if self.newest.offset and self.saved_at <= old:
+            return self.newest, GENESIS, 0.0
+        if self.marked.offset and self.marked_at <= old:
+            return self.marked, self.newest, self.saved_at
+        if not self.marked.offset:
+            return self.settled, self.newest, self.saved_at
+        return self.settled, self.marked, self.marked_at
+
+    def begin(self, position: Position, digest: str, *, now: float, unusable: Collection[Position]) -> bool:
+        """Take in what a migration made, unless there is a snapshot already other than the ``unusable`` ones."""
+        if not {*self.kept} <= {*unusable}:
             return False
         self.newest, self.saved_at, self.digest = position, now, digest
-        self.marked, self.marked_at = 0, 0.0
+        self.marked, self.marked_at, self.settled = GENESIS, 0.0, GENESIS
         return True
 
     def release(self, holder: str) -> None:
@@ -102,26 +123,34 @@ class Lineage:
         if self.holder == holder:
             self.held_until = 0.0
 
-    def matured(self, old: float) -> int:
-        """The offset that has settled by now."""
-        return max(self.settled, self.marked if self.marked_at <= old else 0)
+    def matured(self, old: float, proven: Collection[Position]) -> int:
+        """The offset that has settled by now, of those that are proven."""
+        there = [self.settled, *([self.marked] if self.marked_at <= old else [])]
+        return max((one.offset for one in there if one in proven), default=0)
 
-    def relied_on(self, old: float) -> int:
-        """The offset of the newest snapshot that was there at ``old``: other code relies on no older one."""
-        return max(self.matured(old), self.newest.offset if self.saved_at <= old else 0)
+    def relied_on(self, old: float, proven: Collection[Position]) -> int:
+        """The offset of the newest proven snapshot that was there at ``old``: other code relies on no older one."""
+        newest = self.newest.offset if self.saved_at <= old and self.newest in proven else 0
+        return max(self.matured(old, proven), newest)
 
 
-def decide_floor(own: Lineage, others: Iterable[tuple[str, Lineage]], pins: Iterable[Pin], old: float) -> Pin:
+def decide_floor(
+    own: Lineage,
+    others: Iterable[tuple[str, Lineage]],
+    pins: Iterable[Pin],
+    old: float,
+    proven: Collection[Position],
+) -> Pin:
     """How far a log may be compacted, and what keeps it from going further.
 
     ``own`` is the lineage of whoever asks; ``others`` are those of other code, by fingerprint. ``old``: snapshots from then
-    or earlier are old enough to rely on.
+    or earlier are old enough to rely on, if they are ``proven``: the log was seen to hold their records.
     """
     if own.diverged:
         return Pin(own.compacted, f"its fold is not the same everywhere: {own.diverged}")
-    lowest = Pin(own.matured(old), "the snapshot before the newest one, and its age")
+    lowest = Pin(own.matured(old, proven), "the snapshot before the newest one, and its age")
     for fingerprint, other in others:
-        pin = Pin(other.relied_on(old), f"the snapshots of code {fingerprint}")
+        pin = Pin(other.relied_on(old, proven), f"the snapshots of code {fingerprint}")
         lowest = min(lowest, pin, key=_offset)
     return min([lowest, *pins], key=_offset)
 

@@ -31,7 +31,10 @@ def translate(key: str, moved: Moved) -> int:
                 continue
             row.log, row.epoch = log_hash(settings.PREFIX, key, moved.new_epoch), moved.new_epoch
             row.offset, row.record_id = _place(places, row.offset)
-            row.marked, row.settled = _place(places, row.marked)[0], _place(places, row.settled)[0]
+            row.marked, row.marked_record_id = _place(places, row.marked)
+            row.settled, row.settled_record_id = _place(places, row.settled)
+            row.marked_data = row.marked_data if row.marked else None
+            row.settled_data = row.settled_data if row.settled else None
             row.compacted = _place(places, row.compacted)[0] or row.compacted
             row.save(using=settings.DATABASE)
             count += 1

@@ -17,7 +17,7 @@ from via_state.models import EventHandler, HaltedKey, HandlerPosition, HandlerWo
 from via_state.pod.halts import STALE
 from via_state.pod.pins import handler_pin, slot_of
 from via_state.pod.pod import Pod
-from via_state.pod.snapshots.rows import lineage_of
+from via_state.pod.snapshots.rows import DATA, lineage_of
 
 PAGE = 500  # logs whose rows are read at once
 
@@ -90,7 +90,7 @@ def reports(pod: Pod, logs: Iterable[Selected]) -> Iterator[LogReport]:
     while page := list(itertools.islice(left, PAGE)):
         rows: dict[tuple[str, str], list[SnapshotRow]] = {}
         stored = SnapshotRow.objects.using(database).filter(prefix=settings.PREFIX)
-        for snapshot in stored.filter(key__in=[log.key for log in page]).defer("data"):
+        for snapshot in stored.filter(key__in=[log.key for log in page]).defer(*DATA):
             rows.setdefault((snapshot.key, snapshot.epoch), []).append(snapshot)
         register.read([log.key for log in page])
         for log in page:
@@ -195,4 +195,5 @@ def _pin(log: Selected, own: SnapshotRow | None, rows: list[SnapshotRow], pins: 
     if own is None:
         return Pin(0, "this code has no snapshot yet")
     others = [(row.fingerprint, lineage_of(row)) for row in rows if row is not own]
-    return decide_floor(lineage_of(own), others, pins, time.time() - settings.COMPACT_MIN_AGE)
+    stored = [one for row in rows for one in lineage_of(row).kept]  # a report takes them as they are
+    return decide_floor(lineage_of(own), others, pins, time.time() - settings.COMPACT_MIN_AGE, stored)

@@ -218,8 +218,8 @@ class Projector(Generic[V]):
             elif outcome.action is Action.RESET:
                 self._folded = self._drafted = 0
                 self._unsought, self._unread = True, None
-                if after == self._seeded:
-                    self._disproven |= {after}
+                # Another history may hold what an earlier one did not.
+                self._disproven = self._disproven | {after} if after == self._seeded else frozenset()
             elif outcome.action is Action.NEEDS_LEADER:
                 raise BackplaneUnavailable(f"Only a replica answered for {self.key!r}; its leader must.")
             elif outcome.action is Action.STALLED:
@@ -314,8 +314,7 @@ class Projector(Generic[V]):
         ):
             return None
         self._drafted = self._folded
-        disproven = max(self._disproven, key=_offset, default=None)
-        return Draft(self.key, self.spec, projection.value, projection.position, disproven)
+        return Draft(self.key, self.spec, projection.value, projection.position)
 
     def snapshot_taken(self, draft: Draft, answer: Answer) -> None:
         """What became of a draft."""
@@ -327,6 +326,8 @@ class Projector(Generic[V]):
             logger.error("%r has no new snapshot: %s", self.key, answer.error)
         elif answer.verdict in (Verdict.DIVERGED, Verdict.STOPPED):
             self._diverge(answer.error)
+        elif answer.verdict is Verdict.UNPROVEN:
+            self._snapshots.due(self)
         else:
             if answer.verdict is Verdict.SAVED:
                 metrics.snapshots_saved.labels(name).inc()
@@ -431,7 +432,3 @@ class Projector(Generic[V]):
                 waiter.future.set_exception(Closed("The pod was closed."))
         self._waiters = []
         self._metrics.stop()
-
-
-def _offset(position: Position) -> int:
-    return position.offset

@@ -68,7 +68,7 @@ class Command(StateCommand):
 
 async def _compact(pod: Pod, log: Selected, spec: LogSpec[Any], dry: bool) -> tuple[Freed, str]:
     epoch = log.head.position.epoch
-    pin = await pod.snapshots.store.decide(log.key, epoch, spec, dry=dry)
+    pin = await pod.snapshots.decide(log.key, epoch, spec, dry=dry)
     freed = await _measure(pod, log.key, log.head.floor, pin.offset)
     if pin.offset and not dry:
         await pod.backplane.compact(log.key, pin.offset, epoch)

@@ -8,8 +8,10 @@ from typing import Any
 
 from via_state import metrics
 from via_state.backplanes.base import Backplane
+from via_state.core.lineage import Pin
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown
+from via_state.pod.snapshots.proof import held
 from via_state.pod.snapshots.store import SnapshotStore
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.outage import Outage
@@ -63,6 +65,11 @@ class Compactor:
             else:
                 self._outage.answered()
 
+    async def decide(self, key: str, epoch: str, spec: LogSpec[Any], *, dry: bool = False) -> Pin:
+        """See `SnapshotStore.decide`; the stored snapshots are compared with the log first."""
+        proven = await held(self._backplane, key, await self._store.positions(key, epoch))
+        return await self._store.decide(key, epoch, spec, proven, dry=dry)
+
     async def run(self) -> None:
         """Compact what waits. The floor is decided, durably, before the backplane hears of it.
 
@@ -72,7 +79,7 @@ class Compactor:
             while self._waiting:
                 (key, epoch), spec = self._waiting.popitem()
                 try:
-                    pin = await self._store.decide(key, epoch, spec)
+                    pin = await self.decide(key, epoch, spec)
                     if pin.offset:
                         await self._backplane.compact(key, pin.offset, epoch)
                         metrics.compactions.labels(spec.name).inc()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
 from via_state.core.lineage import Lineage, Pin, Verdict, decide_floor
+from via_state.core.records import Position
 from via_state.core.snapshots import Snapshot
 from via_state.core.specs import LogSpec
 from via_state.exceptions import ValueRefused
@@ -23,13 +24,17 @@ class MemorySnapshots(SnapshotStore):
 
     def __init__(self) -> None:
         self._lineages: dict[Log, dict[str, Lineage]] = {}
-        self._snapshots: dict[Log, dict[str, Snapshot]] = {}
+        self._snapshots: dict[Log, dict[str, dict[Position, Snapshot]]] = {}
 
     def start(self) -> None:
         """Nothing runs."""
 
-    async def load(self, key: str, epoch: str) -> list[Snapshot]:
-        return list(self._snapshots.get((key, epoch), {}).values())
+    async def load(self, key: str, epoch: str, *, older: bool = False) -> list[Snapshot]:
+        found = self._snapshots.get((key, epoch), {})
+        return [one for kept in found.values() for one in list(kept.values())[: None if older else 1]]
+
+    async def positions(self, key: str, epoch: str) -> list[Position]:
+        return [one for lineage in self._lineages.get((key, epoch), {}).values() for one in lineage.kept]
 
     async def save(self, drafts: Sequence[Draft], holder: str, *, last: bool = False) -> list[Answer]:
         return [self._save(draft, holder, last) for draft in drafts]
@@ -50,18 +55,21 @@ class MemorySnapshots(SnapshotStore):
             now=now,
             lease=LEASE,
             min_age=settings.COMPACT_MIN_AGE,
+            proven=draft.proven,
             disproven=draft.disproven,
         )
         if last:
             lineage.release(holder)
         if verdict is Verdict.SAVED:
-            self._keep(draft, Snapshot(draft.position, snapshots.manifest, data, digest))
+            self._keep(draft, lineage, Snapshot(draft.position, snapshots.manifest, data, digest))
         wait = max(0.0, lineage.held_until - now) if verdict is Verdict.HELD else 0.0
-        return Answer(verdict, wait, lineage.diverged, compactable=lineage.settled > lineage.compacted)
+        compactable = lineage.settled.offset > lineage.compacted
+        return Answer(verdict, wait, lineage.diverged, compactable=compactable, stored=lineage.kept)
 
-    def _keep(self, draft: Draft, snapshot: Snapshot) -> None:
+    def _keep(self, draft: Draft, lineage: Lineage, snapshot: Snapshot) -> None:
         kept = self._snapshots.setdefault((draft.key, draft.position.epoch), {})
-        kept[snapshot.manifest.fingerprint] = snapshot
+        before = {**kept.get(snapshot.manifest.fingerprint, {}), snapshot.position: snapshot}
+        kept[snapshot.manifest.fingerprint] = {one: before[one] for one in lineage.kept}
         for log in [one for one in self._lineages if one[0] == draft.key and one[1] != draft.position.epoch]:
             # Nothing survives in memory to which that epoch could come back.
             del self._lineages[log]
@@ -85,14 +93,16 @@ class MemorySnapshots(SnapshotStore):
         data, digest = snapshots.codec.encode(draft.value), snapshots.codec.digest(draft.value)
         if not lineage.begin(draft.position, digest, now=time.time(), unusable=draft.disproven):
             return False
-        self._keep(draft, Snapshot(draft.position, snapshots.manifest, data, lineage.digest))
+        self._keep(draft, lineage, Snapshot(draft.position, snapshots.manifest, data, lineage.digest))
         return True
 
-    async def decide(self, key: str, epoch: str, spec: LogSpec[Any], *, dry: bool = False) -> Pin:
+    async def decide(
+        self, key: str, epoch: str, spec: LogSpec[Any], proven: Collection[Position], *, dry: bool = False
+    ) -> Pin:
         own = self._lineage(key, epoch, spec)
         lineages = self._lineages[key, epoch]
         others = [(name, one) for name, one in lineages.items() if one is not own]
-        pin = decide_floor(own, others, [], time.time() - settings.COMPACT_MIN_AGE)
+        pin = decide_floor(own, others, [], time.time() - settings.COMPACT_MIN_AGE, proven)
         if not dry:
             own.compacted = max(own.compacted, pin.offset)
         return pin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -38,6 +38,10 @@ logger = logging.getLogger("via_state.snapshots")
 KEEP_EPOCHS = timedelta(days=7)
 
 
+#: The columns that are large, the newest snapshot's first.
+DATA = ("data", "marked_data", "settled_data")
+
+
 def log_hash(prefix: str, key: str, epoch: str) -> str:
     """What a row's ``log`` column holds."""
     return hashlib.blake2b(f"{prefix}\0{key}\0{epoch}".encode(), digest_size=16).hexdigest()
@@ -60,8 +64,11 @@ class RowSnapshots(SnapshotStore):
     def start(self) -> None:
         self._database.start()
 
-    async def load(self, key: str, epoch: str) -> list[Snapshot]:
-        return await self._run(_load, key, epoch)
+    async def load(self, key: str, epoch: str, *, older: bool = False) -> list[Snapshot]:
+        return await self._run(_load, key, epoch, older)
+
+    async def positions(self, key: str, epoch: str) -> list[Position]:
+        return await self._run(_positions, key, epoch)
 
     async def save(self, drafts: Sequence[Draft], holder: str, *, last: bool = False) -> list[Answer]:
         return await self._run(lambda: [_save(draft, holder, last) for draft in drafts])
@@ -72,8 +79,10 @@ class RowSnapshots(SnapshotStore):
     async def adopt(self, draft: Draft) -> bool:
         return await self._run(_adopt, draft)
 
-    async def decide(self, key: str, epoch: str, spec: LogSpec[Any], *, dry: bool = False) -> Pin:
-        return await self._run(_decide, key, epoch, spec, dry)
+    async def decide(
+        self, key: str, epoch: str, spec: LogSpec[Any], proven: Collection[Position], *, dry: bool = False
+    ) -> Pin:
+        return await self._run(_decide, key, epoch, spec, proven, dry)
 
     async def diverge(self, key: str, epoch: str, spec: LogSpec[Any], why: str) -> None:
         await self._run(_diverge, key, epoch, spec, why)
@@ -89,19 +98,30 @@ def _rows(key: str, epoch: str) -> QuerySet[SnapshotRow]:
     return rows.filter(log=log_hash(settings.PREFIX, key, epoch))
 
 
-def _load(key: str, epoch: str) -> list[Snapshot]:
-    return [snapshot for row in _rows(key, epoch) if (snapshot := _snapshot(row)) is not None]
+def _load(key: str, epoch: str, older: bool) -> list[Snapshot]:
+    rows = _rows(key, epoch) if older else _rows(key, epoch).defer(*DATA[1:])
+    return [snapshot for row in rows for snapshot in _snapshots(row, older)]
 
 
-def _snapshot(row: SnapshotRow) -> Snapshot | None:
+def _positions(key: str, epoch: str) -> list[Position]:
+    return [one for row in _rows(key, epoch).defer(*DATA) for one in lineage_of(row).kept]
+
+
+def _snapshots(row: SnapshotRow, older: bool) -> list[Snapshot]:
     if row.data is None:
-        return None
+        return []
     try:
         manifest = Manifest.parse(row.manifest)
     except (msgspec.MsgspecError, ValueError):
         logger.warning("The snapshot %s of %r has a manifest of another version of via_state.", row.pk, row.key)
-        return None
-    return Snapshot(Position(row.epoch, row.offset, row.record_id), manifest, bytes(row.data), row.digest)
+        return []
+    lineage = lineage_of(row)
+    kept: list[tuple[Position, bytes | memoryview | None, str]] = [(lineage.newest, row.data, row.digest)]
+    if older:
+        kept += [(lineage.marked, row.marked_data, ""), (lineage.settled, row.settled_data, "")]
+    return [
+        Snapshot(position, manifest, bytes(data), digest) for position, data, digest in kept if data is not None
+    ]
 
 
 def _spec(draft: Draft) -> SnapshotSpec[Any]:
@@ -128,14 +148,16 @@ def _save(draft: Draft, holder: str, last: bool) -> Answer:
             now=now,
             lease=LEASE,
             min_age=settings.COMPACT_MIN_AGE,
+            proven=draft.proven,
             disproven=draft.disproven,
         )
         if last:
             lineage.release(holder)
-        if verdict in (Verdict.SAVED, Verdict.DIVERGED) or last:
+        if verdict in (Verdict.SAVED, Verdict.DIVERGED) or (last and verdict is not Verdict.UNPROVEN):
             _write(row, lineage, data if verdict is Verdict.SAVED else None)
     wait = max(0.0, lineage.held_until - now) if verdict is Verdict.HELD else 0.0
-    return Answer(verdict, wait, lineage.diverged, compactable=lineage.settled > lineage.compacted)
+    compactable = lineage.settled.offset > lineage.compacted
+    return Answer(verdict, wait, lineage.diverged, compactable=compactable, stored=lineage.kept)
 
 
 def _locked(rows: QuerySet[SnapshotRow]) -> tuple[SnapshotRow | None, float]:
@@ -143,7 +165,7 @@ def _locked(rows: QuerySet[SnapshotRow]) -> tuple[SnapshotRow | None, float]:
     # Writing locks it on every vendor.
     if not rows.update(holder=F("holder")):
         return None, 0.0
-    row = rows.defer("data").annotate(now=Now()).get()
+    row = rows.defer(*DATA).annotate(now=Now()).get()
     return row, _seconds(row.now)
 
 
@@ -180,9 +202,9 @@ def lineage_of(row: SnapshotRow) -> Lineage:
         Position(row.epoch, row.offset, row.record_id) if row.offset else GENESIS,
         _seconds(row.saved_at),
         row.digest,
-        row.marked,
+        Position(row.epoch, row.marked, row.marked_record_id) if row.marked else GENESIS,
         _seconds(row.marked_at),
-        row.settled,
+        Position(row.epoch, row.settled, row.settled_record_id) if row.settled else GENESIS,
         row.compacted,
         row.holder,
         _seconds(row.held_until),
@@ -205,14 +227,30 @@ def _time(seconds: float) -> datetime | None:
 
 
 def _write(row: SnapshotRow, lineage: Lineage, data: bytes | None = None) -> None:
-    changes: dict[str, Any] = {
+    """``data`` is the newest one's, if that is a new one; the data of older ones moves inside the database."""
+    before = lineage_of(row)
+    columns: dict[Position, Any] = {
+        before.settled: F("settled_data"),
+        before.marked: F("marked_data"),
+        before.newest: F("data"),
+    }
+    columns[GENESIS] = None
+    changes: dict[str, Any] = {}
+    # In this order: one database assigns from left to right.
+    if lineage.settled != before.settled:
+        changes["settled_data"] = columns[lineage.settled]
+    if lineage.marked != before.marked:
+        changes["marked_data"] = columns[lineage.marked]
+    changes |= {
         "offset": lineage.newest.offset,
         "record_id": lineage.newest.record_id,
-        "saved_at": _time(lineage.saved_at),
+        "saved_at": _time(lineage.saved_at) or row.saved_at,
         "digest": lineage.digest,
-        "marked": lineage.marked,
+        "marked": lineage.marked.offset,
+        "marked_record_id": lineage.marked.record_id,
         "marked_at": _time(lineage.marked_at),
-        "settled": lineage.settled,
+        "settled": lineage.settled.offset,
+        "settled_record_id": lineage.settled.record_id,
         "holder": lineage.holder,
         "held_until": _time(lineage.held_until),
         "diverged": lineage.diverged,
@@ -244,19 +282,19 @@ def _adopt(draft: Draft) -> bool:
     return True
 
 
-def _decide(key: str, epoch: str, spec: LogSpec[Any], dry: bool) -> Pin:
+def _decide(key: str, epoch: str, spec: LogSpec[Any], proven: Collection[Position], dry: bool) -> Pin:
     assert spec.snapshots is not None
     fingerprint = spec.snapshots.manifest.fingerprint
     with transaction.atomic(using=settings.DATABASE):
         if not dry:
             lock_gate(spec.name)
-        rows = list(_rows(key, epoch).annotate(now=Now()).defer("data"))
+        rows = list(_rows(key, epoch).annotate(now=Now()).defer(*DATA))
         own = next((row for row in rows if row.fingerprint == fingerprint), None)
         if own is None:
             return Pin(0, f"this code ({fingerprint}) has no snapshot yet")
         old = _seconds(own.now) - settings.COMPACT_MIN_AGE
         others = [(row.fingerprint, lineage_of(row)) for row in rows if row is not own]
-        pin = decide_floor(lineage_of(own), others, other_pins(spec.name, key, epoch), old)
+        pin = decide_floor(lineage_of(own), others, other_pins(spec.name, key, epoch), old, proven)
         if not dry and pin.offset > own.compacted:
             own.compacted = pin.offset
             own.save(using=settings.DATABASE, update_fields=["compacted"])

@@ -28,17 +28,22 @@ async def seek_base(
     """
     if spec.snapshots is None:
         return None
+    floor = max(batch.floor.offset, unread, batch.hole and batch.hole + 1)
     for _ in range(ROUNDS):
         snapshots = await store.load(key, batch.head.epoch)
-        floor = max(batch.floor.offset, unread, batch.hole and batch.hole + 1)
-        base = find_base(spec.snapshots, snapshots, head=batch.head, floor=floor, disproven=disproven)
+        own = [one for one in snapshots if spec.snapshots.manifest.continues(one.manifest)]
+        base = find_base(spec.snapshots, own, head=batch.head, floor=floor, disproven=disproven)
+        if snapshots and not isinstance(base, Base):
+            # The log may have lost what the newest one covers; and only then may other code's help.
+            snapshots = await store.load(key, batch.head.epoch, older=True)
+            base = find_base(spec.snapshots, snapshots, head=batch.head, floor=floor, disproven=disproven)
         if not isinstance(base, Base):
             if snapshots and not batch.floor.offset and not batch.hole:
                 await store.register(key, batch.head.epoch, spec)
             return base
         if not base.migrated:
             return base
-        own = (one.position for one in snapshots if one.manifest == spec.snapshots.manifest)
-        if await store.adopt(Draft(key, spec, base.value, base.position, next(own, None))):
+        unusable = frozenset(one.position for one in snapshots if one.manifest == spec.snapshots.manifest)
+        if await store.adopt(Draft(key, spec, base.value, base.position, disproven=unusable)):
             return base
     raise BackplaneUnavailable(f"Other pods are migrating the snapshot of {key!r} at the same time.")

@@ -12,11 +12,13 @@ from typing import Any, Protocol
 
 from via_state import metrics
 from via_state.backplanes.base import Backplane
+from via_state.core.lineage import Verdict
 from via_state.core.records import Position
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown
 from via_state.pod.snapshots.compactor import Compactor
 from via_state.pod.snapshots.memory import memory_snapshots
+from via_state.pod.snapshots.proof import held, holds
 from via_state.pod.snapshots.rows import RowSnapshots
 from via_state.pod.snapshots.store import Answer, Draft, SnapshotStore
 from via_state.runtime.backoff import Backoff
@@ -47,6 +49,9 @@ class Source(Protocol):
     def snapshot_taken(self, draft: Draft, answer: Answer) -> None:
         """What became of it."""
 
+    def ring(self) -> None:
+        """Look at the log again: it does not hold the record where the draft stands."""
+
 
 class Snapshotter:
     """The snapshots of one pod, and the compactions that follow. Idle it has no task."""
@@ -56,7 +61,9 @@ class Snapshotter:
         self.store: SnapshotStore = RowSnapshots(database) if backplane.durable else memory_snapshots(backplane)
         self._due: dict[Source, None] = {}
         self._diverged: dict[Source, str] = {}
+        self._backplane = backplane
         self._compactor = Compactor(backplane, self.store)
+        self.decide = self._compactor.decide
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._turns = asyncio.Lock()
@@ -140,7 +147,12 @@ class Snapshotter:
         if not taken:
             return
         try:
-            answers = await self.store.save([draft for _, draft in taken], self._holder, last=last)
+            proofs = await asyncio.gather(*(holds(self._backplane, one.key, one.position) for _, one in taken))
+            for (one, _), proof in zip(taken, proofs, strict=True):
+                if not (proof or last):
+                    one.ring()
+            taken = [pair for pair, proof in zip(taken, proofs, strict=True) if proof]
+            answers = await self._offer([draft for _, draft in taken], last)
         except BaseException:
             self._due.update((one, None) for one, _ in taken)
             raise
@@ -150,6 +162,20 @@ class Snapshotter:
             one.snapshot_taken(draft, answer)
             if answer.compactable:
                 self._compactor.soon(draft.key, draft.position.epoch, one.spec)
+
+    async def _offer(self, drafts: list[Draft], last: bool) -> list[Answer]:
+        """Store drafts; where older snapshots are in question, after a look at the log."""
+        answers = await self.store.save(drafts, self._holder, last=last)
+        unsure = [index for index, answer in enumerate(answers) if answer.verdict is Verdict.UNPROVEN]
+        again = []
+        for index in unsure:
+            draft, stored = drafts[index], frozenset(answers[index].stored)
+            proven = await held(self._backplane, draft.key, stored)
+            again.append(draft._replace(proven=proven, disproven=stored - proven))
+        if again:
+            for index, answer in zip(unsure, await self.store.save(again, self._holder, last=last), strict=True):
+                answers[index] = answer
+        return answers
 
     async def close(self, sources: Iterable[Source]) -> None:
         """The last snapshots, so that the next start is short; then nothing more."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from via_state.core.lineage import Pin, Verdict
@@ -16,24 +16,29 @@ LEASE = 15.0
 
 
 class Draft(NamedTuple):
-    """A folded value on its way to a snapshot. ``disproven``: a stored one that is of no use and may be replaced."""
+    """A folded value on its way to a snapshot, at a position that the log was just seen to hold.
+
+    ``proven`` and ``disproven``: stored ones, and whether the log still holds their records; see `Lineage.offer`.
+    """
 
     key: str
     spec: LogSpec[Any]
     value: Any
     position: Position
-    disproven: Position | None = None
+    proven: frozenset[Position] = frozenset()
+    disproven: frozenset[Position] = frozenset()
 
 
 class Answer(NamedTuple):
     """What became of a draft. ``wait``: seconds until somebody else's lease ends. ``error``: why the value
-    can't be stored (``verdict`` is None then), or how two pods were seen to differ. ``compactable``: older snapshots have settled beyond what was compacted.
+    can't be stored (``verdict`` is None then), or how two pods were seen to differ. ``compactable``: older snapshots have settled beyond what was compacted. ``stored``: the positions to look at, of a verdict that says so.
     """
 
     verdict: Verdict | None
     wait: float = 0.0
     error: str = ""
     compactable: bool = False
+    stored: Sequence[Position] = ()
 
 
 class SnapshotStore(ABC):
@@ -46,8 +51,8 @@ class SnapshotStore(ABC):
         """Get ready, while threads can still be started: the last snapshots are written when the process ends."""
 
     @abstractmethod
-    async def load(self, key: str, epoch: str) -> list[Snapshot]:
-        """The snapshots of one log, of all code."""
+    async def load(self, key: str, epoch: str, *, older: bool = False) -> list[Snapshot]:
+        """The newest snapshots of one log, of all code; with ``older`` all that are kept."""
 
     @abstractmethod
     async def save(self, drafts: Sequence[Draft], holder: str, *, last: bool = False) -> list[Answer]:
@@ -65,8 +70,17 @@ class SnapshotStore(ABC):
         """Store what a migration made as this code's first snapshot; False when another pod was faster: load again."""
 
     @abstractmethod
-    async def decide(self, key: str, epoch: str, spec: LogSpec[Any], *, dry: bool = False) -> Pin:
-        """How far the log may be compacted, durably decided, and what keeps it from going further. ``dry`` only looks."""
+    async def positions(self, key: str, epoch: str) -> list[Position]:
+        """Of all snapshots of one log whose data is kept, of all code."""
+
+    @abstractmethod
+    async def decide(
+        self, key: str, epoch: str, spec: LogSpec[Any], proven: Collection[Position], *, dry: bool = False
+    ) -> Pin:
+        """How far the log may be compacted, durably decided, and what keeps it from going further. ``dry`` only looks.
+
+        Only ``proven`` snapshots count: the log was just seen to hold their records.
+        """
 
     @abstractmethod
     async def diverge(self, key: str, epoch: str, spec: LogSpec[Any], why: str) -> None:
