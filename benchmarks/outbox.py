@@ -15,8 +15,8 @@ from benchmarks.nats import new_pod
 from benchmarks.postgres import PACK, dsn
 from benchmarks.state import Bench, Tick
 from via_state.conf import settings
-from via_state.pod.outbox.lanes import lane_of
-from via_state.pod.pins import slot_of
+from via_state.pod.retention import hash_key
+from via_state.pod.writing.outbox.lanes import lane_of
 
 RECORDS = 40_000
 runs = itertools.count(1_000_000)
@@ -33,7 +33,13 @@ def write(count: int) -> None:
     from via_state.models import OutboxRecord
 
     key = Bench.run.at(run=next(runs)).key
-    row = {"prefix": settings.PREFIX, "lane": lane_of(key), "slot": slot_of(key), "key": key, "created": Now()}
+    row = {
+        "prefix": settings.PREFIX,
+        "lane": lane_of(key),
+        "key_hash": hash_key(key),
+        "key": key,
+        "created": Now(),
+    }
     data = Bench.run.definition.spec().events.encode([Tick()])
     OutboxRecord.objects.bulk_create(
         (OutboxRecord(**row, count=1, data=data) for _ in range(count)), batch_size=1000

@@ -18,7 +18,7 @@ from via_state.backplanes.base import Backplane
 from via_state.conf import settings
 from via_state.core.events import Unreadable
 from via_state.declarations.bridges import missing_bridge, parse_manifests
-from via_state.declarations.handled import concrete_logs, handler_problems
+from via_state.declarations.catalog import concrete_logs, handler_problems
 from via_state.declarations.log_definition import LogDefinition
 from via_state.declarations.registry import registry
 from via_state.exceptions import NotMigrated, ViaStateError
@@ -42,7 +42,7 @@ def check_declarations(**_: Any) -> list[CheckMessage]:
     """E001 to E009, E014: declarations that can't work.
 
     E001 keys that collide; E002 a bad key; E003 no event class; E004 an event without fold; E005 no value type; E006
-    events that fold different types; E007 no zero value; E008 a type that can't be stored; E009 bad event names; E014 a bad
+    events that fold different types; E007 no initial value; E008 a type that can't be stored; E009 bad event names; E014 a bad
     version or snapshot interval.
     """
     found: list[CheckMessage] = []

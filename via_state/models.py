@@ -16,7 +16,7 @@ PATTERN = "varchar_pattern_ops"
 class OutboxRecord(models.Model):
     """An append that waits for the transaction it was made in, and then for the relay.
 
-    ``slot`` stands for the key: some databases compare text without regard to case. While ``batch`` is set, the rows whose ids
+    ``key_hash`` stands for the key: some databases compare text without regard to case. While ``batch`` is set, the rows whose ids
     are in ``members``, this one first, are one append with that id, begun by whoever held the lane then; ``epoch``, ``offset`` and
     ``record_id`` say where the head of the log was before. A row that is set aside is not tried again until somebody says so.
     """
@@ -30,7 +30,7 @@ class OutboxRecord(models.Model):
 
     prefix = models.CharField(max_length=100)
     lane = models.PositiveSmallIntegerField()
-    slot = models.CharField(max_length=32)
+    key_hash = models.CharField(max_length=32)
     key = models.CharField(max_length=512)
     count = models.PositiveIntegerField()
     data = models.BinaryField()
@@ -84,7 +84,7 @@ class OutboxLane(models.Model):
         return str(self.lane)
 
 
-class LogGate(models.Model):
+class LogLock(models.Model):
     """A row to lock: whoever registers what pins a log's records, and whoever discards records, locks it first.
 
     ``name`` is the declared key, or the template of a family: registering for a family pins the logs of all its keys.
@@ -97,7 +97,7 @@ class LogGate(models.Model):
     class Meta:
         verbose_name = _("log gate")
         verbose_name_plural = _("log gates")
-        constraints: ClassVar = [models.UniqueConstraint(fields=["prefix", "name"], name="via_state_gate_name")]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["prefix", "name"], name="via_state_lock_name")]
 
     def __str__(self) -> str:
         return self.name
@@ -131,8 +131,8 @@ class SnapshotRow(models.Model):
     settled_record_id = models.CharField(max_length=64, default="")
     settled_data = models.BinaryField(null=True)
     compacted = models.BigIntegerField(default=0)
-    holder = models.CharField(max_length=32, default="")
-    held_until = models.DateTimeField(null=True)
+    lease_owner = models.CharField(max_length=32, default="")
+    lease_until = models.DateTimeField(null=True)
     diverged = LineField(default="")
 
     class Meta:
@@ -202,20 +202,20 @@ class EventHandler(models.Model):
 class HandlerPosition(models.Model):
     """How far a handler has come in one log, and which worker runs it.
 
-    Only the worker that holds the newest ``fence`` writes. ``slot`` stands for the key: some databases compare text
-    without regard to case. ``trying`` is the offset that is being delivered, 0 for none: whoever takes over from a dead
+    Only the worker that holds the newest ``fence`` writes. ``key_hash`` stands for the key: some databases compare text
+    without regard to case. ``in_flight_offset`` is the offset that is being delivered, 0 for none: whoever takes over from a dead
     worker counts it as an attempt. A negative one says that a dead letter is replayed. ``wanted_by``: who waits for the
     worker to hand over, before it begins another record.
     """
 
     handler = models.ForeignKey(EventHandler, on_delete=models.CASCADE, related_name="positions")
-    slot = models.CharField(max_length=32)
+    key_hash = models.CharField(max_length=32)
     key = models.CharField(max_length=512)
     epoch = models.CharField(max_length=64, default="")
     offset = models.BigIntegerField(default=0)
     record_id = models.CharField(max_length=64, default="")
     from_floor = models.BooleanField(default=False)
-    trying = models.BigIntegerField(default=0)
+    in_flight_offset = models.BigIntegerField(default=0)
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True)
     stuck_since = models.DateTimeField(null=True)
@@ -232,10 +232,10 @@ class HandlerPosition(models.Model):
         verbose_name = _("handler position")
         verbose_name_plural = _("handler positions")
         permissions: ClassVar = [
-            ("set_aside_handlerposition", "Can move blocked records into the poisoned records"),
+            ("set_aside_handlerposition", "Can move blocked records into the dead letters"),
         ]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["handler", "slot"], name="via_state_position_slot")
+            models.UniqueConstraint(fields=["handler", "key_hash"], name="via_state_position_hash")
         ]
         indexes: ClassVar = [
             models.Index(fields=["worker"], name="via_state_position_worker"),
@@ -251,12 +251,12 @@ class HandlerPosition(models.Model):
 class HandlerWorker(models.Model):
     """A process that runs event handlers. Its positions are free when ``lease_until`` has passed.
 
-    A ``team`` shares the same handlers and keys.
+    A ``worker_group`` shares the same handlers and keys.
     """
 
     id = models.CharField(primary_key=True, max_length=32)
     prefix = models.CharField(max_length=100)
-    team = models.CharField(max_length=32)
+    worker_group = models.CharField(max_length=32)
     host = NameField(max_length=200)
     pid = models.PositiveIntegerField()
     started_at = models.DateTimeField()
@@ -308,11 +308,11 @@ class DeadLetter(models.Model):
     settled_by = NameField(max_length=200, default="")
 
     class Meta:
-        verbose_name = _("poisoned record")
-        verbose_name_plural = _("poisoned records")
+        verbose_name = _("dead letter")
+        verbose_name_plural = _("dead letters")
         permissions: ClassVar = [
-            ("replay_deadletter", "Can replay poisoned records"),
-            ("discard_deadletter", "Can discard poisoned records"),
+            ("replay_deadletter", "Can replay dead letters"),
+            ("discard_deadletter", "Can discard dead letters"),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["prefix", "handler", "record_id"], name="via_state_letter_record")

@@ -39,7 +39,7 @@ class Office:
             self.shipped.append(event.number)
 
     def letters(self, *numbers: int) -> list[DeadLetter]:
-        """Poisoned records of these orders."""
+        """Dead letters of these orders."""
         self.poison |= set(numbers)
         worker = self.shop.work()
         self.shop.place(*numbers)

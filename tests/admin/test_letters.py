@@ -1,4 +1,4 @@
-"""Poisoned records in the admin: who may do what to them, and what that does."""
+"""Dead letters in the admin: who may do what to them, and what that does."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_list_shows_the_newest_first(office: Office) -> None:
     page = office.get(changelist("deadletter"))
     assert "via_state.exceptions.Poison: 1 is bad" in page
     assert page.index("2 is bad") < page.index("1 is bad")
-    assert "2 poisoned records" in page
+    assert "2 dead letters" in page
 
 
 def test_a_page_shows_the_event_as_the_code_reads_it(office: Office) -> None:
@@ -110,8 +110,8 @@ def test_a_discarded_record_stays_in_the_list(office: Office) -> None:
     letter.refresh_from_db()
     assert (letter.status, letter.settled_by) == ("discarded", "ann")
     assert office.shipped == []
-    assert "1 poisoned record" in office.get(f"{changelist('deadletter')}?status__exact=discarded")
-    assert "0 poisoned records" in office.get(f"{changelist('deadletter')}?status__exact=new")
+    assert "1 dead letter" in office.get(f"{changelist('deadletter')}?status__exact=discarded")
+    assert "0 dead letters" in office.get(f"{changelist('deadletter')}?status__exact=new")
 
 
 def test_a_handler_that_no_code_declares_is_named(office: Office) -> None:
@@ -131,7 +131,7 @@ def test_all_across_pages_is_bounded(office: Office, monkeypatch: pytest.MonkeyP
     page = office.act("deadletter", "replay_selected", found[0].pk, across=True).content.decode()
     assert items(page) == [str(found[1].pk), str(found[2].pk)]
     assert "manage.py replay_dead_letters" in page
-    assert office.settle("replay", *found) == ["Choose 1 to 2 poisoned records."]
+    assert office.settle("replay", *found) == ["Choose 1 to 2 dead letters."]
     assert office.shipped == []
 
 
@@ -226,7 +226,7 @@ def test_what_is_done_is_told_also_where_the_admins_log_fails(
 def test_a_project_with_another_prefix_sees_nothing(office: Office) -> None:
     (letter,) = office.letters(1)
     DeadLetter.objects.using(POSTGRES_ALIAS).filter(pk=letter.pk).update(prefix="another")
-    assert "0 poisoned records" in office.get(changelist("deadletter"))
+    assert "0 dead letters" in office.get(changelist("deadletter"))
     assert office.client.get(change(letter)).status_code == 302
     office.settle("replay", letter)
     assert office.shipped == []
@@ -281,5 +281,5 @@ def test_an_answer_from_another_site_is_refused(office: Office) -> None:
 def test_what_is_no_number_does_nothing(office: Office, item: str) -> None:
     office.letters(1)
     answer = office.client.post(settle_url("replay"), {"item": item})
-    assert said(answer) == [f"Choose 1 to {settling.MOST} poisoned records."]
+    assert said(answer) == [f"Choose 1 to {settling.MOST} dead letters."]
     assert office.client.get(settle_url("other")).status_code == 404

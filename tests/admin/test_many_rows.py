@@ -31,7 +31,7 @@ LETTERS = """
     FROM generate_series(1, %(rows)s) AS n
 """
 POSITIONS = """
-    INSERT INTO via_state_handlerposition (handler_id, slot, key, epoch, "offset", record_id, from_floor, trying, attempts,
+    INSERT INTO via_state_handlerposition (handler_id, key_hash, key, epoch, "offset", record_id, from_floor, in_flight_offset, attempts,
         stuck_since, last_error, last_traceback, halted, halted_text, worker, fence)
     SELECT %(handler)s, md5(n::text), 'room.' || n, 'e', n, 'r', FALSE, 0, CASE WHEN n %% 1000 = 0 THEN 3 ELSE 0 END,
         CASE WHEN n %% 1000 = 0 THEN now() END, '', '', '', '', '', 0
@@ -126,7 +126,7 @@ def test_a_list_reads_few_rows(crowd: Crowd, model: str) -> None:
 
 def test_more_rows_than_are_counted_are_mentioned(crowd: Crowd) -> None:
     page = crowd.office.get(changelist("deadletter"))
-    assert "10000 poisoned records" in page
+    assert "10000 dead letters" in page
     assert "There are more than 10000" in page
     assert "There are more" not in crowd.office.get(f"{changelist('deadletter')}?q=room.77")
     page = crowd.office.get(changelist("eventhandler"))

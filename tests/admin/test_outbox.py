@@ -10,7 +10,7 @@ from tests.admin.office import Office, changelist, entries, items, said
 from tests.conftest import POSTGRES_ALIAS
 from tests.handlers.world import Placed
 from via_state.models import OutboxRecord
-from via_state.pod.outbox import rows
+from via_state.pod.writing.outbox import rows
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
 

@@ -26,7 +26,7 @@ from via_state.models import (
     HandlerWorker,
     SnapshotRow,
 )
-from via_state.pod.pins import slot_of
+from via_state.pod.retention import hash_key
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
 
@@ -49,7 +49,7 @@ def rows_of(prefix: str, alias: str, text: str) -> list[Any]:
     worker = HandlerWorker(
         id="w" * 32,
         prefix=prefix,
-        team="t",
+        worker_group="t",
         host=text,
         pid=1,
         started_at=Now(),
@@ -57,7 +57,13 @@ def rows_of(prefix: str, alias: str, text: str) -> list[Any]:
     )
     worker.save(using=alias)
     position = HandlerPosition(
-        handler=handler, slot=slot_of(text), key=text, epoch=text, attempts=3, stuck_since=Now(), last_error=text
+        handler=handler,
+        key_hash=hash_key(text),
+        key=text,
+        epoch=text,
+        attempts=3,
+        stuck_since=Now(),
+        last_error=text,
     )
     position.worker, position.halted_text, position.last_traceback = worker.pk, text, text
     letter = DeadLetter(
@@ -155,7 +161,7 @@ def test_the_rows_may_be_in_sqlite() -> None:
         "event_name=x",
         "buried_at__gte=2020-01-01T00:00Z",
     ):
-        assert "1 poisoned record" in client.get(f"{changelist('deadletter')}?{question}").content.decode()
+        assert "1 dead letter" in client.get(f"{changelist('deadletter')}?{question}").content.decode()
     for state, found in (("stuck", 1), ("halted", 0), ("running", 1)):
         page = client.get(f"{changelist('handlerposition')}?state={state}").content.decode()
         assert f"{found} handler position" in page

@@ -162,12 +162,12 @@ def test_a_blocked_record_is_moved_after_it_was_shown(office: Office) -> None:
     assert token.startswith(f"{row.pk}:1:")
     assert not DeadLetter.objects.using(POSTGRES_ALIAS).exists()
     told = said(office.client.post(set_aside_url(), {"item": token}))
-    assert told == ["Moved: ship (orders) on orders, offset 1. It is a poisoned record now."]
+    assert told == ["Moved: ship (orders) on orders, offset 1. It is a dead letter now."]
     letter = DeadLetter.objects.using(POSTGRES_ALIAS).get()
     assert (letter.offset, letter.error, letter.status) == (1, "RuntimeError: no <b>1</b>", "new")
     assert letter.traceback.startswith("Traceback (most recent call last)")
     assert letter.traceback.endswith("Set aside by ann.")
-    assert entries() == [(str(row), "ship (orders): moved the record at offset 1 into the poisoned records.")]
+    assert entries() == [(str(row), "ship (orders): moved the record at offset 1 into the dead letters.")]
     worker = office.shop.work()
     until(lambda: office.shipped == [2])
     office.shop.stop(worker)

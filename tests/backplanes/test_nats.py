@@ -24,8 +24,8 @@ from tests.conftest import server_folder
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.nats import NatsBackplane, cells, log
 from via_state.backplanes.nats.backend import OVERHEAD
-from via_state.backplanes.nats.entry import Entries
-from via_state.backplanes.nats.link import Link
+from via_state.backplanes.nats.connection import Connection
+from via_state.backplanes.nats.log_meta import Entries
 from via_state.core.records import GENESIS
 from via_state.exceptions import (
     AppendTooLarge,
@@ -184,7 +184,7 @@ async def test_an_append_whose_place_can_not_be_learned_is_of_unknown_outcome(
     await append(plane, "log", b"x")
     append_id, load = new_id(), Entries.load
 
-    async def unreachable(self: Entries, link: Link, key: str) -> None:
+    async def unreachable(self: Entries, link: Connection, key: str) -> None:
         raise BackplaneUnavailable("cut")
 
     monkeypatch.setattr(Entries, "load", unreachable)
@@ -197,7 +197,7 @@ async def test_an_append_whose_place_can_not_be_learned_is_of_unknown_outcome(
 
 async def test_a_connection_that_closed_without_a_word_is_replaced(plane: NatsBackplane) -> None:
     await append(plane, "log", b"x")
-    link = await plane._links.get()
+    link = await plane._connections.get()
     link.client._status = Client.CLOSED  # as when nats-py meets an error while it closes
     await append(plane, "log", b"y")
     assert [data for _, data in await read_all(plane, "log")] == [b"x", b"y"]
@@ -398,12 +398,12 @@ async def test_what_is_larger_than_a_message_may_be_is_refused_and_the_connectio
         plane = make(SERVERS=own_server.url)
         with pytest.raises(ValueTooLarge, match=str(65_536 - OVERHEAD)):
             await plane.cas("cell", None, b"x" * size)
-        link = plane._links._link
+        link = plane._connections._connection
         with pytest.raises(AppendTooLarge):
             await make(SERVERS=own_server.url).append("log", new_id(), 1, b"x" * size)
         revision = await plane.cas(f"cell {size}", None, b"x" * plane.max_value_bytes)
         assert held(await plane.load(f"cell {size}")) == (b"x" * plane.max_value_bytes, revision)
-        assert plane._links._link is link
+        assert plane._connections._connection is link
 
 
 async def test_an_operators_limit_of_a_value_is_kept(make: Make, client: Client, prefix: str) -> None:

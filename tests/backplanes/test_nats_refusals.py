@@ -43,7 +43,7 @@ def strict() -> Iterator[Nats]:
 
 async def test_a_wrong_request_is_no_outage(nats: Nats) -> None:
     plane = NatsBackplane({"SERVERS": nats.url, "PREFIX": uuid.uuid4().hex})
-    link = await plane._links.get()
+    link = await plane._connections.get()
     with pytest.raises(BackplaneRefused, match="bad request"):
         await get(link, plane._logs._stream, seq=0)
     await plane.close()

@@ -142,7 +142,7 @@ async def test_two_compact_one_appends_and_one_reads(
                 assert compacting.result() >= min(through, head)
                 seen["compacted"] += 1
 
-    def judge(after: Position, batch: Batch) -> int:
+    def check_cursor(after: Position, batch: Batch) -> int:
         """Check a batch; returns the offset through which it shows all."""
         assert batch.floor.record_id == ids[batch.floor.offset]
         assert batch.head.record_id == ids[batch.head.offset]
@@ -169,7 +169,7 @@ async def test_two_compact_one_appends_and_one_reads(
                     break  # not written yet
                 assert batch.floor.offset >= floor, "a floor was lowered"
                 floor = batch.floor.offset
-                after = Position(epoch, judge(after, batch), "")
+                after = Position(epoch, check_cursor(after, batch), "")
                 seen["read"] += 1
 
     await append(writer, "another log", b"x")
@@ -185,7 +185,7 @@ async def test_two_compact_one_appends_and_one_reads(
     for offset in (0, floor, len(ids) - 1):
         after = Position(epoch, offset, "")
         while (batch := await reader.read("log", after, 50)).packs:
-            after = Position(epoch, judge(after, batch), "")
+            after = Position(epoch, check_cursor(after, batch), "")
         assert after.offset == len(ids) - 1
     assert await stored(writer, prefix, "another log") == [1]
 

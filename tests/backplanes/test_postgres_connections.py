@@ -126,11 +126,13 @@ async def test_closing_ends_calls_that_wait_for_a_connection(through_proxy: Prox
 async def test_closing_does_not_wait_for_a_doorbell_that_hangs(through_proxy: Proxy, make: Make) -> None:
     plane = make()
     plane._ring("first")
-    await eventually(lambda: plane._bell._connection is not None and plane._bell._task is None, "a doorbell")
+    await eventually(
+        lambda: plane._notifier._connection is not None and plane._notifier._task is None, "a doorbell"
+    )
     through_proxy.freeze()
     plane._ring("second")
-    assert plane._bell._connection is not None
-    pgconn = plane._bell._connection.pgconn
+    assert plane._notifier._connection is not None
+    pgconn = plane._notifier._connection.pgconn
     await eventually(lambda: pgconn.transaction_status != 0, "a doorbell on its way")
     started = time.monotonic()
     await plane.close()

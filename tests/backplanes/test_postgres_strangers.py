@@ -89,11 +89,11 @@ async def test_a_first_ring_for_all_is_heard_at_once_and_those_of_a_pause_as_one
     plane, rung = make(), list[str | None]()
     plane.watch(rung.append)
     await eventually(lambda: rung == [None], "listening")
-    await eventually(lambda: plane._ear._pause is None, "the end of the pause")
+    await eventually(lambda: plane._listener._pause is None, "the end of the pause")
     for _ in range(5):
-        plane._ear._rang_for_all()
+        plane._listener._rang_for_all()
     assert rung == [None, None]
-    await eventually(lambda: len(rung) == 3 and plane._ear._pause is None, "the others, together")
+    await eventually(lambda: len(rung) == 3 and plane._listener._pause is None, "the others, together")
 
 
 async def test_a_process_hears_those_that_still_have_the_key_before(make: Make) -> None:

@@ -202,7 +202,7 @@ def test_the_admin_takes_the_password_that_was_printed_last(demo: Start, port: i
         assert found, run.output
         site, user, password = found.groups()
         landed = Script().sign_in(f"{site}login/?next=/admin/", user, password)
-        assert "Poisoned records" in landed, landed
+        assert "Dead letters" in landed, landed
         run.process.terminate()
         assert run.end() == 0
 

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.pod.board import Add, Fragile
-from via_state.core.delivery import Evidence, Failure, Next, Retry, Treatment, after_failure, judge, records_after
+from via_state.core.delivery import (
+    CursorCheck,
+    Failure,
+    Next,
+    Retry,
+    Treatment,
+    after_failure,
+    check_cursor,
+    records_after,
+)
 from via_state.core.event_types import EventType
 from via_state.core.events import EventCodec
 from via_state.core.records import GENESIS, Batch, Pack, Position
@@ -73,19 +82,19 @@ NOTHING = Position("e", 0, "")
 @pytest.mark.parametrize(
     ("position", "head", "floor", "cursor_id", "from_floor", "expected"),
     [
-        (GENESIS, at(9), NOTHING, None, False, Evidence.CONTINUES),
-        (GENESIS, GENESIS, GENESIS, None, False, Evidence.CONTINUES),
-        (GENESIS, at(9), at(4), None, False, Evidence.LOST),
-        (GENESIS, at(9), at(4), None, True, Evidence.FROM_FLOOR),
-        (at(5), at(9), NOTHING, "r5", False, Evidence.CONTINUES),
-        (at(5), at(9), at(5), None, False, Evidence.CONTINUES),
-        (at(5), at(9), at(6), None, False, Evidence.LOST),
-        (at(5), at(9), at(6), None, True, Evidence.LOST),
-        (at(5), at(9), NOTHING, "other", False, Evidence.REWRITTEN),
-        (at(5), at(9), at(5, record="other"), None, False, Evidence.REWRITTEN),
-        (at(5), at(4), NOTHING, None, False, Evidence.REWRITTEN),
-        (at(5), at(9, "f"), NOTHING, "r5", False, Evidence.REWRITTEN),
-        (at(5), GENESIS, GENESIS, None, False, Evidence.REWRITTEN),
+        (GENESIS, at(9), NOTHING, None, False, CursorCheck.CONTINUES),
+        (GENESIS, GENESIS, GENESIS, None, False, CursorCheck.CONTINUES),
+        (GENESIS, at(9), at(4), None, False, CursorCheck.LOST),
+        (GENESIS, at(9), at(4), None, True, CursorCheck.FROM_FLOOR),
+        (at(5), at(9), NOTHING, "r5", False, CursorCheck.CONTINUES),
+        (at(5), at(9), at(5), None, False, CursorCheck.CONTINUES),
+        (at(5), at(9), at(6), None, False, CursorCheck.LOST),
+        (at(5), at(9), at(6), None, True, CursorCheck.LOST),
+        (at(5), at(9), NOTHING, "other", False, CursorCheck.REWRITTEN),
+        (at(5), at(9), at(5, record="other"), None, False, CursorCheck.REWRITTEN),
+        (at(5), at(4), NOTHING, None, False, CursorCheck.REWRITTEN),
+        (at(5), at(9, "f"), NOTHING, "r5", False, CursorCheck.REWRITTEN),
+        (at(5), GENESIS, GENESIS, None, False, CursorCheck.REWRITTEN),
     ],
 )
 def test_the_evidence_of_a_batch(
@@ -94,11 +103,11 @@ def test_the_evidence_of_a_batch(
     floor: Position,
     cursor_id: str | None,
     from_floor: bool,
-    expected: Evidence,
+    expected: CursorCheck,
 ) -> None:
-    assert judge(position, Batch([], head, floor, cursor_id, True), from_floor) is expected
-    replica = judge(position, Batch([], head, floor, cursor_id, False), from_floor)
-    assert replica is (Evidence.UNPROVEN if expected is Evidence.REWRITTEN else expected)
+    assert check_cursor(position, Batch([], head, floor, cursor_id, True), from_floor) is expected
+    replica = check_cursor(position, Batch([], head, floor, cursor_id, False), from_floor)
+    assert replica is (CursorCheck.UNPROVEN if expected is CursorCheck.REWRITTEN else expected)
 
 
 RECORDS: dict[bytes, Treatment] = {

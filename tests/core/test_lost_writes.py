@@ -52,7 +52,7 @@ class Writer:
         self.cell = Cell(data, Revision(self.revisions, f"of the store {self.revisions}"), 0.0, None)
 
 
-Base: TypeAlias = tuple[Revision | None, Sequence[Write]]
+RestorePoint: TypeAlias = tuple[Revision | None, Sequence[Write]]
 
 
 @pytest.fixture
@@ -60,11 +60,11 @@ def writer() -> Writer:
     return Writer()
 
 
-def judge(writer: Writer, base: Base, lasts: bool = True) -> LostWrite:
+def check_cursor(writer: Writer, base: RestorePoint, lasts: bool = True) -> LostWrite:
     return judge_lost_write(writer.cell, expected=base[0], writes=base[1], write_id="ours", lasts=lasts)
 
 
-def base_of(writer: Writer) -> Base:
+def base_of(writer: Writer) -> RestorePoint:
     return writer.revision, writer.writes
 
 
@@ -77,7 +77,7 @@ def test_a_write_is_recognised_under_later_ones(writer: Writer, earlier: int, la
     writer.write("ours")
     for number in range(later):
         writer.write(f"after {number}")
-    assert judge(writer, base) is LostWrite.APPLIED
+    assert check_cursor(writer, base) is LostWrite.APPLIED
 
 
 @pytest.mark.parametrize("earlier", [0, 1, 3])
@@ -92,7 +92,7 @@ def test_a_write_that_lost_against_others_is_known_not_to_be_there(
     for number in range(later):
         writer.write(f"after {number}")
         writer.pause = 0.0
-    assert judge(writer, base) is LostWrite.NOT_APPLIED
+    assert check_cursor(writer, base) is LostWrite.NOT_APPLIED
 
 
 @pytest.mark.parametrize("applied", [True, False])
@@ -103,7 +103,7 @@ def test_too_many_later_writes_leave_it_open(writer: Writer, applied: bool) -> N
         writer.write("ours")
     for number in range(REMEMBERED_WRITES):
         writer.write(f"after {number}")
-    assert judge(writer, base) is LostWrite.UNKNOWN
+    assert check_cursor(writer, base) is LostWrite.UNKNOWN
 
 
 @pytest.mark.parametrize("applied", [True, False])
@@ -115,7 +115,7 @@ def test_two_later_writes_long_after_each_other_leave_it_open(writer: Writer, ap
     for number in (1, 2):
         writer.pause = 2 * REMEMBERED_SECONDS
         writer.write(f"after {number}")
-    assert judge(writer, base) is LostWrite.UNKNOWN
+    assert check_cursor(writer, base) is LostWrite.UNKNOWN
 
 
 @pytest.mark.parametrize("applied", [True, False])
@@ -130,7 +130,7 @@ def test_a_reset_and_an_end_of_others_hide_nothing(writer: Writer, then: str, be
     writer.empty(Holds.ENDED if then == "ended" else Holds.RESET, "theirs")
     if then == "reset and written again":
         writer.write("after")
-    assert judge(writer, base) is (LostWrite.APPLIED if applied else LostWrite.NOT_APPLIED)
+    assert check_cursor(writer, base) is (LostWrite.APPLIED if applied else LostWrite.NOT_APPLIED)
 
 
 @pytest.mark.parametrize("applied", [True, False])
@@ -140,7 +140,7 @@ def test_a_reset_of_ours_is_a_write_like_any_other(writer: Writer, applied: bool
     if applied:
         writer.empty(Holds.RESET, "ours")
     writer.write("after")
-    assert judge(writer, base) is (LostWrite.APPLIED if applied else LostWrite.NOT_APPLIED)
+    assert check_cursor(writer, base) is (LostWrite.APPLIED if applied else LostWrite.NOT_APPLIED)
 
 
 @pytest.mark.parametrize("applied", [True, False])
@@ -153,7 +153,7 @@ def test_what_removes_the_writes_leaves_it_open(writer: Writer, then: str, appli
     writer.cell = Cell(b"what?", Revision(99, ""), 0.0, None) if then == "no longer a cell" else None
     if then == "expired and written again":
         writer.write("after")
-    assert judge(writer, base, lasts=False) is LostWrite.UNKNOWN
+    assert check_cursor(writer, base, lasts=False) is LostWrite.UNKNOWN
 
 
 @pytest.mark.parametrize("again", [True, False])
@@ -163,18 +163,18 @@ def test_a_write_that_created_a_cell_and_may_have_expired_is_open(writer: Writer
     writer.cell = None
     if again:
         writer.write("after")
-    assert judge(writer, base, lasts=False) is LostWrite.UNKNOWN
+    assert check_cursor(writer, base, lasts=False) is LostWrite.UNKNOWN
 
 
 def test_a_write_to_a_cell_that_is_still_absent_was_not_applied(writer: Writer) -> None:
-    assert judge(writer, base_of(writer)) is LostWrite.NOT_APPLIED
+    assert check_cursor(writer, base_of(writer)) is LostWrite.NOT_APPLIED
 
 
 def test_newer_code_on_top_hides_nothing(writer: Writer) -> None:
     base = base_of(writer)
     writer.write("ours")
     writer._put(CellCodec[str](str, version=2).encode("x", write_id="after", writes=writer.writes, pause=0))
-    assert judge(writer, base) is LostWrite.APPLIED
+    assert check_cursor(writer, base) is LostWrite.APPLIED
 
 
 STEPS = st.sampled_from(["write", "write", "write", "reset", "expire"])
@@ -201,7 +201,7 @@ def test_the_judgement_is_never_wrong(steps: list[tuple[float, str]], data: st.D
             writer.empty(Holds.RESET, f"other {index}")
         else:
             writer.write(f"other {index}")
-    verdict = judge(writer, base, lasts=not expired)
+    verdict = check_cursor(writer, base, lasts=not expired)
     assert verdict is not (LostWrite.NOT_APPLIED if lands else LostWrite.APPLIED)
 
 

@@ -7,11 +7,11 @@ import pytest
 from via_state.core.manifest import Manifest, Reading
 from via_state.core.snapshots import migration_path
 
-BASE = Manifest(1, "value", "zero", {"A": "a", "B": "b"}, ["Gone"])
+BASE = Manifest(1, "value", "initial", {"A": "a", "B": "b"}, ["Gone"])
 
 
 def test_code_that_knows_more_events_goes_on() -> None:
-    more = Manifest(1, "value", "zero", {"A": "a", "B": "b", "C": "c"}, ["Gone", "Other"])
+    more = Manifest(1, "value", "initial", {"A": "a", "B": "b", "C": "c"}, ["Gone", "Other"])
     assert more.continues(BASE)
     assert not BASE.continues(more), "it would miss what C did"
 
@@ -19,13 +19,13 @@ def test_code_that_knows_more_events_goes_on() -> None:
 @pytest.mark.parametrize(
     ("other", "why"),
     [
-        (Manifest(2, "value", "zero", {"A": "a", "B": "b"}), "version 1 became 2"),
-        (Manifest(1, "other", "zero", {"A": "a", "B": "b"}), "the type of the value changed"),
+        (Manifest(2, "value", "initial", {"A": "a", "B": "b"}), "version 1 became 2"),
+        (Manifest(1, "other", "initial", {"A": "a", "B": "b"}), "the type of the value changed"),
         (Manifest(1, "value", "other", {"A": "a", "B": "b"}), "the value before the first event changed"),
-        (Manifest(1, "value", "zero", {"A": "a", "B": "x"}), "the fold of B changed"),
-        (Manifest(1, "value", "zero", {"A": "a"}), "the event B is gone"),
+        (Manifest(1, "value", "initial", {"A": "a", "B": "x"}), "the fold of B changed"),
+        (Manifest(1, "value", "initial", {"A": "a"}), "the event B is gone"),
         (
-            Manifest(1, "value", "zero", {"A": "a", "B": "b", "Gone": "g"}),
+            Manifest(1, "value", "initial", {"A": "a", "B": "b", "Gone": "g"}),
             "the event Gone was retired and is back",
         ),
     ],
@@ -50,7 +50,7 @@ PAID = Reading("rules", {"amount": "int", "note": "str"}, ["amount"])
     ],
 )
 def test_code_that_reads_events_otherwise_folds_them_again_while_it_can(reading: Reading, agrees: bool) -> None:
-    old, new = (Manifest(1, "value", "zero", {"Paid": "fold"}, (), {"Paid": one}) for one in (PAID, reading))
+    old, new = (Manifest(1, "value", "initial", {"Paid": "fold"}, (), {"Paid": one}) for one in (PAID, reading))
     assert new.continues(old) is agrees
     assert new.folds_like(old), "where it can't, what the other code folded is the truth"
     assert new.fingerprint != old.fingerprint

@@ -185,7 +185,7 @@ def test_without_a_snapshot_the_key_stands_still_with_its_last_good_value(
     log.append([Kind.CURRENT, Kind.CURRENT])
     log.compact(log.state.records[2])
     feed(projection, log)
-    assert projection.stand_still() == Outcome(Action.HALTED)
+    assert projection.halt_for_gap() == Outcome(Action.HALTED)
     assert projection.halt is not None
     assert projection.halt.reason is HaltReason.GAP
     assert "offset 1" in str(projection.halt)
@@ -196,7 +196,7 @@ def test_a_gap_ends_with_the_log_that_had_it(projection: Projection[Ledger], log
     log.append([Kind.CURRENT])
     log.compact(log.state.records[0])
     feed(projection, log)
-    projection.stand_still()
+    projection.halt_for_gap()
     log.drop()
     log.append([Kind.CURRENT])
     assert feed(projection, log).action is Action.AT_HEAD

@@ -113,7 +113,7 @@ class ProjectionMachine(RuleBasedStateMachine):
     def get_a_batch_again(self, data: st.DataObject) -> None:
         """Late or doubled: the last one most of the time."""
         fed = data.draw(st.one_of(st.just(self.fed[-1]), st.sampled_from(self.fed)))
-        self.judge(fed)
+        self.check_cursor(fed)
 
     @rule(data=st.data(), limit=LIMITS, snapshots=st.booleans())
     def catch_up(self, data: st.DataObject, limit: int, snapshots: bool) -> None:
@@ -133,7 +133,7 @@ class ProjectionMachine(RuleBasedStateMachine):
 
     def stand_at_the_gap(self) -> None:
         before = self.projection.value
-        assert self.projection.stand_still().action is Action.HALTED
+        assert self.projection.halt_for_gap().action is Action.HALTED
         assert self.projection.halt is not None
         assert self.projection.halt.reason is HaltReason.GAP
         assert self.projection.value == before
@@ -155,9 +155,9 @@ class ProjectionMachine(RuleBasedStateMachine):
         after = self.projection.position
         fed = Fed(source, source.read(after, limit, authoritative), after)
         self.fed.append(fed)
-        return self.judge(fed)
+        return self.check_cursor(fed)
 
-    def judge(self, fed: Fed) -> Outcome:
+    def check_cursor(self, fed: Fed) -> Outcome:
         """Feed, and compare what the projection says and does with what is true."""
         projection, source = self.projection, fed.source
         before, value, halt = projection.position, projection.value, projection.halt

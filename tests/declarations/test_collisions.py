@@ -70,7 +70,7 @@ def test_logs_that_write_one_key_and_differ_collide(other: str) -> None:
 
     type("Two", (State,), {"field": vars(Feed)[other].declared_anew()})
     (found,) = collisions()
-    assert "differs in kind, type or zero value" in found
+    assert "differs in kind, type or initial value" in found
 
 
 @pytest.mark.parametrize("other", ["cell", "version", "events"])
@@ -80,7 +80,7 @@ def test_values_that_write_one_key_and_differ_collide(other: str) -> None:
 
     type("Two", (State,), {"field": vars(Feed)[other].declared_anew()})
     (found,) = collisions()
-    assert "differs in kind, type or zero value" in found
+    assert "differs in kind, type or initial value" in found
 
 
 def test_families_collide_whatever_their_parameters_are_called() -> None:
@@ -91,9 +91,9 @@ def test_families_collide_whatever_their_parameters_are_called() -> None:
 
     assert collisions() == [
         "tests.Chat.hall: Its key 'room.{hall}' is also a key of tests.Chat.room, 'room.{room}', "
-        "which differs in kind, type or zero value.",
+        "which differs in kind, type or initial value.",
         "tests.Chat.lobby: Its key 'room.lobby' is also a key of tests.Chat.room, 'room.{room}', "
-        "which differs in kind, type or zero value.",
+        "which differs in kind, type or initial value.",
     ]
 
 

@@ -52,4 +52,4 @@ def test_events_before_a_handler_are_counted(shop: Shop) -> None:
     broken.clear()
     until(lambda: got == [1, 2, 3, 4])
     until(lambda: metric("via_consumer_lag_events") == 0)
-    assert worker.board.handled == 4
+    assert worker.measures.handled == 4

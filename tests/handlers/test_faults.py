@@ -24,7 +24,7 @@ from via_state.handlers.operations import find_position, resume
 from via_state.handlers.positions import HandlerId
 from via_state.handlers.rows import RowPositions
 from via_state.models import DeadLetter, EventHandler, HandlerPosition
-from via_state.pod.pins import other_pins
+from via_state.pod.retention import handler_holds
 
 SHIP = HandlerId("orders", "ship")
 UNREAD = "It can't be decoded: "
@@ -86,9 +86,9 @@ def test_a_registered_handler_keeps_its_records_whether_or_not_anything_runs(dur
     epoch = shop.head("orders").position.epoch
     shop.stop(worker)
     shop.place(2, 3)
-    assert [pin.offset for pin in other_pins("orders", "orders", epoch)] == [1]
-    assert [pin.offset for pin in other_pins("orders", "orders", "another")] == [0]
-    assert other_pins("shelf.{shelf}", "shelf.1", epoch) == []
+    assert [pin.offset for pin in handler_holds("orders", "orders", epoch)] == [1]
+    assert [pin.offset for pin in handler_holds("orders", "orders", "another")] == [0]
+    assert handler_holds("shelf.{shelf}", "shelf.1", epoch) == []
     assert got == [1]
 
 
@@ -99,7 +99,7 @@ def test_a_family_s_handler_keeps_the_records_of_keys_that_it_never_saw(durable_
     def stock(event: Placed | Cancelled, delivery: Delivery) -> None: ...
 
     shop.stop(shop.work())
-    assert [pin.offset for pin in other_pins("shelf.{shelf}", "shelf.99", "any")] == [0]
+    assert [pin.offset for pin in handler_holds("shelf.{shelf}", "shelf.99", "any")] == [0]
 
 
 def test_a_handler_that_lost_records_halts_until_it_is_told(durable_shop: Shop) -> None:
@@ -311,11 +311,11 @@ def test_a_record_that_kills_its_workers_is_given_up(durable_shop: Shop) -> None
     store.register({})
     store._ids[SHIP] = EventHandler.objects.using(POSTGRES_ALIAS).get(prefix=shop.world.prefix).pk
     for name in ("dead-1", "dead-2"):
-        store.renew(name, "team", 0.3)
+        store.renew(name, "worker_group", 0.3)
         claim = store.claim(SHIP, "orders", name)
         assert claim is not None
         store.announce(claim, 1)
-        until(lambda name=name: name not in store.renew("me", "team", 1.0))  # type: ignore[misc]
+        until(lambda name=name: name not in store.renew("me", "worker_group", 1.0))  # type: ignore[misc]
     shop.work()
     until(lambda: got == [2])
     (letter,) = DeadLetter.objects.using(POSTGRES_ALIAS).filter(prefix=shop.world.prefix)
@@ -361,12 +361,12 @@ def test_a_stale_worker_can_not_commit(durable_shop: Shop) -> None:
     shop.place(1)
     store = RowPositions()
     store._ids[SHIP] = EventHandler.objects.using(POSTGRES_ALIAS).get(prefix=shop.world.prefix).pk
-    store.renew("stale", "team", 0.2)
+    store.renew("stale", "worker_group", 0.2)
     stale = store.claim(SHIP, "orders", "stale")
     assert stale is not None
-    assert "fresh" in store.renew("fresh", "team", 30)
+    assert "fresh" in store.renew("fresh", "worker_group", 30)
     assert stale is not None
-    until(lambda: "stale" not in store.renew("fresh", "team", 30))
+    until(lambda: "stale" not in store.renew("fresh", "worker_group", 30))
     fresh = store.claim(SHIP, "orders", "fresh")
     assert fresh is not None
     assert store.claim(SHIP, "orders", "stale") is None
@@ -502,7 +502,7 @@ def test_a_worker_stops_while_a_record_fails(shop: Shop) -> None:
 
     worker = shop.work()
     shop.place(1)
-    until(lambda: worker.board.stuck_now == 1)
+    until(lambda: worker.measures.stuck_now == 1)
     started = time.monotonic()
     shop.stop(worker)
     assert time.monotonic() - started < 3
@@ -525,7 +525,7 @@ def _idle(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
         shop.place(1, shelf=shelf)
     worker = shop.work()
     shop.settle(worker)
-    assert worker.board.handled == 300
+    assert worker.measures.handled == 300
     statements: list[object] = []
     monkeypatch.setattr(CursorWrapper, "execute", _counted(CursorWrapper.execute, statements))
     calls = sum(shop.world.plane.calls.values())

@@ -18,7 +18,7 @@ from tests.handlers.test_commands import letters, run
 from tests.handlers.test_faults import position
 from tests.handlers.world import Cancelled, Placed, Shop, until
 from via_state import Delivery, Poison
-from via_state.declarations.handled import handled_logs
+from via_state.declarations.catalog import handled_logs
 from via_state.exceptions import ViaStateError
 from via_state.handlers.positions import HandlerId
 from via_state.handlers.replay import Replay, Replayed, discard
@@ -90,7 +90,7 @@ def test_a_replay_beside_the_worker_loses_no_update_of_a_projection(site: Shop) 
     counter.create(
         id="counter",
         prefix="elsewhere",
-        team="",
+        worker_group="",
         host="",
         pid=0,
         started_at="2026-01-01T00:00Z",

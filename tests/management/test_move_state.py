@@ -84,7 +84,7 @@ def test_logs_cells_handlers_and_snapshots_go_on_where_they_were(shop: Shop) -> 
         said = move()
         assert "2 logs with 5 records and 2 cells" in said, said
         assert move() == said.replace(
-            said.rpartition("; ")[2], "0 snapshots, handler positions and poisoned records go on there.\n"
+            said.rpartition("; ")[2], "0 snapshots, handler positions and dead letters go on there.\n"
         )
         after = pod.thread.call(pod.backplane.read("orders", GENESIS))
         ids = [(pack.id, pack.count, pack.data) for pack in after.packs]
@@ -184,7 +184,7 @@ def test_it_refuses_while_somebody_is_at_work_and_what_it_can_not_use(shop: Shop
             move()
         shop.stop(worker)
         OutboxRecord.objects.using(POSTGRES_ALIAS).create(
-            prefix=shop.world.prefix, lane=1, slot="", key="orders", count=1, data=b"[]", created=now()
+            prefix=shop.world.prefix, lane=1, key_hash="", key="orders", count=1, data=b"[]", created=now()
         )
         with pytest.raises(CommandError, match="wait in the outbox"):
             move()

@@ -21,8 +21,8 @@ from tests.pod.board import Add, Board
 from tests.pod.world import World, world_of
 from via_state.models import OutboxRecord
 from via_state.pod.default import use_pod
-from via_state.pod.outbox import rows
 from via_state.pod.pod import Pod
+from via_state.pod.writing.outbox import rows
 
 pytestmark = [
     pytest.mark.usefixtures("postgres"),

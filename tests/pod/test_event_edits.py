@@ -213,8 +213,8 @@ def test_an_edit_that_is_taken_back_has_lost_nothing(world: World, edit: Edit, w
     if whole or not edit.halts:
         shown = pod.read(KEY, new)
         assert shown == edit.shown
-        (projector,) = pod.residents.logs()
-        trouble = projector.trouble()
+        (projector,) = pod.replicas.logs()
+        trouble = projector.halt_report()
         assert (trouble is None) is (edit.shown == 306), trouble
     else:
         with pytest.raises(KeyHalted, match=r"the fold of Paid changed|the event Paid is gone"):

@@ -24,7 +24,7 @@ from tests.pod.world import KEY, World, declared, world_of
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable
 from via_state.pod.pod import Pod
-from via_state.pod.projector import Projector
+from via_state.pod.reading.projector import Projector
 from via_state.pod.snapshots import memory, rows
 from via_state.pod.snapshots.proof import held
 
@@ -134,7 +134,7 @@ class Life:
 
     async def snapshot(self) -> None:
         pod, _ = self.random.choice(self.pods)
-        await pod.residents.settle()
+        await pod.replicas.settle()
         try:
             await pod.snapshots.flush()
         except BackplaneUnavailable:
@@ -145,9 +145,9 @@ class Life:
         for pod, code in self.pods:
             if pod in self.slow:
                 continue
-            (projector,) = pod.residents.logs()
+            (projector,) = pod.replicas.logs()
             projector.ring()
-            await pod.residents.settle()
+            await pod.replicas.settle()
             status = await pod.astatus(KEY, code.spec)
             if status.halted is not None:
                 assert status.halted
@@ -168,7 +168,7 @@ class Life:
         for verb in ("load", "save", "positions", "decide", "register", "adopt"):
             setattr(store, verb, partial(self._perhaps, getattr(type(store), verb), store))
         self.pods.append((pod, code))
-        pod.residents.log(KEY, code.spec)
+        pod.replicas.log(KEY, code.spec)
 
     async def _perhaps(self, verb: Callable[..., Any], store: object, *args: Any, **kwargs: Any) -> Any:
         """The database fails now and then."""
@@ -188,7 +188,7 @@ class Life:
             return
         pod, code = self.pods.pop(self.random.randrange(len(self.pods)))
         self.slow.discard(pod)
-        for projector in pod.residents.logs():
+        for projector in pod.replicas.logs():
             projector._again = False
         await self.world.end(pod, clean)
         if len(self.pods) == 1:
@@ -197,7 +197,7 @@ class Life:
     async def slow_down(self) -> None:
         pod, _ = self.random.choice(self.pods)
         self.slow.add(pod)
-        self.deaf.update(pod.residents.logs())
+        self.deaf.update(pod.replicas.logs())
 
     async def speed_up(self) -> None:
         self.slow.clear()
@@ -239,9 +239,9 @@ class Life:
             for pod, code in self.pods:
                 if pod in self.slow:
                     continue
-                (projector,) = pod.residents.logs()
+                (projector,) = pod.replicas.logs()
                 projector.ring()
-                await pod.residents.settle()
+                await pod.replicas.settle()
                 if code.name in safe:
                     status = await pod.astatus(KEY, code.spec)
                     assert status.halted is None, f"{code.name}: {status.halted}"

@@ -48,9 +48,9 @@ def look(world: World, *pods: Pod) -> None:
     """Read again, to an end."""
 
     async def ring(pod: Pod) -> None:
-        for projector in pod.residents.logs():
+        for projector in pod.replicas.logs():
             projector.ring()
-        await pod.residents.settle()
+        await pod.replicas.settle()
 
     for pod in pods:
         world.run(ring(pod))

@@ -34,9 +34,9 @@ def look(world: World, pod: Pod) -> None:
     """Read again, to an end."""
 
     async def ring() -> None:
-        for projector in pod.residents.logs():
+        for projector in pod.replicas.logs():
             projector.ring()
-        await pod.residents.settle()
+        await pod.replicas.settle()
 
     world.run(ring())
 

@@ -14,7 +14,7 @@ from tests.pod.board import Add, Board
 from tests.pod.world import World, world_of
 from via_state.core.records import Changes
 from via_state.pod.pod import Pod
-from via_state.pod.reconciler import Following
+from via_state.pod.reading.reconciler import Following
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
 
@@ -56,8 +56,8 @@ def sweep(pod: Pod) -> None:
         return pod.reconciler.follow(witness)
 
     async def rest() -> None:
-        while pod.residents._following.flight.task is not None:
-            await asyncio.wait([pod.residents._following.flight.task])
+        while pod.replicas._following.flight.task is not None:
+            await asyncio.wait([pod.replicas._following.flight.task])
 
     following = pod.thread.call(follow())
     for _ in range(2):  # one may have been under way
@@ -102,7 +102,7 @@ def test_what_stays_is_not_read_again(world: World) -> None:
     for number in (1, 2):
         log.read(at_least=log.append(Add(number)))
         sweep(pod)
-        world.run(pod.residents.settle())
+        world.run(pod.replicas.settle())
         reads = world.plane.calls["read"]
         sweep(pod)
         assert world.plane.calls["read"] == reads

@@ -23,9 +23,9 @@ from tests.pod.world import World, world_of
 from via_state.core.records import GENESIS, Position
 from via_state.exceptions import BackplaneUnavailable, ViaStateError
 from via_state.models import OutboxLane, OutboxRecord
-from via_state.pod.outbox import lanes, rows
-from via_state.pod.outbox.lanes import LANES, lane_of
 from via_state.pod.pod import Pod
+from via_state.pod.writing.outbox import lanes, rows
+from via_state.pod.writing.outbox.lanes import LANES, lane_of
 
 pytestmark = [
     pytest.mark.usefixtures("postgres", "nats"),

@@ -141,7 +141,7 @@ async def test_a_fold_that_raises_halts_its_key_alone_and_resumes(pod: Pod) -> N
         await fragile.aread(at_least=bad)
     assert await Board.numbers.using(pod).aappend(Add(1)) == 1, "other keys go on"
     board.healed.append(True)
-    pod.thread.soon(pod.residents.log(fragile.key, Board.fragile._log()[1]).ring)
+    pod.thread.soon(pod.replicas.log(fragile.key, Board.fragile._log()[1]).ring)
     assert await fragile.aread(at_least=await fragile.aappend(Fragile(1))) == 3
     assert (await fragile.astatus()).halted is None
     assert halted() == 0
@@ -200,8 +200,8 @@ async def test_members_of_a_family_are_apart_and_leave_when_idle(pod: Pod, backp
     await Board.numbers.using(pod).aread()
     with override_settings(VIA_STATE={"RECONCILE_INTERVAL": 0.05, "IDLE_TTL": 0.05}):
         pod.thread.soon(pod.reconciler.look)
-        await eventually(lambda: not pod.residents.holds("tests.room.2"), "eviction")
-    assert pod.residents.holds("tests.numbers"), "plain keys stay"
+        await eventually(lambda: not pod.replicas.holds("tests.room.2"), "eviction")
+    assert pod.replicas.holds("tests.numbers"), "plain keys stay"
     assert await Board.room.at(room=1).using(pod).aread() == [1]
 
 
@@ -269,9 +269,9 @@ async def test_a_ring_at_the_very_end_of_a_read_is_not_lost(pod: Pod) -> None:
     """The task has looked for the last time, and its end is not noticed yet."""
 
     async def ring_at_the_end() -> None:
-        projector = pod.residents.log(Board.numbers.key, Board.numbers.definition.spec())
+        projector = pod.replicas.log(Board.numbers.key, Board.numbers.definition.spec())
         await projector.ready()
-        await pod.residents.settle()
+        await pod.replicas.settle()
         projector.ring()
         task = projector.task
         assert task is not None
@@ -283,7 +283,7 @@ async def test_a_ring_at_the_very_end_of_a_read_is_not_lost(pod: Pod) -> None:
         projector.task = task  # as it is until the callback runs
         projector.ring()
         projector._pumped(task)
-        await pod.residents.settle()
+        await pod.replicas.settle()
         assert projector._reads > reads
 
     await Board.numbers.using(pod).aread()

@@ -15,11 +15,11 @@ from tests.handlers.world import shop_of, until
 from tests.runtime.service_kit import ServiceKit
 from via_state.backplanes.memory import MemoryBackplane
 from via_state.core.records import Changes
-from via_state.declarations.handled import handled_logs
-from via_state.handlers.folder import Folder
+from via_state.declarations.catalog import handled_logs
+from via_state.handlers.projection_keeper import ProjectionKeeper
 from via_state.handlers.worker import Worker
 from via_state.pod.pod import Pod
-from via_state.pod.reconciler import Reconciler
+from via_state.pod.reading.reconciler import Reconciler
 from via_state.runtime.service import Service
 
 KEY = "tests.reconciled"
@@ -224,12 +224,12 @@ def test_a_worker_process_asks_once_each_interval_for_all_that_runs_in_it() -> N
 
         pod = shop.pod
         worker = Worker(pod.reconciler, shop.memory, handled_logs())
-        folder = Folder(pod, handled_logs(without_handlers=True), None)
+        keeper = ProjectionKeeper(pod, handled_logs(without_handlers=True), None)
         follower = Follower()
 
         async def start() -> None:
             await pod.services.start()
-            for one in (worker, folder):
+            for one in (worker, keeper):
                 await pod.services.add(one)
             pod.reconciler.follow(follower)
 

@@ -31,7 +31,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 def held(pod: Pod) -> Revision:
     """What the pod takes the cell to be at."""
-    cell = pod.residents.loaded_cell(Board.hits.key)
+    cell = pod.replicas.loaded_cell(Board.hits.key)
     assert cell is not None
     assert cell.stored is not None
     return cell.stored

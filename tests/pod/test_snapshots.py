@@ -14,9 +14,9 @@ from prometheus_client import REGISTRY
 from tests.conftest import POSTGRES_ALIAS
 from tests.pod.world import KEY, World, declared, world_of
 from via_state.exceptions import BackplaneUnavailable, KeyHalted
-from via_state.pod.projector import Projector
+from via_state.pod.reading.projector import Projector
 from via_state.pod.snapshots import memory, rows
-from via_state.pod.snapshots.store import Draft
+from via_state.pod.snapshots.store import SnapshotRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def test_a_long_log_is_continued_from_its_snapshot_although_all_records_are_ther
     assert world.head().floor.offset == 0
     fresh = world.start()
     assert len(fresh.read(KEY, keeping)) == 1501
-    (projector,) = fresh.residents.logs()
+    (projector,) = fresh.replicas.logs()
     assert projector._seeded is not None
     assert projector._seeded == world.head().position
 
@@ -175,21 +175,21 @@ def test_a_snapshot_never_goes_back(world: World) -> None:
     world.append(fast, OLD, Add(1), Add(2))
     before = world.run(fast.snapshots.store.load(KEY, world.head().position.epoch))
     old = before[0].position._replace(offset=1)
-    world.run(slow.snapshots.store.save([Draft(KEY, OLD, [0], old)], "slow"))
+    world.run(slow.snapshots.store.save([SnapshotRequest(KEY, OLD, [0], old)], "slow"))
     assert world.run(fast.snapshots.store.load(KEY, world.head().position.epoch)) == before
 
 
 def test_one_pod_makes_the_snapshots_until_its_lease_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "LEASE", 60.0)
     monkeypatch.setattr(rows, "LEASE", 60.0)
-    holder, other = world.start(), world.start()
-    world.append(holder, OLD, Add(0))
+    lease_owner, other = world.start(), world.start()
+    world.append(lease_owner, OLD, Add(0))
     other.read(KEY, OLD)
     saved = metric("via_snapshot_saved_total")
     world.append(other, OLD, Add(1))
     assert metric("via_snapshot_saved_total") == saved
-    holder.drain()
-    world.stop(holder)  # gives its lease up
+    lease_owner.drain()
+    world.stop(lease_owner)  # gives its lease up
     world.append(other, OLD, Add(2))
     assert metric("via_snapshot_saved_total") > saved
 
@@ -244,7 +244,7 @@ def test_a_store_error_does_not_make_a_start_fold_the_whole_log(
 
     monkeypatch.setattr(pod.snapshots.store, "load", failing)
     assert len(pod.read(KEY, spec)) == 3002
-    (projector,) = pod.residents.logs()
+    (projector,) = pod.replicas.logs()
     assert projector._seeded is not None
 
 
@@ -276,7 +276,7 @@ def test_a_slow_pod_that_a_compaction_overtakes_goes_on_from_the_snapshot(
 ) -> None:
     slow, fast = world.start(), world.start()
     world.append(slow, OLD, Add(0))
-    (projector,) = slow.residents.logs()
+    (projector,) = slow.replicas.logs()
     deaf.add(projector)
     slow.drain()  # of what it heard before
     for number in range(1, 6):
@@ -318,7 +318,7 @@ def test_ordinary_gaps_do_not_make_a_slow_pod_miss_a_compaction(sparse: World, d
     slow, fast = sparse.start(), sparse.start()
     for number in range(5):
         sparse.append(slow, OLD, Add(number))  # it has met gaps by now
-    (projector,) = slow.residents.logs()
+    (projector,) = slow.replicas.logs()
     deaf.add(projector)
     for number in range(5, 10):
         sparse.append(fast, OLD, Add(number))
@@ -347,7 +347,7 @@ def test_a_prefix_that_no_snapshot_covers_halts_and_the_last_value_stays(
     spec = declared(Add, snapshot_interval=0)
     pod = world.start()
     world.append(pod, spec, Add(0), Add(1))
-    (projector,) = pod.residents.logs()
+    (projector,) = pod.replicas.logs()
     deaf.add(projector)
     pod.drain()  # of what it heard before
     other = world.start()
@@ -372,7 +372,7 @@ def test_a_halted_key_resumes_when_its_cause_is_gone(world: World) -> None:
         pod.read(KEY, UNBRIDGED)
     # A pod of the code that has the migration makes the first snapshot of this version.
     world.start().read(KEY, NEW)
-    world.run(_ring(pod.residents.logs()[0]))
+    world.run(_ring(pod.replicas.logs()[0]))
     pod.drain()
     assert pod.read(KEY, UNBRIDGED) == {"numbers": [0, 1, 2, 3, 4]}
 
@@ -522,7 +522,7 @@ def test_a_rewritten_history_does_not_go_on_from_a_snapshot_of_the_other_one(wor
     writer = world.start()
     world.run(
         writer.snapshots.store.save(
-            [Draft(KEY, spec, [-1], false, disproven=frozenset([true.position]))], "another history"
+            [SnapshotRequest(KEY, spec, [-1], false, disproven=frozenset([true.position]))], "another history"
         )
     )
     resets = metric("via_events_epoch_reset_total")

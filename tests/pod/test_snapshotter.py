@@ -16,7 +16,7 @@ from tests.pod.board import Add, Board, eventually
 from via_state.core.records import Position
 from via_state.core.specs import LogSpec
 from via_state.pod.pod import Pod
-from via_state.pod.snapshots.store import Answer, Draft
+from via_state.pod.snapshots.store import SaveResult, SnapshotRequest
 from via_state.testing import pods
 
 FIRST = Position("epoch", 1, "id-0")
@@ -29,13 +29,13 @@ class Folded:
     key: str
     snapshot_at: float = 0.0
     spec: LogSpec[Any] = field(default_factory=lambda: Board.numbers.definition.spec())
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[SaveResult] = field(default_factory=list)
     position: Position = FIRST
 
-    def draft(self) -> Draft | None:
-        return Draft(self.key, self.spec, [1], self.position)
+    def draft(self) -> SnapshotRequest | None:
+        return SnapshotRequest(self.key, self.spec, [1], self.position)
 
-    def snapshot_taken(self, draft: Draft, answer: Answer) -> None:
+    def snapshot_taken(self, draft: SnapshotRequest, answer: SaveResult) -> None:
         self.answers.append(answer)
 
     def ring(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.pod.board import Add, Board, eventually
 from via_state.pod.pod import Pod
-from via_state.pod.subscribers import Subscribers
+from via_state.pod.reading.subscribers import Subscribers
 
 
 class Reader:

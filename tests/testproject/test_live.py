@@ -186,7 +186,7 @@ async def test_nothing_stays_behind_when_the_server_stops(pod: Pod) -> None:
 
 
 async def _projector(pod: Pod) -> Any:
-    return pod.residents.log(Counter.total.key, Counter.total.definition.spec())
+    return pod.replicas.log(Counter.total.key, Counter.total.definition.spec())
 
 
 @pytest.mark.parametrize("path", ["/ws/counter/press/", "/ws/counter/press/sync/"])

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from via_state.core.events import EventCodec, Unreadable
-from via_state.declarations.handled import handled_logs
+from via_state.declarations.catalog import handled_logs
 from via_state.exceptions import ViaStateError
 from via_state.handlers.replay import event_of
 from via_state.models import DeadLetter

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.text import block, first_line
 from via_state.models import HaltedKey
-from via_state.pod.halts import STALE
+from via_state.pod.halted_keys import STALE
 
 
 @admin.register(HaltedKey)

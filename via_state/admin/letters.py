@@ -1,4 +1,4 @@
-"""Poisoned records."""
+"""Dead letters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from via_state.admin.settling import DISCARD, MOST, REPLAY, SETTLINGS, Outcome, 
 from via_state.admin.text import block, first_line, moment
 from via_state.conf import settings
 from via_state.models import DeadLetter, HandlerPosition
-from via_state.pod.pins import slot_of
+from via_state.pod.retention import hash_key
 
 #: Failures that a message of their own tells of, and log entries that a page shows.
 TOLD, ENTRIES = 10, 20
@@ -74,7 +74,7 @@ class LetterAdmin(ReadOnlyAdmin):
             handler__prefix=letter.prefix,
             handler__log=letter.log,
             handler__name=letter.handler,
-            slot=slot_of(letter.key),
+            key_hash=hash_key(letter.key),
         )
         pk = rows.values_list("pk", flat=True).first()
         if pk is None:
@@ -117,11 +117,11 @@ class LetterAdmin(ReadOnlyAdmin):
     def has_discard_permission(self, request: HttpRequest) -> bool:
         return self.has_our_permission(request, DISCARD.permission)
 
-    @admin.action(permissions=["replay"], description="Replay selected poisoned records")
+    @admin.action(permissions=["replay"], description="Replay selected dead letters")
     def replay_selected(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> HttpResponse:
         return self._selected(request, REPLAY, queryset)
 
-    @admin.action(permissions=["discard"], description="Discard selected poisoned records")
+    @admin.action(permissions=["discard"], description="Discard selected dead letters")
     def discard_selected(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> HttpResponse:
         return self._selected(request, DISCARD, queryset)
 
@@ -189,7 +189,7 @@ class LetterAdmin(ReadOnlyAdmin):
         pks = sorted({int(one) for one in given if one.isdecimal() and len(one) < 19})
         back = reverse(f"{self.admin_site.name}:via_state_deadletter_changelist")
         if not pks or len(pks) > MOST:
-            self.message_user(request, f"Choose 1 to {MOST} poisoned records.", messages.WARNING)
+            self.message_user(request, f"Choose 1 to {MOST} dead letters.", messages.WARNING)
             return HttpResponseRedirect(back)
         letters = list(self.get_queryset(request).filter(pk__in=pks).order_by("pk"))
         if request.method != "POST":

@@ -15,14 +15,14 @@ from django.utils.html import format_html
 from via_state.admin import aside
 from via_state.admin.confirmation import Question, confirmation
 from via_state.admin.filters import PositionHandlerFilter, StandingFilter, registered_handlers
+from via_state.admin.position_status import positions
 from via_state.admin.readonly import ReadOnlyAdmin
-from via_state.admin.standing import standings
 from via_state.admin.text import block, first_line, moment
 from via_state.handlers.positions import AWAY
 from via_state.models import HandlerPosition
 
 EXPLANATION = (
-    "Each of these records becomes a poisoned record of its event handler, which goes on with the record behind it as "
+    "Each of these records becomes a dead letter of its event handler, which goes on with the record behind it as "
     "soon as its pause is over. The handler is not called for it again, unless somebody replays it."
 )
 
@@ -48,7 +48,7 @@ class PositionAdmin(ReadOnlyAdmin):
     actions = ("set_aside_selected",)
     fieldsets = (
         (None, {"fields": ("handler_link", "key", "state")}),
-        ("Position", {"fields": ("offset", "lag", "epoch", "record_id", "trying")}),
+        ("Position", {"fields": ("offset", "lag", "epoch", "record_id", "in_flight_offset")}),
         (
             "Failure",
             {"fields": ("attempts", "stuck_since", "next_attempt_at", "full_error", "full_trace", "full_halt")},
@@ -74,7 +74,7 @@ class PositionAdmin(ReadOnlyAdmin):
         return super().get_queryset(request).select_related("handler")
 
     def prepare(self, request: HttpRequest, rows: Sequence[Any]) -> None:
-        found = standings(rows)
+        found = positions(rows)
         for row in rows:
             row.standing = found[row.pk]
 
@@ -141,7 +141,7 @@ class PositionAdmin(ReadOnlyAdmin):
     def has_set_aside_permission(self, request: HttpRequest) -> bool:
         return self.has_our_permission(request, "set_aside")
 
-    @admin.action(permissions=["set_aside"], description="Move the blocked records into the poisoned records")
+    @admin.action(permissions=["set_aside"], description="Move the blocked records into the dead letters")
     def set_aside_selected(self, request: HttpRequest, queryset: QuerySet[HandlerPosition]) -> HttpResponse:
         rows = list(queryset[: aside.MOST + 1])
         note = f"You selected more than {aside.MOST}, which is the most for one request: these come first."
@@ -167,7 +167,7 @@ class PositionAdmin(ReadOnlyAdmin):
     def _ask(self, request: HttpRequest, rows: Sequence[HandlerPosition], note: str = "") -> HttpResponse:
         back = reverse(f"{self.admin_site.name}:via_state_handlerposition_changelist")
         items = aside.items_of(rows)
-        title = "Move blocked records into the poisoned records"
+        title = "Move blocked records into the dead letters"
         return confirmation(
             self, request, Question(title, EXPLANATION, "Yes, move", self._url(), back, items, note)
         )
@@ -192,8 +192,8 @@ class PositionAdmin(ReadOnlyAdmin):
                 continue
             where = shown[row.pk].offset
             self.keep_entry(
-                request, row, f"{row.handler}: moved the record at offset {where} into the poisoned records."
+                request, row, f"{row.handler}: moved the record at offset {where} into the dead letters."
             )
-            text = f"Moved: {row.handler} on {row.key}, offset {where}. It is a poisoned record now."
+            text = f"Moved: {row.handler} on {row.key}, offset {where}. It is a dead letter now."
             self.message_user(request, text, messages.SUCCESS)
         return HttpResponseRedirect(back)

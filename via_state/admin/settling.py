@@ -1,4 +1,4 @@
-"""What a person may do with poisoned records: replay them, or discard them."""
+"""What a person may do with dead letters: replay them, or discard them."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _discard(letter: DeadLetter, by: str) -> Outcome:
 
 REPLAY = Settling(
     "replay",
-    "Replay poisoned records",
+    "Replay dead letters",
     "The event handler of each record is called once more, here and now, one after the other, oldest first. A record whose "
     "handler succeeds is settled; one that fails again stays, with its new error.",
     "Yes, replay",
@@ -85,7 +85,7 @@ REPLAY = Settling(
 )
 DISCARD = Settling(
     "discard",
-    "Discard poisoned records",
+    "Discard dead letters",
     "These records are settled without calling their event handlers: what the handlers would have done stays undone. They "
     "are kept in this list, and can't be replayed any more.",
     "Yes, discard",

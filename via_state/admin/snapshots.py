@@ -38,7 +38,7 @@ class SnapshotAdmin(ReadOnlyAdmin):
         (None, {"fields": ("key", "name", "offset", "record_id", "epoch", "size", "saved_at", "digest")}),
         ("Code", {"fields": ("fingerprint", "version", "shown_manifest", "shown_divergence")}),
         ("Compaction", {"fields": ("marked", "marked_at", "settled", "compacted")}),
-        ("Lease", {"fields": ("holder", "held_until")}),
+        ("Lease", {"fields": ("lease_owner", "lease_until")}),
     )
     readonly_fields = ("size", "shown_manifest", "shown_divergence")
 

@@ -20,7 +20,7 @@ COUNTED = 1_000
 class WorkerAdmin(ReadOnlyAdmin):
     list_display = ("shown", "lease", "positions", "started_at", "lease_until")
     ordering = ("-lease_until", "-id")
-    fields = ("host", "pid", "lease", "started_at", "lease_until", "team", "id")
+    fields = ("host", "pid", "lease", "started_at", "lease_until", "worker_group", "id")
     readonly_fields = ("lease",)
 
     def prepare(self, request: HttpRequest, rows: Sequence[Any]) -> None:

@@ -48,7 +48,7 @@ class Retry:
         return self.max_attempts is not None and attempts >= self.max_attempts
 
 
-class Evidence(Enum):
+class CursorCheck(Enum):
     """What a batch says about the position it was read after."""
 
     CONTINUES = "the batch goes on where the handler stands"
@@ -58,7 +58,7 @@ class Evidence(Enum):
     UNPROVEN = "strange evidence from a replica: read again from the leader"
 
 
-def judge(position: Position, batch: Batch, from_floor: bool) -> Evidence:
+def check_cursor(position: Position, batch: Batch, from_floor: bool) -> CursorCheck:
     """Judge the evidence of a batch that was read after ``position``.
 
     ``from_floor``: the handler begins wherever the log begins. Anyone else who lacks records never goes on by itself.
@@ -66,20 +66,20 @@ def judge(position: Position, batch: Batch, from_floor: bool) -> Evidence:
     head, floor = batch.head, batch.floor
     if position.offset == 0:
         if position.epoch and head.offset and position.epoch != head.epoch:
-            return Evidence.REWRITTEN if batch.authoritative else Evidence.UNPROVEN
+            return CursorCheck.REWRITTEN if batch.authoritative else CursorCheck.UNPROVEN
         if batch.hole:
-            return Evidence.LOST if batch.authoritative else Evidence.UNPROVEN
+            return CursorCheck.LOST if batch.authoritative else CursorCheck.UNPROVEN
         if not floor.offset:
-            return Evidence.CONTINUES
-        return Evidence.FROM_FLOOR if from_floor else Evidence.LOST
+            return CursorCheck.CONTINUES
+        return CursorCheck.FROM_FLOOR if from_floor else CursorCheck.LOST
     if head.epoch == position.epoch and head.offset >= position.offset:
         if position.offset < floor.offset:
-            return Evidence.LOST
+            return CursorCheck.LOST
         if batch.hole:
-            return Evidence.LOST if batch.authoritative else Evidence.UNPROVEN
+            return CursorCheck.LOST if batch.authoritative else CursorCheck.UNPROVEN
         if batch.proves(position):
-            return Evidence.CONTINUES
-    return Evidence.REWRITTEN if batch.authoritative else Evidence.UNPROVEN
+            return CursorCheck.CONTINUES
+    return CursorCheck.REWRITTEN if batch.authoritative else CursorCheck.UNPROVEN
 
 
 class Treatment(Enum):

@@ -36,13 +36,13 @@ class Reading(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True):
     """The parts of the code that fold one log.
 
-    ``version`` is the declaration's; ``value`` stands for the structure of the value, ``zero`` for the value before the
+    ``version`` is the declaration's; ``value`` stands for the structure of the value, ``initial`` for the value before the
     first event, ``folds`` maps each stored event name to what stands for its fold, ``events`` to how it is read.
     """
 
     version: int
     value: str
-    zero: str
+    initial: str
     folds: Mapping[str, str]
     retired: Sequence[str] = ()
     events: Mapping[str, Reading] = {}
@@ -77,7 +77,7 @@ class Manifest(msgspec.Struct, frozen=True):
         the truth about them.
         """
         return (
-            (self.version, self.value, self.zero) == (other.version, other.value, other.zero)
+            (self.version, self.value, self.initial) == (other.version, other.value, other.initial)
             and all(self.folds.get(name) == fold for name, fold in other.folds.items())
             and not any(name in self.folds for name in other.retired)
         )
@@ -98,7 +98,7 @@ class Manifest(msgspec.Struct, frozen=True):
             found.append(f"version {other.version} became {self.version}")
         if self.value != other.value:
             found.append("the type of the value changed")
-        if self.zero != other.zero:
+        if self.initial != other.initial:
             found.append("the value before the first event changed")
         for name, fold in other.folds.items():
             if name not in self.folds:

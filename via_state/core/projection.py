@@ -25,7 +25,7 @@ class Action(Enum):
     AT_HEAD = "wait for a doorbell"
     ADVANCED = "read on, after the position"
     RESET = "history was rewritten, the fold started over: read again"
-    NEEDS_SNAPSHOT = "records before the floor are gone: seed, or stand_still"
+    NEEDS_SNAPSHOT = "records before the floor are gone: seed, or halt_for_gap"
     NEEDS_LEADER = "strange evidence from a replica: read again from the leader"
     HALTED = "wait; try again later"
     STALLED = "the head is ahead, and nothing came: read again after a pause"
@@ -87,7 +87,7 @@ class Projection(Generic[V]):
     def __init__(self, spec: LogSpec[V], verifier: Verifier[V] | None = None) -> None:
         self._spec = spec
         self._verifier = verifier
-        self.value: V = spec.zero()
+        self.value: V = spec.initial()
         self.position: Position = GENESIS
         self.halt: Halt | None = None
         self.unread: Unread | None = None
@@ -97,7 +97,7 @@ class Projection(Generic[V]):
         self.value, self.position = value, position
         self.halt, self.unread = None, None
 
-    def stand_still(self, why: str | None = None, hole: int = 0) -> Outcome:
+    def halt_for_gap(self, why: str | None = None, hole: int = 0) -> Outcome:
         """Nothing covers the floor: stand still rather than fold a log that lacks its beginning.
 
         ``why`` this code can't use the snapshots that do; None when there are none. ``hole``: see `Batch`.
@@ -130,7 +130,7 @@ class Projection(Generic[V]):
             return Outcome()
         verdict = self._judge(batch)
         if verdict is Action.RESET:
-            self.seed(self._spec.zero(), GENESIS)
+            self.seed(self._spec.initial(), GENESIS)
         if verdict is not None:
             return Outcome(verdict)
         self.halt = None

@@ -48,7 +48,7 @@ class MissingMigration(Exception):
     """No registered migration leads from one version to another; the text says which to register."""
 
 
-class Base(NamedTuple):
+class RestorePoint(NamedTuple):
     """A value to continue from. ``migrated``: it was made by another version's snapshot, and must be stored first."""
 
     value: Any
@@ -56,20 +56,20 @@ class Base(NamedTuple):
     migrated: bool
 
 
-class NoBase(NamedTuple):
+class NoRestorePoint(NamedTuple):
     """Snapshots were there, and this code can't continue from any of them: ``why``."""
 
     why: str
 
 
-def find_base(
+def choose_restore_point(
     spec: SnapshotSpec[Any],
     snapshots: Iterable[Snapshot],
     *,
     head: Position,
     floor: int,
     disproven: Collection[Position],
-) -> Base | NoBase | None:
+) -> RestorePoint | NoRestorePoint | None:
     """The best value to continue from, or None when there is no snapshot at all that fits the log.
 
     ``head`` is the log's; a snapshot of another epoch, from beyond the head or before the ``floor`` does not fit it, nor does
@@ -89,7 +89,7 @@ def find_base(
     for one in fitting:
         if spec.manifest.continues(one.manifest):
             try:
-                return Base(spec.codec.decode(one.data), one.position, migrated=False)
+                return RestorePoint(spec.codec.decode(one.data), one.position, migrated=False)
             except MemoryError:
                 raise
             except Exception as error:
@@ -99,7 +99,7 @@ def find_base(
             if spec.manifest.continues(one.manifest):
                 continue
             try:
-                return Base(_migrate(spec, one), one.position, migrated=True)
+                return RestorePoint(_migrate(spec, one), one.position, migrated=True)
             except MissingMigration as missing:
                 why.append(f"{missing} ({spec.manifest.differences(one.manifest)} since the snapshot was made)")
             except MemoryError:
@@ -107,7 +107,7 @@ def find_base(
             except Exception as error:
                 step = f"the migration from version {one.manifest.version} to {spec.manifest.version}"
                 why.append(f"{step} failed: {type(error).__name__}: {error}")
-    return NoBase("; ".join(dict.fromkeys(why))) if why else None
+    return NoRestorePoint("; ".join(dict.fromkeys(why))) if why else None
 
 
 def migration_path(

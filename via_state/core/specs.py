@@ -18,13 +18,13 @@ T = TypeVar("T")
 class LogSpec(Generic[V]):
     """A declared log. ``name`` is its key, or its family's template; ``family`` says which.
 
-    ``zero`` makes the value before the first event, a new one each time. ``snapshots`` is None where the value can't be
+    ``initial`` makes the value before the first event, a new one each time. ``snapshots`` is None where the value can't be
     stored.
     """
 
     name: str
     events: EventCodec
-    zero: Callable[[], V]
+    initial: Callable[[], V]
     family: bool = False
     snapshots: SnapshotSpec[V] | None = None
 
@@ -38,6 +38,6 @@ class CellSpec(Generic[T]):
 
     name: str
     codec: CellCodec[T]
-    zero: Callable[[], T]
+    initial: Callable[[], T]
     family: bool = False
     ttl: float | None = None

@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast, get_args
 from via_state.core.specs import CellSpec
 from via_state.declarations.cell_definition import CellDefinition
 from via_state.declarations.handle import Handle
-from via_state.declarations.zero import MISSING
+from via_state.declarations.initial import MISSING
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class Cell(Handle[CellSpec[T]], Generic[T]):
     """A durable current value, replaced by compare-and-swap.
 
     ``value_type`` is anything that msgspec decodes; what is no class goes into the subscript:
-    ``StateApp[int | None](default=None)``. ``default`` is the zero value, or a function that makes it; without it the
+    ``StateApp[int | None](default=None)``. ``default`` is the initial value, or a function that makes it; without it the
     type is called without arguments. ``key`` is the wire key, the lower-cased field name otherwise; parameters in it
     declare a family: ``key="banner.{site}"``. Raise ``version`` when older code must not overwrite what this code writes.
     """
@@ -51,14 +51,14 @@ class Cell(Handle[CellSpec[T]], Generic[T]):
             (self.definition.value_type,) = get_args(subscripted)
 
     def read(self) -> T:
-        """The current value; the zero value where nothing was written. Never creates a session."""
+        """The current value; the initial value where nothing was written. Never creates a session."""
         address = self._address("read", writes=False)
-        return self._zero() if address is None else self._on().get(*address)
+        return self._initial() if address is None else self._on().get(*address)
 
     async def aread(self) -> T:
         """`read`, awaited."""
         address = await self._aaddress(writes=False)
-        return self._zero() if address is None else await self._on().aget(*address)
+        return self._initial() if address is None else await self._on().aget(*address)
 
     def update(self, fn: Callable[[T], T]) -> T:
         """Replace the value by ``fn(value)``, which it returns. ``fn`` runs again when another writer was first.
@@ -81,7 +81,7 @@ class Cell(Handle[CellSpec[T]], Generic[T]):
         return await self._on().aset(*await self._awritten(), value)
 
     def reset(self, *, force: bool = False) -> None:
-        """Forget what was written: the zero value shows. ``force`` also discards a value that can't be read."""
+        """Forget what was written: the initial value shows. ``force`` also discards a value that can't be read."""
         address = self._address("reset", writes=False)
         if address is not None:
             self._on().reset(*address, force=force)
@@ -95,12 +95,12 @@ class Cell(Handle[CellSpec[T]], Generic[T]):
     async def changes(self) -> AsyncGenerator[T, None]:
         """The value now, then each newer one; a slow reader misses values in between, never the newest.
 
-        Where there is no session state yet, or no user, nothing can change it from here: it gives the zero value and
+        Where there is no session state yet, or no user, nothing can change it from here: it gives the initial value and
         ends.
         """
         address = await self._aaddress(writes=False)
         if address is None:
-            yield self._zero()
+            yield self._initial()
             return
         async with aclosing(cast(Any, self._on().cell_changes(*address))) as values:
             async for value in values:
@@ -123,6 +123,6 @@ class Cell(Handle[CellSpec[T]], Generic[T]):
     async def _awritten(self) -> Address[T]:
         return cast(Address[T], await self._aaddress(writes=True))
 
-    def _zero(self) -> T:
-        zero: T = self.definition.spec().zero()
-        return zero
+    def _initial(self) -> T:
+        initial: T = self.definition.spec().initial()
+        return initial

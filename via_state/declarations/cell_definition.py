@@ -7,9 +7,9 @@ from typing import Any, Self
 from via_state.core.cells import CellCodec
 from via_state.core.specs import CellSpec
 from via_state.declarations.definition import Definition
+from via_state.declarations.initial import MISSING, make_zero
 from via_state.declarations.problems import Problem, refuse_bad_version
 from via_state.declarations.value_types import refuse_undecodable
-from via_state.declarations.zero import MISSING, make_zero
 from via_state.exceptions import ValueRefused
 
 
@@ -36,17 +36,19 @@ class CellDefinition(Definition[CellSpec[Any]]):
             ).error()
         refuse_bad_version(self.version)
         refuse_undecodable(self.value_type, f"{self.value_type!r}")
-        zero = make_zero(self.value_type, self.default)
+        initial = make_zero(self.value_type, self.default)
         codec: CellCodec[Any] = CellCodec(self.value_type, self.version)
         try:
-            codec.encode(zero(), write_id="", writes=(), pause=0.0)
+            codec.encode(initial(), write_id="", writes=(), pause=0.0)
         except ValueRefused:
             raise Problem(
-                "E007", f"Its zero value {zero()!r:.60} is no {self.value_type!r}.", "Give a default= of the type."
+                "E007",
+                f"Its initial value {initial()!r:.60} is no {self.value_type!r}.",
+                "Give a default= of the type.",
             ).error() from None
         family = self.template().family or self.scope != "app"
-        return CellSpec(self.template().text, codec, zero, family=family)
+        return CellSpec(self.template().text, codec, initial, family=family)
 
     def agreement(self) -> tuple[object, ...]:
         spec = self.built()
-        return self.value_type, self.version, spec.zero()
+        return self.value_type, self.version, spec.initial()

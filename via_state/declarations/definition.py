@@ -106,7 +106,7 @@ class Definition(ABC, Generic[S]):
             return Problem("E001", f"Its key {mine!r} is also a key of {other}{also}.", hint)
         return Problem(
             "E001",
-            f"Its key {mine!r} is also a key of {other}{also}, which differs in kind, type or zero value.",
+            f"Its key {mine!r} is also a key of {other}{also}, which differs in kind, type or initial value.",
             "Give one of them another key=.",
         )
 

@@ -10,13 +10,13 @@ from asgiref.sync import sync_to_async
 from via_state.core.delivery import Retry
 from via_state.core.offsets import Offset
 from via_state.core.specs import LogSpec
+from via_state.declarations.catalog import Decorator, add_handler
 from via_state.declarations.handle import Handle
-from via_state.declarations.handled import Decorator, add_handler
+from via_state.declarations.initial import MISSING
 from via_state.declarations.log_definition import LogDefinition, LogOptions
-from via_state.declarations.zero import MISSING
 from via_state.exceptions import DeclarationError
 from via_state.handlers.declaration import Delivery, HandlerSpec, Start
-from via_state.pod.projector import ProjectionStatus
+from via_state.pod.reading.projector import ProjectionStatus
 
 V = TypeVar("V")
 M = TypeVar("M", bound=Callable[[Any], Any])

@@ -21,13 +21,13 @@ _SILENT = ("ctx", "kind", "type_comment", "annotation", "returns", "type_params"
 
 
 def manifest_of(
-    version: int, codec: ValueCodec[Any], zero: object, events: Iterable[EventType], retired: Iterable[str]
+    version: int, codec: ValueCodec[Any], initial: object, events: Iterable[EventType], retired: Iterable[str]
 ) -> Manifest:
     """The manifest of a declaration."""
     names = {name: one for one in events for name in (one.name, *one.aliases)}
     folds = {name: fold_hash(one.event.fold) for name, one in names.items()}
     readings = {name: reading_of(one) for name, one in names.items()}
-    return Manifest(version, type_hash(codec.type), codec.digest(zero), folds, sorted(retired), readings)
+    return Manifest(version, type_hash(codec.type), codec.digest(initial), folds, sorted(retired), readings)
 
 
 def reading_of(event_type: EventType) -> Reading:

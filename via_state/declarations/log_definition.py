@@ -14,9 +14,9 @@ from via_state.core.specs import LogSpec
 from via_state.core.values import ValueCodec
 from via_state.declarations.definition import Definition
 from via_state.declarations.fingerprints import manifest_of
+from via_state.declarations.initial import MISSING, make_zero
 from via_state.declarations.problems import Problem, is_whole, problem_of, refuse_bad_version
 from via_state.declarations.value_types import folded_type, refuse_undecodable
-from via_state.declarations.zero import MISSING, make_zero
 from via_state.exceptions import DeclarationError, ValueRefused
 from via_state.handlers.declaration import HandlerSpec
 
@@ -98,11 +98,11 @@ class LogDefinition(Definition[LogSpec[Any]]):
         except DeclarationError as error:
             raise problem_of(error, "E009").error() from None
         self._value_type = folded_type(self.events) if self.value is MISSING else self.value
-        zero = make_zero(self._value_type, self.default)
+        initial = make_zero(self._value_type, self.default)
         template = self.template()
-        return LogSpec(template.text, codec, zero, template.family, self._snapshots(codec, zero))
+        return LogSpec(template.text, codec, initial, template.family, self._snapshots(codec, initial))
 
-    def _snapshots(self, events: EventCodec, zero: Callable[[], Any]) -> SnapshotSpec[Any] | None:
+    def _snapshots(self, events: EventCodec, initial: Callable[[], Any]) -> SnapshotSpec[Any] | None:
         version, interval = self.options.get("version", 1), self.options.get("snapshot_interval")
         refuse_bad_version(version)
         compact = self.options.get("compact", True)
@@ -114,14 +114,14 @@ class LogDefinition(Definition[LogSpec[Any]]):
         try:
             refuse_undecodable(self._value_type, "The value")
             codec = ValueCodec[Any](self._value_type)
-            codec.encode(zero())
-            manifest = manifest_of(version, codec, zero(), events.types, events.retired)
+            codec.encode(initial())
+            manifest = manifest_of(version, codec, initial(), events.types, events.retired)
         except DeclarationError as error:
             self.unstorable = problem_of(error)
         except ValueRefused as error:
-            self.unstorable = Problem("W003", f"Its zero value: {error}.", "")
+            self.unstorable = Problem("W003", f"Its initial value: {error}.", "")
         else:
-            if manifest.zero == codec.digest(zero()):
+            if manifest.initial == codec.digest(initial()):
                 return SnapshotSpec(codec, manifest, self.migrations, interval, compact)
             self.unstorable = Problem(
                 "W003", "default= makes another value each time.", "Make it the same always."
@@ -131,7 +131,7 @@ class LogDefinition(Definition[LogSpec[Any]]):
     def agreement(self) -> tuple[object, ...]:
         spec = self.built()
         rest = tuple(self.options.get(name) for name in ("version", "snapshot_interval", "compact"))
-        return frozenset(self.events), spec.events.retired, self._value_type, spec.zero(), rest
+        return frozenset(self.events), spec.events.retired, self._value_type, spec.initial(), rest
 
 
 def _event_type(event: Any) -> EventType:

@@ -10,7 +10,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 from django.utils.functional import LazyObject, empty
 
-from via_state.declarations.zero import MISSING
+from via_state.declarations.initial import MISSING
 from via_state.exceptions import NotBound, SessionRequired, UserRequired
 
 if TYPE_CHECKING:

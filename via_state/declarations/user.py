@@ -20,7 +20,7 @@ T = TypeVar("T")
 class StateUser(Cell[T], Generic[T]):
     """``theme = StateUser(str, default="auto")``: used as ``Feed(request).theme``.
 
-    Anonymous visitors read the zero value; writing raises `UserRequired`.
+    Anonymous visitors read the initial value; writing raises `UserRequired`.
     """
 
     scope: ClassVar[str] = "user"

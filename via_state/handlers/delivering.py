@@ -80,7 +80,7 @@ class Deliverer:
                 else:
                     passed = record.position
                 continue
-            announced = claim.trying == offset
+            announced = claim.in_flight_offset == offset
             if not self._go_on() or (index and not announced and time.monotonic() >= until):
                 break
             if not announced:
@@ -101,7 +101,7 @@ class Deliverer:
 
     def _settle(self, passed: Position | None) -> None:
         """Store what is done, and that nothing runs any more."""
-        if not self._claim.attempts and (passed is not None or self._claim.trying):
+        if not self._claim.attempts and (passed is not None or self._claim.in_flight_offset):
             self._store.advance(self._claim, passed or self._claim.position, 0)
 
     def _deliver(self, record: Record, behind: int) -> float | None:
@@ -146,7 +146,7 @@ class Deliverer:
         trial = copy(self._claim)
         detail = f"{delivery.handler} on {delivery.key!r} at offset {delivery.offset}"
         execute(run, lambda: settle(trial), atomic=self._spec.atomic, what="handler", detail=detail)
-        for name in ("position", "trying", "attempts", "from_floor", "last_error", "wanted"):
+        for name in ("position", "in_flight_offset", "attempts", "from_floor", "last_error", "wanted"):
             setattr(self._claim, name, getattr(trial, name))
 
     def _failed(

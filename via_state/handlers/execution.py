@@ -13,7 +13,7 @@ from django.db.transaction import TransactionManagementError
 
 from via_state.core.text import error_line
 from via_state.exceptions import BackplaneUnavailable
-from via_state.pod.commits import committing
+from via_state.pod.writing.commits import committing
 from via_state.runtime.database_errors import answered
 
 _SWALLOWED = (

@@ -51,7 +51,7 @@ class MemoryPositions(PositionStore):
             claim = self._claims[handler, key] = Claim(next(self._ids), handler, key, "", 0)
         return claim
 
-    def standings(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Position]:
+    def positions(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Position]:
         with self._lock:
             wanted = set(handlers)
             return {at: claim.position for at, claim in self._claims.items() if at[0] in wanted}
@@ -60,7 +60,7 @@ class MemoryPositions(PositionStore):
         with self._lock:
             return {at for at in positions if at in self._claims and self._claims[at].halted}
 
-    def renew(self, worker: str, team: str, lease: float) -> list[str]:
+    def renew(self, worker: str, worker_group: str, lease: float) -> list[str]:
         return [worker]
 
     def held(self, worker: str) -> set[int]:
@@ -99,22 +99,22 @@ class MemoryPositions(PositionStore):
             for at in positions:
                 stored = self._claims.get(at)
                 if stored is not None and stored.worker == worker:
-                    stored.worker, stored.trying = "", 0
+                    stored.worker, stored.in_flight_offset = "", 0
 
-    def announce(self, claim: Claim, trying: int) -> None:
+    def announce(self, claim: Claim, in_flight_offset: int) -> None:
         with self._lock:
-            claim.trying = trying
+            claim.in_flight_offset = in_flight_offset
             self._write(claim)
 
-    def advance(self, claim: Claim, position: Position, trying: int) -> None:
+    def advance(self, claim: Claim, position: Position, in_flight_offset: int) -> None:
         with self._lock:
-            claim.position, claim.trying, claim.from_floor = position, trying, False
+            claim.position, claim.in_flight_offset, claim.from_floor = position, in_flight_offset, False
             claim.attempts, claim.last_error = 0, ""
             self._write(claim)
 
     def fail(self, claim: Claim, attempts: int, error: str, wait: float, lines: str = "") -> None:
         with self._lock:
-            claim.attempts, claim.last_error, claim.trying = attempts, error, 0
+            claim.attempts, claim.last_error, claim.in_flight_offset = attempts, error, 0
             self._due[claim.id] = time.monotonic() + wait
             self._write(claim)
 
@@ -124,14 +124,14 @@ class MemoryPositions(PositionStore):
     def answered(self, claim: Claim) -> None:
         """As `away`."""
 
-    def bury(self, claim: Claim, letter: Letter, trying: int) -> None:
+    def bury(self, claim: Claim, letter: Letter, in_flight_offset: int) -> None:
         with self._lock:
             self.letters = [*self.letters[-LETTERS + 1 :], (claim.handler, claim.key, letter)]
-        self.advance(claim, letter.position, trying)
+        self.advance(claim, letter.position, in_flight_offset)
 
     def halt(self, claim: Claim, reason: str, text: str) -> None:
         with self._lock:
-            claim.halted, claim.halted_text, claim.trying = reason, text, 0
+            claim.halted, claim.halted_text, claim.in_flight_offset = reason, text, 0
             self._write(claim)
 
     def end_of_work(self) -> None:

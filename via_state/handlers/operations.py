@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
-from via_state.core.delivery import Evidence, Record, Treatment, judge, records_after
+from via_state.core.delivery import CursorCheck, Record, Treatment, check_cursor, records_after
 from via_state.core.records import GENESIS, Position
 from via_state.core.specs import LogSpec
 from via_state.exceptions import ViaStateError
@@ -17,8 +17,8 @@ from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.letters import keep_letter
 from via_state.handlers.positions import HandlerId, Letter
 from via_state.models import EventHandler, HandlerPosition, HandlerWorker
-from via_state.pod.commits import committing
-from via_state.pod.pins import lock_gate
+from via_state.pod.retention import lock_log
+from via_state.pod.writing.commits import committing
 
 
 async def find_position(backplane: Backplane, key: str, where: str) -> tuple[Position, bool]:
@@ -50,9 +50,9 @@ def resume(row: HandlerPosition, position: Position, from_floor: bool) -> bool:
     False when somebody else resumed it, it halted meanwhile, or a replay has its position; nothing is changed then.
     """
     with committing("operation", f"the resuming of {row.handler.name} on {row.key!r}"):
-        lock_gate(row.handler.log)
+        lock_log(row.handler.log)
         rows = HandlerPosition.objects.using(settings.DATABASE).filter(
-            pk=row.pk, epoch=row.epoch, halted=row.halted, trying__gte=0
+            pk=row.pk, epoch=row.epoch, halted=row.halted, in_flight_offset__gte=0
         )
         changed = rows.update(
             epoch=position.epoch,
@@ -62,7 +62,7 @@ def resume(row: HandlerPosition, position: Position, from_floor: bool) -> bool:
             halted="",
             halted_text="",
             attempts=0,
-            trying=0,
+            in_flight_offset=0,
             last_error="",
             last_traceback="",
             next_attempt_at=None,
@@ -85,7 +85,7 @@ def worker_of(handler: EventHandler) -> tuple[str, str] | None:
 def retire(handler: EventHandler) -> int:
     """End a handler: it keeps no more records, and its positions are gone. Returns how many there were."""
     with committing("operation", f"the retirement of {handler.name}"):
-        lock_gate(handler.log)
+        lock_log(handler.log)
         positions = HandlerPosition.objects.using(settings.DATABASE).filter(handler=handler)
         found = positions.count()
         EventHandler.objects.using(settings.DATABASE).filter(pk=handler.pk).delete()
@@ -99,7 +99,7 @@ async def next_record(
     position = Position(row.epoch, row.offset, row.record_id)
     while True:
         batch = await backplane.read(row.key, position, 500)
-        if judge(position, batch, row.from_floor) not in (Evidence.CONTINUES, Evidence.FROM_FLOOR):
+        if check_cursor(position, batch, row.from_floor) not in (CursorCheck.CONTINUES, CursorCheck.FROM_FLOOR):
             raise ViaStateError(
                 f"{row.key!r} is not the log in which the handler stood: it was restored, recreated, or lost records. "
                 "manage.py resume_handler says where it goes on."
@@ -121,9 +121,11 @@ def set_aside(row: HandlerPosition, record: Record, log: LogSpec[Any], by: str) 
         raise ViaStateError("Only newer code knows the event. Deploy it, or put its name into retired=.")
     with committing("operation", f"the setting aside of a record of {row.handler.name} on {row.key!r}"):
         rows = HandlerPosition.objects.using(settings.DATABASE).filter(
-            pk=row.pk, offset=row.offset, epoch=row.epoch, trying__gte=0
+            pk=row.pk, offset=row.offset, epoch=row.epoch, in_flight_offset__gte=0
         )
-        if not rows.update(fence=F("fence") + 1, worker="", trying=0):  # locks it, and nobody else commits
+        if not rows.update(
+            fence=F("fence") + 1, worker="", in_flight_offset=0
+        ):  # locks it, and nobody else commits
             return False
         now = rows.get()
         error = now.last_error or "set aside by an operator"

@@ -30,7 +30,7 @@ class HandlerId(NamedTuple):
 class Claim:
     """The right to run one handler on one key, and where it stands. Only the holder of the newest ``fence`` writes.
 
-    ``trying`` is the offset that is announced as being delivered. ``wait`` are the seconds until the next attempt. ``wanted``:
+    ``in_flight_offset`` is the offset that is announced as being delivered. ``wait`` are the seconds until the next attempt. ``wanted``:
     somebody waits for the position, so no further record is begun.
     """
 
@@ -41,7 +41,7 @@ class Claim:
     fence: int
     position: Position = GENESIS
     from_floor: bool = False
-    trying: int = 0
+    in_flight_offset: int = 0
     attempts: int = 0
     wait: float = 0.0
     halted: str = ""
@@ -79,7 +79,7 @@ class PositionStore(ABC):
         """Set where a new handler begins in the logs that exist."""
 
     @abstractmethod
-    def standings(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Position]:
+    def positions(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Position]:
         """All positions; a log without one has not been begun."""
 
     @abstractmethod
@@ -87,10 +87,10 @@ class PositionStore(ABC):
         """Those of them that stand still."""
 
     @abstractmethod
-    def renew(self, worker: str, team: str, lease: float) -> list[str]:
-        """Be alive for ``lease`` seconds from now. Returns who of the team is alive, oneself among them.
+    def renew(self, worker: str, worker_group: str, lease: float) -> list[str]:
+        """Be alive for ``lease`` seconds from now. Returns who of the worker_group is alive, oneself among them.
 
-        A team are the workers that run the same handlers on the same keys.
+        A worker_group are the workers that run the same handlers on the same keys.
         """
 
     @abstractmethod
@@ -110,15 +110,15 @@ class PositionStore(ABC):
         """Give positions up that nothing runs on, as far as the worker holds them."""
 
     @abstractmethod
-    def advance(self, claim: Claim, position: Position, trying: int) -> None:
-        """Everything up to ``position`` is done; the record at ``trying`` is delivered next (0: none). Changes the claim.
+    def advance(self, claim: Claim, position: Position, in_flight_offset: int) -> None:
+        """Everything up to ``position`` is done; the record at ``in_flight_offset`` is delivered next (0: none). Changes the claim.
 
         Where somebody waits for the position, nothing is delivered next, and the claim is ``wanted``.
         """
 
     @abstractmethod
-    def announce(self, claim: Claim, trying: int) -> None:
-        """The record at ``trying`` is delivered next; the position stays. Changes the claim, as `advance` does."""
+    def announce(self, claim: Claim, in_flight_offset: int) -> None:
+        """The record at ``in_flight_offset`` is delivered next; the position stays. Changes the claim, as `advance` does."""
 
     @abstractmethod
     def fail(self, claim: Claim, attempts: int, error: str, wait: float, lines: str = "") -> None:
@@ -139,7 +139,7 @@ class PositionStore(ABC):
         """It was read: forget `away`. Changes the claim."""
 
     @abstractmethod
-    def bury(self, claim: Claim, letter: Letter, trying: int) -> None:
+    def bury(self, claim: Claim, letter: Letter, in_flight_offset: int) -> None:
         """Keep the record as a dead letter and advance past it, both or neither. Changes the claim."""
 
     @abstractmethod

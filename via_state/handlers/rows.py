@@ -21,11 +21,11 @@ from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.letters import keep_letter
 from via_state.handlers.positions import AWAY, DIED, Claim, HandlerId, Letter, PositionStore
 from via_state.models import EventHandler, HandlerPosition, HandlerWorker, SnapshotRow
-from via_state.pod.commits import committing
-from via_state.pod.pins import lock_gate, slot_of
+from via_state.pod.retention import hash_key, lock_log
+from via_state.pod.writing.commits import committing
 from via_state.runtime.database_errors import lasting
 
-#: What ``trying`` is while a dead letter is replayed: the position's own record is not delivered.
+#: What ``in_flight_offset`` is while a dead letter is replayed: the position's own record is not delivered.
 REPLAYING = -1
 #: Rows of workers that died so long ago are removed.
 FORGET_WORKERS = timedelta(days=1)
@@ -71,7 +71,7 @@ class RowPositions(PositionStore):
         row = rows.first()
         if row is None:
             with transaction.atomic(using=settings.DATABASE):
-                lock_gate(handler.log)
+                lock_log(handler.log)
                 made = EventHandler(
                     prefix=settings.PREFIX,
                     log=handler.log,
@@ -88,7 +88,7 @@ class RowPositions(PositionStore):
 
     def started(self, handler: HandlerId, heads: Mapping[str, Head]) -> None:
         with reaching(), transaction.atomic(using=settings.DATABASE):
-            lock_gate(handler.log)
+            lock_log(handler.log)
             row = _handlers().filter(pk=self._ids[handler], ready=False).first()
             if row is None:
                 return
@@ -103,7 +103,7 @@ class RowPositions(PositionStore):
             _positions().bulk_create(begun, ignore_conflicts=True, batch_size=500)
             _handlers().filter(pk=row.pk).update(ready=True)
 
-    def standings(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Position]:
+    def positions(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Position]:
         names = {self._ids[handler]: handler for handler in handlers}
         with reaching():
             rows = _positions().filter(handler__in=list(names))
@@ -125,23 +125,26 @@ class RowPositions(PositionStore):
         self, positions: Sequence[tuple[HandlerId, str]]
     ) -> Iterator[tuple[HandlerId, QuerySet[HandlerPosition]]]:
         """The rows of these positions, in portions of one handler."""
-        slots: dict[HandlerId, list[str]] = {}
+        hashes: dict[HandlerId, list[str]] = {}
         for handler, key in positions:
-            slots.setdefault(handler, []).append(slot_of(key))
-        for handler, some in slots.items():
+            hashes.setdefault(handler, []).append(hash_key(key))
+        for handler, some in hashes.items():
             for start in range(0, len(some), 500):
-                yield handler, _positions().filter(handler=self._ids[handler], slot__in=some[start : start + 500])
+                yield (
+                    handler,
+                    _positions().filter(handler=self._ids[handler], key_hash__in=some[start : start + 500]),
+                )
 
     # Workers ----------------------------------------------------------------------------------------------
 
-    def renew(self, worker: str, team: str, lease: float) -> list[str]:
+    def renew(self, worker: str, worker_group: str, lease: float) -> list[str]:
         until = Now() + timedelta(seconds=lease)
         with reaching():
             if not _workers().filter(id=worker).update(lease_until=until):
                 row = HandlerWorker(
                     id=worker,
                     prefix=settings.PREFIX,
-                    team=team,
+                    worker_group=worker_group,
                     host=socket.gethostname()[:200],
                     pid=os.getpid(),
                     started_at=Now(),
@@ -149,7 +152,7 @@ class RowPositions(PositionStore):
                 )
                 row.save(using=settings.DATABASE, force_insert=True)
                 _workers().filter(lease_until__lt=Now() - FORGET_WORKERS).delete()
-            return sorted(_alive().filter(team=team).values_list("id", flat=True))
+            return sorted(_alive().filter(worker_group=worker_group).values_list("id", flat=True))
 
     def held(self, worker: str) -> set[int]:
         with reaching():
@@ -157,7 +160,7 @@ class RowPositions(PositionStore):
 
     def leave(self, worker: str) -> None:
         with reaching():
-            _positions().filter(worker=worker).update(worker="", trying=0, fence=F("fence") + 1)
+            _positions().filter(worker=worker).update(worker="", in_flight_offset=0, fence=F("fence") + 1)
             _workers().filter(id=worker).delete()
 
     # Positions --------------------------------------------------------------------------------------------
@@ -167,16 +170,16 @@ class RowPositions(PositionStore):
 
     def borrow(self, handler: HandlerId, key: str, worker: str) -> Claim | None:
         """`claim` for a replay: also from a worker that delivers nothing at this moment. Nobody borrows it meanwhile."""
-        return self._claim(handler, key, worker, Q(trying=0), REPLAYING)
+        return self._claim(handler, key, worker, Q(in_flight_offset=0), REPLAYING)
 
-    def _claim(self, handler: HandlerId, key: str, worker: str, also: Q, trying: int) -> Claim | None:
-        slot = slot_of(key)
+    def _claim(self, handler: HandlerId, key: str, worker: str, also: Q, in_flight_offset: int) -> Claim | None:
+        key_hash = hash_key(key)
         with reaching(), transaction.atomic(using=settings.DATABASE):
-            rows = _positions().filter(handler=self._ids[handler], slot=slot)
-            if not self._take(rows, worker, also, trying):
-                if rows.exists() or not self._create(handler, key, slot):
+            rows = _positions().filter(handler=self._ids[handler], key_hash=key_hash)
+            if not self._take(rows, worker, also, in_flight_offset):
+                if rows.exists() or not self._create(handler, key, key_hash):
                     return None
-                if not self._take(rows, worker, also, trying):
+                if not self._take(rows, worker, also, in_flight_offset):
                     return None
             row = rows.annotate(now=Now()).get()
         wait = 0.0 if row.next_attempt_at is None else (row.next_attempt_at - row.now).total_seconds()
@@ -188,7 +191,7 @@ class RowPositions(PositionStore):
             row.fence,
             Position(row.epoch, row.offset, row.record_id),
             row.from_floor,
-            trying,
+            in_flight_offset,
             row.attempts,
             max(0.0, wait),
             row.halted,
@@ -197,7 +200,7 @@ class RowPositions(PositionStore):
         )
 
     @staticmethod
-    def _take(rows: QuerySet[HandlerPosition], worker: str, also: Q, trying: int) -> int:
+    def _take(rows: QuerySet[HandlerPosition], worker: str, also: Q, in_flight_offset: int) -> int:
         alive = _alive()
         ids = alive.values("id")
         free = Q(worker__in=("", worker)) | ~Q(worker__in=ids) | also
@@ -214,32 +217,32 @@ class RowPositions(PositionStore):
                 default=F("stuck_since"),
                 output_field=DateTimeField(),
             ),
-            trying=trying,
+            in_flight_offset=in_flight_offset,
             wanted_by="",
         )
 
     def ask(self, handler: HandlerId, key: str, worker: str) -> None:
         """Let whoever holds a position hand it over when the record that is being delivered is done."""
         with reaching():
-            rows = _positions().filter(handler=self._ids[handler], slot=slot_of(key))
+            rows = _positions().filter(handler=self._ids[handler], key_hash=hash_key(key))
             rows.exclude(wanted_by__in=_alive().values("id")).update(wanted_by=worker)
 
     def no_longer_ask(self, handler: HandlerId, key: str, worker: str) -> None:
         """Take `ask` back."""
         with reaching():
-            rows = _positions().filter(handler=self._ids[handler], slot=slot_of(key), wanted_by=worker)
+            rows = _positions().filter(handler=self._ids[handler], key_hash=hash_key(key), wanted_by=worker)
             rows.update(wanted_by="")
 
     def keep(self, claim: Claim) -> None:
         """Raise `Fenced` unless the claim is the newest; until the transaction ends it stays so."""
         with reaching():
-            changed = _held(claim).update(trying=claim.trying)
+            changed = _held(claim).update(in_flight_offset=claim.in_flight_offset)
         _expect(claim, changed)
 
     def holder(self, handler: HandlerId, key: str) -> str:
         """Who holds a position, in words."""
         with reaching():
-            row = _positions().filter(handler=self._ids[handler], slot=slot_of(key)).first()
+            row = _positions().filter(handler=self._ids[handler], key_hash=hash_key(key)).first()
             worker = None if row is None else _workers().filter(id=row.worker).first()
         return "A worker" if worker is None else str(worker)
 
@@ -251,29 +254,29 @@ class RowPositions(PositionStore):
             self._ids[handler] = row.pk
         return row is not None
 
-    def _create(self, handler: HandlerId, key: str, slot: str) -> bool:
+    def _create(self, handler: HandlerId, key: str, key_hash: str) -> bool:
         if not _handlers().filter(pk=self._ids[handler]).exists():
             return False
-        row = HandlerPosition(handler_id=self._ids[handler], slot=slot, key=key)
+        row = HandlerPosition(handler_id=self._ids[handler], key_hash=key_hash, key=key)
         _positions().bulk_create([row], ignore_conflicts=True)
         return True
 
     def release(self, worker: str, positions: Sequence[tuple[HandlerId, str]]) -> None:
         with reaching():
             for _, rows in self._some(positions):
-                rows.filter(worker=worker).update(worker="", trying=0)
+                rows.filter(worker=worker).update(worker="", in_flight_offset=0)
 
-    def announce(self, claim: Claim, trying: int) -> None:
-        claim.wanted = not self._write(claim, _announce_sql, (), trying)
-        claim.trying = 0 if claim.wanted else trying
+    def announce(self, claim: Claim, in_flight_offset: int) -> None:
+        claim.wanted = not self._write(claim, _announce_sql, (), in_flight_offset)
+        claim.in_flight_offset = 0 if claim.wanted else in_flight_offset
 
-    def advance(self, claim: Claim, position: Position, trying: int) -> None:
-        claim.wanted = not self._write(claim, _advance_sql, _stored(position), trying)
-        claim.position, claim.trying = position, 0 if claim.wanted else trying
+    def advance(self, claim: Claim, position: Position, in_flight_offset: int) -> None:
+        claim.wanted = not self._write(claim, _advance_sql, _stored(position), in_flight_offset)
+        claim.position, claim.in_flight_offset = position, 0 if claim.wanted else in_flight_offset
         claim.attempts, claim.from_floor, claim.last_error = 0, False, ""
 
     def _write(
-        self, claim: Claim, sql: Callable[[str, bool], str], values: tuple[str | int, ...], trying: int
+        self, claim: Claim, sql: Callable[[str, bool], str], values: tuple[str | int, ...], in_flight_offset: int
     ) -> bool:
         """False where somebody waits for the position, so that nothing is delivered next.
 
@@ -281,13 +284,13 @@ class RowPositions(PositionStore):
         """
         alias, whose = settings.DATABASE, (claim.id, claim.worker, claim.fence)
         with reaching(), connections[alias].cursor() as cursor:
-            if trying:
-                cursor.execute(sql(alias, True), (*values, trying, *whose))
+            if in_flight_offset:
+                cursor.execute(sql(alias, True), (*values, in_flight_offset, *whose))
                 if cursor.rowcount:
                     return True
             cursor.execute(sql(alias, False), (*values, 0, *whose))
             _expect(claim, cursor.rowcount)
-        return not trying
+        return not in_flight_offset
 
     def fail(self, claim: Claim, attempts: int, error: str, wait: float, lines: str = "") -> None:
         with reaching():
@@ -297,14 +300,14 @@ class RowPositions(PositionStore):
                 last_traceback=lines,
                 next_attempt_at=Now() + timedelta(seconds=wait),
                 stuck_since=Coalesce("stuck_since", Now()),
-                trying=0,
+                in_flight_offset=0,
             )
         _expect(claim, changed)
-        claim.attempts, claim.last_error, claim.trying = attempts, error, 0
+        claim.attempts, claim.last_error, claim.in_flight_offset = attempts, error, 0
 
     def away(self, handler: HandlerId, key: str, worker: str, seconds: float, error: str) -> None:
         with reaching():
-            rows = _positions().filter(handler=self._ids[handler], slot=slot_of(key), worker__in=("", worker))
+            rows = _positions().filter(handler=self._ids[handler], key_hash=hash_key(key), worker__in=("", worker))
             rows.filter(attempts=0, halted="").update(
                 last_error=f"{AWAY}{error}",
                 last_traceback="",
@@ -316,19 +319,19 @@ class RowPositions(PositionStore):
             _held(claim).filter(attempts=0).update(last_error="", stuck_since=None)
         claim.last_error = ""
 
-    def bury(self, claim: Claim, letter: Letter, trying: int) -> None:
+    def bury(self, claim: Claim, letter: Letter, in_flight_offset: int) -> None:
         with reaching(), committing("dead_letter", f"a dead letter of {claim.handler.name} on {claim.key!r}"):
             since = _held(claim).values_list("stuck_since", flat=True).first()
-            self.advance(claim, letter.position, trying)
+            self.advance(claim, letter.position, in_flight_offset)
             keep_letter(claim.handler, claim.key, letter, since if isinstance(since, datetime) else None)
 
     def halt(self, claim: Claim, reason: str, text: str) -> None:
         with reaching():
             changed = _held(claim).update(
-                halted=reason, halted_text=text, stuck_since=Coalesce("stuck_since", Now()), trying=0
+                halted=reason, halted_text=text, stuck_since=Coalesce("stuck_since", Now()), in_flight_offset=0
             )
         _expect(claim, changed)
-        claim.halted, claim.halted_text, claim.trying = reason, text, 0
+        claim.halted, claim.halted_text, claim.in_flight_offset = reason, text, 0
 
     def end_of_work(self) -> None:
         connections.close_all()
@@ -363,7 +366,7 @@ def _position(row: EventHandler, key: str, position: Position) -> HandlerPositio
     epoch, offset, record_id = position
     return HandlerPosition(
         handler=row,
-        slot=slot_of(key),
+        key_hash=hash_key(key),
         key=key,
         epoch=epoch,
         offset=offset,
@@ -382,13 +385,13 @@ def _advance_sql(alias: str, unwanted: bool) -> str:
     idle = f"{quote('attempts')} = 0, {quote('next_attempt_at')} = NULL, {quote('stuck_since')} = NULL"
     false = "0" if connections[alias].vendor == "oracle" else "FALSE"
     said = f"{quote('last_error')} = '', {quote('last_traceback')} = ''"
-    sets = ", ".join(f"{quote(name)} = %s" for name in ("epoch", "offset", "record_id", "trying"))
+    sets = ", ".join(f"{quote(name)} = %s" for name in ("epoch", "offset", "record_id", "in_flight_offset"))
     return _update_sql(alias, f"{idle}, {said}, {quote('from_floor')} = {false}, {sets}", unwanted)
 
 
 @functools.cache
 def _announce_sql(alias: str, unwanted: bool) -> str:
-    return _update_sql(alias, f"{connections[alias].ops.quote_name('trying')} = %s", unwanted)
+    return _update_sql(alias, f"{connections[alias].ops.quote_name('in_flight_offset')} = %s", unwanted)
 
 
 def _update_sql(alias: str, sets: str, unwanted: bool) -> str:

@@ -9,15 +9,15 @@ from typing import Any, Protocol
 
 from via_state import metrics
 from via_state.backplanes.base import Backplane
-from via_state.core.delivery import Evidence, Treatment, judge, records_after
+from via_state.core.delivery import CursorCheck, Treatment, check_cursor, records_after
 from via_state.core.records import Head, Position
 from via_state.core.specs import LogSpec
 from via_state.core.text import error_line
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, Closed, Fenced, Stalled
-from via_state.handlers.board import Board
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.delivering import Deliverer, Result, Turn
 from via_state.handlers.positions import AWAY, Claim, HandlerId, PositionStore
+from via_state.handlers.worker_metrics import WorkerMetrics
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.outage import Outage
 from via_state.runtime.rng import rng
@@ -30,8 +30,8 @@ READ_LIMIT = 500  # records in one read
 TURN = 0.25  # seconds on a thread, then others have theirs
 
 _HALTS = {
-    Evidence.REWRITTEN: "the log was restored or recreated since this handler's last record, or is of another backplane",
-    Evidence.LOST: "records were discarded that this handler has not had",
+    CursorCheck.REWRITTEN: "the log was restored or recreated since this handler's last record, or is of another backplane",
+    CursorCheck.LOST: "records were discarded that this handler has not had",
 }
 _MISSING = (
     "records up to offset {} are missing from the log, which nothing of via_state discarded: they were deleted, or a "
@@ -49,7 +49,7 @@ class Employer(Protocol):
     backplane: Backplane
     store: PositionStore
     threads: WorkerThreads
-    board: Board
+    measures: WorkerMetrics
 
     def may_go_on(self) -> bool: ...
 
@@ -117,7 +117,7 @@ class Runner:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self.halted = self._worker.board.halted(self, "")
+        self.halted = self._worker.measures.halted(self, "")
         self.ring()
 
     async def _run(self) -> None:
@@ -204,18 +204,18 @@ class Runner:
                 return self.claim.wait
         claim = self.claim
         batch = await worker.backplane.read(self.key, claim.position, READ_LIMIT)
-        evidence = judge(claim.position, batch, claim.from_floor)
-        if evidence is Evidence.UNPROVEN:
+        evidence = check_cursor(claim.position, batch, claim.from_floor)
+        if evidence is CursorCheck.UNPROVEN:
             raise BackplaneUnavailable(f"Only a replica answered for {self.key!r}; its leader must.")
         if (why := _HALTS.get(evidence)) is not None:
             await self._halt(claim, evidence.value, _MISSING.format(batch.hole) if batch.hole else why)
             return None
-        if evidence is Evidence.FROM_FLOOR:
+        if evidence is CursorCheck.FROM_FLOOR:
             claim.position = batch.floor
         records = list(records_after(batch, claim.position, self._log.events, self._spec.events))
         end = batch.packs[-1].last if batch.packs else claim.position.offset
         rest = await worker.backplane.count(self.key, end, Head(batch.head, batch.floor))
-        worker.board.lag(self, len(records) + rest)
+        worker.measures.lag(self, len(records) + rest)
         if not records and claim.position.offset < batch.head.offset:
             raise Stalled(
                 f"The log {self.key!r} says that its last record is at offset {batch.head.offset}, "
@@ -231,8 +231,8 @@ class Runner:
         turn = await worker.threads.run(deliverer.turn, records, TURN)
         self._rang = time.monotonic()
         passed = sum(record.position.offset <= claim.position.offset for record in records)
-        worker.board.delivered(passed)
-        worker.board.lag(self, len(records) - passed + rest)
+        worker.measures.delivered(passed)
+        worker.measures.lag(self, len(records) - passed + rest)
         worker.done(self.handler, self.key, claim.position)
         return await self._after(turn, claim, batch.head)
 
@@ -262,11 +262,11 @@ class Runner:
             await worker.threads.run(worker.store.halt, claim, reason, text)
             logger.error("The event handler %s stands still on %r: %s", self.handler.name, self.key, text)
         self.claim = None
-        self.halted = worker.board.halted(self, reason)
+        self.halted = worker.measures.halted(self, reason)
         await worker.threads.run(worker.store.release, worker.id, [(self.handler, self.key)])
 
     def _stuck(self, attempts: int) -> None:
-        self._worker.board.stuck(self, attempts)
+        self._worker.measures.stuck(self, attempts)
 
     def stop(self) -> None:
         """Forget it. What runs on a thread ends by itself."""
@@ -275,4 +275,4 @@ class Runner:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._worker.board.forget(self)
+        self._worker.measures.forget(self)

@@ -18,11 +18,11 @@ from via_state.conf import settings
 from via_state.core.records import Changes, Head, Position
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
-from via_state.handlers.board import Board
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.positions import HandlerId, PositionStore
 from via_state.handlers.runner import Runner
-from via_state.pod.reconciler import Following, Reconciler
+from via_state.handlers.worker_metrics import WorkerMetrics
+from via_state.pod.reading.reconciler import Following, Reconciler
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.outage import Outage
 from via_state.runtime.periodic import Periodic
@@ -55,12 +55,12 @@ class Worker(Service):
         *,
         concurrency: int = 8,
         wanted: Callable[[str], bool] | None = None,
-        team: str = "",
+        worker_group: str = "",
     ) -> None:
         self.id = uuid.uuid4().hex
         self._reconciler = reconciler
         self.backplane, self.store = reconciler.backplane, store
-        self.board = Board()
+        self.measures = WorkerMetrics()
         self.lease = float(settings.HANDLER_LEASE)
         self.stopping = False
         self.logs = [one for one in logs if one.handlers]
@@ -68,8 +68,8 @@ class Worker(Service):
         self._specs = {
             HandlerId(one.spec.name, name): spec for one in self.logs for name, spec in one.handlers.items()
         }
-        names = "\0".join([team, *sorted(f"{log}\0{name}" for log, name in self._specs)])
-        self._team = hashlib.blake2b(names.encode(), digest_size=16).hexdigest()
+        names = "\0".join([worker_group, *sorted(f"{log}\0{name}" for log, name in self._specs)])
+        self._worker_group = hashlib.blake2b(names.encode(), digest_size=16).hexdigest()
         self.threads = WorkerThreads(concurrency, "via-state-handler", store.end_of_work)
         self._control = WorkerThreads(1, "via-state-lease", store.end_of_work)
         self.alive: list[str] = []
@@ -135,7 +135,7 @@ class Worker(Service):
 
     async def _renew(self) -> None:
         started = time.monotonic()
-        alive = await self._control.run(self.store.renew, self.id, self._team, self.lease)
+        alive = await self._control.run(self.store.renew, self.id, self._worker_group, self.lease)
         self._lease_until = started + self.lease
         if alive != self.alive:
             logger.info("%s workers share the event handlers.", len(alive))
@@ -254,7 +254,7 @@ class Worker(Service):
             self._see(changes, cast(set[str], mark))
 
     async def _keep_house(self) -> None:
-        self.board.tick()
+        self.measures.tick()
         await self._look_at_halted()
         await self._forget_idle()
 
@@ -269,8 +269,8 @@ class Worker(Service):
 
     async def _scan(self) -> None:
         """Look at every log and every position once."""
-        standings = await self._control.run(self.store.standings, self._specs)
-        for at, position in standings.items():
+        positions = await self._control.run(self.store.positions, self._specs)
+        for at, position in positions.items():
             runner = self._runners.get(at)
             if runner is None or runner.task is None:
                 self._done[at] = position

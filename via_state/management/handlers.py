@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from django.core.management.base import CommandError
 
 from via_state.conf import settings
-from via_state.declarations.handled import handled_logs
+from via_state.declarations.catalog import handled_logs
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.worker import HandledLog
 from via_state.models import EventHandler

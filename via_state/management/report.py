@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from django.db.models.functions import Now
 
 from via_state.conf import settings
-from via_state.core.lineage import Pin, decide_floor
-from via_state.declarations.handled import handled_logs
+from via_state.core.snapshot_generations import RetentionHold, decide_floor
+from via_state.declarations.catalog import handled_logs
 from via_state.management.selection import Selected
 from via_state.models import EventHandler, HaltedKey, HandlerPosition, HandlerWorker, SnapshotRow
-from via_state.pod.halts import STALE
-from via_state.pod.pins import handler_pin, slot_of
+from via_state.pod.halted_keys import STALE
 from via_state.pod.pod import Pod
+from via_state.pod.retention import handler_hold, hash_key
 from via_state.pod.snapshots.rows import DATA, lineage_of
 
 PAGE = 500  # logs whose rows are read at once
@@ -64,7 +64,7 @@ class LogReport:
     head: int
     floor: int
     pinned_at: int
-    pinned_by: str
+    held_by: str
     snapshot: int | None
     snapshot_age: float | None
     tail: int
@@ -114,15 +114,15 @@ class Register:
         """Read the positions in these logs."""
         self._rows = {key: {} for key in keys}
         rows = HandlerPosition.objects.using(settings.DATABASE).filter(
-            handler__in=[row.pk for row in self._handlers], slot__in=[slot_of(key) for key in keys]
+            handler__in=[row.pk for row in self._handlers], key_hash__in=[hash_key(key) for key in keys]
         )
         for row in rows.defer("last_traceback"):
             self._rows[row.key][row.handler_id] = row
 
-    def pins(self, log: Selected) -> list[Pin]:
+    def pins(self, log: Selected) -> list[RetentionHold]:
         """What the handlers keep of a log."""
         epoch = log.head.position.epoch
-        return [handler_pin(handler.name, row, epoch) for handler, row in self._of(log)]
+        return [handler_hold(handler.name, row, epoch) for handler, row in self._of(log)]
 
     def handled(self, log: Selected) -> list[Handled]:
         """Where the handlers of a log stand."""
@@ -184,16 +184,18 @@ def _report(
     return report
 
 
-def _pin(log: Selected, own: SnapshotRow | None, rows: list[SnapshotRow], pins: list[Pin]) -> Pin:
+def _pin(
+    log: Selected, own: SnapshotRow | None, rows: list[SnapshotRow], pins: list[RetentionHold]
+) -> RetentionHold:
     if log.definition is None:
-        return Pin(0, "nothing in this code declares it")
+        return RetentionHold(0, "nothing in this code declares it")
     spec = log.definition.built()
     if spec.snapshots is None:
-        return Pin(0, "its value can't be stored in a snapshot (manage.py check says why)")
+        return RetentionHold(0, "its value can't be stored in a snapshot (manage.py check says why)")
     if not spec.snapshots.compact:
-        return Pin(0, "compact=False")
+        return RetentionHold(0, "compact=False")
     if own is None:
-        return Pin(0, "this code has no snapshot yet")
+        return RetentionHold(0, "this code has no snapshot yet")
     others = [(row.fingerprint, lineage_of(row)) for row in rows if row is not own]
     stored = [one for row in rows for one in lineage_of(row).kept]  # a report takes them as they are
     return decide_floor(lineage_of(own), others, pins, time.time() - settings.COMPACT_MIN_AGE, stored)

@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 
 from via_state.conf import settings
 from via_state.core.records import Head
-from via_state.declarations.handled import concrete_logs
+from via_state.declarations.catalog import concrete_logs
 from via_state.declarations.log_definition import LogDefinition
 from via_state.exceptions import ViaStateError
 from via_state.pod.default import current_pod, sheltered

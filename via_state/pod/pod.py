@@ -21,17 +21,17 @@ from via_state.core.offsets import Offset, Offsets
 from via_state.core.records import Position
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.exceptions import KeyHalted, NotCaughtUp
-from via_state.pod.appender import Appender
-from via_state.pod.cells import CachedCell, Read
-from via_state.pod.contest import MISSING, Contest
-from via_state.pod.erasures import Erasures
-from via_state.pod.halts import Halts
-from via_state.pod.outbox import Outbox
-from via_state.pod.projector import ProjectionStatus, Projector
-from via_state.pod.reconciler import Reconciler
-from via_state.pod.residents import Residents
+from via_state.pod.halted_keys import HaltedKeys
+from via_state.pod.reading.cell_copy import CachedCell, Read
+from via_state.pod.reading.projector import ProjectionStatus, Projector
+from via_state.pod.reading.reconciler import Reconciler
+from via_state.pod.reading.replicas import Replicas
+from via_state.pod.reading.subscribers import Subscription, latest_values, subscribe
 from via_state.pod.snapshots.snapshotter import Snapshotter
-from via_state.pod.subscribers import Subscription, latest_values, subscribe
+from via_state.pod.writing.appender import Appender
+from via_state.pod.writing.cell_update import MISSING, CellUpdate
+from via_state.pod.writing.erasures import Erasures
+from via_state.pod.writing.outbox import Outbox
 from via_state.runtime.backoff import patiently
 from via_state.runtime.loop import LoopThread, current_loop, refuse_in_event_loop
 from via_state.runtime.periodic import Periodic
@@ -58,12 +58,12 @@ class Pod:
         self._settling: list[Callable[[], Awaitable[None]]] = []
         self._database = database_threads()
         self.snapshots = Snapshotter(backplane, self._database, self.pod_id)
-        self._halts = Halts(self.pod_id, self._database)
+        self._halts = HaltedKeys(self.pod_id, self._database)
         #: What runs in the background, from the first use of the pod to its end.
         self.reconciler = Reconciler(backplane)
-        self.residents = Residents(self.reconciler, self.snapshots, self.begin)
-        self._appender = Appender(self.thread, backplane, self.residents.appended)
-        self.outbox = Outbox(self.pod_id, self.thread, backplane, self._appender, self.residents.appended)
+        self.replicas = Replicas(self.reconciler, self.snapshots, self.begin)
+        self._appender = Appender(self.thread, backplane, self.replicas.appended)
+        self.outbox = Outbox(self.pod_id, self.thread, backplane, self._appender, self.replicas.appended)
         self.erasures = Erasures(self, self._database)
         self.services = ServiceGroup(
             self.reconciler, Periodic("Pruning", self._prune, lambda: PRUNE_INTERVAL, later=True)
@@ -128,7 +128,7 @@ class Pod:
         """
         if at_least is not None or spec.family:
             refuse_in_event_loop("read", "aread")
-        if at_least is None and (projector := self.residents.loaded_log(key)) is not None:
+        if at_least is None and (projector := self.replicas.loaded_log(key)) is not None:
             return cast(V, projector.read())
         return self.thread.call(self._read(key, spec, at_least, timeout))
 
@@ -136,13 +136,13 @@ class Pod:
         self, key: str, spec: LogSpec[V], *, at_least: Offset | None = None, timeout: float | None = None
     ) -> V:
         """`read`, awaited."""
-        if at_least is None and (projector := self.residents.loaded_log(key)) is not None:
+        if at_least is None and (projector := self.replicas.loaded_log(key)) is not None:
             return cast(V, projector.read())
         return await self.thread.acall(self._read(key, spec, at_least, timeout))
 
     async def _read(self, key: str, spec: LogSpec[V], at_least: Offset | None, timeout: float | None) -> V:
         seconds = settings.READ_TIMEOUT if timeout is None else timeout
-        projector = self.residents.log(key, spec)
+        projector = self.replicas.log(key, spec)
         try:
             async with asyncio.timeout(seconds):
                 await projector.ready()
@@ -169,7 +169,7 @@ class Pod:
         return await self.thread.acall(self._status(key, spec))
 
     async def _status(self, key: str, spec: LogSpec[V]) -> ProjectionStatus:
-        projector = self.residents.log(key, spec)
+        projector = self.replicas.log(key, spec)
         # A key that stands still, or a backplane that is away, is what a status is asked for.
         with contextlib.suppress(KeyHalted, TimeoutError):
             async with asyncio.timeout(settings.READ_TIMEOUT):
@@ -177,7 +177,7 @@ class Pod:
         return projector.status
 
     async def _log(self, key: str, spec: LogSpec[V]) -> Projector[V]:
-        return self.residents.log(key, spec)
+        return self.replicas.log(key, spec)
 
     async def changes(self, key: str, spec: LogSpec[V]) -> AsyncGenerator[V, None]:
         """The value now, then each newer one. A slow reader misses values in between, never the newest."""
@@ -193,27 +193,27 @@ class Pod:
         """The current value, from this pod's copy; loaded on first use."""
         if spec.family:
             refuse_in_event_loop("read", "aread")
-        cell = self.residents.loaded_cell(key)
+        cell = self.replicas.loaded_cell(key)
         if cell is not None and spec.ttl is None:
             return cast(T, cell.value())
         return self.thread.call(self._get(key, spec))
 
     async def aget(self, key: str, spec: CellSpec[T]) -> T:
         """`get`, awaited."""
-        cell = self.residents.loaded_cell(key)
+        cell = self.replicas.loaded_cell(key)
         if cell is not None and spec.ttl is None:
             return cast(T, cell.value())
         return await self.thread.acall(self._get(key, spec))
 
     async def _get(self, key: str, spec: CellSpec[T]) -> T:
-        cell = self.residents.cell(key, spec)
+        cell = self.replicas.cell(key, spec)
         if not cell.loaded or cell.expired:
             await self._load(cell)
         cell.touch_if_old()
         return cell.value()
 
     async def _cell(self, key: str, spec: CellSpec[T]) -> CachedCell[T]:
-        return self.residents.cell(key, spec)
+        return self.replicas.cell(key, spec)
 
     async def _load(self, cell: CachedCell[T]) -> Read[T]:
         return await patiently(settings.READ_TIMEOUT, f"Loading {cell.key!r}", cell.load)
@@ -225,22 +225,22 @@ class Pod:
         `UpdateOutcomeUnknown`, `ValueRefused`, `ValueTooLarge`, `CellUnreadable`, `CellFromNewerVersion`, `SessionEnded`.
         """
         refuse_in_event_loop("update", "aupdate")
-        contest = Contest(self.residents, key, spec)
-        old = contest.cached()
+        cell_update = CellUpdate(self.replicas, key, spec)
+        old = cell_update.cached()
         while True:
-            value = fn(self.thread.call(contest.current()) if old is MISSING else old)
-            if self.thread.call(contest.offer(value)):
+            value = fn(self.thread.call(cell_update.current()) if old is MISSING else old)
+            if self.thread.call(cell_update.offer(value)):
                 return value
             old = MISSING
 
     async def aupdate(self, key: str, spec: CellSpec[T], fn: Callable[[T], T | Awaitable[T]]) -> T:
         """`update`, awaited; ``fn`` runs in the caller's task and may be an async function."""
-        contest = Contest(self.residents, key, spec)
-        old = contest.cached()
+        cell_update = CellUpdate(self.replicas, key, spec)
+        old = cell_update.cached()
         while True:
-            answer = fn(await self.thread.acall(contest.current()) if old is MISSING else old)
+            answer = fn(await self.thread.acall(cell_update.current()) if old is MISSING else old)
             value = cast(T, await answer if inspect.isawaitable(answer) else answer)
-            if await self.thread.acall(contest.offer(value)):
+            if await self.thread.acall(cell_update.offer(value)):
                 return value
             old = MISSING
 
@@ -254,7 +254,7 @@ class Pod:
         return await self.aupdate(key, spec, lambda _: value)
 
     def reset(self, key: str, spec: CellSpec[T], *, force: bool = False) -> None:
-        """Remove the stored value, so that the zero value shows. ``force`` also removes one that can't be read."""
+        """Remove the stored value, so that the initial value shows. ``force`` also removes one that can't be read."""
         refuse_in_event_loop("reset", "areset")
         self.thread.call(self._reset(key, spec, force))
 
@@ -263,12 +263,12 @@ class Pod:
         await self.thread.acall(self._reset(key, spec, force))
 
     async def _reset(self, key: str, spec: CellSpec[T], force: bool) -> None:
-        cell = self.residents.cell(key, spec)
+        cell = self.replicas.cell(key, spec)
         deadline = time.monotonic() + settings.UPDATE_TIMEOUT
         await patiently(settings.UPDATE_TIMEOUT, f"Resetting {key!r}", lambda: cell.reset(force, deadline))
 
     def end(self, key: str, spec: CellSpec[T]) -> None:
-        """Leave a tombstone in place of the value: reads give the zero value, writes raise `SessionEnded`."""
+        """Leave a tombstone in place of the value: reads give the initial value, writes raise `SessionEnded`."""
         refuse_in_event_loop("end", "aend")
         self.thread.call(self._end(key, spec))
 
@@ -277,7 +277,7 @@ class Pod:
         await self.thread.acall(self._end(key, spec))
 
     async def _end(self, key: str, spec: CellSpec[T]) -> None:
-        cell = self.residents.cell(key, spec)
+        cell = self.replicas.cell(key, spec)
         deadline = time.monotonic() + settings.UPDATE_TIMEOUT
         await patiently(settings.UPDATE_TIMEOUT, f"Ending {key!r}", lambda: cell.end(deadline))
 
@@ -316,7 +316,7 @@ class Pod:
         await self.outbox.settle()
         if self.backplane.durable:
             await self.erasures.settle()
-        await self.residents.settle()
+        await self.replicas.settle()
         for settle in self._settling:
             await settle()
 
@@ -334,7 +334,7 @@ class Pod:
             await self.thread.acall(self._close())
 
     async def _list_halts(self) -> None:
-        await self._halts.update(self.residents.logs())
+        await self._halts.update(self.replicas.logs())
 
     async def _prune(self) -> None:
         await self.backplane.prune()
@@ -344,7 +344,7 @@ class Pod:
         await self.services.drain()
         await self.outbox.close()
         await self._appender.close()
-        await self.residents.close()
+        await self.replicas.close()
         await self.services.stop()
         if self.backplane.durable:
             await self._halts.update(())

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from via_state.backplanes.nats.link import GONE, Link
+from via_state.backplanes.nats.connection import GONE, Connection
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
 
 #: Codes of errors of JetStream.
@@ -69,22 +69,24 @@ class Found(NamedTuple):
     last_seq: int
 
 
-async def call(link: Link, verb: str, body: dict[str, Any] | None = None, write: bool = False) -> dict[str, Any]:
+async def call(
+    connection: Connection, verb: str, body: dict[str, Any] | None = None, write: bool = False
+) -> dict[str, Any]:
     """An administrative request. Raises `Refused`, `BackplaneUnavailable` and, when ``write``, `OutcomeUnknown`."""
-    reply = await link.request(f"$JS.API.{verb}", msgspec.json.encode(body) if body else b"", write=write)
+    reply = await connection.request(f"$JS.API.{verb}", msgspec.json.encode(body) if body else b"", write=write)
     return _answer(reply.data)
 
 
-async def publish(link: Link, subject: str, headers: dict[str, str], data: bytes) -> int:
+async def publish(connection: Connection, subject: str, headers: dict[str, str], data: bytes) -> int:
     """Store a message; its sequence number. Raises as `call` does for a write."""
-    answer = _answer((await link.request(subject, data, headers, write=True)).data)
+    answer = _answer((await connection.request(subject, data, headers, write=True)).data)
     return int(answer["seq"])
 
 
-async def get(link: Link, stream: str, **which: Any) -> Message | None:
+async def get(connection: Connection, stream: str, **which: Any) -> Message | None:
     """A message from the leader: ``seq=``, ``last_by_subj=``, or ``seq=`` with ``next_by_subj=`` for the first from there."""
     try:
-        found = (await call(link, f"STREAM.MSG.GET.{stream}", which))["message"]
+        found = (await call(connection, f"STREAM.MSG.GET.{stream}", which))["message"]
     except Refused as error:
         if error.code == NO_MESSAGE:
             return None
@@ -94,13 +96,13 @@ async def get(link: Link, stream: str, **which: Any) -> Message | None:
     return Message(found["subject"], found["seq"], parse_time(found["time"]), headers, data)
 
 
-async def get_many(link: Link, stream: str, **which: Any) -> Found:
+async def get_many(connection: Connection, stream: str, **which: Any) -> Found:
     """Messages from any server of the stream: ``seq=``, ``next_by_subj=``, ``batch=``, or ``multi_last=`` for several
     subjects' last ones; ``max_bytes=``.
     """
     subject = f"$JS.API.DIRECT.GET.{stream}"
     messages: list[Message] = []
-    async for reply in link.request_many(subject, msgspec.json.encode(which)):
+    async for reply in connection.request_many(subject, msgspec.json.encode(which)):
         headers, status = reply.headers, reply.status
         if not status:
             messages.append(

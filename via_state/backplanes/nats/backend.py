@@ -11,13 +11,13 @@ from django.core.checks import CheckMessage
 from via_state.backplanes.base import Backplane, Ring, Watch, check_key
 from via_state.backplanes.nats.cells import Cells
 from via_state.backplanes.nats.changes import Sweeper
-from via_state.backplanes.nats.doorbell import Ear
-from via_state.backplanes.nats.link import Link
-from via_state.backplanes.nats.links import Links
+from via_state.backplanes.nats.connection import Connection
+from via_state.backplanes.nats.connections import Connections
+from via_state.backplanes.nats.doorbell import Listener
 from via_state.backplanes.nats.log import PACK, Logs
-from via_state.backplanes.nats.names import Names
 from via_state.backplanes.nats.options import DEFAULTS, client_options, concealed, problems, risks
 from via_state.backplanes.nats.streams import Streams
+from via_state.backplanes.nats.subjects import Subjects
 from via_state.core.records import Batch, Cell, Changes, Head, Position, Revision
 
 #: Bytes of a message that are not the value: headers, the key.
@@ -46,9 +46,9 @@ class NatsBackplane(Backplane):
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(concealed({**DEFAULTS, **options}))
-        names = Names(self.options["PREFIX"])
-        self._streams = Streams(names, self.options["REPLICAS"], self.options["STORAGE"])
-        self._links = Links(
+        subjects = Subjects(self.options["PREFIX"])
+        self._streams = Streams(subjects, self.options["REPLICAS"], self.options["STORAGE"])
+        self._connections = Connections(
             self.options["SERVERS"],
             bool(self.options["TLS"]) or any(one.tls for one in self.options["SERVERS"]),
             self.options["CONNECT_TIMEOUT"],
@@ -56,17 +56,17 @@ class NatsBackplane(Backplane):
             functools.partial(client_options, self.options),
             self._prepare,
         )
-        self._logs = Logs(self._links, self._streams)
-        self._cells = Cells(self._links, self._streams)
-        self._sweeper = Sweeper(self._links, self._streams, self._logs, self._cells)
-        self._ear = Ear(self._links, names)
+        self._logs = Logs(self._connections, self._streams)
+        self._cells = Cells(self._connections, self._streams)
+        self._sweeper = Sweeper(self._connections, self._streams, self._logs, self._cells)
+        self._listener = Listener(self._connections, subjects)
 
-    async def _prepare(self, link: Link) -> None:
-        await self._streams.prepare(link)
-        limits, server = self._streams.max_message, link.client.max_payload
-        names = self._streams.names
-        self.max_append_bytes = max(min(limits.get(names.log_stream, server), server) - OVERHEAD, 1)
-        self.max_value_bytes = max(min(limits.get(names.cell_stream, server), server) - OVERHEAD, 1)
+    async def _prepare(self, connection: Connection) -> None:
+        await self._streams.prepare(connection)
+        limits, server = self._streams.max_message, connection.client.max_payload
+        subjects = self._streams.subjects
+        self.max_append_bytes = max(min(limits.get(subjects.log_stream, server), server) - OVERHEAD, 1)
+        self.max_value_bytes = max(min(limits.get(subjects.cell_stream, server), server) - OVERHEAD, 1)
 
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> list[CheckMessage]:
@@ -86,7 +86,7 @@ class NatsBackplane(Backplane):
 
     async def cas(self, key: str, expected: Revision | None, data: bytes, ttl: float | None = None) -> Revision:
         check_key(key)
-        await self._links.get()  # the server says how much it takes
+        await self._connections.get()  # the server says how much it takes
         self.check_value(key, data)
         return await self._cells.cas(key, expected, bytes(data), ttl)
 
@@ -100,7 +100,7 @@ class NatsBackplane(Backplane):
 
     async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
         check_key(key)
-        await self._links.get()  # the server says how much it takes
+        await self._connections.get()  # the server says how much it takes
         self.check_append(key, count, data)
         return await self._logs.append(key, append_id, count, bytes(data))
 
@@ -120,8 +120,8 @@ class NatsBackplane(Backplane):
         return await self._sweeper.changed(cursor)
 
     def watch(self, ring: Ring) -> Watch:
-        self._links.check_open()
-        return self._ear.watch(ring)
+        self._connections.check_open()
+        return self._listener.watch(ring)
 
     async def drop(self, key: str) -> None:
         check_key(key)
@@ -137,5 +137,5 @@ class NatsBackplane(Backplane):
     # ------------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        await self._ear.close()
-        await self._links.close()
+        await self._listener.close()
+        await self._connections.close()

@@ -16,11 +16,11 @@ from via_state.backplanes.nats.api import (
     get_many,
     publish,
 )
-from via_state.backplanes.nats.link import Link
-from via_state.backplanes.nats.links import Links
+from via_state.backplanes.nats.connection import Connection
+from via_state.backplanes.nats.connections import Connections
 from via_state.backplanes.nats.listing import Listing
-from via_state.backplanes.nats.names import EXPIRES_IN, WRITE_ID, key_headers
 from via_state.backplanes.nats.streams import Streams
+from via_state.backplanes.nats.subjects import EXPIRES_IN, WRITE_ID, key_headers
 from via_state.backplanes.nats.tokens import token_of
 from via_state.core.records import Cell, Revision
 from via_state.exceptions import CASConflict
@@ -39,42 +39,42 @@ PART_BYTES, PART = 8 * 1024 * 1024, 1000
 class Cells:
     """The store half of the backplane. What decides is read from the leader."""
 
-    def __init__(self, links: Links, streams: Streams) -> None:
-        self._links, self._streams, self._names = links, streams, streams.names
-        self._stream = streams.names.cell_stream
+    def __init__(self, connections: Connections, streams: Streams) -> None:
+        self._connections, self._streams, self._subjects = connections, streams, streams.subjects
+        self._stream = streams.subjects.cell_stream
         self._look_at = 0  # where `prune` goes on; 0 before the first time
-        self._list = Listing(streams, self._stream, self._names.cells)
+        self._list = Listing(streams, self._stream, self._subjects.cells)
 
     def _subject(self, key: str) -> str:
-        return self._names.cells + token_of(key)
+        return self._subjects.cells + token_of(key)
 
     async def load_many(self, keys: list[str]) -> dict[str, Cell]:
-        link, found = await self._links.get(), dict[str, Cell]()
+        connection, found = await self._connections.get(), dict[str, Cell]()
         for first in range(0, len(keys), TOGETHER):
             some = keys[first : first + TOGETHER]
-            messages = await asyncio.gather(*(self._last(link, key) for key in some))
+            messages = await asyncio.gather(*(self._last(connection, key) for key in some))
             for key, message in zip(some, messages, strict=True):
                 if message is not None and self.live(message):
                     found[key] = self._cell(message)
         return found
 
     async def page(self, after: str, limit: int) -> dict[str, Cell]:
-        link = await self._links.get()
-        async for tokens in self._list.after(link, after, limit):
-            some = (get(link, self._stream, last_by_subj=self._names.cells + token) for token in tokens)
+        connection = await self._connections.get()
+        async for tokens in self._list.after(connection, after, limit):
+            some = (get(connection, self._stream, last_by_subj=self._subjects.cells + token) for token in tokens)
             found: dict[str, Cell] = {}
             for message in await asyncio.gather(*some):
                 if message is None or not self.live(message):
                     continue
-                if (key := self._names.key_in(message.subject, message.headers)) is not None:
+                if (key := self._subjects.key_in(message.subject, message.headers)) is not None:
                     found[key] = self._cell(message)
             if found:
                 return found
         return {}
 
     async def cas(self, key: str, expected: Revision | None, data: bytes, ttl: float | None) -> Revision:
-        link = await self._links.get()
-        last = await self._last(link, key)
+        connection = await self._connections.get()
+        last = await self._last(connection, key)
         found = None if last is None else self.revision(last)
         # The server compares numbers only. What is restored ends the connection, over which nothing is sent then.
         if found != expected:
@@ -84,15 +84,15 @@ class Cells:
         if ttl is not None:
             headers[EXPIRES_IN] = repr(float(ttl))
         try:
-            return Revision(await publish(link, self._subject(key), headers, data), write_id)
+            return Revision(await publish(connection, self._subject(key), headers, data), write_id)
         except Refused as error:
             if error.code in WRONG_LAST_SEQUENCE:
                 raise CASConflict(f"{key!r} is not at {expected} any more.") from error
             raise
 
     async def prune(self, limit: int) -> int:
-        link, pruned = await self._links.get(), 0
-        for message in await self._next_part(link):
+        connection, pruned = await self._connections.get(), 0
+        for message in await self._next_part(connection):
             if self.live(message):
                 continue
             expired = OPERATION not in message.headers
@@ -100,28 +100,30 @@ class Cells:
                 continue
             # What was written in the meantime has a higher number, and stays.
             body = {"filter": message.subject, "seq": message.seq + 1}
-            gone = await call(link, f"STREAM.PURGE.{self._stream}", body, write=True)
+            gone = await call(connection, f"STREAM.PURGE.{self._stream}", body, write=True)
             pruned += expired and gone["purged"] > 0
             if pruned == limit:
                 self._look_at = message.seq + 1
                 break
         return pruned
 
-    async def _next_part(self, link: Link) -> list[Message]:
+    async def _next_part(self, connection: Connection) -> list[Message]:
         """A thousand messages of the bucket at most, from where the last call ended; behind the end, its beginning."""
         if not self._look_at:  # processes that start together look at different parts
-            self._look_at = rng.randint(1, (await self._streams.state(link, self._stream)).last_seq + 1)
-        begin, found = self._look_at, await self._part(link, self._look_at, PART)
+            self._look_at = rng.randint(1, (await self._streams.state(connection, self._stream)).last_seq + 1)
+        begin, found = self._look_at, await self._part(connection, self._look_at, PART)
         messages = found.messages
         if not found.pending and len(messages) < PART:
-            found = await self._part(link, 1, PART - len(messages))
+            found = await self._part(connection, 1, PART - len(messages))
             messages = [*messages, *(message for message in found.messages if message.seq < begin)]
         self._look_at = found.messages[-1].seq + 1 if found.messages else 1
         return messages
 
-    async def _part(self, link: Link, seq: int, batch: int) -> Found:
-        pattern = f"{self._names.cells}>"
-        return await get_many(link, self._stream, seq=seq, next_by_subj=pattern, batch=batch, max_bytes=PART_BYTES)
+    async def _part(self, connection: Connection, seq: int, batch: int) -> Found:
+        pattern = f"{self._subjects.cells}>"
+        return await get_many(
+            connection, self._stream, seq=seq, next_by_subj=pattern, batch=batch, max_bytes=PART_BYTES
+        )
 
     def _cell(self, message: Message) -> Cell:
         now, expires = self._streams.now(), self._expires(message)
@@ -145,8 +147,8 @@ class Cells:
         seconds = message.headers.get(EXPIRES_IN)
         return None if seconds is None else message.time + timedelta(seconds=float(seconds))
 
-    async def _last(self, link: Link, key: str) -> Message | None:
-        return await get(link, self._stream, last_by_subj=self._subject(key))
+    async def _last(self, connection: Connection, key: str) -> Message | None:
+        return await get(connection, self._stream, last_by_subj=self._subject(key))
 
 
 def _revision(message: Message) -> Revision:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from via_state.backplanes.base import CURSOR_LIFE
 from via_state.backplanes.nats.api import TICK, Message, format_time, get_many
 from via_state.backplanes.nats.cells import Cells
-from via_state.backplanes.nats.link import Link
-from via_state.backplanes.nats.links import Links
+from via_state.backplanes.nats.connection import Connection
+from via_state.backplanes.nats.connections import Connections
 from via_state.backplanes.nats.log import Logs
 from via_state.backplanes.nats.streams import Streams, StreamState
 from via_state.core.records import Changes
@@ -34,38 +34,40 @@ class Rewritten(Exception):
 class Sweeper:
     """Looks through the streams for `changed`."""
 
-    def __init__(self, links: Links, streams: Streams, logs: Logs, cells: Cells) -> None:
-        self._links, self._streams, self._logs, self._cells = links, streams, logs, cells
+    def __init__(self, connections: Connections, streams: Streams, logs: Logs, cells: Cells) -> None:
+        self._connections, self._streams, self._logs, self._cells = connections, streams, logs, cells
 
     async def changed(self, cursor: object | None) -> Changes:
         """See `Backplane.changed`."""
-        link, names = await self._links.get(), self._streams.names
+        connection, subjects = await self._connections.get(), self._streams.subjects
         now = Cursor(
-            await self._streams.state(link, names.log_stream),
-            await self._streams.state(link, names.cell_stream),
+            await self._streams.state(connection, subjects.log_stream),
+            await self._streams.state(connection, subjects.cell_stream),
             self._streams.now(),
         )
         if not isinstance(cursor, Cursor) or now.taken - cursor.taken > timedelta(seconds=CURSOR_LIFE):
             return Changes({}, {}, cursor is not None, now)
         try:
-            log, moved_logs = await self._since(link, names.log_stream, f"{names.prefix}.>", cursor.log, now.log)
+            log, moved_logs = await self._since(
+                connection, subjects.log_stream, f"{subjects.prefix}.>", cursor.log, now.log
+            )
             cells, moved_cells = await self._since(
-                link, names.cell_stream, f"{names.cells}>", cursor.cells, now.cells
+                connection, subjects.cell_stream, f"{subjects.cells}>", cursor.cells, now.cells
             )
         except Rewritten:
             return Changes({}, {}, True, now)
         least: dict[str, int] = {}
         for message in moved_logs:
-            least[message.subject.removeprefix(names.records).removeprefix(names.entries)] = message.seq
+            least[message.subject.removeprefix(subjects.records).removeprefix(subjects.entries)] = message.seq
         found = {
             key: self._cells.revision(message)
             for message in moved_cells
-            if (key := names.key_in(message.subject, message.headers)) is not None
+            if (key := subjects.key_in(message.subject, message.headers)) is not None
         }
-        return Changes(await self._logs.heads(link, least), found, False, Cursor(log, cells, now.taken))
+        return Changes(await self._logs.heads(connection, least), found, False, Cursor(log, cells, now.taken))
 
     async def _since(
-        self, link: Link, stream: str, pattern: str, before: StreamState, now: StreamState
+        self, connection: Connection, stream: str, pattern: str, before: StreamState, now: StreamState
     ) -> tuple[StreamState, list[Message]]:
         """The last messages of the subjects that moved, and how far that was seen. Raises `Rewritten`."""
         if now == before:
@@ -75,14 +77,14 @@ class Sweeper:
         if before.last_seq:
             # Whatever came later has a higher number, unless a backup was restored and written to.
             since = format_time(before.last_time + TICK)
-            later = await get_many(link, stream, start_time=since, next_by_subj=pattern, batch=1)
+            later = await get_many(connection, stream, start_time=since, next_by_subj=pattern, batch=1)
             if any(message.seq <= before.last_seq for message in later.messages):
                 raise Rewritten
         moved: dict[str, Message] = {}
         seen = before
         while True:
             part = await get_many(
-                link, stream, seq=seen.last_seq + 1, next_by_subj=pattern, batch=PART, max_bytes=PART_BYTES
+                connection, stream, seq=seen.last_seq + 1, next_by_subj=pattern, batch=PART, max_bytes=PART_BYTES
             )
             for message in part.messages:
                 moved[message.subject] = message

@@ -10,9 +10,9 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error
 
 from via_state.backplanes.base import Ring, Watch
-from via_state.backplanes.nats.link import Link
-from via_state.backplanes.nats.links import Links
-from via_state.backplanes.nats.names import Names
+from via_state.backplanes.nats.connection import Connection
+from via_state.backplanes.nats.connections import Connections
+from via_state.backplanes.nats.subjects import Subjects
 from via_state.backplanes.nats.tokens import token_of
 from via_state.core.retry import full_jitter
 from via_state.exceptions import BackplaneUnavailable
@@ -27,11 +27,11 @@ PAUSES = 0.05, 1.0
 FLUSH_TIMEOUT = 10
 
 
-class Ear:
+class Listener:
     """Listens for all watches of a process, on its connection, for ever. The server is asked for the watched keys only."""
 
-    def __init__(self, links: Links, names: Names) -> None:
-        self._links, self._names = links, names
+    def __init__(self, connections: Connections, subjects: Subjects) -> None:
+        self._connections, self._subjects = connections, subjects
         self._watches: set[_NatsWatch] = set()
         self._keys: dict[str, str] = {}  # by token, of all that somebody watches
         self._moved: set[str] = set()  # tokens that came or went since the server was told
@@ -77,10 +77,10 @@ class Ear:
         attempt = 0
         while True:
             try:
-                link = await self._links.get()
+                connection = await self._connections.get()
                 attempt = 0
                 self._outage.answered()
-                await self._listen(link)
+                await self._listen(connection)
             except (BackplaneUnavailable, Error) as error:
                 self._outage.failed(error)
             except Exception:
@@ -88,30 +88,30 @@ class Ear:
             attempt += 1
             await asyncio.sleep(full_jitter(attempt, *PAUSES, rng.random))
 
-    async def _listen(self, link: Link) -> None:
+    async def _listen(self, connection: Connection) -> None:
         subscribed: dict[str, Subscription] = {}
-        link.when_ended = self._woken.set
+        connection.when_ended = self._woken.set
         self._moved.update(self._keys)
-        await self._subscribe(link, subscribed)
+        await self._subscribe(connection, subscribed)
         for _ in range(2):  # nats-py's first ping overtakes the subscriptions, the second one does not
-            await link.client.flush(FLUSH_TIMEOUT)
+            await connection.client.flush(FLUSH_TIMEOUT)
         self._rang(None)  # while nobody listened, anything may have changed
-        while link.alive:
+        while connection.alive:
             await self._woken.wait()
-            await self._subscribe(link, subscribed)
+            await self._subscribe(connection, subscribed)
 
-    async def _subscribe(self, link: Link, subscribed: dict[str, Subscription]) -> None:
+    async def _subscribe(self, connection: Connection, subscribed: dict[str, Subscription]) -> None:
         """Tell the server what has changed."""
         self._woken.clear()
-        while self._moved and link.alive:
+        while self._moved and connection.alive:
             token = self._moved.pop()
             if token in self._keys and token not in subscribed:
-                subscribed[token] = await link.client.subscribe(self._names.bells + token, cb=self._hear)
+                subscribed[token] = await connection.client.subscribe(self._subjects.bells + token, cb=self._hear)
             elif token not in self._keys and token in subscribed:
                 await subscribed.pop(token).unsubscribe()
 
     async def _hear(self, message: Msg) -> None:
-        key = self._keys.get(message.subject.removeprefix(self._names.bells))
+        key = self._keys.get(message.subject.removeprefix(self._subjects.bells))
         if key is not None:
             self._rang(key)
 
@@ -128,23 +128,23 @@ class Ear:
 
 
 class _NatsWatch(Watch):
-    def __init__(self, ear: Ear, ring: Ring) -> None:
-        self._ear, self._ring = ear, ring
+    def __init__(self, listener: Listener, ring: Ring) -> None:
+        self._listener, self._ring = listener, ring
         self.keys: set[str] = set()
 
     def add(self, key: str) -> None:
         if key not in self.keys:
             self.keys.add(key)
-            self._ear.want(key)
+            self._listener.want(key)
 
     def discard(self, key: str) -> None:
         if key in self.keys:
             self.keys.discard(key)
-            self._ear.leave(key)
+            self._listener.leave(key)
 
     def rang(self, key: str | None) -> None:
         if key is None or key in self.keys:
             self._ring(key)
 
     async def close(self) -> None:
-        self._ear.forget(self)
+        self._listener.forget(self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import AsyncIterator
 
-from via_state.backplanes.nats.link import Link
+from via_state.backplanes.nats.connection import Connection
 from via_state.backplanes.nats.streams import Streams
 from via_state.backplanes.nats.tokens import token_of
 
@@ -19,19 +19,21 @@ class Listing:
         self._streams, self._stream, self._before = streams, stream, before
         self._tokens: list[str] = []
 
-    async def after(self, link: Link, key: str, limit: int) -> AsyncIterator[list[str]]:
+    async def after(self, connection: Connection, key: str, limit: int) -> AsyncIterator[list[str]]:
         """Portions of the tokens that follow a key's; from the first with ""."""
         token = token_of(key) if key else ""
         at = bisect.bisect_left(self._tokens, token)
         if not token or self._tokens[at : at + 1] != [token]:
-            self._tokens = await self._load(link)
+            self._tokens = await self._load(connection)
         first = bisect.bisect_right(self._tokens, token)
         while some := self._tokens[first : first + limit]:
             yield some
             first += limit
 
-    async def _load(self, link: Link) -> list[str]:
+    async def _load(self, connection: Connection) -> list[str]:
         found: set[str] = set()
-        while subjects := await self._streams.subjects(link, self._stream, f"{self._before}>", len(found)):
+        while subjects := await self._streams.list_subjects(
+            connection, self._stream, f"{self._before}>", len(found)
+        ):
             found.update(subject.removeprefix(self._before) for subject in subjects)
         return sorted(found)

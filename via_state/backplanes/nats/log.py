@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from via_state.backplanes.nats.api import TOO_LARGE, Message, Refused, call, format_time, get, get_many, publish
-from via_state.backplanes.nats.entry import Entries, Entry, entry_of
-from via_state.backplanes.nats.link import Link
-from via_state.backplanes.nats.links import Links
+from via_state.backplanes.nats.connection import Connection
+from via_state.backplanes.nats.connections import Connections
 from via_state.backplanes.nats.listing import Listing
-from via_state.backplanes.nats.names import COUNT, key_headers
+from via_state.backplanes.nats.log_meta import Entries, LogMeta, entry_of
 from via_state.backplanes.nats.streams import DUPLICATE_WINDOW, Streams
+from via_state.backplanes.nats.subjects import COUNT, key_headers
 from via_state.backplanes.nats.tokens import token_of
 from via_state.core.records import GENESIS, Batch, Head, Pack, Position
 from via_state.exceptions import AppendTooLarge, BackplaneUnavailable, OutcomeUnknown
@@ -45,25 +45,25 @@ DROPPED = "dropped"
 class Logs:
     """The event log half of the backplane."""
 
-    def __init__(self, links: Links, streams: Streams) -> None:
-        self._links, self._streams, self._names = links, streams, streams.names
-        self._stream = streams.names.log_stream
-        self._entries = Entries(streams.names)
+    def __init__(self, connections: Connections, streams: Streams) -> None:
+        self._connections, self._streams, self._subjects = connections, streams, streams.subjects
+        self._stream = streams.subjects.log_stream
+        self._entries = Entries(streams.subjects)
         self._density: OrderedDict[str, float] = OrderedDict()
-        self._list = Listing(streams, self._stream, self._names.entries)
+        self._list = Listing(streams, self._stream, self._subjects.entries)
 
     def _subject(self, key: str) -> str:
-        return self._names.records + token_of(key)
+        return self._subjects.records + token_of(key)
 
     async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
-        link = await self._links.get()
-        if key not in self._density and await self._entries.load(link, key) is None:
+        connection = await self._connections.get()
+        if key not in self._density and await self._entries.load(connection, key) is None:
             # Before the first record, so that whoever hears of that finds it.
-            await self._entries.create(link, key, uuid.uuid4().hex)
+            await self._entries.create(connection, key, uuid.uuid4().hex)
         subject = self._subject(key)
         headers = {"Nats-Msg-Id": f"{append_id}.{token_of(key)}", COUNT: str(count), **key_headers(key)}
         try:
-            seq = await publish(link, subject, headers, data)
+            seq = await publish(connection, subject, headers, data)
         except Refused as error:
             if error.code != TOO_LARGE:
                 raise
@@ -71,8 +71,8 @@ class Logs:
             raise AppendTooLarge(f"An append of {len(data)} bytes is refused for good. {error}") from error
         try:
             # Only now is it certain in which epoch it is: somebody may have dropped the log, or the stream.
-            while (entry := await self._entries.load(link, key)) is None:
-                await self._entries.create(link, key, uuid.uuid4().hex)
+            while (entry := await self._entries.load(connection, key)) is None:
+                await self._entries.create(connection, key, uuid.uuid4().hex)
         except BackplaneUnavailable as error:  # which would say that nothing was written
             raise OutcomeUnknown(f"The append is on NATS, but not where: {error}") from error
         self._saw(key, count, 1)
@@ -80,25 +80,25 @@ class Logs:
         return Position(epoch, seq * PACK + count - 1, f"{append_id}-{count - 1}")
 
     async def read(self, key: str, after: Position, limit: int) -> Batch:
-        link, subject = await self._links.get(), self._subject(key)
+        connection, subject = await self._connections.get(), self._subject(key)
         at = after.offset // PACK
-        found = await self._bulk(link, key, at, limit)
+        found = await self._bulk(connection, key, at, limit)
         under = found[0] if found and found[0].seq == at else None
         if after.offset and _record_id(under, after.offset) != after.record_id:
             # Another backplane's offset may lie before the first message, where the server takes it for a bad request.
-            under = await get(link, self._stream, seq=at) if at else None
+            under = await get(connection, self._stream, seq=at) if at else None
             under = under if under is not None and under.subject == subject else None
         while True:
             # Observed no earlier than the packs and the record under the cursor, and by the leader.
             entry, last = await asyncio.gather(
-                self._entries.load(link, key), get(link, self._stream, last_by_subj=subject)
+                self._entries.load(connection, key), get(connection, self._stream, last_by_subj=subject)
             )
             if entry is None:
                 return Batch([], GENESIS, GENESIS, None, True)
             found = [message for message in found if message.seq > entry.begin]
             if found and found[-1].seq * PACK > entry.floor.offset:
                 end = found[-1]
-                proof = last if last and last.seq == end.seq else await get(link, self._stream, seq=end.seq)
+                proof = last if last and last.seq == end.seq else await get(connection, self._stream, seq=end.seq)
                 if not _same(end, proof):
                     raise BackplaneUnavailable(f"A server of the stream {self._stream!r} has another history.")
             start, head = max(after.offset, entry.floor.offset), _head(entry, last)
@@ -106,17 +106,17 @@ class Logs:
             if packs or head.position.offset <= start:
                 break
             # What came was below the floor, or from a server that lags behind.
-            found = await self._following(link, subject, start, entry)
+            found = await self._following(connection, subject, start, entry)
         self._saw(key, sum(pack.count for pack in packs), len(packs))
         seen = entry.floor.offset < after.offset and at > entry.begin
         cursor_id = _record_id(under, after.offset) if seen else None
         return Batch(_about(packs, limit), head.position, head.floor, cursor_id, True)
 
-    async def _bulk(self, link: Link, key: str, seq: int, limit: int) -> list[Message]:
+    async def _bulk(self, connection: Connection, key: str, seq: int, limit: int) -> list[Message]:
         """About ``limit`` records from a message on, and the message, from any server."""
         wanted = math.ceil(max(limit, 1) / self._density.get(key, USUAL)) + 1
         found = await get_many(
-            link,
+            connection,
             self._stream,
             seq=max(seq, 1),
             next_by_subj=self._subject(key),
@@ -125,25 +125,25 @@ class Logs:
         )
         return found.messages
 
-    async def _following(self, link: Link, subject: str, offset: int, entry: Entry) -> list[Message]:
+    async def _following(self, connection: Connection, subject: str, offset: int, entry: LogMeta) -> list[Message]:
         """The pack that holds the record behind an offset, from the leader."""
         seq = max(offset // PACK, entry.begin + 1)
-        while (found := await get(link, self._stream, seq=seq, next_by_subj=subject)) is not None:
+        while (found := await get(connection, self._stream, seq=seq, next_by_subj=subject)) is not None:
             if _pack(found).last > offset:
                 return [found]
             seq = found.seq + 1
         return []
 
     async def head(self, key: str) -> Head:
-        return await self._head(await self._links.get(), key)
+        return await self._head(await self._connections.get(), key)
 
     async def count(self, key: str, after: int, through: int) -> int:
         """Records between two offsets: exactly while there are few, and else by what the first packs hold."""
-        link = await self._links.get()
+        connection = await self._connections.get()
         if after >= through:
             return 0
         found = await get_many(
-            link,
+            connection,
             self._stream,
             seq=max(after // PACK, 1),
             next_by_subj=self._subject(key),
@@ -156,54 +156,54 @@ class Logs:
             records += round(found.pending * records / len(packs))
         return max(records, 1)  # a server that lags behind may know of none
 
-    async def _head(self, link: Link, key: str) -> Head:
+    async def _head(self, connection: Connection, key: str) -> Head:
         # Not at once: a record that was dropped in between must not be taken for one behind a newer entry.
-        last = await get(link, self._stream, last_by_subj=self._subject(key))
-        entry = await self._entries.load(link, key)
+        last = await get(connection, self._stream, last_by_subj=self._subject(key))
+        entry = await self._entries.load(connection, key)
         return Head(GENESIS, GENESIS) if entry is None else _head(entry, last)
 
-    async def heads(self, link: Link, least: Mapping[str, int]) -> dict[str, Head]:
+    async def heads(self, connection: Connection, least: Mapping[str, int]) -> dict[str, Head]:
         """The ends of logs by key. ``least``: tokens, with the message that was seen of each: a head is not before it."""
         found: dict[str, Head] = {}
-        names, tokens = self._names, [*least]
+        subjects, tokens = self._subjects, [*least]
         for first in range(0, len(tokens), TOGETHER):
             some = tokens[first : first + TOGETHER]
-            subjects = [before + token for token in some for before in (names.entries, names.records)]
-            answer = await get_many(link, self._stream, multi_last=subjects)
+            wanted = [before + token for token in some for before in (subjects.entries, subjects.records)]
+            answer = await get_many(connection, self._stream, multi_last=wanted)
             messages = {message.subject: message for message in answer.messages}
             for token in some:
-                stored, last = messages.get(names.entries + token), messages.get(names.records + token)
+                stored, last = messages.get(subjects.entries + token), messages.get(subjects.records + token)
                 if stored is None:
                     continue
-                key = names.key_in(stored.subject, stored.headers)
+                key = subjects.key_in(stored.subject, stored.headers)
                 if key is None:
                     continue
                 latest = max(stored.seq, 0 if last is None else last.seq)
                 behind = latest < least[token]  # a server that lags behind answered
-                found[key] = await self._head(link, key) if behind else _head(entry_of(stored), last)
+                found[key] = await self._head(connection, key) if behind else _head(entry_of(stored), last)
         return found
 
     async def drop(self, key: str) -> None:
-        link = await self._links.get()
-        while (entry := await self._entries.load(link, key)) is not None:
-            begin = await self._entries.begin_anew(link, key, entry, uuid.uuid4().hex)
+        connection = await self._connections.get()
+        while (entry := await self._entries.load(connection, key)) is not None:
+            begin = await self._entries.begin_anew(connection, key, entry, uuid.uuid4().hex)
             if begin is not None:
-                await self._purge(link, key, begin)
+                await self._purge(connection, key, begin)
                 return
 
     async def page(self, after: str, limit: int) -> dict[str, Head]:
-        link = await self._links.get()
-        async for tokens in self._list.after(link, after, limit):
-            heads = await self.heads(link, dict.fromkeys(tokens, 0))
+        connection = await self._connections.get()
+        async for tokens in self._list.after(connection, after, limit):
+            heads = await self.heads(connection, dict.fromkeys(tokens, 0))
             if written := {key: head for key, head in heads.items() if head.position.offset}:
                 return written
         return {}
 
     async def compact(self, key: str, through: int, epoch: str | None) -> int:
-        link, subject = await self._links.get(), self._subject(key)
+        connection, subject = await self._connections.get(), self._subject(key)
         while True:
-            last = await get(link, self._stream, last_by_subj=subject)
-            entry = await self._entries.load(link, key)
+            last = await get(connection, self._stream, last_by_subj=subject)
+            entry = await self._entries.load(connection, key)
             if entry is None:
                 return 0
             floor = entry.floor
@@ -212,32 +212,32 @@ class Logs:
             wanted = min(through, _head(entry, last).position.offset)
             if wanted <= floor.offset or wanted // PACK <= entry.begin:
                 break
-            at = await get(link, self._stream, seq=wanted // PACK)
+            at = await get(connection, self._stream, seq=wanted // PACK)
             record = _record_id(at, wanted) if at is not None and at.subject == subject else None
             if record is None:  # there is no such record
                 break
             floor = Position(entry.epoch, wanted, record)
-            if await self._entries.raise_floor(link, key, entry, floor):
+            if await self._entries.raise_floor(connection, key, entry, floor):
                 break
-        await self._discard(link, key, entry.begin, floor)
+        await self._discard(connection, key, entry.begin, floor)
         return floor.offset
 
-    async def _discard(self, link: Link, key: str, begin: int, floor: Position) -> None:
+    async def _discard(self, connection: Connection, key: str, begin: int, floor: Position) -> None:
         """Free the space below the floor, and what a drop may have left."""
         subject, keep = self._subject(key), max(floor.offset // PACK, begin + 1)
-        at = await get(link, self._stream, seq=keep)
+        at = await get(connection, self._stream, seq=keep)
         if at is not None and at.subject == subject and _pack(at).last <= floor.offset:
             keep += 1
         since = format_time(self._streams.now() - DISCARD_AGE)
-        young = await get_many(link, self._stream, start_time=since, next_by_subj=subject, batch=1)
+        young = await get_many(connection, self._stream, start_time=since, next_by_subj=subject, batch=1)
         keep = min([keep, *(message.seq for message in young.messages)])
-        first = await get(link, self._stream, seq=1, next_by_subj=subject)
+        first = await get(connection, self._stream, seq=1, next_by_subj=subject)
         if first is not None and first.seq < keep:
-            await self._purge(link, key, keep)
+            await self._purge(connection, key, keep)
 
-    async def _purge(self, link: Link, key: str, keep: int) -> None:
+    async def _purge(self, connection: Connection, key: str, keep: int) -> None:
         body = {"filter": self._subject(key), "seq": keep}
-        await call(link, f"STREAM.PURGE.{self._stream}", body, write=True)
+        await call(connection, f"STREAM.PURGE.{self._stream}", body, write=True)
 
     def _saw(self, key: str, records: int, packs: int) -> None:
         """Remember how many records the packs of a log hold."""
@@ -269,7 +269,7 @@ def _same(message: Message, other: Message | None) -> bool:
     return other is not None and (message.subject, _pack(message).id) == (other.subject, _pack(other).id)
 
 
-def _head(entry: Entry, last: Message | None) -> Head:
+def _head(entry: LogMeta, last: Message | None) -> Head:
     if last is None or last.seq <= entry.begin:
         return Head(entry.floor, entry.floor)
     pack = _pack(last)

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from via_state.backplanes.nats.api import STREAM_NOT_FOUND, Refused, call, parse_time
-from via_state.backplanes.nats.link import Link
-from via_state.backplanes.nats.names import Names
+from via_state.backplanes.nats.connection import Connection
+from via_state.backplanes.nats.subjects import Subjects
 from via_state.exceptions import BackplaneRefused
 
 logger = logging.getLogger("via_state")
@@ -35,8 +35,8 @@ class StreamState(NamedTuple):
 class Streams:
     """``replicas`` and ``storage`` are for streams that are made here."""
 
-    def __init__(self, names: Names, replicas: int, storage: str) -> None:
-        self.names = names
+    def __init__(self, subjects: Subjects, replicas: int, storage: str) -> None:
+        self.subjects = subjects
         self._replicas, self._storage = replicas, storage
         self._seen: set[str] = set()
         # What the server said of its clock last, and when. Not compared with our clock's time, which may be any.
@@ -44,9 +44,9 @@ class Streams:
         #: Bytes that one message of a stream may have by its settings, where they say.
         self.max_message: dict[str, int] = {}
 
-    async def prepare(self, link: Link) -> None:
+    async def prepare(self, connection: Connection) -> None:
         """See that both are there, and keep what they are given. Raises `BackplaneRefused`, saying what to do."""
-        version = link.client.connected_server_version
+        version = connection.client.connected_server_version
         if (version.major, version.minor) < MIN_VERSION:
             raise BackplaneRefused(
                 f"The NATS server is version {version.major}.{version.minor}. Install "
@@ -55,32 +55,32 @@ class Streams:
         for config in (self._log_config(), self._cell_config()):
             name = config["name"]
             try:
-                await self.state(link, name)
+                await self.state(connection, name)
             except Refused as error:
                 # Not at once when it was there: whoever restores it from a backup needs its place.
                 lost = name in self._seen and self._storage != "memory"
                 if error.code != STREAM_NOT_FOUND or lost:
                     raise
-                await self._create(link, config)
+                await self._create(connection, config)
             self._seen.add(name)
 
-    async def _create(self, link: Link, config: dict[str, Any]) -> None:
+    async def _create(self, connection: Connection, config: dict[str, Any]) -> None:
         name = config["name"]
         try:
-            self._hear_time(await call(link, f"STREAM.CREATE.{name}", config))
+            self._hear_time(await call(connection, f"STREAM.CREATE.{name}", config))
         except Refused:
-            await self.state(link, name)  # somebody else was faster; or this says why not
+            await self.state(connection, name)  # somebody else was faster; or this says why not
         else:
             logger.info("Made the stream %r on NATS.", name)
 
-    async def state(self, link: Link, name: str) -> StreamState:
+    async def state(self, connection: Connection, name: str) -> StreamState:
         """Where a stream stands, while its settings suit. Raises `BackplaneRefused`."""
-        info = await call(link, f"STREAM.INFO.{name}")
+        info = await call(connection, f"STREAM.INFO.{name}")
         problem = unsuitable(
-            info["config"], self._log_config() if name == self.names.log_stream else self._cell_config()
+            info["config"], self._log_config() if name == self.subjects.log_stream else self._cell_config()
         )
         if problem is not None:
-            await link.close()  # nothing may be written now; the next connection looks again
+            await connection.close()  # nothing may be written now; the next connection looks again
             raise BackplaneRefused(f"The stream {name!r} on NATS does not suit: {problem}")
         self.max_message.pop(name, None)
         if (size := info["config"].get("max_msg_size", -1)) > 0:
@@ -98,24 +98,24 @@ class Streams:
         then, at = self._said
         return then + timedelta(seconds=time.monotonic() - at)
 
-    async def subjects(self, link: Link, stream: str, pattern: str, offset: int) -> list[str]:
+    async def list_subjects(self, connection: Connection, stream: str, pattern: str, offset: int) -> list[str]:
         """Subjects with messages, a page of them from ``offset`` on; empty at the end."""
         body = {"subjects_filter": pattern, "offset": offset}
-        info = await call(link, f"STREAM.INFO.{stream}", body)
+        info = await call(connection, f"STREAM.INFO.{stream}", body)
         return list(info["state"].get("subjects") or ())
 
     def _log_config(self) -> dict[str, Any]:
-        names = self.names
+        subjects = self.subjects
         return {
-            **self._config(names.log_stream, [f"{names.records}>", f"{names.entries}>"]),
-            "republish": {"src": f"{names.records}>", "dest": f"{names.bells}>", "headers_only": True},
+            **self._config(subjects.log_stream, [f"{subjects.records}>", f"{subjects.entries}>"]),
+            "republish": {"src": f"{subjects.records}>", "dest": f"{subjects.bells}>", "headers_only": True},
         }
 
     def _cell_config(self) -> dict[str, Any]:
-        names = self.names
+        subjects = self.subjects
         return {  # what a key-value bucket is, so that the tools for buckets can look into it
-            **self._config(names.cell_stream, [f"{names.cells}>"]),
-            "republish": {"src": f"{names.cells}>", "dest": f"{names.bells}>", "headers_only": True},
+            **self._config(subjects.cell_stream, [f"{subjects.cells}>"]),
+            "republish": {"src": f"{subjects.cells}>", "dest": f"{subjects.bells}>", "headers_only": True},
             "max_msgs_per_subject": 1,
             "allow_rollup_hdrs": True,
             "deny_delete": True,

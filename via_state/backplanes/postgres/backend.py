@@ -16,7 +16,7 @@ from via_state.backplanes.postgres.changes import changed
 from via_state.backplanes.postgres.code import codes
 from via_state.backplanes.postgres.connection import open_connection
 from via_state.backplanes.postgres.connections import Connections
-from via_state.backplanes.postgres.doorbell import Bell, Ear
+from via_state.backplanes.postgres.doorbell import Listener, Notifier
 from via_state.backplanes.postgres.log import Logs
 from via_state.backplanes.postgres.risks import risks
 from via_state.core.records import Batch, Cell, Changes, Head, Position, Revision
@@ -69,9 +69,9 @@ class PostgresBackplane(Backplane):
         self._logs = Logs(self._connections, prefix, self.retry_window + 2 * (connect_timeout + timeout))
         self._cells = Cells(self._connections, prefix)
         names = codes(prefix)
-        self._bell = Bell(functools.partial(open_connection, alias, connect_timeout), names[0], timeout)
+        self._notifier = Notifier(functools.partial(open_connection, alias, connect_timeout), names[0], timeout)
         listen = self.options["LISTEN_DATABASE"] or alias
-        self._ear = Ear(functools.partial(open_connection, listen, connect_timeout), names, timeout)
+        self._listener = Listener(functools.partial(open_connection, listen, connect_timeout), names, timeout)
         self._closed = False
 
     @classmethod
@@ -159,7 +159,7 @@ class PostgresBackplane(Backplane):
     def watch(self, ring: Ring) -> Watch:
         if self._closed:
             raise Closed("This PostgreSQL backplane was closed.")
-        return self._ear.watch(ring)
+        return self._listener.watch(ring)
 
     async def drop(self, key: str) -> None:
         check_key(key)
@@ -177,12 +177,12 @@ class PostgresBackplane(Backplane):
 
     def _ring(self, key: str) -> None:
         if not self._closed:
-            self._bell.ring(key)
+            self._notifier.ring(key)
 
     async def close(self) -> None:
         self._closed = True
-        await self._ear.close()
-        await self._bell.close()
+        await self._listener.close()
+        await self._notifier.close()
         await self._connections.close()
 
 

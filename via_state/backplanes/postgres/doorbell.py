@@ -34,7 +34,7 @@ PAUSE = 0.05
 SILENCE = 15.0
 
 
-class Bell:
+class Notifier:
     """Rings for keys that this process changed. Rings that can't be delivered are dropped: sweeps make up for them.
 
     ``timeout``: seconds for one NOTIFY.
@@ -86,7 +86,7 @@ class Bell:
         await self._drop_connection()
 
 
-class Ear:
+class Listener:
     """Listens for all watches of a process on one connection, which it makes again for ever.
 
     ``codes``: those in which others may ring. ``timeout``: seconds for an answer when the connection is asked whether it

@@ -14,7 +14,7 @@ from django.core.management.base import CommandError, CommandParser
 from via_state.conf import settings
 from via_state.core.cells import Holds, holds_of
 from via_state.declarations.accounts import account_home
-from via_state.declarations.handled import concrete_logs
+from via_state.declarations.catalog import concrete_logs
 from via_state.declarations.session_id import home_of_session, read_sid
 from via_state.exceptions import InvalidKey, ViaStateError
 from via_state.management.base import StateCommand
@@ -26,7 +26,7 @@ from via_state.pod.pod import Pod
 class Command(StateCommand):
     help = (
         "Removes all state of a user (StateUser) or of a session (StateSess), also what nothing in this code declares any more. "
-        "It looks at every value that there is. Events are of no owner: what logs, snapshots and poisoned records say about a "
+        "It looks at every value that there is. Events are of no owner: what logs, snapshots and dead letters say about a "
         "person stays, and is named. Example: manage.py forget_owner --user 7"
     )
 
@@ -94,7 +94,7 @@ class Command(StateCommand):
         self.stdout.write(
             "Not erased: what events say. "
             f"{len(kept['logs']):,} declared logs ({', '.join(kept['logs']) or 'none'}), {kept['snapshots']:,} snapshots, "
-            f"{kept['dead_letters']:,} poisoned records and {kept['outbox']:,} records of the outbox are of no owner; look there "
+            f"{kept['dead_letters']:,} dead letters and {kept['outbox']:,} records of the outbox are of no owner; look there "
             "yourself where they hold what is personal."
         )
 

@@ -15,9 +15,9 @@ from via_state.backplanes.base import Backplane
 from via_state.conf import settings
 from via_state.exceptions import ViaStateError
 from via_state.management.base import StateCommand
-from via_state.management.moved_rows import offsets_of, translate
-from via_state.management.moving import Mover
+from via_state.management.copy_backplane import Mover
 from via_state.management.selection import durable_pod
+from via_state.management.translate_positions import offsets_of, translate
 from via_state.models import HandlerWorker, OutboxRecord
 from via_state.pod.pod import Pod
 
@@ -25,7 +25,7 @@ from via_state.pod.pod import Pod
 class Command(StateCommand):
     help = (
         "Copies all logs, with their record ids, and all cells from another backplane to the one that VIA_STATE names, and "
-        "lets snapshots, event handlers and poisoned records go on there. Stop every web process and worker first. The "
+        "lets snapshots, event handlers and dead letters go on there. Stop every web process and worker first. The "
         "other backplane is only read. Interrupted, it goes on where it was when it is called again."
     )
 
@@ -79,7 +79,7 @@ class Command(StateCommand):
         self.stdout.write(
             self.style.SUCCESS(
                 f"{logs:,} logs with {records:,} records and {cells:,} cells are on {settings.BACKEND}, and were compared; "
-                f"{rows:,} snapshots, handler positions and poisoned records go on there."
+                f"{rows:,} snapshots, handler positions and dead letters go on there."
             )
         )
 

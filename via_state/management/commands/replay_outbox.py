@@ -10,9 +10,9 @@ from django.core.management.base import CommandError, CommandParser
 from via_state.exceptions import ViaStateError
 from via_state.management.base import StateCommand
 from via_state.management.selection import durable_pod
-from via_state.pod.outbox import rows
-from via_state.pod.outbox.operations import put_back
 from via_state.pod.pod import Pod
+from via_state.pod.writing.outbox import rows
+from via_state.pod.writing.outbox.operations import put_back
 
 
 class Command(StateCommand):

@@ -10,10 +10,10 @@ from django.db.models import Count
 from django.db.models.functions import Now
 
 from via_state.conf import settings
-from via_state.declarations.handled import concrete_logs
+from via_state.declarations.catalog import concrete_logs
 from via_state.management.base import StateCommand
 from via_state.models import SnapshotRow
-from via_state.pod.pins import lock_gate
+from via_state.pod.retention import lock_log
 
 
 class Command(StateCommand):
@@ -44,14 +44,14 @@ class Command(StateCommand):
             )
         if fingerprint in current:
             raise CommandError(f"{fingerprint} is the code that runs this command. Deploy the new code first.")
-        if rows.filter(fingerprint=fingerprint, held_until__gt=Now()).exists():
+        if rows.filter(fingerprint=fingerprint, lease_until__gt=Now()).exists():
             raise CommandError(
                 f"A process that runs code {fingerprint} makes snapshots at this moment. Stop the processes that have this code first."
             )
         removed = kept = 0
         for name in list(rows.filter(fingerprint=fingerprint).values_list("name", flat=True).distinct()):
             with transaction.atomic(using=settings.DATABASE):
-                lock_gate(name)
+                lock_log(name)
                 mine = rows.filter(fingerprint=fingerprint, name=name)
                 # Where records are gone, some snapshot must stay that covers them.
                 others = rows.filter(name=name, data__isnull=False).exclude(fingerprint=fingerprint)

@@ -12,9 +12,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from via_state.declarations.handled import handled_logs
+from via_state.declarations.catalog import handled_logs
 from via_state.exceptions import BackplaneRefused
-from via_state.handlers.folder import Folder
+from via_state.handlers.projection_keeper import ProjectionKeeper
 from via_state.handlers.rows import RowPositions
 from via_state.handlers.worker import Worker
 from via_state.management.base import StateCommand
@@ -73,26 +73,26 @@ class Command(StateCommand):
             logs,
             concurrency=options["concurrency"],
             wanted=wanted,
-            team="\0".join(sorted(keys)),
+            worker_group="\0".join(sorted(keys)),
         )
-        folder = None if options["handler"] else Folder(pod, every, wanted)
-        self._run(pod, worker, folder, options)
+        keeper = None if options["handler"] else ProjectionKeeper(pod, every, wanted)
+        self._run(pod, worker, keeper, options)
 
-    def _run(self, pod: Pod, worker: Worker, folder: Folder | None, options: dict[str, Any]) -> None:
+    def _run(self, pod: Pod, worker: Worker, keeper: ProjectionKeeper | None, options: dict[str, Any]) -> None:
         stop = threading.Event()
         before = {one: signal.signal(one, _stopper(stop)) for one in (signal.SIGTERM, signal.SIGINT)}
         health = None
         try:
             if options["metrics_port"] is not None:
                 health = HealthServer(options["metrics_host"], options["metrics_port"])
-            self._start(pod, worker, folder, stop)
+            self._start(pod, worker, keeper, stop)
             if health is not None:
                 health.ready = True
             if not stop.is_set():
                 count = sum(len(one.handlers) for one in worker.logs)
                 self.stdout.write(f"Worker {worker.id[:12]} runs {count} event handlers.")
             if options["until_caught_up"]:
-                self._catch_up(pod, worker, folder, stop)
+                self._catch_up(pod, worker, keeper, stop)
             else:
                 self._wait(worker, stop)
         except OSError as error:
@@ -106,19 +106,19 @@ class Command(StateCommand):
                 health.close()
             for one, handler in before.items():
                 signal.signal(one, handler)
-        self.stdout.write(f"Worker {worker.id[:12]} has ended; it passed {worker.board.handled:,} records.")
+        self.stdout.write(f"Worker {worker.id[:12]} has ended; it passed {worker.measures.handled:,} records.")
         if options["until_caught_up"] and left and not stop.is_set():
             self.stderr.write(self.style.ERROR(f"Not caught up: {', '.join(left[:10])}"))
             raise SystemExit(1)
 
-    def _start(self, pod: Pod, worker: Worker, folder: Folder | None, stop: threading.Event) -> None:
+    def _start(self, pod: Pod, worker: Worker, keeper: ProjectionKeeper | None, stop: threading.Event) -> None:
         """A worker that comes up before its servers waits for them."""
 
         async def start() -> None:
             await pod.services.start()
             await pod.services.add(worker)
-            if folder is not None:
-                await pod.services.add(folder)
+            if keeper is not None:
+                await pod.services.add(keeper)
 
         future, said = pod.thread.submit(start()), ""
         while not future.done() and not stop.wait(0.05):
@@ -137,20 +137,20 @@ class Command(StateCommand):
         while not stop.wait(1.0):
             if live:
                 now = time.monotonic()
-                rate = (worker.board.handled - handled) / (now - shown)
-                handled, shown = worker.board.handled, now
+                rate = (worker.measures.handled - handled) / (now - shown)
+                handled, shown = worker.measures.handled, now
                 self.progress(
-                    f"{handled:,} records, {rate:,.0f}/s, {worker.board.total_lag:,} before it, "
-                    f"{worker.board.stuck_now:,} stuck, {len(worker.alive)} workers"
+                    f"{handled:,} records, {rate:,.0f}/s, {worker.measures.total_lag:,} before it, "
+                    f"{worker.measures.stuck_now:,} stuck, {len(worker.alive)} workers"
                 )
         self.progress("")
 
-    def _catch_up(self, pod: Pod, worker: Worker, folder: Folder | None, stop: threading.Event) -> None:
+    def _catch_up(self, pod: Pod, worker: Worker, keeper: ProjectionKeeper | None, stop: threading.Event) -> None:
         async def settle() -> None:
             await pod.outbox.settle()
             await worker.settle(None)
-            if folder is not None:
-                await folder.settle()
+            if keeper is not None:
+                await keeper.settle()
 
         future = pod.thread.submit(settle())
         while not future.done():

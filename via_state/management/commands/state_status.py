@@ -15,7 +15,7 @@ from via_state.management.base import StateCommand
 from via_state.management.report import Handled, LogReport, reports
 from via_state.management.selection import add_key_argument, durable_pod, selected
 from via_state.models import OwnerErasure
-from via_state.pod.outbox.rows import Backlog
+from via_state.pod.writing.outbox.rows import Backlog
 
 #: Seconds after which a record that waits in the outbox is a fault.
 STALLED = 60.0
@@ -113,7 +113,7 @@ def _cells(one: LogReport) -> tuple[str, ...]:
         snapshot,
         age,
         f"{one.tail:,}",
-        f"{one.pinned_by} ({one.pinned_at:,})",
+        f"{one.held_by} ({one.pinned_at:,})",
     )
 
 

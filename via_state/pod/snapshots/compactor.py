@@ -8,7 +8,7 @@ from typing import Any
 
 from via_state import metrics
 from via_state.backplanes.base import Backplane
-from via_state.core.lineage import Pin
+from via_state.core.snapshot_generations import RetentionHold
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown
 from via_state.pod.snapshots.proof import held
@@ -65,7 +65,7 @@ class Compactor:
             else:
                 self._outage.answered()
 
-    async def decide(self, key: str, epoch: str, spec: LogSpec[Any], *, dry: bool = False) -> Pin:
+    async def decide(self, key: str, epoch: str, spec: LogSpec[Any], *, dry: bool = False) -> RetentionHold:
         """See `SnapshotStore.decide`; the stored snapshots are compared with the log first."""
         proven = await held(self._backplane, key, await self._store.positions(key, epoch))
         return await self._store.decide(key, epoch, spec, proven, dry=dry)

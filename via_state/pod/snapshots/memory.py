@@ -9,12 +9,12 @@ from weakref import WeakKeyDictionary
 
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
-from via_state.core.lineage import Lineage, Pin, Verdict, decide_floor
 from via_state.core.records import Position
+from via_state.core.snapshot_generations import Lineage, RetentionHold, SaveOutcome, decide_floor
 from via_state.core.snapshots import Snapshot
 from via_state.core.specs import LogSpec
 from via_state.exceptions import ValueRefused
-from via_state.pod.snapshots.store import LEASE, Answer, Draft, SnapshotStore
+from via_state.pod.snapshots.store import LEASE, SaveResult, SnapshotRequest, SnapshotStore
 
 Log = tuple[str, str]  # key, epoch
 
@@ -36,22 +36,24 @@ class MemorySnapshots(SnapshotStore):
     async def positions(self, key: str, epoch: str) -> list[Position]:
         return [one for lineage in self._lineages.get((key, epoch), {}).values() for one in lineage.kept]
 
-    async def save(self, drafts: Sequence[Draft], holder: str, *, last: bool = False) -> list[Answer]:
-        return [self._save(draft, holder, last) for draft in drafts]
+    async def save(
+        self, drafts: Sequence[SnapshotRequest], lease_owner: str, *, last: bool = False
+    ) -> list[SaveResult]:
+        return [self._save(draft, lease_owner, last) for draft in drafts]
 
-    def _save(self, draft: Draft, holder: str, last: bool) -> Answer:
+    def _save(self, draft: SnapshotRequest, lease_owner: str, last: bool) -> SaveResult:
         snapshots = draft.spec.snapshots
         assert snapshots is not None
         try:
             data, digest = snapshots.codec.encode(draft.value), snapshots.codec.digest(draft.value)
         except ValueRefused as error:
-            return Answer(None, error=str(error))
+            return SaveResult(None, error=str(error))
         lineage = self._lineage(draft.key, draft.position.epoch, draft.spec)
         now = time.time()
         verdict = lineage.offer(
             draft.position,
             digest,
-            holder=holder,
+            lease_owner=lease_owner,
             now=now,
             lease=LEASE,
             min_age=settings.COMPACT_MIN_AGE,
@@ -59,14 +61,14 @@ class MemorySnapshots(SnapshotStore):
             disproven=draft.disproven,
         )
         if last:
-            lineage.release(holder)
-        if verdict is Verdict.SAVED:
+            lineage.release(lease_owner)
+        if verdict is SaveOutcome.SAVED:
             self._keep(draft, lineage, Snapshot(draft.position, snapshots.manifest, data, digest))
-        wait = max(0.0, lineage.held_until - now) if verdict is Verdict.HELD else 0.0
+        wait = max(0.0, lineage.lease_until - now) if verdict is SaveOutcome.HELD else 0.0
         compactable = lineage.settled.offset > lineage.compacted
-        return Answer(verdict, wait, lineage.diverged, compactable=compactable, stored=lineage.kept)
+        return SaveResult(verdict, wait, lineage.diverged, compactable=compactable, stored=lineage.kept)
 
-    def _keep(self, draft: Draft, lineage: Lineage, snapshot: Snapshot) -> None:
+    def _keep(self, draft: SnapshotRequest, lineage: Lineage, snapshot: Snapshot) -> None:
         kept = self._snapshots.setdefault((draft.key, draft.position.epoch), {})
         before = {**kept.get(snapshot.manifest.fingerprint, {}), snapshot.position: snapshot}
         kept[snapshot.manifest.fingerprint] = {one: before[one] for one in lineage.kept}
@@ -86,7 +88,7 @@ class MemorySnapshots(SnapshotStore):
         self._lineage(key, epoch, spec)
         return True
 
-    async def adopt(self, draft: Draft) -> bool:
+    async def adopt(self, draft: SnapshotRequest) -> bool:
         snapshots = draft.spec.snapshots
         assert snapshots is not None
         lineage = self._lineage(draft.key, draft.position.epoch, draft.spec)
@@ -98,7 +100,7 @@ class MemorySnapshots(SnapshotStore):
 
     async def decide(
         self, key: str, epoch: str, spec: LogSpec[Any], proven: Collection[Position], *, dry: bool = False
-    ) -> Pin:
+    ) -> RetentionHold:
         own = self._lineage(key, epoch, spec)
         lineages = self._lineages[key, epoch]
         others = [(name, one) for name, one in lineages.items() if one is not own]

@@ -17,14 +17,14 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from via_state.conf import settings
-from via_state.core.lineage import Lineage, Pin, Verdict, decide_floor
 from via_state.core.manifest import Manifest
 from via_state.core.records import GENESIS, Position
+from via_state.core.snapshot_generations import Lineage, RetentionHold, SaveOutcome, decide_floor
 from via_state.core.snapshots import Snapshot, SnapshotSpec
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable, ValueRefused
-from via_state.pod.pins import lock_gate, other_pins
-from via_state.pod.snapshots.store import LEASE, Answer, Draft, SnapshotStore
+from via_state.pod.retention import handler_holds, lock_log
+from via_state.pod.snapshots.store import LEASE, SaveResult, SnapshotRequest, SnapshotStore
 from via_state.runtime.worker_threads import WorkerThreads
 
 if TYPE_CHECKING:
@@ -70,18 +70,20 @@ class RowSnapshots(SnapshotStore):
     async def positions(self, key: str, epoch: str) -> list[Position]:
         return await self._run(_positions, key, epoch)
 
-    async def save(self, drafts: Sequence[Draft], holder: str, *, last: bool = False) -> list[Answer]:
-        return await self._run(lambda: [_save(draft, holder, last) for draft in drafts])
+    async def save(
+        self, drafts: Sequence[SnapshotRequest], lease_owner: str, *, last: bool = False
+    ) -> list[SaveResult]:
+        return await self._run(lambda: [_save(draft, lease_owner, last) for draft in drafts])
 
     async def register(self, key: str, epoch: str, spec: LogSpec[Any]) -> bool:
         return await self._run(_register, key, epoch, spec)
 
-    async def adopt(self, draft: Draft) -> bool:
+    async def adopt(self, draft: SnapshotRequest) -> bool:
         return await self._run(_adopt, draft)
 
     async def decide(
         self, key: str, epoch: str, spec: LogSpec[Any], proven: Collection[Position], *, dry: bool = False
-    ) -> Pin:
+    ) -> RetentionHold:
         return await self._run(_decide, key, epoch, spec, proven, dry)
 
     async def diverge(self, key: str, epoch: str, spec: LogSpec[Any], why: str) -> None:
@@ -124,17 +126,17 @@ def _snapshots(row: SnapshotRow, older: bool) -> list[Snapshot]:
     ]
 
 
-def _spec(draft: Draft) -> SnapshotSpec[Any]:
+def _spec(draft: SnapshotRequest) -> SnapshotSpec[Any]:
     assert draft.spec.snapshots is not None
     return draft.spec.snapshots
 
 
-def _save(draft: Draft, holder: str, last: bool) -> Answer:
+def _save(draft: SnapshotRequest, lease_owner: str, last: bool) -> SaveResult:
     snapshots = _spec(draft)
     try:
         data, digest = snapshots.codec.encode(draft.value), snapshots.codec.digest(draft.value)
     except ValueRefused as error:
-        return Answer(None, error=str(error))
+        return SaveResult(None, error=str(error))
     own = _rows(draft.key, draft.position.epoch).filter(fingerprint=snapshots.manifest.fingerprint)
     with transaction.atomic(using=settings.DATABASE):
         row, now = _locked(own)
@@ -144,7 +146,7 @@ def _save(draft: Draft, holder: str, last: bool) -> Answer:
         verdict = lineage.offer(
             draft.position,
             digest,
-            holder=holder,
+            lease_owner=lease_owner,
             now=now,
             lease=LEASE,
             min_age=settings.COMPACT_MIN_AGE,
@@ -152,18 +154,18 @@ def _save(draft: Draft, holder: str, last: bool) -> Answer:
             disproven=draft.disproven,
         )
         if last:
-            lineage.release(holder)
-        if verdict in (Verdict.SAVED, Verdict.DIVERGED) or (last and verdict is not Verdict.UNPROVEN):
-            _write(row, lineage, data if verdict is Verdict.SAVED else None)
-    wait = max(0.0, lineage.held_until - now) if verdict is Verdict.HELD else 0.0
+            lineage.release(lease_owner)
+        if verdict in (SaveOutcome.SAVED, SaveOutcome.DIVERGED) or (last and verdict is not SaveOutcome.UNPROVEN):
+            _write(row, lineage, data if verdict is SaveOutcome.SAVED else None)
+    wait = max(0.0, lineage.lease_until - now) if verdict is SaveOutcome.HELD else 0.0
     compactable = lineage.settled.offset > lineage.compacted
-    return Answer(verdict, wait, lineage.diverged, compactable=compactable, stored=lineage.kept)
+    return SaveResult(verdict, wait, lineage.diverged, compactable=compactable, stored=lineage.kept)
 
 
 def _locked(rows: QuerySet[SnapshotRow]) -> tuple[SnapshotRow | None, float]:
     """The row, which nobody else changes until the transaction ends, and the database's time."""
     # Writing locks it on every vendor.
-    if not rows.update(holder=F("holder")):
+    if not rows.update(lease_owner=F("lease_owner")):
         return None, 0.0
     row = rows.defer(*DATA).annotate(now=Now()).get()
     return row, _seconds(row.now)
@@ -206,8 +208,8 @@ def lineage_of(row: SnapshotRow) -> Lineage:
         _seconds(row.marked_at),
         Position(row.epoch, row.settled, row.settled_record_id) if row.settled else GENESIS,
         row.compacted,
-        row.holder,
-        _seconds(row.held_until),
+        row.lease_owner,
+        _seconds(row.lease_until),
         row.diverged,
     )
 
@@ -251,8 +253,8 @@ def _write(row: SnapshotRow, lineage: Lineage, data: bytes | None = None) -> Non
         "marked_at": _time(lineage.marked_at),
         "settled": lineage.settled.offset,
         "settled_record_id": lineage.settled.record_id,
-        "holder": lineage.holder,
-        "held_until": _time(lineage.held_until),
+        "lease_owner": lineage.lease_owner,
+        "lease_until": _time(lineage.lease_until),
         "diverged": lineage.diverged,
     }
     if data is not None:
@@ -262,17 +264,17 @@ def _write(row: SnapshotRow, lineage: Lineage, data: bytes | None = None) -> Non
 
 def _register(key: str, epoch: str, spec: LogSpec[Any]) -> bool:
     with transaction.atomic(using=settings.DATABASE):
-        lock_gate(spec.name)
+        lock_log(spec.name)
         if _rows(key, epoch).filter(compacted__gt=0).exists():
             return False
         _created(key, epoch, spec)
     return True
 
 
-def _adopt(draft: Draft) -> bool:
+def _adopt(draft: SnapshotRequest) -> bool:
     snapshots = _spec(draft)
     with transaction.atomic(using=settings.DATABASE):
-        lock_gate(draft.spec.name)
+        lock_log(draft.spec.name)
         row, now = _created(draft.key, draft.position.epoch, draft.spec)
         lineage = lineage_of(row)
         digest = snapshots.codec.digest(draft.value)
@@ -282,19 +284,19 @@ def _adopt(draft: Draft) -> bool:
     return True
 
 
-def _decide(key: str, epoch: str, spec: LogSpec[Any], proven: Collection[Position], dry: bool) -> Pin:
+def _decide(key: str, epoch: str, spec: LogSpec[Any], proven: Collection[Position], dry: bool) -> RetentionHold:
     assert spec.snapshots is not None
     fingerprint = spec.snapshots.manifest.fingerprint
     with transaction.atomic(using=settings.DATABASE):
         if not dry:
-            lock_gate(spec.name)
+            lock_log(spec.name)
         rows = list(_rows(key, epoch).annotate(now=Now()).defer(*DATA))
         own = next((row for row in rows if row.fingerprint == fingerprint), None)
         if own is None:
-            return Pin(0, f"this code ({fingerprint}) has no snapshot yet")
+            return RetentionHold(0, f"this code ({fingerprint}) has no snapshot yet")
         old = _seconds(own.now) - settings.COMPACT_MIN_AGE
         others = [(row.fingerprint, lineage_of(row)) for row in rows if row is not own]
-        pin = decide_floor(lineage_of(own), others, other_pins(spec.name, key, epoch), old, proven)
+        pin = decide_floor(lineage_of(own), others, handler_holds(spec.name, key, epoch), old, proven)
         if not dry and pin.offset > own.compacted:
             own.compacted = pin.offset
             own.save(using=settings.DATABASE, update_fields=["compacted"])

@@ -12,15 +12,15 @@ from typing import Any, Protocol
 
 from via_state import metrics
 from via_state.backplanes.base import Backplane
-from via_state.core.lineage import Verdict
 from via_state.core.records import Position
+from via_state.core.snapshot_generations import SaveOutcome
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown
 from via_state.pod.snapshots.compactor import Compactor
 from via_state.pod.snapshots.memory import memory_snapshots
 from via_state.pod.snapshots.proof import held, holds
 from via_state.pod.snapshots.rows import RowSnapshots
-from via_state.pod.snapshots.store import Answer, Draft, SnapshotStore
+from via_state.pod.snapshots.store import SaveResult, SnapshotRequest, SnapshotStore
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.outage import Outage
 from via_state.runtime.worker_threads import WorkerThreads
@@ -43,10 +43,10 @@ class Source(Protocol):
     def position(self) -> Position:
         """Where it stands."""
 
-    def draft(self) -> Draft | None:
+    def draft(self) -> SnapshotRequest | None:
         """What to store now, or None when its value may not become a snapshot."""
 
-    def snapshot_taken(self, draft: Draft, answer: Answer) -> None:
+    def snapshot_taken(self, draft: SnapshotRequest, answer: SaveResult) -> None:
         """What became of it."""
 
     def ring(self) -> None:
@@ -56,8 +56,8 @@ class Source(Protocol):
 class Snapshotter:
     """The snapshots of one pod, and the compactions that follow. Idle it has no task."""
 
-    def __init__(self, backplane: Backplane, database: WorkerThreads, holder: str) -> None:
-        self._holder = holder
+    def __init__(self, backplane: Backplane, database: WorkerThreads, lease_owner: str) -> None:
+        self._lease_owner = lease_owner
         self.store: SnapshotStore = RowSnapshots(database) if backplane.durable else memory_snapshots(backplane)
         self._due: dict[Source, None] = {}
         self._diverged: dict[Source, str] = {}
@@ -163,17 +163,19 @@ class Snapshotter:
             if answer.compactable:
                 self._compactor.soon(draft.key, draft.position.epoch, one.spec)
 
-    async def _offer(self, drafts: list[Draft], last: bool) -> list[Answer]:
+    async def _offer(self, drafts: list[SnapshotRequest], last: bool) -> list[SaveResult]:
         """Store drafts; where older snapshots are in question, after a look at the log."""
-        answers = await self.store.save(drafts, self._holder, last=last)
-        unsure = [index for index, answer in enumerate(answers) if answer.verdict is Verdict.UNPROVEN]
+        answers = await self.store.save(drafts, self._lease_owner, last=last)
+        unsure = [index for index, answer in enumerate(answers) if answer.verdict is SaveOutcome.UNPROVEN]
         again = []
         for index in unsure:
             draft, stored = drafts[index], frozenset(answers[index].stored)
             proven = await held(self._backplane, draft.key, stored)
             again.append(draft._replace(proven=proven, disproven=stored - proven))
         if again:
-            for index, answer in zip(unsure, await self.store.save(again, self._holder, last=last), strict=True):
+            for index, answer in zip(
+                unsure, await self.store.save(again, self._lease_owner, last=last), strict=True
+            ):
                 answers[index] = answer
         return answers
 

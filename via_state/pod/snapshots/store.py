@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from via_state.core.lineage import Pin, Verdict
 from via_state.core.records import Position
+from via_state.core.snapshot_generations import RetentionHold, SaveOutcome
 from via_state.core.snapshots import Snapshot
 from via_state.core.specs import LogSpec
 
@@ -15,7 +15,7 @@ from via_state.core.specs import LogSpec
 LEASE = 15.0
 
 
-class Draft(NamedTuple):
+class SnapshotRequest(NamedTuple):
     """A folded value on its way to a snapshot, at a position that the log was just seen to hold.
 
     ``proven`` and ``disproven``: stored ones, and whether the log still holds their records; see `Lineage.offer`.
@@ -29,12 +29,12 @@ class Draft(NamedTuple):
     disproven: frozenset[Position] = frozenset()
 
 
-class Answer(NamedTuple):
+class SaveResult(NamedTuple):
     """What became of a draft. ``wait``: seconds until somebody else's lease ends. ``error``: why the value
     can't be stored (``verdict`` is None then), or how two pods were seen to differ. ``compactable``: older snapshots have settled beyond what was compacted. ``stored``: the positions to look at, of a verdict that says so.
     """
 
-    verdict: Verdict | None
+    verdict: SaveOutcome | None
     wait: float = 0.0
     error: str = ""
     compactable: bool = False
@@ -55,8 +55,10 @@ class SnapshotStore(ABC):
         """The newest snapshots of one log, of all code; with ``older`` all that are kept."""
 
     @abstractmethod
-    async def save(self, drafts: Sequence[Draft], holder: str, *, last: bool = False) -> list[Answer]:
-        """Store the drafts as far as the lineages take them. ``last``: the holder goes away, and gives its leases up."""
+    async def save(
+        self, drafts: Sequence[SnapshotRequest], lease_owner: str, *, last: bool = False
+    ) -> list[SaveResult]:
+        """Store the drafts as far as the lineages take them. ``last``: the lease_owner goes away, and gives its leases up."""
 
     @abstractmethod
     async def register(self, key: str, epoch: str, spec: LogSpec[Any]) -> bool:
@@ -66,7 +68,7 @@ class SnapshotStore(ABC):
         """
 
     @abstractmethod
-    async def adopt(self, draft: Draft) -> bool:
+    async def adopt(self, draft: SnapshotRequest) -> bool:
         """Store what a migration made as this code's first snapshot; False when another pod was faster: load again."""
 
     @abstractmethod
@@ -76,7 +78,7 @@ class SnapshotStore(ABC):
     @abstractmethod
     async def decide(
         self, key: str, epoch: str, spec: LogSpec[Any], proven: Collection[Position], *, dry: bool = False
-    ) -> Pin:
+    ) -> RetentionHold:
         """How far the log may be compacted, durably decided, and what keeps it from going further. ``dry`` only looks.
 
         Only ``proven`` snapshots count: the log was just seen to hold their records.

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 
 from via_state.conf import settings
 from via_state.core.records import Position
-from via_state.management.moving import Moved
+from via_state.management.copy_backplane import Moved
 from via_state.models import DeadLetter, HandlerPosition, SnapshotRow
 from via_state.pod.snapshots.rows import log_hash
 

@@ -5,36 +5,36 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from via_state.core.lineage import Lineage, Pin, Verdict, decide_floor
 from via_state.core.records import Position
+from via_state.core.snapshot_generations import Lineage, RetentionHold, SaveOutcome, decide_floor
 
 
 def at(offset: int, record: str = "r") -> Position:
     return Position("e", offset, f"{record}-{offset}")
 
 
-def offer(lineage: Lineage, offset: int, now: float, holder: str = "me", **more: object) -> Verdict:
+def offer(lineage: Lineage, offset: int, now: float, lease_owner: str = "me", **more: object) -> SaveOutcome:
     """As by somebody who looked at the log, and found all records there."""
     options: dict[str, object] = {"lease": 15.0, "min_age": 600.0, "proven": lineage.kept, **more}
-    return lineage.offer(at(offset), f"digest {offset}", holder=holder, now=now, **options)  # type: ignore[arg-type]
+    return lineage.offer(at(offset), f"digest {offset}", lease_owner=lease_owner, now=now, **options)  # type: ignore[arg-type]
 
 
 def test_one_holder_at_a_time_until_its_lease_ends_or_is_given_up() -> None:
     lineage = Lineage()
-    assert offer(lineage, 10, 0.0) is Verdict.SAVED
-    assert offer(lineage, 20, 14.0, "other") is Verdict.HELD
-    assert offer(lineage, 20, 15.0, "other") is Verdict.SAVED
+    assert offer(lineage, 10, 0.0) is SaveOutcome.SAVED
+    assert offer(lineage, 20, 14.0, "other") is SaveOutcome.HELD
+    assert offer(lineage, 20, 15.0, "other") is SaveOutcome.SAVED
     lineage.release("other")
-    assert offer(lineage, 30, 15.1) is Verdict.SAVED
+    assert offer(lineage, 30, 15.1) is SaveOutcome.SAVED
 
 
 def test_a_snapshot_never_goes_back() -> None:
     lineage = Lineage()
     offer(lineage, 100, 0.0)
-    assert offer(lineage, 40, 1.0) is Verdict.COVERED
-    assert offer(lineage, 100, 1.0) is Verdict.COVERED
+    assert offer(lineage, 40, 1.0) is SaveOutcome.COVERED
+    assert offer(lineage, 100, 1.0) is SaveOutcome.COVERED
     assert lineage.newest == at(100)
-    assert offer(lineage, 150, 1.0) is Verdict.SAVED
+    assert offer(lineage, 150, 1.0) is SaveOutcome.SAVED
 
 
 def test_one_that_history_disproved_is_replaced_by_an_earlier_one_and_settles_nothing() -> None:
@@ -43,9 +43,9 @@ def test_one_that_history_disproved_is_replaced_by_an_earlier_one_and_settles_no
     offer(lineage, 200, 700.0)
     offer(lineage, 300, 1400.0)
     assert lineage.settled == at(200)
-    assert offer(lineage, 250, 1401.0, proven=[at(200)], disproven=[at(300)]) is Verdict.SAVED
+    assert offer(lineage, 250, 1401.0, proven=[at(200)], disproven=[at(300)]) is SaveOutcome.SAVED
     assert lineage.kept == [at(250), at(200)]
-    assert offer(lineage, 50, 1402.0, proven=[], disproven=[at(250), at(200)]) is Verdict.SAVED
+    assert offer(lineage, 50, 1402.0, proven=[], disproven=[at(250), at(200)]) is SaveOutcome.SAVED
     assert lineage.kept == [at(50)]
 
 
@@ -56,10 +56,10 @@ def test_nothing_is_replaced_nor_kept_out_before_what_is_stored_was_compared_wit
     offer(lineage, 300, 2.0)
     assert lineage.kept == [at(300), at(100)]
     for offset, now, proven in ((250, 3.0, [at(100)]), (400, 800.0, [at(100)]), (400, 800.0, [])):
-        assert offer(lineage, offset, now, proven=proven) is Verdict.UNPROVEN
+        assert offer(lineage, offset, now, proven=proven) is SaveOutcome.UNPROVEN
         assert lineage.kept == [at(300), at(100)]
-    assert offer(lineage, 400, 3.0, proven=[]) is Verdict.SAVED, "the newest one stands for nothing older"
-    assert offer(lineage, 500, 800.0, proven=[at(400)]) is Verdict.SAVED
+    assert offer(lineage, 400, 3.0, proven=[]) is SaveOutcome.SAVED, "the newest one stands for nothing older"
+    assert offer(lineage, 500, 800.0, proven=[at(400)]) is SaveOutcome.SAVED
     assert lineage.kept == [at(500), at(400)]
 
 
@@ -69,7 +69,7 @@ def test_a_log_that_lost_less_than_the_age_is_still_covered() -> None:
     saved: dict[int, float] = {}
     for number in range(1, 400):
         now = number * 7.0
-        assert offer(lineage, number, now, min_age=60.0) is Verdict.SAVED
+        assert offer(lineage, number, now, min_age=60.0) is SaveOutcome.SAVED
         saved[number] = now
         floor = decide_floor(lineage, [], [], now - 60.0, lineage.kept).offset
         survived = [one for one, when in saved.items() if when <= now - 60.0]  # the log lost a minute
@@ -81,9 +81,9 @@ def test_a_log_that_lost_less_than_the_age_is_still_covered() -> None:
 def test_another_value_at_the_same_position_ends_the_lineage() -> None:
     lineage = Lineage()
     offer(lineage, 10, 0.0)
-    verdict = lineage.offer(at(10), "another", holder="other", now=1.0, lease=15.0, min_age=0.0)
-    assert verdict is Verdict.DIVERGED
-    assert offer(lineage, 20, 2.0) is Verdict.STOPPED
+    verdict = lineage.offer(at(10), "another", lease_owner="other", now=1.0, lease=15.0, min_age=0.0)
+    assert verdict is SaveOutcome.DIVERGED
+    assert offer(lineage, 20, 2.0) is SaveOutcome.STOPPED
     assert decide_floor(lineage, [], [], 1e9, lineage.kept).offset == 0
 
 
@@ -92,10 +92,12 @@ def test_the_floor_is_the_lowest_of_all_that_pin() -> None:
     both = [at(80), at(60)]
     assert decide_floor(own, [], [], 10.0, both).offset == 80
     assert decide_floor(own, [], [], 10.0, [at(60)]).offset == 0, "the log does not hold its record"
-    assert decide_floor(own, [("f1", other)], [], 10.0, both) == Pin(60, "the snapshots of code f1")
+    assert decide_floor(own, [("f1", other)], [], 10.0, both) == RetentionHold(60, "the snapshots of code f1")
     assert decide_floor(own, [("f1", other)], [], 4.0, both).offset == 0, "too young to rely on"
     assert decide_floor(own, [("f1", other)], [], 10.0, [at(80)]).offset == 0, "the log does not hold its record"
-    assert decide_floor(own, [("f1", other)], [Pin(7, "a handler")], 10.0, both) == Pin(7, "a handler")
+    assert decide_floor(own, [("f1", other)], [RetentionHold(7, "a handler")], 10.0, both) == RetentionHold(
+        7, "a handler"
+    )
 
 
 def test_code_that_needs_the_log_from_its_start_pins_all_of_it() -> None:
@@ -111,7 +113,7 @@ def test_what_settles_was_superseded_and_is_old_enough(steps: list[tuple[int, fl
     saved: list[tuple[int, float]] = []
     for more, wait in steps:
         now, offset = now + wait, offset + more
-        assert offer(lineage, offset, now, min_age=min_age) is Verdict.SAVED
+        assert offer(lineage, offset, now, min_age=min_age) is SaveOutcome.SAVED
         saved.append((offset, now))
         old_enough = [one for one, when in saved[:-1] if when <= now - min_age]
         assert lineage.settled.offset <= max(old_enough, default=0)

@@ -8,32 +8,32 @@ from typing import TYPE_CHECKING
 from django.db.models.functions import Now
 
 from via_state.conf import settings
-from via_state.core.lineage import Pin
+from via_state.core.snapshot_generations import RetentionHold
 
 if TYPE_CHECKING:
     from via_state.models import HandlerPosition
 
 
-def lock_gate(name: str) -> None:
+def lock_log(name: str) -> None:
     """Lock the gate of a declared log until the transaction ends. On a database thread, inside ``transaction.atomic``.
 
     Registering what pins records and discarding records exclude each other by it.
     """
-    from via_state.models import LogGate  # models load after this module does
+    from via_state.models import LogLock  # models load after this module does
 
-    gates = LogGate.objects.using(settings.DATABASE)
-    gate = {"prefix": settings.PREFIX, "name": name}
-    if not gates.filter(**gate).update(passed=Now()):
-        gates.bulk_create([LogGate(**gate)], ignore_conflicts=True)
-        gates.filter(**gate).update(passed=Now())
+    locks = LogLock.objects.using(settings.DATABASE)
+    lock = {"prefix": settings.PREFIX, "name": name}
+    if not locks.filter(**lock).update(passed=Now()):
+        locks.bulk_create([LogLock(**lock)], ignore_conflicts=True)
+        locks.filter(**lock).update(passed=Now())
 
 
-def slot_of(key: str) -> str:
+def hash_key(key: str) -> str:
     """What stands for a key where handler positions are looked up."""
     return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
 
-def other_pins(name: str, key: str, epoch: str) -> list[Pin]:
+def handler_holds(name: str, key: str, epoch: str) -> list[RetentionHold]:
     """The pins on one log, read in the caller's transaction: the event handlers, whether anything runs them or not."""
     from via_state.models import EventHandler, HandlerPosition  # models load after this module does
 
@@ -41,15 +41,15 @@ def other_pins(name: str, key: str, epoch: str) -> list[Pin]:
     names = dict(handlers.values_list("pk", "name"))
     if not names:
         return []
-    rows = HandlerPosition.objects.using(settings.DATABASE).filter(handler__in=list(names), slot=slot_of(key))
+    rows = HandlerPosition.objects.using(settings.DATABASE).filter(handler__in=list(names), key_hash=hash_key(key))
     found = {row.handler_id: row for row in rows}
-    return [handler_pin(handler, found.get(pk), epoch) for pk, handler in names.items()]
+    return [handler_hold(handler, found.get(pk), epoch) for pk, handler in names.items()]
 
 
-def handler_pin(name: str, position: HandlerPosition | None, epoch: str) -> Pin:
+def handler_hold(name: str, position: HandlerPosition | None, epoch: str) -> RetentionHold:
     """What a handler keeps of a log of this epoch; ``position`` is None where it has not begun."""
     if position is None or not position.offset:
-        return Pin(0, f"the event handler {name}, which has not begun")
+        return RetentionHold(0, f"the event handler {name}, which has not begun")
     if position.epoch != epoch:
-        return Pin(0, f"the event handler {name}, which stands in another history of the log")
-    return Pin(position.offset, f"the event handler {name}")
+        return RetentionHold(0, f"the event handler {name}, which stands in another history of the log")
+    return RetentionHold(position.offset, f"the event handler {name}")

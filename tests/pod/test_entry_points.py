@@ -69,7 +69,7 @@ class Command(BaseCommand):
 
 
 @pytest.mark.parametrize("name", ["sync", "async"])
-@override_settings(ROOT_URLCONF="tests.pod.test_doors", MIDDLEWARE=[])
+@override_settings(ROOT_URLCONF="tests.pod.test_entry_points", MIDDLEWARE=[])
 async def test_a_view_under_asgi(state_pod: Pod, name: str) -> None:
     communicator = ApplicationCommunicator(
         get_asgi_application(),
@@ -91,7 +91,7 @@ async def test_a_view_under_asgi(state_pod: Pod, name: str) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["sync", "async"])
-@override_settings(ROOT_URLCONF="tests.pod.test_doors", MIDDLEWARE=[])
+@override_settings(ROOT_URLCONF="tests.pod.test_entry_points", MIDDLEWARE=[])
 def test_a_view_under_wsgi(state_pod: Pod, name: str) -> None:
     environ = RequestFactory().get(f"/{name}/").environ
     status: list[str] = []

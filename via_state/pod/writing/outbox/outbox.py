@@ -16,11 +16,11 @@ from via_state.backplanes.base import Backplane
 from via_state.conf import settings
 from via_state.core.records import Position
 from via_state.exceptions import NotInTransaction
-from via_state.pod.appender import Appender
-from via_state.pod.commits import after_commit
-from via_state.pod.outbox import rows
-from via_state.pod.outbox.lanes import LANES
-from via_state.pod.outbox.relay import Appended, LaneRelay, ask
+from via_state.pod.writing.appender import Appender
+from via_state.pod.writing.commits import after_commit
+from via_state.pod.writing.outbox import rows
+from via_state.pod.writing.outbox.lanes import LANES
+from via_state.pod.writing.outbox.relay import Appended, LaneRelay, ask
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.loop import LoopThread
 from via_state.runtime.outage import Outage

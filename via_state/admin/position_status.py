@@ -24,7 +24,7 @@ class Standing:
     until: datetime | None = None
 
 
-def standings(rows: Sequence[HandlerPosition]) -> dict[int, Standing]:
+def positions(rows: Sequence[HandlerPosition]) -> dict[int, Standing]:
     """By the rows' primary keys."""
     lags = lags_of(place_of(row) for row in rows)
     alive = Case(When(Q(lease_until__gt=Now()), then=Value(True)), default=Value(False))

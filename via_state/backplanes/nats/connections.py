@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from via_state.backplanes.nats.addresses import Address
-from via_state.backplanes.nats.link import Link
+from via_state.backplanes.nats.connection import Connection
 from via_state.exceptions import BackplaneUnavailable, Closed
 from via_state.runtime.rng import rng
 
 
-class Links:
+class Connections:
     """``servers``: one of them is tried after the other, in a random order. ``options`` are nats-py's. ``encrypted``:
     nothing is ever sent in clear.
 
@@ -27,21 +27,21 @@ class Links:
         connect_timeout: float,
         timeout: float,
         options: Callable[[], dict[str, Any]],
-        prepare: Callable[[Link], Awaitable[None]],
+        prepare: Callable[[Connection], Awaitable[None]],
     ) -> None:
         self._servers, self._options, self._prepare = servers, options, prepare
         self._connect_timeout, self._timeout = connect_timeout, timeout
         self._encrypted = encrypted
         self._discovered: list[Address] = []
-        self._link: Link | None = None
-        self._opening: asyncio.Task[Link] | None = None
+        self._connection: Connection | None = None
+        self._opening: asyncio.Task[Connection] | None = None
         self._closed = False
 
-    async def get(self) -> Link:
+    async def get(self) -> Connection:
         """The connection. Raises `BackplaneUnavailable` when no server is there now, and `Closed`."""
         self.check_open()
-        if self._link is not None and self._link.alive:
-            return self._link
+        if self._connection is not None and self._connection.alive:
+            return self._connection
         if self._opening is None or self._opening.done():
             self._opening = asyncio.get_running_loop().create_task(self._open())
         try:
@@ -55,28 +55,30 @@ class Links:
         if self._closed:
             raise Closed("This NATS backplane was closed.")
 
-    async def _open(self) -> Link:
-        if self._link is not None:
-            await self._link.close()  # for those who may still wait for it
+    async def _open(self) -> Connection:
+        if self._connection is not None:
+            await self._connection.close()  # for those who may still wait for it
         servers = [*{one.url: one for one in (*self._discovered, *self._servers)}.values()]
         rng.shuffle(servers)
         problems: list[BackplaneUnavailable] = []
         for server in servers:
-            link = Link(self._timeout)
+            connection = Connection(self._timeout)
             try:
-                await link.connect(server, self._connect_timeout, self._options(), encrypted=self._encrypted)
-                await self._prepare(link)
+                await connection.connect(server, self._connect_timeout, self._options(), encrypted=self._encrypted)
+                await self._prepare(connection)
             except BackplaneUnavailable as error:
-                await link.close()
+                await connection.close()
                 problems.append(error)
                 continue
             except BaseException:
-                await link.close()
+                await connection.close()
                 raise
             # The others of its cluster know the same logins.
-            self._discovered = [Address(one.geturl(), server.login) for one in link.client.discovered_servers]
-            self._link = link
-            return link
+            self._discovered = [
+                Address(one.geturl(), server.login) for one in connection.client.discovered_servers
+            ]
+            self._connection = connection
+            return connection
         raise problems[0]
 
     async def close(self) -> None:
@@ -85,5 +87,5 @@ class Links:
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
-        if self._link is not None:
-            await self._link.close()
+        if self._connection is not None:
+            await self._connection.close()

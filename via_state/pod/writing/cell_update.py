@@ -9,18 +9,18 @@ from via_state import metrics
 from via_state.conf import settings
 from via_state.core.specs import CellSpec
 from via_state.exceptions import UpdateContended
-from via_state.pod.cells import CachedCell, Read
-from via_state.pod.residents import Residents
+from via_state.pod.reading.cell_copy import CachedCell, Read
+from via_state.pod.reading.replicas import Replicas
 from via_state.runtime.backoff import Backoff, patiently
 
 MISSING: Final = object()
 
 
-class Contest:
+class CellUpdate:
     """Its two steps run on the pod's loop, the caller's function between them in the caller's thread or task."""
 
-    def __init__(self, residents: Residents, key: str, spec: CellSpec[Any]) -> None:
-        self._residents, self._key, self._spec = residents, key, spec
+    def __init__(self, replicas: Replicas, key: str, spec: CellSpec[Any]) -> None:
+        self._residents, self._key, self._spec = replicas, key, spec
         self._deadline = time.monotonic() + settings.UPDATE_TIMEOUT
         self._backoff = Backoff(base=0.001, cap=0.05)
         self._cell: CachedCell[Any] | None = None

@@ -13,7 +13,7 @@ EXPIRES_IN = "Via-Expires-In"
 WRITE_ID = "Via-Write-Id"
 
 
-class Names(NamedTuple):
+class Subjects(NamedTuple):
     """The names of one prefix."""
 
     prefix: str

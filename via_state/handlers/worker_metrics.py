@@ -20,7 +20,7 @@ class Shown(Protocol):
     def labels(self) -> tuple[str, str]: ...
 
 
-class Board:
+class WorkerMetrics:
     """Sums and maxima over the keys of a handler. All on the loop."""
 
     def __init__(self) -> None:

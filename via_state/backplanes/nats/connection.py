@@ -49,7 +49,7 @@ class Reply(NamedTuple):
     data: bytes
 
 
-class Link:
+class Connection:
     """``timeout``: seconds for an answer. ``when_ended`` is called when the connection is gone."""
 
     def __init__(self, timeout: float) -> None:
@@ -159,7 +159,7 @@ class Link:
         except TimeoutError as error:
             if self._denied(subject):
                 raise BackplaneRefused(
-                    f"NATS does not allow {subject!r}: {self._trouble}. Give this user the rights that the manual names."
+                    f"NATS does not allow {subject!r}: {self._trouble}. Give this user the rights that the manual subjects."
                 ) from error
             said = f" It said last: {self._trouble}." if self._trouble is not None else ""
             raise _unanswered(

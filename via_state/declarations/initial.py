@@ -16,7 +16,7 @@ _ATOMS = (bool, int, float, str, bytes, type(None))
 
 
 def make_zero(value_type: Any, default: Any) -> Callable[[], Any]:
-    """A function that makes the zero value, a new one each time: nobody's change reaches another's.
+    """A function that makes the initial value, a new one each time: nobody's change reaches another's.
 
     Raises `DeclarationError` when it can't be made.
     """
@@ -27,7 +27,7 @@ def make_zero(value_type: Any, default: Any) -> Callable[[], Any]:
         what = f"{_name(value_type)}()" if default is MISSING else "the default"
         raise Problem(
             "E007",
-            f"Its zero value can't be made: {what} raised {type(error).__name__}: {error}.",
+            f"Its initial value can't be made: {what} raised {type(error).__name__}: {error}.",
             "Give default=, a value or a function without arguments.",
         ).error() from error
     return make
@@ -43,7 +43,7 @@ def _maker(value_type: Any) -> Callable[[], Any]:
         hint = "default=None, or another value" if type(None) in get_args(value_type) else "default=, a value"
         raise Problem(
             "E007",
-            f"Its zero value can't be made: {_name(value_type)} is not a class to call.",
+            f"Its initial value can't be made: {_name(value_type)} is not a class to call.",
             f"Give {hint} or a function without arguments.",
         ).error()
     return make

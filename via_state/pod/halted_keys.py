@@ -24,7 +24,7 @@ RENEW = 30.0  # seconds
 STALE = timedelta(seconds=4 * RENEW)
 
 
-class Trouble(NamedTuple):
+class HaltReport(NamedTuple):
     """Why a key stands still, or is no longer snapshotted."""
 
     reason: str
@@ -32,37 +32,37 @@ class Trouble(NamedTuple):
     offset: int
 
 
-def trouble_of(diverged: str | None, unread: Unread | None, offset: int) -> Trouble | None:
+def trouble_of(diverged: str | None, unread: Unread | None, offset: int) -> HaltReport | None:
     """What is wrong with a projection that does not stand still."""
     if diverged is not None:
-        return Trouble("divergence", diverged, offset)
+        return HaltReport("divergence", diverged, offset)
     if unread is None:
         return None
     text = f"{unread}, so the value lacks it and is not snapshotted: manage.py check --database names what can't be read"
-    return Trouble("unreadable", text, unread.offset)
+    return HaltReport("unreadable", text, unread.offset)
 
 
-class Troubled(Protocol):
+class Haltable(Protocol):
     """A projector, as it is seen here."""
 
     key: str
 
-    def trouble(self) -> Trouble | None:
+    def halt_report(self) -> HaltReport | None:
         """What is wrong with it now."""
 
 
-class Halts:
+class HaltedKeys:
     """Keeps the rows of one pod. ``projectors`` gives those that it holds."""
 
     def __init__(self, pod_id: str, database: WorkerThreads) -> None:
         self._pod_id = pod_id
         self._database = database
-        self._written: dict[str, Trouble] = {}
+        self._written: dict[str, HaltReport] = {}
         self._renew_at = 0.0
 
-    async def update(self, projectors: Iterable[Troubled]) -> None:
+    async def update(self, projectors: Iterable[Haltable]) -> None:
         """Write what changed since the last time; renew the rest now and then."""
-        found = {one.key: trouble for one in projectors if (trouble := one.trouble()) is not None}
+        found = {one.key: trouble for one in projectors if (trouble := one.halt_report()) is not None}
         due = bool(found) and time.monotonic() >= self._renew_at
         if found == self._written and not due:
             return
@@ -74,7 +74,7 @@ class Halts:
         self._written, self._renew_at = found, time.monotonic() + RENEW
 
 
-def _write(pod: str, before: dict[str, Trouble], now: dict[str, Trouble]) -> None:
+def _write(pod: str, before: dict[str, HaltReport], now: dict[str, HaltReport]) -> None:
     from via_state.models import HaltedKey  # models load after this module does
 
     rows = HaltedKey.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)

@@ -10,19 +10,19 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from via_state import metrics
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
-from via_state.core.lineage import Verdict
 from via_state.core.projection import Action, Outcome, Projection, Unread
 from via_state.core.records import Batch, Position
-from via_state.core.snapshots import Base, NoBase
+from via_state.core.snapshot_generations import SaveOutcome
+from via_state.core.snapshots import NoRestorePoint, RestorePoint
 from via_state.core.specs import LogSpec
 from via_state.core.verifier import Verifier
 from via_state.exceptions import BackplaneUnavailable, Closed, EpochChanged, KeyHalted, Stalled, ViaStateError
-from via_state.pod.fold_metrics import FoldMetrics
-from via_state.pod.halts import Trouble, trouble_of
-from via_state.pod.snapshots.seeding import seek_base
+from via_state.pod.halted_keys import HaltReport, trouble_of
+from via_state.pod.reading.fold_metrics import FoldMetrics
+from via_state.pod.reading.subscribers import Subscribers
+from via_state.pod.snapshots.restore import find_restore_point
 from via_state.pod.snapshots.snapshotter import Snapshotter
-from via_state.pod.snapshots.store import Answer, Draft
-from via_state.pod.subscribers import Subscribers
+from via_state.pod.snapshots.store import SaveResult, SnapshotRequest
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.database_errors import refused
 from via_state.runtime.outage import Outage
@@ -141,11 +141,11 @@ class Projector(Generic[V]):
         halted = None if halt is None else str(halt)
         return ProjectionStatus(self.position, halted, self._projection.value, self.diverged)
 
-    def trouble(self) -> Trouble | None:
+    def halt_report(self) -> HaltReport | None:
         """What an operator should look at."""
         halt = self._projection.halt
         if halt is not None:
-            return Trouble(halt.reason.value, str(halt), self.position.offset)
+            return HaltReport(halt.reason.value, str(halt), self.position.offset)
         return trouble_of(self.diverged, self._projection.unread, self.position.offset)
 
     @property
@@ -284,8 +284,8 @@ class Projector(Generic[V]):
         """Go on from a snapshot, if there is one that helps. Where the beginning is gone, nothing else helps."""
         projection = self._projection
         unread = 0 if projection.unread is None else projection.unread.offset
-        base = await seek_base(self._snapshots.store, self.key, self.spec, batch, self._disproven, unread)
-        if isinstance(base, Base) and (unread or base.position.offset > projection.position.offset):
+        base = await find_restore_point(self._snapshots.store, self.key, self.spec, batch, self._disproven, unread)
+        if isinstance(base, RestorePoint) and (unread or base.position.offset > projection.position.offset):
             if projection.position.offset and outcome.action is Action.NEEDS_SNAPSHOT:
                 metrics.compaction_reseed.labels(self.spec.name).inc()
                 logger.warning("%r fell behind a compaction and goes on from a snapshot.", self.key)
@@ -293,14 +293,14 @@ class Projector(Generic[V]):
             self._seeded, self._folded, self._drafted, self._rebuilding = base.position, 0, 0, True
             return Outcome(undecodable=outcome.undecodable, unknown=outcome.unknown)
         if outcome.action is Action.NEEDS_SNAPSHOT:
-            return projection.stand_still(base.why if isinstance(base, NoBase) else None, batch.hole)
+            return projection.halt_for_gap(base.why if isinstance(base, NoRestorePoint) else None, batch.hole)
         return outcome
 
     def _seeks_what_covers(self, unread: Unread) -> bool:
         """Whether to look for a snapshot that covers a record which was passed over: at once, and then now and then."""
         return unread != self._unread or time.monotonic() >= self._seek_at
 
-    def draft(self) -> Draft | None:
+    def draft(self) -> SnapshotRequest | None:
         """What to store in a snapshot now; None while the value is not the fold of the whole log by this code."""
         projection = self._projection
         if (
@@ -314,9 +314,9 @@ class Projector(Generic[V]):
         ):
             return None
         self._drafted = self._folded
-        return Draft(self.key, self.spec, projection.value, projection.position)
+        return SnapshotRequest(self.key, self.spec, projection.value, projection.position)
 
-    def snapshot_taken(self, draft: Draft, answer: Answer) -> None:
+    def snapshot_taken(self, draft: SnapshotRequest, answer: SaveResult) -> None:
         """What became of a draft."""
         name = self.spec.name
         if answer.verdict is None:
@@ -324,12 +324,12 @@ class Projector(Generic[V]):
             self.snapshot_at = time.monotonic() + REFUSED_RETRY
             metrics.snapshots_refused.labels(name).inc()
             logger.error("%r has no new snapshot: %s", self.key, answer.error)
-        elif answer.verdict in (Verdict.DIVERGED, Verdict.STOPPED):
+        elif answer.verdict in (SaveOutcome.DIVERGED, SaveOutcome.STOPPED):
             self._diverge(answer.error)
-        elif answer.verdict is Verdict.UNPROVEN:
+        elif answer.verdict is SaveOutcome.UNPROVEN:
             self._snapshots.due(self)
         else:
-            if answer.verdict is Verdict.SAVED:
+            if answer.verdict is SaveOutcome.SAVED:
                 metrics.snapshots_saved.labels(name).inc()
             self._folded -= self._drafted
             if self._folded >= self._interval:
@@ -394,7 +394,7 @@ class Projector(Generic[V]):
         return not self._rebuilding and self.position.epoch == epoch and self.position.offset >= offset
 
     def _wake(self, at_head: bool) -> None:
-        """Answer the waiters whose answer is known now."""
+        """SaveResult the waiters whose answer is known now."""
         waiting = []
         halt = self._projection.halt
         for waiter in self._waiters:

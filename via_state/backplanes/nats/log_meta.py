@@ -8,8 +8,8 @@ from __future__ import annotations
 import msgspec
 
 from via_state.backplanes.nats.api import WRONG_LAST_SEQUENCE, Message, Refused, call, get, publish
-from via_state.backplanes.nats.link import Link
-from via_state.backplanes.nats.names import Names, key_headers
+from via_state.backplanes.nats.connection import Connection
+from via_state.backplanes.nats.subjects import Subjects, key_headers
 from via_state.backplanes.nats.tokens import token_of
 from via_state.core.records import Position
 from via_state.exceptions import BackplaneRefused
@@ -24,7 +24,7 @@ class _Stored(msgspec.Struct, frozen=True, omit_defaults=True):
     floor_record: str = ""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class LogMeta(msgspec.Struct, frozen=True):
     """``begin``: the message behind which the log's records are. ``seq``: the entry's own message."""
 
     epoch: str
@@ -36,45 +36,45 @@ class Entry(msgspec.Struct, frozen=True):
 class Entries:
     """Reads entries from the leader, and replaces them by compare-and-swap."""
 
-    def __init__(self, names: Names) -> None:
-        self._names = names
+    def __init__(self, subjects: Subjects) -> None:
+        self._subjects = subjects
 
     def subject(self, key: str) -> str:
-        return self._names.entries + token_of(key)
+        return self._subjects.entries + token_of(key)
 
-    async def load(self, link: Link, key: str) -> Entry | None:
+    async def load(self, connection: Connection, key: str) -> LogMeta | None:
         """None for a log that was never written."""
-        message = await get(link, self._names.log_stream, last_by_subj=self.subject(key))
+        message = await get(connection, self._subjects.log_stream, last_by_subj=self.subject(key))
         return None if message is None else entry_of(message)
 
-    async def create(self, link: Link, key: str, epoch: str) -> None:
+    async def create(self, connection: Connection, key: str, epoch: str) -> None:
         """For a log that has none. Somebody else's is as good."""
-        await self._replace(link, key, 0, _Stored(epoch, 0))
+        await self._replace(connection, key, 0, _Stored(epoch, 0))
 
-    async def begin_anew(self, link: Link, key: str, entry: Entry, epoch: str) -> int | None:
+    async def begin_anew(self, connection: Connection, key: str, entry: LogMeta, epoch: str) -> int | None:
         """Put all records so far out of the log; the new entry's message, or None if ``entry`` is not the current one."""
-        return await self._replace(link, key, entry.seq, _Stored(epoch))
+        return await self._replace(connection, key, entry.seq, _Stored(epoch))
 
-    async def raise_floor(self, link: Link, key: str, entry: Entry, floor: Position) -> int | None:
+    async def raise_floor(self, connection: Connection, key: str, entry: LogMeta, floor: Position) -> int | None:
         """As `begin_anew`."""
         stored = _Stored(entry.epoch, entry.begin, floor.offset, floor.record_id)
-        return await self._replace(link, key, entry.seq, stored)
+        return await self._replace(connection, key, entry.seq, stored)
 
-    async def _replace(self, link: Link, key: str, seq: int, stored: _Stored) -> int | None:
+    async def _replace(self, connection: Connection, key: str, seq: int, stored: _Stored) -> int | None:
         headers = {"Nats-Expected-Last-Subject-Sequence": str(seq), **key_headers(key)}
         try:
-            found = await publish(link, self.subject(key), headers, msgspec.json.encode(stored))
+            found = await publish(connection, self.subject(key), headers, msgspec.json.encode(stored))
         except Refused as error:
             if error.code in WRONG_LAST_SEQUENCE:
                 return None
             raise
         if seq:
             body = {"filter": self.subject(key), "keep": 1}
-            await call(link, f"STREAM.PURGE.{self._names.log_stream}", body, write=True)
+            await call(connection, f"STREAM.PURGE.{self._subjects.log_stream}", body, write=True)
         return found
 
 
-def entry_of(message: Message) -> Entry:
+def entry_of(message: Message) -> LogMeta:
     """The entry that a message holds."""
     try:
         stored = msgspec.json.decode(message.data, type=_Stored)
@@ -83,4 +83,4 @@ def entry_of(message: Message) -> Entry:
             f"The message {message.seq} on NATS, under {message.subject!r}, is none of ours. Remove it."
         ) from error
     begin = message.seq if stored.begin is None else stored.begin
-    return Entry(stored.epoch, begin, Position(stored.epoch, stored.floor, stored.floor_record), message.seq)
+    return LogMeta(stored.epoch, begin, Position(stored.epoch, stored.floor, stored.floor_record), message.seq)

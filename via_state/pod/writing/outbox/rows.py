@@ -14,8 +14,8 @@ from django.db.models.functions import Length, Now
 from via_state.conf import settings
 from via_state.core.batching import Queued
 from via_state.core.records import Position
-from via_state.pod.outbox.lanes import lane_of
-from via_state.pod.pins import slot_of
+from via_state.pod.retention import hash_key
+from via_state.pod.writing.outbox.lanes import lane_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -64,7 +64,7 @@ def add(key: str, count: int, data: bytes) -> int:
 
     lane = lane_of(key)
     row = OutboxRecord(
-        prefix=settings.PREFIX, lane=lane, slot=slot_of(key), key=key, count=count, data=data, created=Now()
+        prefix=settings.PREFIX, lane=lane, key_hash=hash_key(key), key=key, count=count, data=data, created=Now()
     )
     row.save(using=settings.DATABASE, force_insert=True)
     return lane
@@ -93,8 +93,8 @@ def backlog() -> Backlog:
 
 
 def page(lane: int, without: Collection[str], limit: int) -> list[Queued[str]]:
-    """The first rows of a lane, without those of some slots."""
-    rows = _waiting().filter(lane=lane).exclude(slot__in=without) if without else _waiting().filter(lane=lane)
+    """The first rows of a lane, without those of some hashes."""
+    rows = _waiting().filter(lane=lane).exclude(key_hash__in=without) if without else _waiting().filter(lane=lane)
     size = Length("data", output_field=IntegerField())
     found = rows.order_by("id").values_list("id", "key", "batch", "members", "count", size)[:limit]
     return [
@@ -119,7 +119,7 @@ def claimed(batch: UUID, ids: Sequence[int]) -> Claimed | None:
     if first is None:
         return None
     key, epoch, offset, record_id = first
-    span = _waiting().filter(pk__range=(ids[0], ids[-1]), slot=slot_of(key)).order_by("id")
+    span = _waiting().filter(pk__range=(ids[0], ids[-1]), key_hash=hash_key(key)).order_by("id")
     members = set(ids)
     found = [row for row in span.values_list("id", "count", "data", "created") if row[0] in members]
     if len(found) != len(ids):
@@ -153,7 +153,7 @@ def put_aside(one: Claimed, error: str) -> None:
 
 def _rows_of(one: Claimed) -> QuerySet[OutboxRecord]:
     # Not younger ones: the table may have been emptied since, and its ids given out again.
-    return _waiting().filter(_within(one.ids), slot=slot_of(one.key), created__lte=one.written)
+    return _waiting().filter(_within(one.ids), key_hash=hash_key(one.key), created__lte=one.written)
 
 
 def _within(ids: Sequence[int]) -> Q:

@@ -11,9 +11,9 @@ from via_state.conf import settings
 from via_state.core.records import Changes, Position
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.exceptions import Closed
-from via_state.pod.cells import CachedCell
-from via_state.pod.projector import Projector
-from via_state.pod.reconciler import Reconciler
+from via_state.pod.reading.cell_copy import CachedCell
+from via_state.pod.reading.projector import Projector
+from via_state.pod.reading.reconciler import Reconciler
 from via_state.pod.snapshots.snapshotter import Snapshotter
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ V = TypeVar("V")
 Marks: TypeAlias = "dict[Projector[Any] | CachedCell[Any], object]"
 
 
-class Residents:
+class Replicas:
     """Projectors and cell copies by key. Those of families, sessions and users leave when they are idle.
 
     ``begin`` is called when there is something to keep fresh.
@@ -163,10 +163,10 @@ class Residents:
 
     def _evict(self) -> None:
         horizon = time.monotonic() - settings.IDLE_TTL
-        for residents in (self._logs, self._cells):
-            idle = [key for key, one in residents.items() if one.spec.family and one.used < horizon and one.idle]
+        for replicas in (self._logs, self._cells):
+            idle = [key for key, one in replicas.items() if one.spec.family and one.used < horizon and one.idle]
             for key in idle:
-                residents.pop(key).stop()
+                replicas.pop(key).stop()
                 self._following.unwatch(key)
 
     async def settle(self) -> None:

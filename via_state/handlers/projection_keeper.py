@@ -9,13 +9,13 @@ from via_state.core.records import Changes
 from via_state.exceptions import KeyHalted
 from via_state.handlers.worker import HandledLog
 from via_state.pod.pod import Pod
-from via_state.pod.reconciler import Following
+from via_state.pod.reading.reconciler import Following
 from via_state.runtime.service import Service
 
 logger = logging.getLogger("via_state.handlers")
 
 
-class Folder(Service):
+class ProjectionKeeper(Service):
     """Loads the projections of logs that moved, and of all that are not families. On the pod's loop."""
 
     def __init__(self, pod: Pod, logs: Sequence[HandledLog], wanted: Callable[[str], bool] | None) -> None:
@@ -29,7 +29,7 @@ class Folder(Service):
             return
         log = next((one for one in self._logs if one.reads(key)), None)
         if log is not None:
-            self._pod.residents.log(key, log.spec)
+            self._pod.replicas.log(key, log.spec)
 
     def rang(self, key: str) -> None:
         """It watches no key: what it loads does."""
@@ -53,7 +53,7 @@ class Folder(Service):
             for after in page:
                 self._see(after)
             try:
-                await self._pod.residents.settle()
+                await self._pod.replicas.settle()
             except KeyHalted as error:
                 logger.warning("%s", error)
 

@@ -23,8 +23,8 @@ from via_state.exceptions import (
     SessionEnded,
     ViaStateError,
 )
-from via_state.pod.cell_write import CellWrite
-from via_state.pod.subscribers import Subscribers
+from via_state.pod.reading.subscribers import Subscribers
+from via_state.pod.writing.cell_write import CellWrite
 from via_state.runtime.backoff import Backoff
 
 T = TypeVar("T")
@@ -82,7 +82,7 @@ class CachedCell(Generic[T]):
         self.key = key
         self.spec = spec
         self._backplane = backplane
-        self.current: Read[T] = Read(spec.zero())
+        self.current: Read[T] = Read(spec.initial())
         #: The revision that was seen last, also of a value that can't be read.
         self.stored: Revision | None = None
         self.loaded = False
@@ -119,7 +119,7 @@ class CachedCell(Generic[T]):
     def private(self, read: Read[T]) -> T:
         """A value that belongs to the caller alone: an update that changes it in place must not change `current`."""
         if read.empty:
-            return self.spec.zero()
+            return self.spec.initial()
         return self.spec.codec.decode(read.data).value
 
     def ring(self) -> None:
@@ -171,7 +171,7 @@ class CachedCell(Generic[T]):
     def _take(self, cell: Cell | None, asked: float) -> Read[T]:
         """Take over what the store said when it was ``asked``, at that time or later."""
         if cell is None:
-            return self._replace(Read(self.spec.zero()))
+            return self._replace(Read(self.spec.initial()))
         expires = math.inf if cell.ttl is None else asked + cell.ttl
         if cell.revision == self.stored and self.loaded and self.error is None:
             self.current = self.current._replace(expires=expires)
@@ -183,7 +183,7 @@ class CachedCell(Generic[T]):
             self.loaded = True
             self.error = type(error)(f"The cell {self.key!r}: {error}")
             raise self.error from error
-        value = state.value if state.holds is Holds.VALUE else self.spec.zero()
+        value = state.value if state.holds is Holds.VALUE else self.spec.initial()
         return self._replace(Read(value, state, cell.revision, cell.data, asked - cell.age, expires))
 
     def _replace(self, read: Read[T]) -> Read[T]:
@@ -215,7 +215,7 @@ class CachedCell(Generic[T]):
         return await self._put(write, deadline)
 
     async def reset(self, force: bool, deadline: float) -> None:
-        """Let the zero value show. A value that can't be read goes only with ``force``. A session that was ended stays so."""
+        """Let the initial value show. A value that can't be read goes only with ``force``. A session that was ended stays so."""
         while True:
             asked, cell = time.monotonic(), await self._backplane.load(self.key)
             if cell is None or holds_of(cell.data) is not Holds.VALUE:
@@ -227,7 +227,7 @@ class CachedCell(Generic[T]):
                 return
 
     async def end(self, deadline: float) -> None:
-        """Leave a tombstone: reads give the zero value and writes raise `SessionEnded`, until it expires."""
+        """Leave a tombstone: reads give the initial value and writes raise `SessionEnded`, until it expires."""
         while True:
             asked, cell = time.monotonic(), await self._backplane.load(self.key)
             if await self._put(CellWrite.emptying(self.key, Holds.ENDED, cell, asked, self.spec.ttl), deadline):

@@ -20,9 +20,9 @@ from via_state import metrics
 from via_state.conf import settings
 from via_state.core.cells import RESET_TTL, Holds, holds_of
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown, ViaStateError
-from via_state.pod.cell_write import CellWrite
-from via_state.pod.commits import after_commit
 from via_state.pod.members import written
+from via_state.pod.writing.cell_write import CellWrite
+from via_state.pod.writing.commits import after_commit
 from via_state.runtime.periodic import Periodic
 from via_state.runtime.worker_threads import WorkerThreads
 
@@ -131,7 +131,7 @@ class Erasures(Periodic):
             write = CellWrite.emptying(key, Holds.RESET, cell, asked, RESET_TTL)
             if await write.land(self._backplane, deadline=asked) is None:
                 continue
-            if (resident := self._pod.residents.loaded_cell(key)) is not None:
+            if (resident := self._pod.replicas.loaded_cell(key)) is not None:
                 with suppress(ViaStateError):
                     await resident.load()  # at once: what is read here next must not be the old value
             return True

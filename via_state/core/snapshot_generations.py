@@ -13,14 +13,14 @@ from typing import NamedTuple
 from via_state.core.records import GENESIS, Position
 
 
-class Pin(NamedTuple):
+class RetentionHold(NamedTuple):
     """Records after ``offset`` must stay: ``why``, for people."""
 
     offset: int
     why: str
 
 
-class Verdict(Enum):
+class SaveOutcome(Enum):
     """What became of a snapshot that was offered."""
 
     SAVED = "saved"
@@ -37,7 +37,7 @@ class Lineage:
 
     ``newest`` is where a start goes on. ``marked`` is an older one that settles when it is old enough. Up to the ``settled`` one
     the log may be compacted: a log that loses its last moments, less than the age, still reaches as far. ``compacted`` is
-    what was decided. ``holder`` makes the snapshots until ``held_until``.
+    what was decided. ``lease_owner`` makes the snapshots until ``lease_until``.
     """
 
     newest: Position = GENESIS
@@ -47,8 +47,8 @@ class Lineage:
     marked_at: float = 0.0
     settled: Position = GENESIS
     compacted: int = 0
-    holder: str = ""
-    held_until: float = 0.0
+    lease_owner: str = ""
+    lease_until: float = 0.0
     diverged: str = ""
 
     def offer(
@@ -56,36 +56,38 @@ class Lineage:
         position: Position,
         digest: str,
         *,
-        holder: str,
+        lease_owner: str,
         now: float,
         lease: float,
         min_age: float,
         proven: Collection[Position] = (),
         disproven: Collection[Position] = (),
-    ) -> Verdict:
+    ) -> SaveOutcome:
         """Take a snapshot in, if it goes on from the newest one. Its own position was compared with the log.
 
         So were the ``proven`` ones. Nothing takes the place of older data, and nothing keeps a snapshot out, that was not:
         a log may have lost its last moments. ``disproven`` ones go: the log does not hold their records.
         """
         if self.diverged:
-            return Verdict.STOPPED
+            return SaveOutcome.STOPPED
         if position == self.newest and digest != self.digest:
             self.diverged = f"two values at offset {position.offset}: {self.digest} and {digest}"
-            return Verdict.DIVERGED
-        if self.holder != holder and now < self.held_until:
-            return Verdict.HELD
+            return SaveOutcome.DIVERGED
+        if self.lease_owner != lease_owner and now < self.lease_until:
+            return SaveOutcome.HELD
         self._drop(disproven)
         if position.offset <= self.newest.offset:
-            return Verdict.COVERED if position == self.newest or self.newest in proven else Verdict.UNPROVEN
+            return (
+                SaveOutcome.COVERED if position == self.newest or self.newest in proven else SaveOutcome.UNPROVEN
+            )
         settled, marked, marked_at = self._next(now - min_age)
         moves = {one for one, before in ((settled, self.settled), (marked, self.marked)) if one != before}
         if not moves <= {GENESIS, *proven}:
-            return Verdict.UNPROVEN
+            return SaveOutcome.UNPROVEN
         self.settled, self.marked, self.marked_at = settled, marked, marked_at
         self.newest, self.saved_at, self.digest = position, now, digest
-        self.holder, self.held_until = holder, now + lease
-        return Verdict.SAVED
+        self.lease_owner, self.lease_until = lease_owner, now + lease
+        return SaveOutcome.SAVED
 
     @property
     def kept(self) -> list[Position]:
@@ -118,10 +120,10 @@ class Lineage:
         self.marked, self.marked_at, self.settled = GENESIS, 0.0, GENESIS
         return True
 
-    def release(self, holder: str) -> None:
+    def release(self, lease_owner: str) -> None:
         """Let the next one make snapshots at once."""
-        if self.holder == holder:
-            self.held_until = 0.0
+        if self.lease_owner == lease_owner:
+            self.lease_until = 0.0
 
     def matured(self, old: float, proven: Collection[Position]) -> int:
         """The offset that has settled by now, of those that are proven."""
@@ -137,23 +139,23 @@ class Lineage:
 def decide_floor(
     own: Lineage,
     others: Iterable[tuple[str, Lineage]],
-    pins: Iterable[Pin],
+    pins: Iterable[RetentionHold],
     old: float,
     proven: Collection[Position],
-) -> Pin:
+) -> RetentionHold:
     """How far a log may be compacted, and what keeps it from going further.
 
     ``own`` is the lineage of whoever asks; ``others`` are those of other code, by fingerprint. ``old``: snapshots from then
     or earlier are old enough to rely on, if they are ``proven``: the log was seen to hold their records.
     """
     if own.diverged:
-        return Pin(own.compacted, f"its fold is not the same everywhere: {own.diverged}")
-    lowest = Pin(own.matured(old, proven), "the snapshot before the newest one, and its age")
+        return RetentionHold(own.compacted, f"its fold is not the same everywhere: {own.diverged}")
+    lowest = RetentionHold(own.matured(old, proven), "the snapshot before the newest one, and its age")
     for fingerprint, other in others:
-        pin = Pin(other.relied_on(old, proven), f"the snapshots of code {fingerprint}")
+        pin = RetentionHold(other.relied_on(old, proven), f"the snapshots of code {fingerprint}")
         lowest = min(lowest, pin, key=_offset)
     return min([lowest, *pins], key=_offset)
 
 
-def _offset(pin: Pin) -> int:
+def _offset(pin: RetentionHold) -> int:
     return pin.offset

@@ -27,10 +27,10 @@ from via_state.exceptions import (
     InvalidKey,
     OutcomeUnknown,
 )
-from via_state.pod.outbox import lanes, rows
-from via_state.pod.outbox.proof import was_appended
-from via_state.pod.outbox.rows import Claimed
-from via_state.pod.pins import slot_of
+from via_state.pod.retention import hash_key
+from via_state.pod.writing.outbox import lanes, rows
+from via_state.pod.writing.outbox.proof import was_appended
+from via_state.pod.writing.outbox.rows import Claimed
 from via_state.runtime.worker_threads import WorkerThreads
 
 logger = logging.getLogger("via_state.outbox")
@@ -115,7 +115,7 @@ class _Work:
         """Relay everything in the lane, as far as the lease and the keys permit."""
         more = True
         while more and not self._lost and len(self.failures) < FAILING:
-            page = await self._relay.ask(rows.page, self._lane, [slot_of(key) for key in self.failures], PAGE)
+            page = await self._relay.ask(rows.page, self._lane, [hash_key(key) for key in self.failures], PAGE)
             most = min(self._backplane.max_append_records, RECORDS), min(self._backplane.max_append_bytes, BYTES)
             found = batches(page, *most, frozenset(self._alone))
             ended = await asyncio.gather(*(self._key(key, of_key) for key, of_key in found.items()))

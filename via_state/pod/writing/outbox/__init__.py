@@ -22,6 +22,6 @@ again, and holds up its key only.
 * `lanes`: leases. `rows`: the statements. `proof`: whether an append id is in a log. `operations`: what a person does.
 """
 
-from via_state.pod.outbox.outbox import Outbox
+from via_state.pod.writing.outbox.outbox import Outbox
 
 __all__ = ["Outbox"]
