@@ -205,7 +205,7 @@ class RowPositions(PositionStore):
         ids = alive.values("id")
         free = Q(worker__in=("", worker)) | ~Q(worker__in=ids) | also
         unwanted = Q(wanted_by__in=("", worker)) | ~Q(wanted_by__in=ids)
-        died = Q(trying__gt=0) & ~Q(worker__in=("", worker))
+        died = Q(in_flight_offset__gt=0) & ~Q(worker__in=("", worker))
         return rows.filter(free & unwanted & Exists(alive.filter(id=worker))).update(
             worker=worker,
             fence=F("fence") + 1,
