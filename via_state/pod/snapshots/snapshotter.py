@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import time
@@ -21,8 +20,8 @@ from via_state.pod.snapshots.memory import memory_snapshots
 from via_state.pod.snapshots.proof import held, holds
 from via_state.pod.snapshots.rows import RowSnapshots
 from via_state.pod.snapshots.store import SaveResult, SnapshotRequest, SnapshotStore
-from via_state.runtime.backoff import Backoff
 from via_state.runtime.outage import Outage
+from via_state.runtime.single_flight import AWAY, Rest, SingleFlight
 from via_state.runtime.worker_threads import WorkerThreads
 
 logger = logging.getLogger("via_state.snapshots")
@@ -64,19 +63,16 @@ class Snapshotter:
         self._backplane = backplane
         self._compactor = Compactor(backplane, self.store)
         self.decide = self._compactor.decide
-        self._woken = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         self._turns = asyncio.Lock()
-        self._closed = False
-        self._outage = Outage(logger, "The writing of snapshots", "snapshots")
+        name = "The writing of snapshots"
+        self._flight = SingleFlight(
+            lambda: name, self._save_due, cap=15.0, outage=Outage(logger, name, "snapshots")
+        )
 
     def due(self, source: Source) -> None:
         """Snapshot a key as soon as its turn comes. On the loop."""
         self._due[source] = None
-        self._woken.set()
-        if self._task is None and not self._closed:
-            self._task = asyncio.get_running_loop().create_task(self._run())
-            self._task.add_done_callback(self._ended)
+        self._flight.ring()
 
     def forget(self, source: Source) -> None:
         """A projector leaves."""
@@ -88,38 +84,15 @@ class Snapshotter:
         self._diverged[source] = why
         self.due(source)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._task = None
-        if task.cancelled():
-            return
-        if (error := task.exception()) is not None:
-            logger.error("Snapshots failed; the next fold tries again.", exc_info=error)
-        elif self._due:
-            self.due(next(iter(self._due)))  # came between the last look and this callback
-
-    async def _run(self) -> None:
-        backoff = Backoff(base=0.1, cap=15.0)
-        while self._due:
-            now = time.monotonic()
-            first = min(one.snapshot_at for one in self._due)
-            if first > now:
-                self._woken.clear()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(first - now):
-                        await self._woken.wait()
-                continue
-            try:
-                await self._turn(now)
-            except (BackplaneUnavailable, OutcomeUnknown) as error:
-                metrics.snapshot_errors.inc()
-                self._outage.failed(error)
-                await backoff.pause()
-            except Closed:
-                self._due.clear()
-                return
-            else:
-                self._outage.answered()
-                backoff = Backoff(base=0.1, cap=15.0)
+    async def _save_due(self) -> Rest:
+        try:
+            await self._turn(time.monotonic())
+        except AWAY:
+            metrics.snapshot_errors.inc()
+            raise
+        if not self._due:
+            return None
+        return max(0.0, min(one.snapshot_at for one in self._due) - time.monotonic())
 
     async def flush(self) -> None:
         """Make the snapshots that are due and compact, at once. Raises `BackplaneUnavailable`. For tests and commands."""
@@ -181,12 +154,8 @@ class Snapshotter:
 
     async def close(self, sources: Iterable[Source]) -> None:
         """The last snapshots, so that the next start is short; then nothing more."""
-        self._closed = True
-        self._outage.over()
         await self._compactor.close()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._flight.ended()
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 left = list(sources)
