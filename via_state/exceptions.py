@@ -39,6 +39,13 @@ class InvalidKey(ViaStateError, ValueError):
     """
 
 
+class InvalidOffset(ViaStateError, ValueError):
+    """What was given is not an offset that says its epoch, or the text of one.
+
+    Pass what ``append`` returned. Between processes send ``offset.token()``, and read it with ``Offset.parse(token)``.
+    """
+
+
 class NotBound(ViaStateError, TypeError):
     """Session or user state was used without saying whose.
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from via_state.core.offsets import Offset, Offsets
 from via_state.core.records import Position
+from via_state.exceptions import InvalidOffset
 
 OFFSETS = Offsets(Position("epoch", 12, "a-2"), 3)
 
@@ -45,3 +50,28 @@ def test_offsets_equal_other_sequences_of_the_same_numbers() -> None:
     assert OFFSETS != "10"
     assert OFFSETS != 10
     assert repr(OFFSETS) == "[10, 11, 12]"
+
+
+@given(st.integers(0, 2**63 - 1), st.text(min_size=1, max_size=16))
+def test_a_token_keeps_the_offset_and_its_epoch_through_json_headers_and_urls(value: int, epoch: str) -> None:
+    token = Offset(value, epoch).token()
+    assert json.loads(json.dumps({"offset": token})) == {"offset": token}
+    assert re.fullmatch(r"[0-9]+-[\w.~-]+", token, re.ASCII)
+    assert quote(token, safe="") == token
+    read = Offset.parse(token)
+    assert (read, read.epoch) == (value, epoch)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None, 7, Offset(7, "epoch"), "", "7", "7-", "-epoch", "07-epoch", "+7-epoch", "-7-epoch", "\u0667-epoch", " 7-epoch", "7-epoch\n",
+        "7-a b", "7-~41", "7-~FF", "7-~4", "7-~ff", "9" * 5000 + "-epoch", "7-" + "e" * 5000, "epoch-7", "7-\ud800",
+    ],
+)  # fmt: skip
+def test_text_of_another_form_is_refused_with_a_sentence(text: object) -> None:
+    with pytest.raises(
+        InvalidOffset, match=r"is not the token of an offset\. Pass what offset\.token\(\) gave"
+    ) as raised:
+        Offset.parse(text)  # type: ignore[arg-type]
+    assert len(str(raised.value)) < 200

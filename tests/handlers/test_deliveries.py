@@ -7,13 +7,13 @@ from typing import Literal
 import pytest
 
 from tests.handlers.world import Cancelled, Placed, Shop, until
-from via_state import Delivery, Poison, Retry, RetryAfter
+from via_state import Delivery, Offset, Poison, Retry, RetryAfter
 
 pytestmark = pytest.mark.django_db(databases=["postgres"], transaction=True)
 
 
 def test_a_handler_gets_each_event_with_its_offset_and_the_fold_stays_pure(shop: Shop) -> None:
-    got: list[tuple[int, int]] = []
+    got: list[tuple[int, Offset]] = []
 
     @shop.orders().on_event("ship")
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
@@ -23,6 +23,7 @@ def test_a_handler_gets_each_event_with_its_offset_and_the_fold_stays_pure(shop:
     offsets = shop.place(1, 2, 3)
     until(lambda: len(got) == 3)
     assert got == list(zip((1, 2, 3), offsets, strict=True))
+    assert shop.log().read(at_least=got[-1][1]) == [1, 2, 3]
     assert shop.log().read(at_least=None) == [1, 2, 3]
 
 

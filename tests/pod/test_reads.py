@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.test import override_settings
 from prometheus_client import REGISTRY
 
@@ -20,6 +23,7 @@ from via_state.exceptions import (
     BackplaneUnavailable,
     EpochChanged,
     InvalidKey,
+    InvalidOffset,
     KeyHalted,
     NotCaughtUp,
     SyncVerbInEventLoop,
@@ -38,6 +42,19 @@ async def test_what_one_pod_appends_another_reads(pod: Pod, peer: Pod) -> None:
 async def test_a_cold_pod_reads_what_is_there(pod: Pod, peer: Pod) -> None:
     await Board.numbers.using(pod).aappend_many([Add(number) for number in range(5000)])
     assert await Board.numbers.using(peer).aread() == list(range(5000))
+
+
+async def test_an_offset_is_handed_to_another_process_as_its_token(pod: Pod, peer: Pod) -> None:
+    offset = await Board.numbers.using(pod).aappend(Add(1))
+    answer = json.dumps({"offset": offset, "token": offset.token()})
+    there = Board.numbers.using(peer)
+    assert await there.aread(at_least=Offset.parse(json.loads(answer)["token"])) == [1]
+    wrong: list[Any] = [json.loads(answer)["offset"], True, "1", offset.token()]
+    for plain in wrong:
+        with pytest.raises(InvalidOffset, match=r"send offset\.token\(\), and pass Offset\.parse"):
+            await there.aread(at_least=plain)
+        with pytest.raises(InvalidOffset):
+            await sync_to_async(there.read, thread_sensitive=False)(at_least=plain)
 
 
 @QUICK

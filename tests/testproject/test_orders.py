@@ -7,12 +7,12 @@ from django.test import Client
 
 from testproject.orders.models import Shipment
 from testproject.orders.state import AT_WORK, ON_STRIKE, Orders, Placed, ship
-from via_state import Delivery, Poison
+from via_state import Delivery, Offset, Poison
 from via_state.pod.pod import Pod
 
 
 def delivery() -> Delivery:
-    return Delivery("ship", "orders", 1, "epoch", 1, "ship-1")
+    return Delivery("ship", "orders", Offset(1, "epoch"), "epoch", 1, "ship-1")
 
 
 def test_a_script_orders_and_the_book_has_it(client: Client) -> None:

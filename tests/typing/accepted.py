@@ -170,7 +170,7 @@ def anything(event: object, delivery: Delivery) -> int:
     return 1
 
 
-ship(AddItem("a"), Delivery("ship", "items", 1, "epoch", 1, "key"))
+ship(AddItem("a"), Delivery("ship", "items", Offset(1, "epoch"), "epoch", 1, "key"))
 
 
 def on_a_pod(pod: Pod) -> None:

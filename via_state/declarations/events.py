@@ -383,7 +383,8 @@ class StateAppEvents(Handle[LogSpec[Any]], Generic[E_co]):
         """The folded value, O(1) once this pod has loaded it. Don't change it: it is the pod's own.
 
         With ``at_least``, waits until this pod has folded that offset: at most ``timeout`` seconds, or what
-        ``READ_TIMEOUT`` says. Raises `NotCaughtUp`, `EpochChanged`, and `KeyHalted` when there is no good value.
+        ``READ_TIMEOUT`` says. It is what `append` returned, or `Offset.parse` read. Raises `NotCaughtUp`, `EpochChanged`,
+        `InvalidOffset`, and `KeyHalted` when there is no good value.
         """
         value: V = self._on().read(*self._log(), at_least=at_least, timeout=timeout)
         return value

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from via_state.core.delivery import Retry
+from via_state.core.offsets import Offset
 from via_state.exceptions import DeclarationError
 
 #: Where a new handler begins: with the first record that is still there, or behind the last one.
@@ -26,7 +27,7 @@ class Delivery:
 
     handler: str
     key: str
-    offset: int
+    offset: Offset
     epoch: str
     attempt: int
     idempotency_key: str

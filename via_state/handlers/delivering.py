@@ -12,6 +12,7 @@ from typing import NamedTuple
 from via_state import metrics
 from via_state.core.delivery import Failure, Next, Record, Treatment, after_failure
 from via_state.core.events import EventCodec
+from via_state.core.offsets import Offset
 from via_state.core.records import Position
 from via_state.core.text import error_line, error_trace
 from via_state.exceptions import BackplaneUnavailable, Fenced, Poison, RetryAfter
@@ -110,7 +111,7 @@ class Deliverer:
         delivery = Delivery(
             spec.name,
             claim.key,
-            record.position.offset,
+            Offset(record.position.offset, record.position.epoch),
             record.position.epoch,
             claim.attempts + 1,
             f"{spec.name}-{record.position.record_id}",

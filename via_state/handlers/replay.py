@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 
 from via_state.conf import settings
 from via_state.core.events import EventCodec, Stored, Unreadable
+from via_state.core.offsets import Offset
 from via_state.core.text import error_line, error_trace
 from via_state.exceptions import Fenced
 from via_state.handlers.borrowing import Borrower, NotBorrowed
@@ -67,7 +68,7 @@ class Replay(Borrower):
         delivery = Delivery(
             letter.handler,
             letter.key,
-            letter.offset,
+            Offset(letter.offset, letter.epoch),
             letter.epoch,
             attempt,
             f"{letter.handler}-{letter.record_id}",

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
-from via_state.core.offsets import Offset, Offsets
+from via_state.core.offsets import Offset, Offsets, check_offset
 from via_state.core.records import Position
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.exceptions import KeyHalted, NotCaughtUp
@@ -124,7 +124,7 @@ class Pod:
     ) -> V:
         """This pod's projection, O(1) once loaded. With ``at_least``: waits until that offset is folded.
 
-        Raises `NotCaughtUp` after ``timeout`` seconds, `EpochChanged`, and `KeyHalted` when there is no good value.
+        Raises `InvalidOffset`, `NotCaughtUp` after ``timeout`` seconds, `EpochChanged`, and `KeyHalted` when there is no good value.
         """
         if at_least is not None or spec.family:
             refuse_in_event_loop("read", "aread")
@@ -141,6 +141,8 @@ class Pod:
         return await self.thread.acall(self._read(key, spec, at_least, timeout))
 
     async def _read(self, key: str, spec: LogSpec[V], at_least: Offset | None, timeout: float | None) -> V:
+        if at_least is not None:
+            check_offset(at_least)
         seconds = settings.READ_TIMEOUT if timeout is None else timeout
         projector = self.replicas.log(key, spec)
         try:
