@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -98,6 +99,17 @@ def test_status_shows_every_log(pod: Pod) -> None:
     text = run("state_status")
     assert "2 logs, 0 of them halted." in text
     assert "the snapshot before the newest one" in text
+
+
+def test_a_report_goes_by_the_clock_of_the_database(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(settings.VIA_STATE, "COMPACT_MIN_AGE", 3600)
+    feed(pod)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 7200)
+    found = status()["items"]
+    assert found["snapshot_age"] < 60
+    assert found["pinned_at"] == 0
+    assert "0 of 2 logs" in run("compact_state", "--dry-run")
 
 
 def test_status_of_some_logs(pod: Pod) -> None:

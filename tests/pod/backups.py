@@ -21,7 +21,7 @@ from via_state.core.records import Pack
 async def copy_of(world: World) -> Any:
     """The logs as they are now. On the pods' loop, as `put_back`."""
     if world.kind == "nats":
-        client = (await world.inner._links.get()).client
+        client = (await world.inner._connections.get()).client
         return await nats_backup.back_up(client, f"{world.prefix}_log")
     if world.kind != "postgres":
         return copy.deepcopy(world.inner._logs)
@@ -31,7 +31,7 @@ async def copy_of(world: World) -> Any:
 async def put_back(world: World, saved: Any) -> None:
     """The logs as they were."""
     if world.kind == "nats":
-        client = (await world.inner._links.get()).client
+        client = (await world.inner._connections.get()).client
         await nats_backup.delete(client, f"{world.prefix}_log")
         await nats_backup.restore(client, saved)
     elif world.kind != "postgres":
@@ -117,7 +117,7 @@ def _insert_rows(rows: Any) -> None:
 async def copy_of_cells(world: World) -> Any:
     """The cells as they are now. On the pods' loop, as `put_cells_back`."""
     if world.kind == "nats":
-        client = (await world.inner._links.get()).client
+        client = (await world.inner._connections.get()).client
         return await nats_backup.back_up(client, f"KV_{world.prefix}_cells")
     if world.kind != "postgres":
         number = next(world.inner._revs)
@@ -129,7 +129,7 @@ async def copy_of_cells(world: World) -> Any:
 async def put_cells_back(world: World, saved: Any) -> None:
     """The cells as they were, with the counter of their revisions."""
     if world.kind == "nats":
-        client = (await world.inner._links.get()).client
+        client = (await world.inner._connections.get()).client
         await nats_backup.delete(client, f"KV_{world.prefix}_cells")
         await nats_backup.restore(client, saved)
     elif world.kind != "postgres":

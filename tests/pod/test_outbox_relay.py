@@ -316,8 +316,8 @@ def test_what_is_too_large_is_set_aside_and_the_others_go_on(
 async def limit(world: World) -> None:
     """The stream itself takes no larger message."""
     await world.inner.head("any")
-    link = await world.inner._links.get()
-    stream = link.client.jetstream()
+    connection = await world.inner._connections.get()
+    stream = connection.client.jetstream()
     config = (await stream.stream_info(f"{world.prefix}_log")).config
     await stream.update_stream(config.evolve(max_msg_size=4000))
 

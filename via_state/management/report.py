@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -17,7 +16,7 @@ from via_state.models import EventHandler, HaltedKey, HandlerPosition, HandlerWo
 from via_state.pod.halted_keys import STALE
 from via_state.pod.pod import Pod
 from via_state.pod.retention import handler_hold, hash_key
-from via_state.pod.snapshots.rows import DATA, lineage_of
+from via_state.pod.snapshots.rows import DATA, lineage_of, seconds_of
 
 PAGE = 500  # logs whose rows are read at once
 
@@ -37,7 +36,7 @@ class Halted:
 class Handled:
     """How far an event handler has come in a log. ``lag`` is in events; ``worker`` is empty while nobody runs it.
 
-    ``halted`` says why it stands still until somebody tells it where to go on; while ``stuck_since`` is set, it tries the same
+    ``halted`` says why it is halted until somebody says where it resumes; while ``stuck_since`` is set, it tries the same
     record again and again.
     """
 
@@ -54,7 +53,7 @@ class Handled:
 
 @dataclass
 class LogReport:
-    """One log. ``tail``: the events behind the snapshot that a start of this code goes on from.
+    """One log. ``tail``: the events after the snapshot from which a start of this code continues.
 
     ``snapshot_age`` is in seconds. ``codes``: fingerprints with their newest snapshots' offsets.
     """
@@ -90,12 +89,14 @@ def reports(pod: Pod, logs: Iterable[Selected]) -> Iterator[LogReport]:
     while page := list(itertools.islice(left, PAGE)):
         rows: dict[tuple[str, str], list[SnapshotRow]] = {}
         stored = SnapshotRow.objects.using(database).filter(prefix=settings.PREFIX)
-        for snapshot in stored.filter(key__in=[log.key for log in page]).defer(*DATA):
+        now = 0.0  # by the database's clock, as when snapshots are made and records discarded
+        for snapshot in stored.filter(key__in=[log.key for log in page]).annotate(now=Now()).defer(*DATA):
             rows.setdefault((snapshot.key, snapshot.epoch), []).append(snapshot)
+            now = seconds_of(snapshot.now)
         register.read([log.key for log in page])
         for log in page:
             mine = rows.get((log.key, log.head.position.epoch), [])
-            yield _report(pod, log, mine, halted.get(log.key, []), register)
+            yield _report(pod, log, mine, halted.get(log.key, []), register, now)
 
 
 class Register:
@@ -150,21 +151,26 @@ class Register:
 
 
 def _behind(pod: Pod, log: Selected, offset: int) -> int:
-    """The events behind an offset."""
+    """The events after an offset."""
     if offset >= log.head.position.offset:
         return 0  # nobody needs to be asked
     return pod.thread.call(pod.backplane.count(log.key, offset, log.head))
 
 
 def _report(
-    pod: Pod, log: Selected, rows: list[SnapshotRow], halted: list[Halted], register: Register
+    pod: Pod,
+    log: Selected,
+    rows: list[SnapshotRow],
+    halted: list[Halted],
+    register: Register,
+    now: float,
 ) -> LogReport:
     spec = None if log.definition is None else log.definition.built().snapshots
     fingerprint = "" if spec is None else spec.manifest.fingerprint
     own = next((row for row in rows if row.fingerprint == fingerprint), None)
     codes = {row.fingerprint: row.offset for row in rows}
     head, floor = log.head.position.offset, log.head.floor.offset
-    pin = _pin(log, own, rows, register.pins(log))
+    pin = _pin(log, own, rows, register.pins(log), now)
     report = LogReport(
         log.key,
         None if log.definition is None else str(log.definition),
@@ -173,7 +179,7 @@ def _report(
         pin.offset,
         pin.why,
         own.offset if own is not None and own.offset else None,
-        time.time() - lineage_of(own).saved_at if own is not None and own.offset else None,
+        now - lineage_of(own).saved_at if own is not None and own.offset else None,
         _behind(pod, log, own.offset if own is not None else 0),
         codes,
         list(halted),
@@ -185,7 +191,7 @@ def _report(
 
 
 def _pin(
-    log: Selected, own: SnapshotRow | None, rows: list[SnapshotRow], pins: list[RetentionHold]
+    log: Selected, own: SnapshotRow | None, rows: list[SnapshotRow], pins: list[RetentionHold], now: float
 ) -> RetentionHold:
     if log.definition is None:
         return RetentionHold(0, "nothing in this code declares it")
@@ -198,4 +204,4 @@ def _pin(
         return RetentionHold(0, "this code has no snapshot yet")
     others = [(row.fingerprint, lineage_of(row)) for row in rows if row is not own]
     stored = [one for row in rows for one in lineage_of(row).kept]  # a report takes them as they are
-    return decide_floor(lineage_of(own), others, pins, time.time() - settings.COMPACT_MIN_AGE, stored)
+    return decide_floor(lineage_of(own), others, pins, now - settings.COMPACT_MIN_AGE, stored)

@@ -168,7 +168,7 @@ def _locked(rows: QuerySet[SnapshotRow]) -> tuple[SnapshotRow | None, float]:
     if not rows.update(lease_owner=F("lease_owner")):
         return None, 0.0
     row = rows.defer(*DATA).annotate(now=Now()).get()
-    return row, _seconds(row.now)
+    return row, seconds_of(row.now)
 
 
 def _created(key: str, epoch: str, spec: LogSpec[Any]) -> tuple[SnapshotRow, float]:
@@ -202,20 +202,20 @@ def lineage_of(row: SnapshotRow) -> Lineage:
     """What a row says, without its data."""
     return Lineage(
         Position(row.epoch, row.offset, row.record_id) if row.offset else GENESIS,
-        _seconds(row.saved_at),
+        seconds_of(row.saved_at),
         row.digest,
         Position(row.epoch, row.marked, row.marked_record_id) if row.marked else GENESIS,
-        _seconds(row.marked_at),
+        seconds_of(row.marked_at),
         Position(row.epoch, row.settled, row.settled_record_id) if row.settled else GENESIS,
         row.compacted,
         row.lease_owner,
-        _seconds(row.lease_until),
+        seconds_of(row.lease_until),
         row.diverged,
     )
 
 
-def _seconds(time: datetime | None) -> float:
-    """Of what the database gives, which is naive without ``USE_TZ``."""
+def seconds_of(time: datetime | None) -> float:
+    """Seconds since the epoch of a time that the database gave, which is naive without ``USE_TZ``; 0 for None."""
     if time is None:
         return 0.0
     return (timezone.make_aware(time) if timezone.is_naive(time) else time).timestamp()
@@ -294,7 +294,7 @@ def _decide(key: str, epoch: str, spec: LogSpec[Any], proven: Collection[Positio
         own = next((row for row in rows if row.fingerprint == fingerprint), None)
         if own is None:
             return RetentionHold(0, f"this code ({fingerprint}) has no snapshot yet")
-        old = _seconds(own.now) - settings.COMPACT_MIN_AGE
+        old = seconds_of(own.now) - settings.COMPACT_MIN_AGE
         others = [(row.fingerprint, lineage_of(row)) for row in rows if row is not own]
         pin = decide_floor(lineage_of(own), others, handler_holds(spec.name, key, epoch), old, proven)
         if not dry and pin.offset > own.compacted:
