@@ -15,8 +15,8 @@ from django.test import AsyncClient
 
 from tests.admin.office import Office, change, changelist, entries, items, said, settle_url
 from tests.conftest import POSTGRES_ALIAS
-from tests.handlers.world import Cancelled, Placed
-from via_state import Delivery
+from tests.handlers.world import Cancelled, Placed, until
+from via_state import Delivery, Poison
 from via_state.admin import settling
 from via_state.admin.settling import REPLAY
 from via_state.models import DeadLetter
@@ -41,6 +41,28 @@ def test_a_page_shows_the_event_as_the_code_reads_it(office: Office) -> None:
     assert "where it stands now" in page
     office.settle("discard", letter)
     assert "ann: Discarded." in office.get(change(letter))
+
+
+def test_the_parameters_of_a_key_are_shown_and_given_to_a_replay(office: Office) -> None:
+    shop, got, bad = office.shop, list[str](), [True]
+
+    @shop.shelf().on_event("stock")
+    def stock(event: Placed | Cancelled, delivery: Delivery) -> None:
+        if bad:
+            raise Poison("not today")
+        got.append(delivery.parameters["shelf"])
+
+    worker = shop.work()
+    shop.shelf().using(shop.pod).at(shelf="a.<b>").append(Placed(1))
+    rows = DeadLetter.objects.using(POSTGRES_ALIAS).filter(prefix=shop.world.prefix)
+    until(rows.exists)
+    shop.stop(worker)
+    letter = rows.get()
+    assert "shelf = &#x27;a.&lt;b&gt;&#x27;" in office.get(change(letter))
+    assert "shelf = &#x27;a.&lt;b&gt;&#x27;" in office.get(change(office.position()))
+    bad.clear()
+    office.settle("replay", letter)
+    assert got == ["a.<b>"]
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,37 @@ def test_members_of_a_family_share_a_key_only_if_all_parameters_agree(
 
 
 @unhurried
+@given(parameters, parameters)
+def test_parsing_a_key_gives_the_text_of_its_parameters(site: Parameter, room: Parameter) -> None:
+    template = KeyTemplate("chat-{site}.on.{room}x")
+    key = template.fill({"site": site, "room": room})
+    assert template.parse(key) == {"site": text_of(site), "room": text_of(room)}
+
+
+def test_a_key_of_something_else_has_no_parameters_here() -> None:
+    class Feed(State):
+        room = StateAppEvents(AddItem, key="room.{room}")
+        items = StateAppEvents(AddItem)
+
+    assert Feed.room.parse(Feed.room.at(room="a.b c").key) == {"room": "a.b c"}
+    assert Feed.room.parse("room.~") == {"room": ""}
+    assert Feed.items.parse("items") == {}
+    with pytest.raises(InvalidKey, match="'room' is not a key of 'items'"):
+        Feed.items.parse("room")
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["room", "rooms.7", "room.", "room.7.8", "room.a b", "room.{room}", "room.~41", "room.~FF", "room.~2e", "room.a~", "room.~C3", "room.é", "7", ""],
+)  # fmt: skip
+def test_what_no_parameter_makes_is_not_a_key_of_the_family(key: str) -> None:
+    template = KeyTemplate("room.{room}")
+    assert not template.reads(key)
+    with pytest.raises(InvalidKey, match=r"is not a key of 'room\.\{room\}'\. Pass a whole wire key"):
+        template.parse(key)
+
+
+@unhurried
 @given(parameters)
 def test_a_parameter_holds_nothing_that_means_something_in_a_key(value: Parameter) -> None:
     assert set(escape(value)) <= set(string.ascii_letters + string.digits + "_-~")

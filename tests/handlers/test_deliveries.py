@@ -207,3 +207,21 @@ def test_a_dead_letter_hook_that_raises_keeps_the_record(shop: Shop) -> None:
     shop.place(1, 2)
     until(lambda: got == [2])
     assert hooks == [1, 2, 3]
+
+
+def test_a_handler_of_a_family_is_given_the_parameters_as_they_were(shop: Shop) -> None:
+    got: list[tuple[str, dict[str, str]]] = []
+
+    @shop.shelf().on_event("stock")
+    def stock(event: Placed | Cancelled, delivery: Delivery) -> None:
+        got.append((delivery.key, dict(delivery.parameters)))
+
+    @shop.orders().on_event("ship")
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        got.append((delivery.key, dict(delivery.parameters)))
+
+    shop.work()
+    shop.place(1)
+    shop.shelf().using(shop.pod).at(shelf="a.b c").append(Placed(2))
+    until(lambda: len(got) == 2)
+    assert sorted(got) == [("orders", {}), ("shelf.a~2Eb~20c", {"shelf": "a.b c"})]

@@ -81,7 +81,7 @@ def poisoned(shop: Shop, gate: Gate, *numbers: int) -> list[DeadLetter]:
 def replay(shop: Shop, letter: DeadLetter, patience: float = 10.0) -> Replayed:
     (log,) = [one for one in handled_logs() if one.spec.name == letter.log]
     with Replay("ann", patience) as one:
-        return one.run(letter, log.handlers[letter.handler], log.spec.events)
+        return one.run(letter, log.handlers[letter.handler], log.spec)
 
 
 def test_a_replay_beside_the_worker_loses_no_update_of_a_projection(site: Shop) -> None:

@@ -112,6 +112,14 @@ def test_a_report_goes_by_the_clock_of_the_database(pod: Pod, monkeypatch: pytes
     assert "0 of 2 logs" in run("compact_state", "--dry-run")
 
 
+def test_status_shows_the_parameters_of_a_key(pod: Pod) -> None:
+    declared = feed(pod)
+    assert (status()["items"]["parameters"], status()["room.7"]["parameters"]) == ({}, {"room": "7"})
+    declared.room.at(room="a.b").append(Add(1))
+    assert status()["room.a~2Eb"]["parameters"] == {"room": "a.b"}
+    assert "    room = 'a.b'\n" in run("state_status")
+
+
 def test_status_of_some_logs(pod: Pod) -> None:
     feed(pod)
     assert status("--key", "items").keys() == {"items"}

@@ -16,6 +16,7 @@ from django.utils.html import format_html, format_html_join
 from via_state.admin.confirmation import Item, Question, confirmation
 from via_state.admin.events import shown_letter
 from via_state.admin.filters import EventNameFilter, HandlerFilter, LogFilter
+from via_state.admin.keys import shown_parameters
 from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.settling import DISCARD, MOST, REPLAY, SETTLINGS, Outcome, Settling, settle
 from via_state.admin.text import block, first_line, moment
@@ -47,7 +48,7 @@ class LetterAdmin(ReadOnlyAdmin):
     search_help_text = "A key or a record's id, or how it begins."
     actions = ("replay_selected", "discard_selected")
     fieldsets = (
-        (None, {"fields": ("shown_handler", "log", "key", "offset", "epoch", "record_id")}),
+        (None, {"fields": ("shown_handler", "log", "key", "shown_parameters", "offset", "epoch", "record_id")}),
         ("Event", {"fields": ("event_name", "event_version", "shown_event")}),
         (
             "Failure",
@@ -55,7 +56,14 @@ class LetterAdmin(ReadOnlyAdmin):
         ),
         ("What was done about it", {"fields": ("status", "settled_at", "settled_by", "shown_entries")}),
     )
-    readonly_fields = ("shown_handler", "shown_event", "shown_failure", "shown_traceback", "shown_entries")
+    readonly_fields = (
+        "shown_handler",
+        "shown_parameters",
+        "shown_event",
+        "shown_failure",
+        "shown_traceback",
+        "shown_entries",
+    )
 
     # Columns and fields -----------------------------------------------------------------------------------
 
@@ -81,6 +89,10 @@ class LetterAdmin(ReadOnlyAdmin):
             return letter.handler
         url = reverse(f"{self.admin_site.name}:via_state_handlerposition_change", args=[pk])
         return format_html('{} (<a href="{}">where it stands now</a>)', letter.handler, url)
+
+    @admin.display(description="parameters")
+    def shown_parameters(self, letter: DeadLetter) -> str:
+        return shown_parameters(letter.log, letter.key)
 
     @admin.display(description="event")
     def shown_event(self, letter: DeadLetter) -> str:

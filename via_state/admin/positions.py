@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from via_state.admin import aside
 from via_state.admin.confirmation import Question, confirmation
 from via_state.admin.filters import PositionHandlerFilter, StandingFilter, registered_handlers
+from via_state.admin.keys import shown_parameters
 from via_state.admin.position_status import positions
 from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.text import block, first_line, moment
@@ -47,7 +48,7 @@ class PositionAdmin(ReadOnlyAdmin):
     search_help_text = "A key, or how it begins."
     actions = ("set_aside_selected",)
     fieldsets = (
-        (None, {"fields": ("handler_link", "key", "state")}),
+        (None, {"fields": ("handler_link", "key", "parameters", "state")}),
         ("Position", {"fields": ("offset", "lag", "epoch", "record_id", "in_flight_offset")}),
         (
             "Failure",
@@ -57,6 +58,7 @@ class PositionAdmin(ReadOnlyAdmin):
     )
     readonly_fields = (
         "handler_link",
+        "parameters",
         "state",
         "lag",
         "full_error",
@@ -94,6 +96,10 @@ class PositionAdmin(ReadOnlyAdmin):
     def handler_link(self, row: HandlerPosition) -> str:
         url = reverse(f"{self.admin_site.name}:via_state_eventhandler_change", args=[row.handler_id])
         return format_html('<a href="{}">{}</a>', url, row.handler)
+
+    @admin.display(description="parameters")
+    def parameters(self, row: HandlerPosition) -> str:
+        return shown_parameters(row.handler.log, row.key)
 
     @admin.display(description="state")
     def state(self, row: Any) -> str:

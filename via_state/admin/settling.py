@@ -60,7 +60,7 @@ def _replay(letter: DeadLetter, by: str) -> Outcome:
     log, spec = declared().get((letter.log, letter.handler), (None, None))
     if log is None or spec is None:
         return Outcome(False, "Nothing in this code declares its event handler.")
-    outcome = replay(letter, spec, log.spec.events, by)
+    outcome = replay(letter, spec, log.spec, by)
     if outcome.done:
         return Outcome(True, "replayed", "Replayed.")
     if outcome.error and not outcome.tried:

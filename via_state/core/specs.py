@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -14,12 +14,16 @@ V = TypeVar("V")
 T = TypeVar("T")
 
 
+def _no_parameters(key: str) -> Mapping[str, str]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LogSpec(Generic[V]):
     """A declared log. ``name`` is its key, or its family's template; ``family`` says which.
 
     ``initial`` makes the value before the first event, a new one each time. ``snapshots`` is None where the value can't be
-    stored.
+    stored. ``parameters`` gives those of a key, as text.
     """
 
     name: str
@@ -27,6 +31,7 @@ class LogSpec(Generic[V]):
     initial: Callable[[], V]
     family: bool = False
     snapshots: SnapshotSpec[V] | None = None
+    parameters: Callable[[str], Mapping[str, str]] = _no_parameters
 
 
 @dataclass(frozen=True, slots=True, eq=False)

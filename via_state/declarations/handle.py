@@ -90,6 +90,10 @@ class Handle(Declared, Generic[S]):
         """One member of a family: ``Feed.room.at(room=7)``. Raises `InvalidKey`."""
         return self._copy(_member=self.definition.template().fill(parameters))
 
+    def parse(self, key: str) -> dict[str, str]:
+        """The parameters of a member by its key, as text: ``Feed.room.parse("room.7") == {"room": "7"}``. Raises `InvalidKey`."""
+        return self.definition.template().parse(key)
+
     def using(self, pod: Pod) -> Self:
         """The same state as another pod sees it, as ``QuerySet.using`` does with databases."""
         return self._copy(_pod=pod)

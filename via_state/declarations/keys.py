@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
+from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
 from via_state.declarations.problems import Problem
@@ -46,6 +47,14 @@ def escape(value: Parameter) -> str:
     return "".join(chr(byte) if byte in _SAFE else f"~{byte:02X}" for byte in raw) or "~"
 
 
+def unescape(text: str) -> str:
+    """The text of a parameter that `escape` made ``text`` of. Raises ValueError for what it never makes."""
+    value = "" if text == "~" else unquote_to_bytes(text.replace("~", "%")).decode()
+    if escape(value) != text:
+        raise ValueError(f"{text!r} is not the escaped form of a text.")
+    return value
+
+
 @dataclass(frozen=True)
 class _Word:
     """What stands between two dots: a literal, or a parameter between two literals."""
@@ -59,6 +68,10 @@ class _Word:
         if self.parameter is None:
             return self.prefix == text
         return re.fullmatch(re.escape(self.prefix) + _ESCAPED + re.escape(self.suffix), text) is not None
+
+    def parse(self, text: str) -> str:
+        """The parameter that makes this word read a text which it `can_read`. Raises ValueError where none does."""
+        return unescape(text[len(self.prefix) : len(text) - len(self.suffix)])
 
     def overlaps(self, other: _Word) -> bool:
         """Whether some text can be read by both."""
@@ -120,8 +133,31 @@ class KeyTemplate:
 
     def reads(self, key: str) -> bool:
         """Whether it is one of this declaration's keys."""
+        return self._values(key) is not None
+
+    def parse(self, key: str) -> dict[str, str]:
+        """The parameters of one of its keys, as text: what `fill` made the key of. Raises `InvalidKey` for another key."""
+        values = self._values(key)
+        if values is None:
+            raise InvalidKey(
+                f"{key!r:.80} is not a key of {self.text!r}. Pass a whole wire key, as delivery.key is one."
+            )
+        return values
+
+    def _values(self, key: str) -> dict[str, str] | None:
         texts = key.split(".")
-        return len(texts) == len(self._words) and all(map(_Word.can_read, self._words, texts))
+        if len(texts) != len(self._words):
+            return None
+        values = {}
+        for word, text in zip(self._words, texts, strict=True):
+            if not word.can_read(text):
+                return None
+            if word.parameter is not None:
+                try:
+                    values[word.parameter] = word.parse(text)
+                except ValueError:
+                    return None
+        return values
 
     def overlaps(self, other: KeyTemplate) -> bool:
         """Whether some key belongs to both. Parameters never contain dots, so word stands against word."""

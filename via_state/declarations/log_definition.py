@@ -100,7 +100,8 @@ class LogDefinition(Definition[LogSpec[Any]]):
         self._value_type = folded_type(self.events) if self.value is MISSING else self.value
         initial = make_zero(self._value_type, self.default)
         template = self.template()
-        return LogSpec(template.text, codec, initial, template.family, self._snapshots(codec, initial))
+        snapshots = self._snapshots(codec, initial)
+        return LogSpec(template.text, codec, initial, template.family, snapshots, template.parse)
 
     def _snapshots(self, events: EventCodec, initial: Callable[[], Any]) -> SnapshotSpec[Any] | None:
         version, interval = self.options.get("version", 1), self.options.get("snapshot_interval")

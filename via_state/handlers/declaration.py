@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from via_state.core.delivery import Retry
@@ -22,7 +22,8 @@ class Delivery:
     """One attempt to hand one event to one handler.
 
     ``attempt`` counts from 1. ``idempotency_key`` is the same in every attempt, and after a move to another backplane: give
-    it to whatever the handler calls, so that a second call changes nothing.
+    it to whatever the handler calls, so that a second call changes nothing. ``parameters`` are those of a family's ``key``, as
+    text: {"room": "7"} for ``room.7`` of ``room.{room}``.
     """
 
     handler: str
@@ -31,6 +32,7 @@ class Delivery:
     epoch: str
     attempt: int
     idempotency_key: str
+    parameters: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from copy import copy
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from via_state import metrics
 from via_state.core.delivery import Failure, Next, Record, Treatment, after_failure
-from via_state.core.events import EventCodec
 from via_state.core.offsets import Offset
 from via_state.core.records import Position
+from via_state.core.specs import LogSpec
 from via_state.core.text import error_line, error_trace
 from via_state.exceptions import BackplaneUnavailable, Fenced, Poison, RetryAfter
 from via_state.handlers.declaration import Delivery, HandlerSpec
@@ -47,11 +47,12 @@ class Deliverer:
     """Runs one handler on one key. ``go_on`` says before each record whether it may be begun."""
 
     def __init__(
-        self, store: PositionStore, spec: HandlerSpec, codec: EventCodec, claim: Claim, go_on: Callable[[], bool]
+        self, store: PositionStore, spec: HandlerSpec, log: LogSpec[Any], claim: Claim, go_on: Callable[[], bool]
     ) -> None:
         self._store = store
         self._spec = spec
-        self._codec = codec
+        self._codec = log.events
+        self._parameters = log.parameters(claim.key)
         self._claim = claim
         self._go_on = go_on
         self._seconds = metrics.consumer_delivery_seconds.labels(claim.handler.name, claim.handler.log)
@@ -115,6 +116,7 @@ class Deliverer:
             record.position.epoch,
             claim.attempts + 1,
             f"{spec.name}-{record.position.record_id}",
+            self._parameters,
         )
         if claim.last_error == DIED and spec.retry.exhausted(claim.attempts):
             # Not once more: it may kill this worker, too.

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from via_state.conf import settings
 from via_state.core.events import EventCodec, Stored, Unreadable
 from via_state.core.offsets import Offset
+from via_state.core.specs import LogSpec
 from via_state.core.text import error_line, error_trace
 from via_state.exceptions import Fenced
 from via_state.handlers.borrowing import Borrower, NotBorrowed
@@ -46,9 +47,9 @@ class Replay(Borrower):
         super().__init__(patience)
         self._by = by
 
-    def run(self, letter: DeadLetter, spec: HandlerSpec, codec: EventCodec) -> Replayed:
+    def run(self, letter: DeadLetter, spec: HandlerSpec, log: LogSpec[Any]) -> Replayed:
         """Run the handler of a letter that is new. The letter is replayed after that, or has a new error."""
-        event = event_of(letter, codec)
+        event = event_of(letter, log.events)
         if isinstance(event, Unreadable):
             return Replayed(False, f"This code can't read the event: it is {event.value}.", False)
         try:
@@ -72,6 +73,7 @@ class Replay(Borrower):
             letter.epoch,
             attempt,
             f"{letter.handler}-{letter.record_id}",
+            log.parameters(letter.key),
         )
 
         def settle() -> None:
@@ -103,11 +105,11 @@ class _SettledMeanwhile(Exception):
     """What an atomic handler wrote is undone."""
 
 
-def replay(letter: DeadLetter, spec: HandlerSpec, codec: EventCodec, by: str) -> Replayed:
+def replay(letter: DeadLetter, spec: HandlerSpec, log: LogSpec[Any], by: str) -> Replayed:
     """`Replay` of one letter."""
     try:
         with Replay(by) as one:
-            return one.run(letter, spec, codec)
+            return one.run(letter, spec, log)
     except NotBorrowed as error:
         return Replayed(False, str(error), False)
 

@@ -227,7 +227,7 @@ class Runner:
             return None
         if records[0].treatment is Treatment.DELIVER:
             metrics.consumer_latency_seconds.labels(*self.labels).observe(time.monotonic() - self._rang)
-        deliverer = Deliverer(worker.store, self._spec, self._log.events, claim, worker.may_go_on)
+        deliverer = Deliverer(worker.store, self._spec, self._log, claim, worker.may_go_on)
         turn = await worker.threads.run(deliverer.turn, records, TURN)
         self._rang = time.monotonic()
         passed = sum(record.position.offset <= claim.position.offset for record in records)

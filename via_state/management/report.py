@@ -55,7 +55,7 @@ class Handled:
 class LogReport:
     """One log. ``tail``: the events after the snapshot from which a start of this code continues.
 
-    ``snapshot_age`` is in seconds. ``codes``: fingerprints with their newest snapshots' offsets.
+    ``parameters`` are those of a family's key, as text. ``snapshot_age`` is in seconds. ``codes``: fingerprints with their newest snapshots' offsets.
     """
 
     key: str
@@ -70,6 +70,7 @@ class LogReport:
     codes: dict[str, int] = field(default_factory=dict)
     halted: list[Halted] = field(default_factory=list)
     handlers: list[Handled] = field(default_factory=list)
+    parameters: dict[str, str] = field(default_factory=dict)
 
     @property
     def stands_still(self) -> bool:
@@ -184,6 +185,7 @@ def _report(
         codes,
         list(halted),
         register.handled(log),
+        {} if log.definition is None else log.definition.template().parse(log.key),
     )
     if own is not None and own.diverged and not any(one.reason == "divergence" for one in halted):
         report.halted.append(Halted("", "", "divergence", own.diverged, None))

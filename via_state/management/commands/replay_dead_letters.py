@@ -78,7 +78,7 @@ class Command(StateCommand):
                 failed += 1
                 self.stdout.write(self.style.ERROR(f"{_where(letter)}: nothing in this code declares its handler"))
                 continue
-            outcome = replaying.run(letter, spec, log.spec.events)
+            outcome = replaying.run(letter, spec, log.spec)
             done += outcome.done
             if outcome.error:
                 failed += 1

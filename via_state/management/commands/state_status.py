@@ -82,6 +82,9 @@ class Command(StateCommand):
                 for column, (cell, width) in enumerate(zip(line, widths, strict=True))
             )
             self.stdout.write(self.style.MIGRATE_HEADING(text.rstrip()) if index == 0 else text.rstrip())
+            if index and "~" in shown[index - 1].key:  # escaped: nobody reads it at sight
+                said = (f"{name} = {value!r}" for name, value in shown[index - 1].parameters.items())
+                self.stdout.write(f"    {', '.join(said)}")
             for one in shown[index - 1].halted if index else ():
                 where = f" on {one.host}, pod {one.pod}, since {one.since}" if one.pod else ""
                 self.stdout.write(self.style.ERROR(f"    HALTED ({one.reason}){where}: {one.text}"))
