@@ -43,7 +43,7 @@ def test_a_process_that_ends_relays_what_it_wrote(
     environment = {**os.environ, **postgres_environment, "VIA_PREFIX": prefix, "VIA_DATABASE_HOST": host}
     environment |= {"DJANGO_SETTINGS_MODULE": "tests.cluster.settings"}
     if backplane == "nats":
-        environment["VIA_NATS_SERVERS"] = f"nats://{host}:{nats.port}"
+        environment["VIA_NATS_SERVERS"] = nats.url.replace("127.0.0.1", host)
     done = subprocess.run(
         [sys.executable, "-c", WRITE], env=environment, capture_output=True, text=True, timeout=60, check=True
     )
