@@ -220,7 +220,7 @@ def test_a_replay_is_done_although_a_hook_raises(durable_shop: Shop, atomic: boo
     bad.clear()
     before = errors("replay")
     with use_pod(shop.pod):
-        assert "1 of 1 dead letters replayed, 0 failed" in run("replay_dead_letters")
+        assert "1 of 1 dead letter replayed, 0 failed" in run("replay_dead_letters")
     assert written() == [1001]
     assert [letter.status for letter in letters(shop)] == ["replayed"]
     assert errors("replay") - before == atomic

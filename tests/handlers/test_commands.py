@@ -76,7 +76,7 @@ def test_dead_letters_are_replayed_once(site: Shop) -> None:
     assert flaky.got == [1, 4, 2]
     assert [(one.status, one.attempts) for one in letters(site)] == [("replayed", 2), ("new", 2)]
     flaky.bad = set()
-    assert "1 of 1 dead letters replayed" in run("replay_dead_letters", "--key", "orders", "--newer-than", "1h")
+    assert "1 of 1 dead letter replayed" in run("replay_dead_letters", "--key", "orders", "--newer-than", "1h")
     assert "0 of 0" in run("replay_dead_letters")
     assert flaky.got == [1, 4, 2, 3]
     assert all(one.settled_by.startswith("manage.py") for one in letters(site))
@@ -119,6 +119,16 @@ def test_a_discarded_letter_is_not_replayed(site: Shop) -> None:
         (["run_projectors", "--handler", "shp"], "Did you mean ship"),
         (["run_projectors", "--key", "order"], "Did you mean orders"),
         (["run_projectors", "--concurrency", "0"], "from 1"),
+        (["run_projectors", "--metrics-port", "99999"], "to 65535"),
+        (
+            ["run_projectors", "--metrics-port", "0", "--metrics-host", "nowhere.invalid"],
+            "--metrics-host nowhere.invalid",
+        ),
+        (["run_projectors", "--metrics-port", "0", "--metrics-host", "a" * 70], "Nothing can be served"),
+        (["replay_dead_letters", "--key", "ordrs"], r"There is no log 'ordrs'\. Did you mean orders"),
+        (["replay_outbox", "--key", "ordrs"], r"There is no log 'ordrs'\. Did you mean orders"),
+        (["resume_handler", "ship", "head", "--key", "ordrs"], "Did you mean orders"),
+        (["retire_handler", "ship", "--log", "ordrs"], "Did you mean orders"),
     ],
     ids=" ".join,
 )
@@ -132,7 +142,7 @@ def test_a_handler_that_the_code_lost_can_be_retired(site: Shop) -> None:
     flaky = poisoned(site)
     site.orders().definition.handlers.clear()
     assert "nothing in this code declares it" in run("retire_handler")
-    assert "with 1 positions" in run("retire_handler", "ship", "--dry-run")
+    assert "with 1 position" in run("retire_handler", "ship", "--dry-run")
     assert "is retired" in run("retire_handler", "ship")
     assert not EventHandler.objects.using(POSTGRES_ALIAS).filter(prefix=site.world.prefix).exists()
     assert flaky.got == [1, 4]

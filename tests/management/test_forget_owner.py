@@ -199,7 +199,7 @@ def test_state_status_shows_what_waits_to_be_erased(pod: Pod, monkeypatch: pytes
     wait_until(lambda: OwnerErasure.objects.using(POSTGRES_ALIAS).exclude(last_error="").exists(), "its error")
     out = io.StringIO()
     call_command("state_status", stdout=out)
-    assert "The state of 1 deleted users waits to be erased" in out.getvalue()
+    assert "State waits to be erased, of 1 deleted user, since" in out.getvalue()
     assert "TypeError" in out.getvalue()
 
 

@@ -160,8 +160,8 @@ def test_compact_discards_what_settled_while_nothing_was_folded(pod: Pod, monkey
     monkeypatch.setitem(settings.VIA_STATE, "COMPACT_MIN_AGE", 0)
     assert status()["items"]["floor"] == 0
     said = run("compact_state", "--key", "items", "--dry-run")
-    assert "would be discarded in 1 of 1 logs" in said
-    assert "items: 1 records" in said
+    assert "would be discarded in 1 of 1 log" in said
+    assert "items: 1 record " in said
     assert status()["items"]["floor"] == 0
     said = run("compact_state", "-v2")
     assert "discarded in 2 of 2 logs" in said
@@ -194,10 +194,10 @@ def test_code_that_is_retired_no_longer_keeps_records(world: World, pod: Pod) ->
             world.flush(new)
         assert status("--key", "items")["items"]["floor"] == 5, "the old code keeps the rest"
         assert old in run("state_status")
-        assert "1 snapshots of code" in run("retire_snapshots", old, "--dry-run")
+        assert "1 snapshot of code" in run("retire_snapshots", old, "--dry-run")
         said = run("retire_snapshots", old)
-        assert "1 snapshots of code" in said, "not the room's, which no other code covers"
-        assert "1 stay" in said
+        assert "1 snapshot of code" in said, "not the room's, which no other code covers"
+        assert "1 snapshot kept" in said
         Feed.items.using(new).append(Add2(20))
         new.drain()
         world.flush(new)

@@ -70,7 +70,7 @@ def away(world: World) -> Iterator[None]:
 def test_records_that_were_set_aside_are_relayed_again(world: World, pod: Pod) -> None:
     first, second = set_aside(world, pod, 1), set_aside(world, pod, 2)
     assert f"{first.pk}: tests.numbers: via_state.exceptions.AppendTooLarge" in run("replay_outbox", "--dry-run")
-    assert "1 of 1 records relayed, 0 set aside again." in run("replay_outbox", "--id", str(second.pk))
+    assert "1 of 1 record relayed, 0 set aside again." in run("replay_outbox", "--id", str(second.pk))
     assert Board.numbers.using(pod).read() == [2]
     with pytest.raises(CommandError, match="no record"):
         run("replay_outbox", "--id", str(second.pk))
@@ -91,10 +91,10 @@ def test_state_status_shows_the_outbox_and_exits_with_1_when_something_waits_for
 ) -> None:
     assert "Outbox" not in run("state_status")
     set_aside(world, pod, 1)
-    assert "Outbox: 1 records are set aside; see manage.py replay_outbox." in run("state_status")
+    assert "Outbox: 1 record set aside; see manage.py replay_outbox." in run("state_status")
     with away(world):
         rows.add(Board.numbers.key, 1, b"[]")
-        assert "Outbox: 1 records wait, the oldest for 0 s." in run("state_status")
+        assert "Outbox: 1 record waiting, the oldest for 0 s." in run("state_status")
         waiting = OutboxRecord.objects.using(POSTGRES_ALIAS).filter(status=OutboxRecord.Status.WAITING)
         waiting.update(created=Now() - timedelta(minutes=3))
         out, err = io.StringIO(), io.StringIO()

@@ -22,14 +22,17 @@ def declared() -> dict[tuple[str, str], tuple[HandledLog, HandlerSpec]]:
 def registered(name: str, log: str | None = None) -> EventHandler:
     """The one registered handler of this name. Raises `CommandError` that lists what there is."""
     rows = EventHandler.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
+    if log is not None:
+        check_names([log], {row.log for row in rows}, "handled log")
     found = list(rows.filter(name=name, **({} if log is None else {"log": log})))
     if len(found) == 1:
         return found[0]
     if found:
         logs = ", ".join(row.log for row in found)
         raise CommandError(f"{name!r} handles several logs: {logs}. Say which one with --log.", returncode=2)
-    known = sorted({row.name for row in rows})
-    raise CommandError(f"There is no event handler {name!r}.{near(name, known)}", returncode=2)
+    known = sorted({row.name for row in rows if log in (None, row.log)})
+    where = "" if log is None else f" of {log!r}"
+    raise CommandError(f"There is no event handler {name!r}{where}.{near(name, known)}", returncode=2)
 
 
 def check_names(names: Collection[str], known: Iterable[str], what: str) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from argparse import ArgumentParser
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from django.core.management.base import CommandError
@@ -14,7 +13,7 @@ from via_state.conf import settings
 from via_state.core.records import Head
 from via_state.declarations.catalog import concrete_logs
 from via_state.declarations.log_definition import LogDefinition
-from via_state.exceptions import ViaStateError
+from via_state.management.handlers import check_names
 from via_state.pod.default import current_pod, sheltered
 from via_state.pod.pod import Pod
 
@@ -55,12 +54,19 @@ def durable_pod() -> Pod:
     return pod
 
 
+def check_keys(keys: Sequence[str], stored: Iterable[str]) -> None:
+    """Raise `CommandError` for a key that is neither in ``stored`` nor declared, nor a member of a declared family."""
+    templates = [one.template() for one in concrete_logs()]
+    if unknown := [key for key in keys if not any(one.text == key or one.reads(key) for one in templates)]:
+        check_names(unknown, [*stored, *(one.text for one in templates)], "log")
+
+
 def selected(pod: Pod, keys: Sequence[str]) -> Iterator[Selected]:
     """The logs that exist on the backplane and that ``keys`` name. Raises `CommandError` for a key that names none."""
     declared = list(concrete_logs())
     left = set(keys)
     after, known = "", []
-    while page := _call(pod, after):
+    while page := pod.thread.call(pod.backplane.logs(after)):
         for key, head in page.items():
             definition = next((one for one in declared if one.template().reads(key)), None)
             names = {key} if definition is None else {key, definition.template().text}
@@ -72,13 +78,4 @@ def selected(pod: Pod, keys: Sequence[str]) -> Iterator[Selected]:
         after = key
     left -= {one.template().text for one in declared}
     if left:
-        near = difflib.get_close_matches(min(left), known, n=3)
-        hint = f" Did you mean {' or '.join(near)}?" if near else " manage.py state_status lists all logs."
-        raise CommandError(f"There is no log {min(left)!r}.{hint}", returncode=2)
-
-
-def _call(pod: Pod, after: str) -> dict[str, Head]:
-    try:
-        return pod.thread.call(pod.backplane.logs(after))
-    except ViaStateError as error:
-        raise CommandError(str(error), returncode=2) from error
+        check_names([min(left)], [*known, *(one.template().text for one in declared)], "log")

@@ -9,6 +9,10 @@ from django.db import DatabaseError, DataError, IntegrityError
 from via_state.core import sqlstates
 from via_state.exceptions import BackplaneRefused
 
+#: Tables and columns that are missing: SQLSTATEs, numbers of MySQL, and how SQLite's messages begin.
+_MISSING = ("42P01", "42703")
+_MYSQL_MISSING = (1054, 1146)
+_SQLITE_MISSING = ("no such table", "no such column", "table via_state")
 #: MySQL numbers the errors of its client library, such as a lost connection, from 2000 on.
 _MYSQL_CLIENT = range(2000, 3000)
 
@@ -35,7 +39,28 @@ def answered(error: BaseException) -> bool:
 def lasting(error: BaseException) -> bool:
     """Whether the database will say no again, however long one waits: a missing table, a missing right."""
     state = _sqlstate(error.__cause__)
-    return state is not None and sqlstates.lasting(state)
+    return missing(error) or (state is not None and sqlstates.lasting(state))
+
+
+def missing(error: BaseException) -> bool:
+    """Whether the database lacks a table or a column: nobody ran ``migrate``."""
+    cause: Any = error.__cause__
+    if (state := _sqlstate(cause)) is not None:
+        return state in _MISSING
+    module = type(cause).__module__.partition(".")[0]
+    if module == "sqlite3":
+        return str(cause).startswith(_SQLITE_MISSING)
+    return module in ("MySQLdb", "pymysql") and bool(cause.args) and cause.args[0] in _MYSQL_MISSING
+
+
+def sentence(error: BaseException, alias: str) -> str:
+    """An error of the database ``alias``, for an operator: what is wrong, and what to do."""
+    text = " ".join(str(error).split())
+    if missing(error):
+        return f"The database {alias!r} lacks a table or a column of via_state. Run: manage.py migrate --database {alias} ({text})"
+    if answered(error):
+        return f"The database {alias!r} refused: {text}"
+    return f"The database {alias!r} can't be reached: {text}"
 
 
 def refused(error: BaseException) -> bool:

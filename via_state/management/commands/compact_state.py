@@ -10,7 +10,7 @@ from django.template.defaultfilters import filesizeformat
 from via_state.core.records import GENESIS, Position
 from via_state.core.specs import LogSpec
 from via_state.exceptions import ViaStateError
-from via_state.management.base import StateCommand
+from via_state.management.base import StateCommand, counted
 from via_state.management.selection import Selected, add_key_argument, durable_pod, selected
 from via_state.pod.pod import Pod
 
@@ -51,11 +51,11 @@ class Command(StateCommand):
             if freed.records or options["verbosity"] > 1:
                 self.progress("")
                 self.stdout.write(f"{log.key}: {_text(freed)}; the rest is kept by {why}")
-            self.progress(f"{looked:,} logs looked at")
+            self.progress(f"{counted(looked, 'log')} looked at")
         self.progress("")
         verb = "would be discarded" if dry else "discarded"
         total = _text(Freed(records, size))
-        self.stdout.write(self.style.SUCCESS(f"{total} {verb} in {compacted:,} of {looked:,} logs."))
+        self.stdout.write(self.style.SUCCESS(f"{total} {verb} in {compacted:,} of {counted(looked, 'log')}."))
 
     def _compact(self, pod: Pod, log: Selected, dry: bool) -> tuple[Freed, str]:
         if log.definition is None:
@@ -93,4 +93,4 @@ async def _measure(pod: Pod, key: str, floor: Position, through: int) -> Freed:
 
 
 def _text(freed: Freed) -> str:
-    return f"{freed.records:,} records ({filesizeformat(freed.size)})".replace("\xa0", " ")
+    return f"{counted(freed.records, 'record')} ({filesizeformat(freed.size)})".replace("\xa0", " ")

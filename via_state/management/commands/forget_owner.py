@@ -17,7 +17,7 @@ from via_state.declarations.accounts import account_home
 from via_state.declarations.catalog import concrete_logs
 from via_state.declarations.session_id import home_of_session, read_sid
 from via_state.exceptions import InvalidKey, ViaStateError
-from via_state.management.base import StateCommand
+from via_state.management.base import StateCommand, counted
 from via_state.management.selection import durable_pod
 from via_state.models import DeadLetter, OutboxRecord, OwnerErasure, SnapshotRow
 from via_state.pod.pod import Pod
@@ -51,19 +51,16 @@ class Command(StateCommand):
         home = _home_of_session(options["session"]) if options["user"] is None else _home_of_user(**options)
         removed: list[str] = []
         failed: list[str] = []
-        try:
-            for key in [] if home is None else list(self._keys(pod, home)):
-                if options["dry_run"]:
+        for key in [] if home is None else list(self._keys(pod, home)):
+            if options["dry_run"]:
+                removed.append(_short(key, home))
+                continue
+            try:
+                if pod.thread.call(pod.erasures.remove(key)):
                     removed.append(_short(key, home))
-                    continue
-                try:
-                    if pod.thread.call(pod.erasures.remove(key)):
-                        removed.append(_short(key, home))
-                except ViaStateError as error:
-                    failed.append(_short(key, home))
-                    self.stderr.write(self.style.ERROR(f"{failed[-1]} could not be removed: {error}"))
-        except ViaStateError as error:
-            raise CommandError(str(error), returncode=2) from error
+            except ViaStateError as error:
+                failed.append(_short(key, home))
+                self.stderr.write(self.style.ERROR(f"{failed[-1]} could not be removed: {error}"))
         if home is not None and not failed and not options["dry_run"]:
             rows = OwnerErasure.objects.using(settings.DATABASE)
             rows.filter(prefix=settings.PREFIX, home=home).delete()
@@ -79,7 +76,7 @@ class Command(StateCommand):
                 if (after == home or after.startswith(f"{home}.")) and holds_of(cell.data) is Holds.VALUE:
                     yield after
             seen += len(page)
-            self.progress(f"{seen:,} values looked at")
+            self.progress(f"{counted(seen, 'value')} looked at")
         self.progress("")
 
     def _say(self, removed: list[str], failed: list[str], dry: bool, as_json: bool) -> None:
@@ -89,12 +86,14 @@ class Command(StateCommand):
             return
         verb = "would be removed" if dry else "removed"
         self.stdout.write(
-            self.style.SUCCESS(f"{len(removed):,} values {verb}{': ' if removed else '.'}{', '.join(removed)}")
+            self.style.SUCCESS(
+                f"{counted(len(removed), 'value')} {verb}{': ' if removed else '.'}{', '.join(removed)}"
+            )
         )
         self.stdout.write(
             "Not erased: what events say. "
-            f"{len(kept['logs']):,} declared logs ({', '.join(kept['logs']) or 'none'}), {kept['snapshots']:,} snapshots, "
-            f"{kept['dead_letters']:,} dead letters and {kept['outbox']:,} records of the outbox are of no owner; look there "
+            f"{counted(len(kept['logs']), 'declared log')} ({', '.join(kept['logs']) or 'none'}), {counted(kept['snapshots'], 'snapshot')}, "
+            f"{counted(kept['dead_letters'], 'dead letter')} and {counted(kept['outbox'], 'record')} of the outbox have no owner; look there "
             "yourself where they hold what is personal."
         )
 

@@ -13,8 +13,7 @@ from django.views.debug import SafeExceptionReporterFilter
 
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
-from via_state.exceptions import ViaStateError
-from via_state.management.base import StateCommand
+from via_state.management.base import StateCommand, counted
 from via_state.management.copy_backplane import Mover
 from via_state.management.selection import durable_pod
 from via_state.management.translate_positions import offsets_of, translate
@@ -53,8 +52,6 @@ class Command(StateCommand):
         source = _source(options["source"], options["option"])
         try:
             self._move(pod, source, options["dry_run"])
-        except ViaStateError as error:
-            raise CommandError(str(error), returncode=2) from error
         finally:
             pod.thread.call(source.close())
 
@@ -70,15 +67,15 @@ class Command(StateCommand):
                     moved = pod.thread.call(mover.log(after, offsets_of(after)))
                     records, rows = records + moved.records, rows + translate(after, moved)
                 logs += 1
-                self.progress(f"{logs:,} logs, {records:,} records")
+                self.progress(f"{counted(logs, 'log')}, {counted(records, 'record')}")
         self.progress("")
         if dry:
-            self.stdout.write(f"{logs:,} logs would be moved, and the cells.")
+            self.stdout.write(f"{counted(logs, 'log')} would be moved, and the cells.")
             return
         cells = pod.thread.call(mover.cells())
         self.stdout.write(
             self.style.SUCCESS(
-                f"{logs:,} logs with {records:,} records and {cells:,} cells are on {settings.BACKEND}, and were compared; "
+                f"{counted(logs, 'log')} with {counted(records, 'record')} and {counted(cells, 'cell')} are on {settings.BACKEND}, and were compared; "
                 f"{rows:,} snapshots, handler positions and dead letters go on there."
             )
         )
@@ -136,7 +133,7 @@ def _check_quiet() -> None:
     waiting = OutboxRecord.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX).count()
     if waiting:
         raise CommandError(
-            f"{waiting:,} appends wait in the outbox. With the old backend in VIA_STATE run: "
+            f"The outbox is not empty ({counted(waiting, 'append')}). With the old backend in VIA_STATE run: "
             "manage.py run_projectors --until-caught-up",
             returncode=2,
         )

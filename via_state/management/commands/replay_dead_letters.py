@@ -12,10 +12,10 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from via_state.conf import settings
-from via_state.exceptions import ViaStateError
 from via_state.handlers.replay import Replay
-from via_state.management.base import StateCommand
+from via_state.management.base import StateCommand, counted
 from via_state.management.handlers import check_names, declared
+from via_state.management.selection import check_keys
 from via_state.models import DeadLetter
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -47,6 +47,9 @@ class Command(StateCommand):
             check_names(options["handler"], known, "event handler")
             letters = letters.filter(handler__in=options["handler"])
         if options["key"]:
+            check_keys(
+                options["key"], (key for pair in all_letters.values_list("key", "log").distinct() for key in pair)
+            )
             letters = letters.filter(Q(key__in=options["key"]) | Q(log__in=options["key"]))
         if options["id"]:
             found = set(all_letters.filter(pk__in=options["id"]).values_list("pk", flat=True))
@@ -61,13 +64,10 @@ class Command(StateCommand):
         if options["dry_run"]:
             for letter in letters.iterator(100):
                 self.stdout.write(f"{_where(letter)}: {letter.error}")
-            self.stdout.write(f"{letters.count():,} dead letters would be replayed.")
+            self.stdout.write(f"{counted(letters.count(), 'dead letter')} would be replayed.")
             return
-        try:
-            with Replay(f"manage.py ({getpass.getuser()})") as replaying:
-                self._replay(letters, replaying)
-        except ViaStateError as error:
-            raise CommandError(str(error), returncode=2) from error
+        with Replay(f"manage.py ({getpass.getuser()})") as replaying:
+            self._replay(letters, replaying)
 
     def _replay(self, letters: QuerySet[DeadLetter], replaying: Replay) -> None:
         code, total = declared(), letters.count()
@@ -85,7 +85,9 @@ class Command(StateCommand):
                 self.stdout.write(self.style.ERROR(f"{_where(letter)}: {outcome.error}"))
             self.progress(f"{number:,} of {total:,}")
         self.progress("")
-        self.stdout.write(self.style.SUCCESS(f"{done:,} of {total:,} dead letters replayed, {failed:,} failed."))
+        self.stdout.write(
+            self.style.SUCCESS(f"{done:,} of {counted(total, 'dead letter')} replayed, {failed:,} failed.")
+        )
         if failed:
             raise SystemExit(1)
 

@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from via_state.exceptions import ViaStateError
-from via_state.management.base import StateCommand
-from via_state.management.selection import durable_pod
+from via_state.management.base import StateCommand, counted
+from via_state.management.selection import check_keys, durable_pod
 from via_state.pod.pod import Pod
 from via_state.pod.writing.outbox import rows
 from via_state.pod.writing.outbox.operations import put_back
@@ -32,6 +32,7 @@ class Command(StateCommand):
         pod = durable_pod()
         found = rows.set_aside()
         if options["key"]:
+            check_keys(options["key"], found.values_list("key", flat=True).distinct())
             found = found.filter(key__in=options["key"])
         if options["id"]:
             if missing := sorted(set(options["id"]) - set(found.values_list("pk", flat=True))):
@@ -41,7 +42,7 @@ class Command(StateCommand):
         if options["dry_run"]:
             for pk, key, error in chosen:
                 self.stdout.write(f"{pk}: {key}: {error}")
-            self.stdout.write(f"{len(chosen):,} records would be relayed.")
+            self.stdout.write(f"{counted(len(chosen), 'record')} would be relayed.")
             return
         by = f"manage.py ({getpass.getuser()})"
         put = [pk for pk, _, _ in chosen if put_back(pk, by)]
@@ -51,7 +52,9 @@ class Command(StateCommand):
             self.stdout.write(self.style.ERROR(f"{row.pk}: {row.key}: {row.error}"))
         count = len(failed)
         self.stdout.write(
-            self.style.SUCCESS(f"{len(put) - count:,} of {len(put):,} records relayed, {count:,} set aside again.")
+            self.style.SUCCESS(
+                f"{len(put) - count:,} of {counted(len(put), 'record')} relayed, {count:,} set aside again."
+            )
         )
         if count:
             raise SystemExit(1)

@@ -12,7 +12,7 @@ from via_state.handlers.moves import Move, plan
 from via_state.handlers.operations import resume
 from via_state.management.base import StateCommand
 from via_state.management.confirming import add_no_input_argument, confirm
-from via_state.management.handlers import registered
+from via_state.management.handlers import check_names, registered
 from via_state.management.selection import durable_pod
 from via_state.models import EventHandler, HandlerPosition
 
@@ -79,6 +79,8 @@ class Command(StateCommand):
 def _rows(handler: EventHandler, key: str | None) -> list[HandlerPosition]:
     rows = HandlerPosition.objects.using(settings.DATABASE).filter(handler=handler).select_related("handler")
     found = list(rows.exclude(halted="") if key is None else rows.filter(key=key))
+    if not found and key is not None:
+        check_names([key], rows.values_list("key", flat=True), f"position of {handler.name!r} on")
     if not found:
         state = "halted on any key" if key is None else f"known on {key!r}"
         raise CommandError(f"Handler {handler.name!r} is not {state}. Nothing was changed.", returncode=2)

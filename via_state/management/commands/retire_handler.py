@@ -8,7 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from via_state.conf import settings
 from via_state.handlers.operations import retire, worker_of
-from via_state.management.base import StateCommand
+from via_state.management.base import StateCommand, counted
 from via_state.management.handlers import declared, registered
 from via_state.management.selection import durable_pod
 from via_state.models import EventHandler
@@ -51,8 +51,8 @@ class Command(StateCommand):
             )
         if options["dry_run"]:
             count = row.positions.using(settings.DATABASE).count()
-            self.stdout.write(f"{row.name} on {row.log} would be retired, with {count:,} positions.")
+            self.stdout.write(f"{row.name} on {row.log} would be retired, with {counted(count, 'position')}.")
             return
         self.stdout.write(
-            self.style.SUCCESS(f"{row.name} on {row.log} is retired, with {retire(row):,} positions.")
+            self.style.SUCCESS(f"{row.name} on {row.log} is retired, with {counted(retire(row), 'position')}.")
         )

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from via_state.conf import settings
 from via_state.declarations.catalog import concrete_logs
-from via_state.management.base import StateCommand
+from via_state.management.base import StateCommand, counted
 from via_state.models import SnapshotRow
 from via_state.pod.retention import lock_log
 
@@ -68,12 +68,12 @@ class Command(StateCommand):
                     rows.filter(log=log, compacted__lt=compacted).update(compacted=compacted)
                 removed += gone.delete()[0]
         verb = "would be removed" if options["dry_run"] else "removed"
-        self.stdout.write(self.style.SUCCESS(f"{removed:,} snapshots of code {fingerprint} {verb}."))
+        self.stdout.write(self.style.SUCCESS(f"{counted(removed, 'snapshot')} of code {fingerprint} {verb}."))
         if kept:
             self.stdout.write(
                 self.style.WARNING(
-                    f"{kept:,} stay: they are the only ones that cover records that were discarded. They go when the new code "
-                    "has made snapshots of these logs."
+                    f"{counted(kept, 'snapshot')} kept: nothing else covers records that were discarded. Run this again when the "
+                    "new code has made snapshots of these logs."
                 )
             )
 
@@ -85,7 +85,6 @@ class Command(StateCommand):
             self.stdout.write("There are no snapshots.")
         for one in found:
             mark = "  (this code)" if one["fingerprint"] in current else ""
-            logs = "log" if one["logs"] == 1 else "logs"
             self.stdout.write(
-                f"{one['fingerprint']}  {one['name']}, version {one['version']}, {one['logs']:,} {logs}{mark}"
+                f"{one['fingerprint']}  {one['name']}, version {one['version']}, {counted(one['logs'], 'log')}{mark}"
             )

@@ -13,15 +13,15 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from via_state.declarations.catalog import handled_logs
-from via_state.exceptions import BackplaneRefused
 from via_state.handlers.projection_keeper import ProjectionKeeper
 from via_state.handlers.rows import RowPositions
 from via_state.handlers.worker import Worker
-from via_state.management.base import StateCommand
+from via_state.management.base import StateCommand, counted
 from via_state.management.handlers import check_names
 from via_state.management.health import HealthServer
-from via_state.management.selection import add_key_argument, durable_pod
+from via_state.management.selection import add_key_argument, check_keys, durable_pod
 from via_state.pod.pod import Pod
+from via_state.runtime import outage
 
 
 class Command(StateCommand):
@@ -61,10 +61,10 @@ class Command(StateCommand):
         check_names(options["handler"], {name for log in every for name in log.handlers}, "event handler")
         if options["concurrency"] < 1:
             raise CommandError("--concurrency is a number from 1.", returncode=2)
+        if options["metrics_port"] is not None and not 0 <= options["metrics_port"] <= 65535:
+            raise CommandError("--metrics-port is a number from 0 (any free port) to 65535.", returncode=2)
         keys = set(options["key"])
-        for key in keys:
-            if not any(log.spec.name == key or log.reads(key) for log in every):
-                check_names([key], [log.spec.name for log in every], "declared log")
+        check_keys(options["key"], ())
         logs = handled_logs(options["handler"])
         wanted = _wanted(keys, every) if keys else None
         worker = Worker(
@@ -80,23 +80,19 @@ class Command(StateCommand):
 
     def _run(self, pod: Pod, worker: Worker, keeper: ProjectionKeeper | None, options: dict[str, Any]) -> None:
         stop = threading.Event()
+        health = _health(options)
         before = {one: signal.signal(one, _stopper(stop)) for one in (signal.SIGTERM, signal.SIGINT)}
-        health = None
         try:
-            if options["metrics_port"] is not None:
-                health = HealthServer(options["metrics_host"], options["metrics_port"])
-            self._start(pod, worker, keeper, stop)
+            self._start(pod, worker, keeper, stop, options["until_caught_up"])
             if health is not None:
                 health.ready = True
             if not stop.is_set():
                 count = sum(len(one.handlers) for one in worker.logs)
-                self.stdout.write(f"Worker {worker.id[:12]} runs {count} event handlers.")
+                self.stdout.write(f"Worker {worker.id[:12]} runs {counted(count, 'event handler')}.")
             if options["until_caught_up"]:
                 self._catch_up(pod, worker, keeper, stop)
             else:
                 self._wait(worker, stop)
-        except OSError as error:
-            raise CommandError(f"--metrics-port {options['metrics_port']}: {error}", returncode=2) from error
         finally:
             if health is not None:
                 health.ready = False
@@ -106,13 +102,22 @@ class Command(StateCommand):
                 health.close()
             for one, handler in before.items():
                 signal.signal(one, handler)
-        self.stdout.write(f"Worker {worker.id[:12]} has ended; it passed {worker.measures.handled:,} records.")
+        self.stdout.write(
+            f"Worker {worker.id[:12]} has ended; it passed {counted(worker.measures.handled, 'record')}."
+        )
         if options["until_caught_up"] and left and not stop.is_set():
             self.stderr.write(self.style.ERROR(f"Not caught up: {', '.join(left[:10])}"))
             raise SystemExit(1)
 
-    def _start(self, pod: Pod, worker: Worker, keeper: ProjectionKeeper | None, stop: threading.Event) -> None:
-        """A worker that comes up before its servers waits for them."""
+    def _start(
+        self,
+        pod: Pod,
+        worker: Worker,
+        keeper: ProjectionKeeper | None,
+        stop: threading.Event,
+        catching_up: bool,
+    ) -> None:
+        """A worker that comes up before its servers waits for them; one that is to catch up, for a minute."""
 
         async def start() -> None:
             await pod.services.start()
@@ -120,16 +125,15 @@ class Command(StateCommand):
             if keeper is not None:
                 await pod.services.add(keeper)
 
-        future, said = pod.thread.submit(start()), ""
+        future, said, began = pod.thread.submit(start()), "", time.monotonic()
         while not future.done() and not stop.wait(0.05):
             if worker.waits_for and worker.waits_for != said:
                 said = worker.waits_for
                 self.stderr.write(self.style.WARNING(f"Not started yet: {said}"))
+            if said and catching_up and time.monotonic() - began > outage.LONG:
+                raise CommandError(f"Not caught up, because nothing could be started: {said}", returncode=2)
         if future.done():
-            try:
-                future.result()
-            except BackplaneRefused as error:
-                raise CommandError(str(error), returncode=2) from error
+            future.result()
 
     def _wait(self, worker: Worker, stop: threading.Event) -> None:
         handled, shown = 0, time.monotonic()
@@ -140,8 +144,8 @@ class Command(StateCommand):
                 rate = (worker.measures.handled - handled) / (now - shown)
                 handled, shown = worker.measures.handled, now
                 self.progress(
-                    f"{handled:,} records, {rate:,.0f}/s, {worker.measures.total_lag:,} before it, "
-                    f"{worker.measures.stuck_now:,} stuck, {len(worker.alive)} workers"
+                    f"{counted(handled, 'record')}, {rate:,.0f}/s, {worker.measures.total_lag:,} before it, "
+                    f"{worker.measures.stuck_now:,} stuck, {counted(len(worker.alive), 'worker')}"
                 )
         self.progress("")
 
@@ -158,6 +162,16 @@ class Command(StateCommand):
                 future.cancel()
                 return
         future.result()
+
+
+def _health(options: dict[str, Any]) -> HealthServer | None:
+    host, port = options["metrics_host"], options["metrics_port"]
+    try:
+        return None if port is None else HealthServer(host, port)
+    except (OSError, UnicodeError) as error:
+        raise CommandError(
+            f"Nothing can be served at --metrics-host {host}, --metrics-port {port}: {error}", returncode=2
+        ) from error
 
 
 def _stopper(stop: threading.Event) -> Callable[[int, FrameType | None], None]:

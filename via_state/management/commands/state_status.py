@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser, OutputWrapper
+from django.core.management.base import CommandParser, OutputWrapper
 from django.utils.timesince import timesince
 from django.utils.timezone import now
 
 from via_state.conf import settings
-from via_state.exceptions import ViaStateError
-from via_state.management.base import StateCommand
+from via_state.management.base import StateCommand, counted
 from via_state.management.report import Handled, LogReport, reports
 from via_state.management.selection import add_key_argument, durable_pod, selected
 from via_state.models import OwnerErasure
@@ -35,18 +34,15 @@ class Command(StateCommand):
 
     def answer(self, *args: Any, **options: Any) -> None:
         pod = durable_pod()
-        try:
-            found = list(reports(pod, selected(pod, options["key"])))
-            outbox = pod.thread.call(pod.outbox.backlog())
-        except ViaStateError as error:
-            raise CommandError(str(error), returncode=2) from error
+        found = list(reports(pod, selected(pod, options["key"])))
+        outbox = pod.thread.call(pod.outbox.backlog())
         halted = [one for one in found if one.stands_still]
         shown = halted if options["halted"] else found
         if options["json"]:
             self.document([dataclasses.asdict(one) for one in shown])
         else:
             self._table(shown)
-            self.stdout.write(f"{len(found):,} logs, {len(halted):,} of them halted.")
+            self.stdout.write(f"{counted(len(found), 'log')}, {len(halted):,} of them halted.")
             self._erasures()
         stalled = outbox.oldest > STALLED
         if outbox.waiting or outbox.aside:
@@ -59,17 +55,19 @@ class Command(StateCommand):
         if (first := rows.first()) is not None:
             failed = rows.exclude(last_error="").order_by("-attempts").first()
             why = f" The last error: {failed.last_error}" if failed is not None else ""
-            text = f"The state of {rows.count():,} deleted users waits to be erased, since {first.asked_at:%Y-%m-%d %H:%M:%S}.{why}"
+            text = f"State waits to be erased, of {counted(rows.count(), 'deleted user')}, since {first.asked_at:%Y-%m-%d %H:%M:%S}.{why}"
             self.stdout.write(self.style.WARNING(text))
 
     def _outbox(self, outbox: Backlog, stalled: bool, out: OutputWrapper) -> None:
         if outbox.waiting:
             style = self.style.ERROR if stalled else self.style.WARNING
-            text = f"Outbox: {outbox.waiting:,} records wait, the oldest for {_ago(outbox.oldest)}."
+            text = f"Outbox: {counted(outbox.waiting, 'record')} waiting, the oldest for {_ago(outbox.oldest)}."
             out.write(style(text + (" See the log of the workers for the reason." if stalled else "")))
         if outbox.aside:
             out.write(
-                self.style.ERROR(f"Outbox: {outbox.aside:,} records are set aside; see manage.py replay_outbox.")
+                self.style.ERROR(
+                    f"Outbox: {counted(outbox.aside, 'record')} set aside; see manage.py replay_outbox."
+                )
             )
 
     def _table(self, shown: list[LogReport]) -> None:
@@ -96,7 +94,7 @@ class Command(StateCommand):
         if one.halted:
             self.stdout.write(self.style.ERROR(f"{where}: HALTED ({one.halted}); see manage.py resume_handler"))
         elif one.stuck_since:
-            how = f"failed {one.attempts:,} times" if one.attempts else "blocked"
+            how = f"failed {counted(one.attempts, 'time')}" if one.attempts else "blocked"
             text = f"{where}: {how} since {one.stuck_since}, {one.lag:,} behind: {one.error}"
             self.stdout.write(self.style.WARNING(text))
         elif one.lag:
