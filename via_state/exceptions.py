@@ -187,15 +187,17 @@ class NotMigrated(BackplaneRefused):
 class RetryAfter(ViaStateError):
     """Raise it in an event handler to be called again with the same record in ``seconds``.
 
-    It counts as an attempt. ``raise RetryAfter(60) from error`` keeps the cause in sight.
+    It is not an attempt: a record waits as often as its handler asks for time. With ``counts=True`` it is one, and the record is
+    given up as the handler's ``retry=`` says. ``raise RetryAfter(60) from error`` keeps the cause in sight.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, counts: bool = False) -> None:
         given: object = seconds
         if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < 10**9:
             raise ValueError(f"RetryAfter({seconds!r}): give a number of seconds.")
         super().__init__(seconds)
         self.seconds = float(seconds)
+        self.counts = counts
 
     def __str__(self) -> str:
         return f"asked to be called again in {self.seconds:g} s"

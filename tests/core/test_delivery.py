@@ -17,6 +17,7 @@ from via_state.core.delivery import (
     Retry,
     Treatment,
     after_failure,
+    attempts_after,
     check_cursor,
     records_after,
 )
@@ -27,9 +28,10 @@ from via_state.core.records import GENESIS, Batch, Pack, Position
 CODEC = EventCodec([EventType.of(Add), EventType.of(Fragile)], retired=["Old"])
 
 retries = st.builds(
-    lambda base, factor, attempts: Retry(base, base * factor, attempts),
+    lambda base, factor, seconds, attempts: Retry(base, base * factor, seconds, attempts),
     st.floats(0.001, 10),
     st.floats(1, 1000),
+    st.none() | st.floats(0.001, 1e6),
     st.none() | st.integers(1, 50),
 )
 
@@ -47,13 +49,38 @@ def test_pauses_never_shrink_but_by_chance(retry: Retry, attempt: int) -> None:
     assert retry.pause(attempt + 1, lambda: 0.5) >= retry.pause(attempt, lambda: 0.5)
 
 
-@given(retries, st.integers(1, 200), st.sampled_from(Failure))
-def test_a_record_is_given_up_when_its_handler_says_so_or_its_attempts_are_used(
-    retry: Retry, attempts: int, failure: Failure
+@given(retries, st.integers(0, 200), st.floats(0, 1e7), st.sampled_from(Failure))
+def test_a_record_is_given_up_when_its_handler_says_so_or_its_attempts_or_its_time_are_used(
+    retry: Retry, attempts: int, seconds: float, failure: Failure
 ) -> None:
     used = retry.max_attempts is not None and attempts >= retry.max_attempts
-    expected = Next.BURY if used or failure is Failure.POISON else Next.RETRY
-    assert after_failure(failure, attempts, retry) is expected
+    over = retry.give_up_after is not None and seconds >= retry.give_up_after and attempts >= 2
+    buried = failure is Failure.POISON or (failure is not Failure.LATER and (used or over))
+    assert after_failure(failure, attempts, seconds, retry) is (Next.BURY if buried else Next.RETRY)
+
+
+@given(st.floats(0.001, 1e6), st.lists(st.tuples(st.floats(0, 1e5), st.sampled_from(Failure)), max_size=30))
+def test_a_record_with_a_time_has_it_from_its_first_failure_and_at_least_one_more_attempt(
+    limit: float, failures: list[tuple[float, Failure]]
+) -> None:
+    """However long the pauses are, and however often its handler asks for time or its worker dies."""
+    retry, attempts, clock, first = Retry(give_up_after=limit), 0, 0.0, -1.0
+    for pause, failure in failures:
+        clock += pause
+        attempts = attempts_after(failure, attempts) + (failure is Failure.TAKEN_OVER)
+        if attempts and first < 0:
+            first = clock
+        if after_failure(failure, attempts, clock - first if attempts else 0.0, retry) is Next.BURY:
+            assert failure is Failure.POISON or (attempts >= 2 and clock - first >= limit)
+            return
+        assert failure is Failure.LATER or attempts < 2 or clock - first < limit
+
+
+@given(st.integers(0, 100))
+def test_asking_for_time_is_no_attempt(attempts: int) -> None:
+    assert attempts_after(Failure.LATER, attempts) == attempts
+    assert attempts_after(Failure.RAISED, attempts) == attempts + 1
+    assert after_failure(Failure.LATER, attempts, 1e9, Retry(give_up_after=1, max_attempts=1)) is Next.RETRY
 
 
 @pytest.mark.parametrize(
@@ -63,6 +90,10 @@ def test_a_record_is_given_up_when_its_handler_says_so_or_its_attempts_are_used(
         lambda: Retry(base=-1),
         lambda: Retry(max=float("inf")),
         lambda: Retry(base=2, max=1),
+        lambda: Retry(give_up_after=0),
+        lambda: Retry(give_up_after=True),
+        lambda: Retry(give_up_after=float("inf")),
+        lambda: Retry(give_up_after="1h"),  # type: ignore[arg-type]
         lambda: Retry(max_attempts=0),
         lambda: Retry(max_attempts=True),
     ],

@@ -19,12 +19,15 @@ from via_state.core.records import Batch, Pack, Position
 class Retry:
     """When a failed delivery is tried again.
 
-    The pause doubles from ``base`` to ``max`` seconds, each shortened by up to half at random. After ``max_attempts``
-    failures the record becomes a dead letter; None tries for ever. Raises ValueError for what can't be.
+    The pause doubles from ``base`` to ``max`` seconds, each shortened by up to half at random. The record becomes a dead letter
+    when it fails ``give_up_after`` seconds or more after its first failure, but never at its first; or when it has failed
+    ``max_attempts`` times, which are soon used: 8 with the shortest pauses take about a second. None tries for ever. Raises
+    ValueError for what can't be.
     """
 
     base: float = 0.01
     max: float = 30.0
+    give_up_after: float | None = None
     max_attempts: int | None = None
 
     def __post_init__(self) -> None:
@@ -32,6 +35,12 @@ class Retry:
         for name, seconds in given.items():
             if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
                 raise ValueError(f"Retry({name}={seconds!r}): give a number of seconds above 0.")
+        limit: object = self.give_up_after
+        usable = isinstance(limit, int | float) and not isinstance(limit, bool) and 0 < limit < math.inf
+        if limit is not None and not usable:
+            raise ValueError(
+                f"Retry(give_up_after={limit!r}): give a number of seconds above 0, or None for ever."
+            )
         if self.max < self.base:
             raise ValueError(f"Retry(base={self.base}, max={self.max}): max is below base.")
         attempts: object = self.max_attempts
@@ -43,9 +52,11 @@ class Retry:
         full = self.max if attempt > 64 else min(self.max, self.base * 2.0 ** (max(attempt, 1) - 1))
         return full * (1 - random() / 2)
 
-    def exhausted(self, attempts: int) -> bool:
-        """Whether a record that failed ``attempts`` times is given up."""
-        return self.max_attempts is not None and attempts >= self.max_attempts
+    def exhausted(self, attempts: int, seconds: float) -> bool:
+        """Whether a record is given up that has failed ``attempts`` times, first ``seconds`` ago."""
+        if self.max_attempts is not None and attempts >= self.max_attempts:
+            return True
+        return self.give_up_after is not None and attempts > 1 and seconds >= self.give_up_after
 
 
 class CursorCheck(Enum):
@@ -143,7 +154,7 @@ class Failure(Enum):
     """Why a delivery did not succeed."""
 
     RAISED = "the handler raised"
-    LATER = "the handler asked for time"
+    LATER = "the handler asked for time, which is no attempt"
     POISON = "the handler gave the record up"
     TAKEN_OVER = "the worker that ran the handler died"
 
@@ -155,8 +166,16 @@ class Next(Enum):
     BURY = "into the dead letters, then on"
 
 
-def after_failure(failure: Failure, attempts: int, retry: Retry) -> Next:
-    """What follows the ``attempts``-th failure of a record (from 1)."""
-    if failure is Failure.POISON or retry.exhausted(attempts):
+def attempts_after(failure: Failure, attempts: int) -> int:
+    """How often a record has failed after this failure, of ``attempts`` before it."""
+    # That of a dead worker was counted by whoever took over.
+    return attempts if failure in (Failure.LATER, Failure.TAKEN_OVER) else attempts + 1
+
+
+def after_failure(failure: Failure, attempts: int, seconds: float, retry: Retry) -> Next:
+    """What follows a failure of a record that has failed ``attempts`` times now, first ``seconds`` ago."""
+    if failure is Failure.LATER:
+        return Next.RETRY
+    if failure is Failure.POISON or retry.exhausted(attempts, seconds):
         return Next.BURY
     return Next.RETRY

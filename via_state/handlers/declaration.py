@@ -21,7 +21,7 @@ DEFAULT_RETRY = Retry()
 class Delivery:
     """One attempt to hand one event to one handler.
 
-    ``attempt`` counts from 1. ``idempotency_key`` is the same in every attempt, and after a move to another backplane: give
+    ``attempt`` counts from 1, without those that a `RetryAfter` ended. ``idempotency_key`` is the same in every attempt, and after a move to another backplane: give
     it to whatever the handler calls, so that a second call changes nothing. ``parameters`` are those of a family's ``key``, as
     text: {"room": "7"} for ``room.7`` of ``room.{room}``.
     """
@@ -74,7 +74,7 @@ def _problem(spec: HandlerSpec) -> str | None:
     if not all(isinstance(event, type) for event in spec.events):
         return f"{spec.events!r} are not all classes of events."
     if not isinstance(spec.retry, Retry):
-        return f"retry= is {spec.retry!r}. Write retry=Retry(base=0.01, max=30.0, max_attempts=None)."
+        return f"retry= is {spec.retry!r}. Write retry=Retry(give_up_after=3600), in seconds."
     if spec.dead_letter is not None and not callable(spec.dead_letter):
         return f"dead_letter= is {spec.dead_letter!r}. Give a function of an event, a delivery and an error."
     if not isinstance(spec.atomic, bool):

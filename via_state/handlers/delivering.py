@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from via_state import metrics
-from via_state.core.delivery import Failure, Next, Record, Treatment, after_failure
+from via_state.core.delivery import Failure, Next, Record, Treatment, after_failure, attempts_after
 from via_state.core.offsets import Offset
 from via_state.core.records import Position
 from via_state.core.specs import LogSpec
@@ -118,7 +118,7 @@ class Deliverer:
             f"{spec.name}-{record.position.record_id}",
             self._parameters,
         )
-        if claim.last_error == DIED and spec.retry.exhausted(claim.attempts):
+        if claim.last_error == DIED and spec.retry.exhausted(claim.attempts, claim.failing_for()):
             # Not once more: it may kill this worker, too.
             return self._failed(record, delivery, RuntimeError(DIED), Failure.TAKEN_OVER, behind)
         started = time.perf_counter()
@@ -132,7 +132,8 @@ class Deliverer:
         except (Fenced, OutcomeUnclear):
             raise
         except RetryAfter as error:
-            return self._failed(record, delivery, error, Failure.LATER, behind)
+            failure = Failure.RAISED if error.counts else Failure.LATER
+            return self._failed(record, delivery, error, failure, behind)
         except Poison as error:
             return self._failed(record, delivery, error, Failure.POISON, behind)
         except Exception as error:
@@ -149,16 +150,24 @@ class Deliverer:
         trial = copy(self._claim)
         detail = f"{delivery.handler} on {delivery.key!r} at offset {delivery.offset}"
         execute(run, lambda: settle(trial), atomic=self._spec.atomic, what="handler", detail=detail)
-        for name in ("position", "in_flight_offset", "attempts", "from_floor", "last_error", "wanted"):
+        for name in (
+            "position",
+            "in_flight_offset",
+            "attempts",
+            "from_floor",
+            "last_error",
+            "wanted",
+            "first_failed",
+        ):
             setattr(self._claim, name, getattr(trial, name))
 
     def _failed(
         self, record: Record, delivery: Delivery, error: Exception, failure: Failure, behind: int
     ) -> float | None:
         claim, spec = self._claim, self._spec
-        attempts = claim.attempts + (failure is not Failure.TAKEN_OVER)
+        attempts = attempts_after(failure, claim.attempts)
         metrics.consumer_error.labels(*self._labels).inc()
-        if after_failure(failure, attempts, spec.retry) is Next.BURY:
+        if after_failure(failure, attempts, claim.failing_for(), spec.retry) is Next.BURY:
             try:
                 self._give_up(record, delivery, error, attempts, behind)
             except (Fenced, OutcomeUnclear):

@@ -109,12 +109,12 @@ class MemoryPositions(PositionStore):
     def advance(self, claim: Claim, position: Position, in_flight_offset: int) -> None:
         with self._lock:
             claim.position, claim.in_flight_offset, claim.from_floor = position, in_flight_offset, False
-            claim.attempts, claim.last_error = 0, ""
+            claim.attempts, claim.last_error, claim.first_failed = 0, "", None
             self._write(claim)
 
     def fail(self, claim: Claim, attempts: int, error: str, wait: float, lines: str = "") -> None:
         with self._lock:
-            claim.attempts, claim.last_error, claim.in_flight_offset = attempts, error, 0
+            claim.failed(attempts, error)
             self._due[claim.id] = time.monotonic() + wait
             self._write(claim)
 

@@ -5,6 +5,7 @@ All functions are plain calls: they run on the workers' threads.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,8 @@ class Claim:
     """The right to run one handler on one key, and where it stands. Only the holder of the newest ``fence`` writes.
 
     ``in_flight_offset`` is the offset that is announced as being delivered. ``wait`` are the seconds until the next attempt. ``wanted``:
-    somebody waits for the position, so no further record is begun.
+    somebody waits for the position, so no further record is begun. ``first_failed``: when the record after the position failed
+    for the first time, in monotonic seconds of this process; the store knows it by its own clock.
     """
 
     id: int
@@ -48,6 +50,17 @@ class Claim:
     halted_text: str = ""
     last_error: str = ""
     wanted: bool = False
+    first_failed: float | None = None
+
+    def failing_for(self) -> float:
+        """Seconds since the first failure of the record, 0 where it has not failed."""
+        return 0.0 if self.first_failed is None else time.monotonic() - self.first_failed
+
+    def failed(self, attempts: int, error: str) -> None:
+        """The record has now failed ``attempts`` times. The store has written it."""
+        if attempts and not self.attempts:
+            self.first_failed = time.monotonic()
+        self.attempts, self.last_error, self.in_flight_offset = attempts, error, 0
 
 
 #: Why a record became a dead letter.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -183,6 +184,9 @@ class RowPositions(PositionStore):
                     return None
             row = rows.annotate(now=Now()).get()
         wait = 0.0 if row.next_attempt_at is None else (row.next_attempt_at - row.now).total_seconds()
+        failing = (
+            None if row.stuck_since is None or not row.attempts else (row.now - row.stuck_since).total_seconds()
+        )
         return Claim(
             row.pk,
             handler,
@@ -197,6 +201,7 @@ class RowPositions(PositionStore):
             row.halted,
             row.halted_text,
             row.last_error,
+            first_failed=None if failing is None else time.monotonic() - max(0.0, failing),
         )
 
     @staticmethod
@@ -213,6 +218,7 @@ class RowPositions(PositionStore):
             last_error=Case(When(died, then=Value(DIED)), default=F("last_error"), output_field=TextField()),
             last_traceback=Case(When(died, then=Value("")), default=F("last_traceback"), output_field=TextField()),
             stuck_since=Case(
+                When(died & Q(attempts=0), then=Now()),  # it may have waited before: that was no failure
                 When(died, then=Coalesce("stuck_since", Now())),
                 default=F("stuck_since"),
                 output_field=DateTimeField(),
@@ -273,7 +279,7 @@ class RowPositions(PositionStore):
     def advance(self, claim: Claim, position: Position, in_flight_offset: int) -> None:
         claim.wanted = not self._write(claim, _advance_sql, _stored(position), in_flight_offset)
         claim.position, claim.in_flight_offset = position, 0 if claim.wanted else in_flight_offset
-        claim.attempts, claim.from_floor, claim.last_error = 0, False, ""
+        claim.attempts, claim.from_floor, claim.last_error, claim.first_failed = 0, False, "", None
 
     def _write(
         self, claim: Claim, sql: Callable[[str, bool], str], values: tuple[str | int, ...], in_flight_offset: int
@@ -299,11 +305,12 @@ class RowPositions(PositionStore):
                 last_error=error,
                 last_traceback=lines,
                 next_attempt_at=Now() + timedelta(seconds=wait),
-                stuck_since=Coalesce("stuck_since", Now()),
+                # That of the first failure is durable; what it may have waited for before was none.
+                stuck_since=Now() if attempts and not claim.attempts else Coalesce("stuck_since", Now()),
                 in_flight_offset=0,
             )
         _expect(claim, changed)
-        claim.attempts, claim.last_error, claim.in_flight_offset = attempts, error, 0
+        claim.failed(attempts, error)
 
     def away(self, handler: HandlerId, key: str, worker: str, seconds: float, error: str) -> None:
         with reaching():

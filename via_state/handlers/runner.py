@@ -237,8 +237,9 @@ class Runner:
         return await self._after(turn, claim, batch.head)
 
     async def _after(self, turn: Turn, claim: Claim, head: Position) -> float | None:
-        self._stuck(claim.attempts)
-        if turn.result is Result.FAILED:
+        failed = turn.result is Result.FAILED
+        self._stuck(max(claim.attempts, failed))  # one that asks for time is stuck, too
+        if failed:
             return turn.wait
         if turn.result is Result.WANTED:
             self.claim, self._lent = None, Backoff(0.05, min(1.0, self._worker.lease / 3))
