@@ -16,7 +16,7 @@ ERRORS = [
 ]
 #: The same call would fail again: it, the declaration or the deployed code must change first.
 FINAL = {
-    "AppendTooLarge", "CASConflict", "CellFromNewerVersion", "CellUnreadable", "Closed", "DeclarationError", "EpochChanged",
+    "AppendTooLarge", "CASConflict", "CellFromNewerVersion", "CellUnreadable", "Closed", "LoopEnded", "DeclarationError", "EpochChanged",
     "EventRefused", "InvalidKey", "InvalidOffset", "NotBound", "NotInTransaction", "SessionEnded", "SessionRequired", "SyncVerbInEventLoop", "UserRequired",
     "ValueRefused", "ValueTooLarge",
 }  # fmt: skip

@@ -177,6 +177,13 @@ class Closed(ViaStateError):
     """The backplane was closed. Get the current one instead of keeping an old reference."""
 
 
+class LoopEnded(Closed):
+    """The background thread of this process, which does all work of via_state, has ended; or it is one of another process.
+
+    Where the message names a fault, restart the process: what it says is in the log, with its traceback.
+    """
+
+
 class NotMigrated(BackplaneRefused):
     """The backplane's tables are missing. Run ``manage.py migrate``."""
 

@@ -11,6 +11,7 @@ import msgspec
 
 from via_state.core.fidelity import difference, plain
 from via_state.core.nesting import MAX_LEVELS, is_deeper, too_deep
+from via_state.core.project_code import is_failure
 from via_state.core.records import Cell, Revision
 from via_state.core.text import named, reason, shown_cause
 from via_state.core.type_facts import may_be_deeper
@@ -73,7 +74,7 @@ class CellCodec(Generic[T]):
 
         Raises `ValueRefused`; what it returns is proven to decode again.
         """
-        cause: Exception | None = None
+        cause: BaseException | None = None
         try:
             payload = self._encoder.encode(value)
             deep = self._may_be_deep and is_deeper(payload, MAX_LEVELS)
@@ -82,8 +83,10 @@ class CellCodec(Generic[T]):
             raise
         except RecursionError as error:
             found, cause = too_deep(), error
-        except Exception as error:
+        except BaseException as error:
             # The project's code takes part (__post_init__, __eq__): whatever it raises, the value is not stored.
+            if not is_failure(error):
+                raise
             found, cause = reason(error), error
         if found is not None:
             raise ValueRefused(
@@ -106,7 +109,9 @@ class CellCodec(Generic[T]):
                 value = self._payloads.decode(envelope.payload)
             except MemoryError:
                 raise
-            except Exception as error:
+            except BaseException as error:
+                if not is_failure(error):
+                    raise
                 raise CellUnreadable(
                     f"it does not decode as {self._type_name} ({reason(error)}); restore the type, or reset(force=True) to discard it"
                 ) from shown_cause(error)

@@ -13,6 +13,7 @@ import msgspec
 from via_state.core.event_types import EventType
 from via_state.core.fidelity import difference, field_names, plain
 from via_state.core.nesting import MAX_LEVELS, is_deeper, too_deep
+from via_state.core.project_code import is_failure
 from via_state.core.text import reason, shown_cause
 from via_state.core.type_facts import equality_tells, may_be_deeper
 from via_state.exceptions import DeclarationError, EventRefused
@@ -94,7 +95,9 @@ class EventCodec:
             read = self._packs.decode(data)
         except MemoryError:
             raise
-        except Exception:
+        except BaseException as error:
+            if not is_failure(error):
+                raise
             data = b""  # below the first event that is to blame raises
         deep = self._may_be_deep and is_deeper(data, MAX_LEVELS + 2)  # a pack has two levels of its own
         if not data or deep or not self._same(events, [envelope.payload for envelope in read]):
@@ -112,7 +115,9 @@ class EventCodec:
             if alike and list(map(fields, events)) == list(map(fields, read)):  # type: ignore[arg-type]
                 return True
             return not any(map(difference, events, read))
-        except Exception:
+        except BaseException as error:
+            if not is_failure(error):
+                raise
             return False
 
     def _refuse(self, event: object) -> None:
@@ -121,7 +126,7 @@ class EventCodec:
         if type(event) not in self._heads:
             declared = ", ".join(one.event.__name__ for one in self.types)
             raise EventRefused(f"{name} is not declared for this log. Append one of: {declared}.")
-        cause: Exception | None = None
+        cause: BaseException | None = None
         try:
             data = self._encoder.encode(event)
             deep = is_deeper(data, MAX_LEVELS)
@@ -130,7 +135,9 @@ class EventCodec:
             raise
         except RecursionError as error:
             found, cause = too_deep(), error
-        except Exception as error:
+        except BaseException as error:
+            if not is_failure(error):
+                raise
             found, cause = reason(error), error
         if found is not None:
             raise EventRefused(
@@ -144,8 +151,10 @@ class EventCodec:
             envelopes = self._packs.decode(data)
         except MemoryError:
             raise
-        except Exception:
+        except BaseException as error:
             # Not only msgspec's errors: a __post_init__ of the project may raise anything.
+            if not is_failure(error):
+                raise
             return self._decode_one_by_one(data, count)
         if len(envelopes) != count:
             return Decoded([Unreadable.UNDECODABLE] * count, False)
@@ -166,8 +175,10 @@ class EventCodec:
             return self._event(envelope.name, envelope.version, envelope.payload)
         except MemoryError:
             raise
-        except Exception:
+        except BaseException as error:
             # An upcaster is the project's code: whatever it raises, the record has no event here.
+            if not is_failure(error):
+                raise
             return Unreadable.UNDECODABLE
 
     def _event(self, name: str, version: int, payload: bytes | msgspec.Raw) -> Any:
@@ -212,7 +223,9 @@ class EventCodec:
             self._event(record.name, record.version, record.payload.encode())
         except MemoryError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if not is_failure(error):
+                raise
             if record.version < self._by_name[record.name].version:
                 return f"bringing it from version {record.version} to the current one failed: {reason(error)}"
             return reason(error)

@@ -11,6 +11,7 @@ from operator import length_hint
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from via_state.core.events import Unreadable
+from via_state.core.project_code import is_failure
 from via_state.core.records import GENESIS, Batch, Position
 from via_state.core.specs import LogSpec
 from via_state.core.text import error_line
@@ -194,8 +195,10 @@ class Projection(Generic[V]):
                 value = verifier.taken(value)
                 for event in left:
                     value = verifier.fold(event, value)
-        except Exception as error:
+        except BaseException as error:
             # The project's code raised: this key stands still, the process goes on.
+            if not is_failure(error):
+                raise
             done -= length_hint(left) + 1
             self.halt = Halt(
                 HaltReason.FOLD, f"{type(events[done]).__name__}.fold raised {error_line(error)[:500]}"

@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 import msgspec
 
 from via_state.core.manifest import Manifest
+from via_state.core.project_code import is_failure
 from via_state.core.records import Position
 from via_state.core.values import ValueCodec
 
@@ -92,7 +93,9 @@ def choose_restore_point(
                 return RestorePoint(spec.codec.decode(one.data), one.position, migrated=False)
             except MemoryError:
                 raise
-            except Exception as error:
+            except BaseException as error:
+                if not is_failure(error):
+                    raise
                 why.append(f"the snapshot at offset {one.position.offset} does not decode: {error}")
     if floor:
         for one in fitting:
@@ -104,7 +107,9 @@ def choose_restore_point(
                 why.append(f"{missing} ({spec.manifest.differences(one.manifest)} since the snapshot was made)")
             except MemoryError:
                 raise
-            except Exception as error:
+            except BaseException as error:
+                if not is_failure(error):
+                    raise
                 step = f"the migration from version {one.manifest.version} to {spec.manifest.version}"
                 why.append(f"{step} failed: {type(error).__name__}: {error}")
     return NoRestorePoint("; ".join(dict.fromkeys(why))) if why else None

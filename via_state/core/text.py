@@ -59,7 +59,7 @@ def named(value: object) -> str:
     return f"a value of type {type(value).__name__}{size}"
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """Why a value was not encoded or decoded, without the value: msgspec's own texts name fields and types.
 
     What the project's classes raise, and what quotes a value, is named by its type and place.
@@ -76,7 +76,7 @@ def reason(error: Exception) -> str:
     return f"{type(error.__cause__ or error).__name__} was raised{where} (DEBUG shows its text)"
 
 
-def shown_cause(error: Exception | None) -> Exception | None:
+def shown_cause(error: BaseException | None) -> BaseException | None:
     """What an error of ours is raised from: a traceback shows the texts of causes as well."""
     return error if show_values() else None
 

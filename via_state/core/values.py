@@ -9,6 +9,7 @@ import msgspec
 from via_state.core.fidelity import difference, plain
 from via_state.core.manifest import short_hash
 from via_state.core.nesting import MAX_VALUE_LEVELS, is_deeper, too_deep
+from via_state.core.project_code import is_failure
 from via_state.core.text import reason, shown_cause
 from via_state.core.type_facts import may_be_deeper
 from via_state.exceptions import ValueRefused
@@ -28,7 +29,7 @@ class ValueCodec(Generic[V]):
 
     def encode(self, value: V) -> bytes:
         """Raises `ValueRefused`; what it returns is proven to decode to the same value, of the same types."""
-        cause: Exception | None = None
+        cause: BaseException | None = None
         try:
             data = self._encoder.encode(value)
             deep = self._may_be_deep and is_deeper(data, MAX_VALUE_LEVELS)
@@ -39,8 +40,10 @@ class ValueCodec(Generic[V]):
             raise
         except RecursionError as error:
             data, found, cause = b"", too_deep(MAX_VALUE_LEVELS), error
-        except Exception as error:
+        except BaseException as error:
             # The project's code takes part (__post_init__, __eq__): whatever it raises, there is no snapshot.
+            if not is_failure(error):
+                raise
             data, found, cause = b"", reason(error), error
         if found is not None:
             raise ValueRefused(

@@ -6,7 +6,8 @@ import copy
 from typing import Any, Generic, TypeVar
 
 from via_state.core.fidelity import difference
-from via_state.core.text import named
+from via_state.core.project_code import is_failure
+from via_state.core.text import error_line, named
 
 V = TypeVar("V")
 
@@ -40,8 +41,16 @@ class Verifier(Generic[V]):
 
     def give(self, value: V) -> V:
         """Remember a value that readers get from now on."""
-        self._copy = copy.deepcopy(value)
-        self._given = value
+        try:
+            self._copy = copy.deepcopy(value)
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            if self.found is None:
+                self.found = f"its value can't be copied: {error_line(error)}"
+            self._given = None
+        else:
+            self._given = value
         return value
 
     def taken(self, value: V) -> V:

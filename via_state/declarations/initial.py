@@ -7,6 +7,7 @@ import types
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
+from via_state.core.project_code import contained, is_failure
 from via_state.declarations.problems import Problem
 
 #: Stands for "no default was given": None is a value.
@@ -20,7 +21,7 @@ def make_zero(value_type: Any, default: Any) -> Callable[[], Any]:
 
     Raises `DeclarationError` when it can't be made.
     """
-    make = _maker(value_type) if default is MISSING else _repeater(default)
+    make = _contained(_maker(value_type) if default is MISSING else _repeater(default))
     try:
         make()
     except Exception as error:
@@ -31,6 +32,20 @@ def make_zero(value_type: Any, default: Any) -> Callable[[], Any]:
             "Give default=, a value or a function without arguments.",
         ).error() from error
     return make
+
+
+def _contained(make: Callable[[], Any]) -> Callable[[], Any]:
+    """The same; what would end the thread that calls it is an error like any other."""
+
+    def initial() -> Any:
+        try:
+            return make()
+        except BaseException as error:
+            if isinstance(error, Exception) or not is_failure(error):
+                raise
+            raise contained(error, "The function that makes the initial value") from error
+
+    return initial
 
 
 def _maker(value_type: Any) -> Callable[[], Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,7 @@ from asgiref.sync import async_to_sync
 from django.db import DatabaseError, InterfaceError, InternalError
 from django.db.transaction import TransactionManagementError
 
-from via_state.core.text import error_line
+from via_state.core.project_code import contained, is_failure
 from via_state.exceptions import BackplaneUnavailable
 from via_state.pod.writing.commits import committing
 from via_state.runtime.database_errors import answered
@@ -74,5 +73,7 @@ def call(function: Callable[..., Any], *args: Any) -> None:
                 await answer
 
             async_to_sync(finish)()
-    except (SystemExit, asyncio.CancelledError, GeneratorExit) as error:
-        raise RuntimeError(f"The handler raised {error_line(error)}") from error
+    except BaseException as error:
+        if isinstance(error, Exception) or not is_failure(error):
+            raise
+        raise contained(error, "The handler") from error

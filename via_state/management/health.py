@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 
 class HealthServer:
-    """Serves ``/metrics``, ``/livez`` and ``/readyz`` in a thread. ``ready`` decides the last one. Raises OSError."""
+    """Serves ``/metrics``, ``/livez`` and ``/readyz`` in a thread. Raises OSError.
 
-    def __init__(self, host: str, port: int) -> None:
+    ``alive()`` decides the second one: False means that only a restart helps. ``ready`` decides the last one, where it is alive.
+    """
+
+    def __init__(self, host: str, port: int, alive: Callable[[], bool] = lambda: True) -> None:
         self.ready = False
         outer = self
 
@@ -21,9 +25,10 @@ class HealthServer:
                 if path == "/metrics":
                     self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
                 elif path == "/livez":
-                    self._answer(200, "text/plain", b"ok\n")
+                    ok = alive()
+                    self._answer(200 if ok else 503, "text/plain", b"ok\n" if ok else b"ended: restart it\n")
                 elif path == "/readyz":
-                    ok = outer.ready
+                    ok = outer.ready and alive()
                     self._answer(200 if ok else 503, "text/plain", b"ok\n" if ok else b"not ready\n")
                 else:
                     self._answer(404, "text/plain", b"not found\n")

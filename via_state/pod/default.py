@@ -62,6 +62,8 @@ def current_pod() -> Pod:
     current = _current
     if current is not None and current.fits:
         return current.pod
+    if current is not None and current.pod.thread.fault is not None:
+        current.pod.thread.refuse_ended()  # a new pod would hide it, and begin without what was kept in memory
     with _lock:
         if _current is None or not _current.fits:
             _discard()

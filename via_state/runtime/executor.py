@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
+from via_state.core.project_code import contained
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -36,7 +38,7 @@ class DaemonExecutor(ThreadPoolExecutor):
             try:
                 result = fn(*args, **kwargs)
             except BaseException as error:
-                future.set_exception(error)
+                future.set_exception(contained(error))
             else:
                 future.set_result(result)
 

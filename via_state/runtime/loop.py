@@ -10,19 +10,24 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import logging
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextvars import Context
 from typing import Any, TypeVar
 
-from via_state.exceptions import Closed, SyncVerbInEventLoop
+from via_state.core import project_code
+from via_state.core.project_code import contained
+from via_state.core.text import error_line
+from via_state.exceptions import LoopEnded, SyncVerbInEventLoop
 from via_state.runtime.executor import DaemonExecutor
 
 T = TypeVar("T")
 logger = logging.getLogger("via_state.pod")
+project_code.takes_signals = lambda: threading.current_thread() is threading.main_thread()
 
 
 def refuse_in_event_loop(verb: str, twin: str) -> None:
@@ -42,6 +47,11 @@ class LoopThread:
         self.loop = asyncio.new_event_loop()
         self.loop.set_default_executor(DaemonExecutor())
         self._stopped = False
+        self._entry = threading.Lock()  # nothing enters after the end
+        self._callers: set[Future[Any]] = set()
+        self._at_end: list[Callable[[LoopEnded], object]] = []
+        #: Why the thread has ended though nobody stopped it.
+        self.fault: str | None = None
         self.thread = threading.Thread(target=self._run, name="via-state", daemon=True)
         self._stopping: list[Callable[[], Awaitable[None]]] = []
         self.thread.start()
@@ -49,28 +59,86 @@ class LoopThread:
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
-            self.loop.run_forever()
+            while not self._stopped:
+                try:
+                    self.loop.run_forever()
+                except (SystemExit, KeyboardInterrupt) as error:
+                    # Of the project's code: its task or callback has failed with it, and asyncio hands it on to us.
+                    logger.error("%s was raised on the loop of via_state.", error_line(error), exc_info=error)
+        except BaseException as error:
+            self.fault = error_line(error)
+            logger.critical("The background thread of via_state has ended. Restart this process.", exc_info=error)
         finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Tell all who wait for the loop, and those who come, that nothing will answer."""
+        with self._entry:
             self._stopped = True
+        for tell in list(self._at_end):
+            try:
+                tell(self._ended())
+            except Exception:
+                logger.exception("A caller could not be told that the background thread has ended.")
+        for caller in list(self._callers):
+            with contextlib.suppress(InvalidStateError):
+                caller.set_exception(self._ended())
+        with contextlib.suppress(BaseException):  # its selector may be what broke
+            left = asyncio.all_tasks(self.loop)
+            if self.fault is not None and left:
+                for task in left:
+                    task.cancel()
+                self.loop.run_until_complete(asyncio.wait(left, timeout=1.0))
             self.loop.close()
 
     @property
     def alive(self) -> bool:
-        """False in a forked child, where the thread does not exist, and after `stop`."""
+        """False in a forked child, where the thread does not exist, and after the end."""
         return not self._stopped and self.pid == os.getpid()
 
-    def soon(self, callback: Callable[..., object], *args: object) -> None:
-        """Run ``callback(*args)`` on the loop, soon, from any thread."""
+    def _ended(self) -> LoopEnded:
+        if self.fault is None or self.pid != os.getpid():
+            return LoopEnded("This pod belongs to another process, or was stopped. Get the current one again.")
+        return LoopEnded(
+            f"The background thread of via_state in this process has ended ({self.fault}; the log has the traceback). "
+            "Restart the process."
+        )
+
+    def refuse_ended(self) -> None:
+        """Raise `LoopEnded` where nothing would answer any more."""
         if not self.alive:
-            raise _closed()
-        Context().run(self.loop.call_soon_threadsafe, callback, *args)
+            raise self._ended()
+
+    def at_end(self, tell: Callable[[LoopEnded], object]) -> Callable[[], None]:
+        """Have ``tell(error)`` called when the loop has ended, on its thread. Gives a function that takes that back."""
+        self._at_end.append(tell)
+
+        def forget() -> None:
+            with contextlib.suppress(ValueError):
+                self._at_end.remove(tell)
+
+        return forget
+
+    def soon(self, callback: Callable[..., object], *args: object) -> None:
+        """Run ``callback(*args)`` on the loop, soon, from any thread. Raises `LoopEnded`."""
+        self.refuse_ended()  # before the lock: a forked child may find it locked
+        with self._entry:
+            self.refuse_ended()
+            Context().run(self.loop.call_soon_threadsafe, callback, *args)
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Start a coroutine on the loop, from any thread."""
-        if not self.alive:
+        """Start a coroutine on the loop, from any thread. Raises `LoopEnded`, also the future."""
+        try:
+            self.refuse_ended()
+            with self._entry:
+                self.refuse_ended()
+                future = Context().run(asyncio.run_coroutine_threadsafe, _answered(coroutine), self.loop)
+                self._callers.add(future)
+        except LoopEnded:
             coroutine.close()
-            raise _closed()
-        return Context().run(asyncio.run_coroutine_threadsafe, coroutine, self.loop)
+            raise
+        future.add_done_callback(self._callers.discard)
+        return future
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The sync door: run a coroutine on the loop and wait for it. Never from a thread that runs a loop."""
@@ -121,8 +189,12 @@ class LoopThread:
                 task.cancel()
 
 
-def _closed() -> Closed:
-    return Closed("This pod belongs to another process, or was stopped. Get the current one again.")
+async def _answered(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What would end the loop, and then the thread of the caller, is an error like any other."""
+    try:
+        return await coroutine
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise contained(error) from error
 
 
 _lock = threading.Lock()

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.db import connections
 
+from via_state.core.project_code import contained
 from via_state.exceptions import Closed
 
 P = ParamSpec("P")
@@ -71,7 +72,7 @@ class WorkerThreads:
                         if not self._idle:
                             self._end_of_work()
                 except BaseException as error:
-                    future.set_exception(error)
+                    future.set_exception(contained(error))
                 else:
                     future.set_result(result)
                 del job, future, function
@@ -86,7 +87,7 @@ class WorkerThreads:
         except queue.Empty:
             try:
                 self._end_of_work()
-            except Exception as error:  # the thread is still needed
+            except BaseException as error:  # the thread is still needed
                 logger.debug("A connection could not be closed: %s", error)
             return self._work.get()
 
@@ -115,5 +116,5 @@ def _close_broken_connections() -> None:
         try:
             if not healthy:
                 connection.close_if_unusable_or_obsolete()
-        except Exception as error:
+        except BaseException as error:
             logger.debug("A connection of %r could not be looked at: %s", connection.alias, error)

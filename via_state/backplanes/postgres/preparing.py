@@ -15,6 +15,8 @@ from django.db import connections
 from django.db.backends.signals import connection_created
 from psycopg.pq.abc import PGconn
 
+from via_state.core.project_code import contained
+
 
 def is_prepared(alias: str) -> bool:
     """Whether anybody does anything to the connections of ``alias`` when they are made."""
@@ -33,7 +35,7 @@ async def prepared_connection(alias: str, options: Mapping[str, Any]) -> psycopg
         try:
             future.set_result(_make(alias, options))
         except BaseException as error:
-            future.set_exception(error)
+            future.set_exception(contained(error, "A receiver of connection_created"))
 
     # A thread of its own, which nobody waits for when the process ends.
     threading.Thread(target=make, name="via-state-connection", daemon=True).start()

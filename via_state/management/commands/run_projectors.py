@@ -80,7 +80,7 @@ class Command(StateCommand):
 
     def _run(self, pod: Pod, worker: Worker, keeper: ProjectionKeeper | None, options: dict[str, Any]) -> None:
         stop = threading.Event()
-        health = _health(options)
+        health = _health(options, lambda: pod.thread.alive)
         before = {one: signal.signal(one, _stopper(stop)) for one in (signal.SIGTERM, signal.SIGINT)}
         try:
             self._start(pod, worker, keeper, stop, options["until_caught_up"])
@@ -92,7 +92,7 @@ class Command(StateCommand):
             if options["until_caught_up"]:
                 self._catch_up(pod, worker, keeper, stop)
             else:
-                self._wait(worker, stop)
+                self._wait(pod, worker, stop)
         finally:
             if health is not None:
                 health.ready = False
@@ -135,10 +135,11 @@ class Command(StateCommand):
         if future.done():
             future.result()
 
-    def _wait(self, worker: Worker, stop: threading.Event) -> None:
+    def _wait(self, pod: Pod, worker: Worker, stop: threading.Event) -> None:
         handled, shown = 0, time.monotonic()
         live = self.stderr.isatty()
         while not stop.wait(1.0):
+            pod.thread.refuse_ended()
             if live:
                 now = time.monotonic()
                 rate = (worker.measures.handled - handled) / (now - shown)
@@ -164,10 +165,10 @@ class Command(StateCommand):
         future.result()
 
 
-def _health(options: dict[str, Any]) -> HealthServer | None:
+def _health(options: dict[str, Any], alive: Callable[[], bool]) -> HealthServer | None:
     host, port = options["metrics_host"], options["metrics_port"]
     try:
-        return None if port is None else HealthServer(host, port)
+        return None if port is None else HealthServer(host, port, alive)
     except (OSError, UnicodeError) as error:
         raise CommandError(
             f"Nothing can be served at --metrics-host {host}, --metrics-port {port}: {error}", returncode=2

@@ -112,12 +112,15 @@ async def latest_values(
     thread: LoopThread, subject: Subscribed, value: Callable[[], T]
 ) -> AsyncGenerator[T, None]:
     """``value()`` now, and again each time ``subject`` changes. Holds one value, never a queue."""
-    changed = asyncio.Event()
+    changed, loop = asyncio.Event(), asyncio.get_running_loop()
     subscription = await subscribe(thread, subject, changed.set)
+    forget = thread.at_end(lambda _: loop.call_soon_threadsafe(changed.set))
     try:
         while True:
+            thread.refuse_ended()
             changed.clear()
             yield value()
             await changed.wait()
     finally:
+        forget()
         subscription.close()

@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
@@ -19,6 +19,7 @@ from via_state.exceptions import (
     BackplaneRefused,
     BackplaneUnavailable,
     Closed,
+    LoopEnded,
     OutcomeUnknown,
     ViaStateError,
 )
@@ -61,7 +62,10 @@ class Appender:
         self._inbox: deque[Entry] = deque()
         self._woken = False
         self._lanes: dict[str, deque[Entry]] = {}
+        self._in_flight: dict[str, list[Entry]] = {}
+        self._folding: dict[asyncio.Future[None], list[tuple[Waiter, Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._forget = thread.at_end(self._abandon)
 
     def submit(
         self,
@@ -79,6 +83,7 @@ class Appender:
         ``timeout``: seconds to go on trying. ``folded``: answer only when this pod has folded it, or will not soon.
         """
         self._inbox.append(Entry(key, data, count, waiter, timeout, folded, append_id))
+        self._thread.refuse_ended()  # after that `_abandon` may have looked into the inbox already
         if not self._woken:
             self._woken = True
             self._thread.soon(self._take)
@@ -100,7 +105,7 @@ class Appender:
         group: list[Entry] = []
         try:
             while lane:
-                group = self._group(lane)
+                group = self._in_flight[key] = self._group(lane)
                 try:
                     last = await self._append(key, group)
                 except BackplaneRefused as error:  # waiting would not help
@@ -115,14 +120,27 @@ class Appender:
                     backoff = Backoff()
                     self._acknowledge(key, group, last)
         except BaseException:
-            unknown = AppendOutcomeUnknown(
-                f"This process stopped during an append to {key!r}. Look before you repeat it."
-            )
-            _settle([(entry.waiter, unknown) for entry in group])
-            _settle([(entry.waiter, Closed("This process stopped. Nothing was appended.")) for entry in lane])
+            self._give_up(key, group, lane)
             raise
         finally:
             del self._lanes[key]
+            self._in_flight.pop(key, None)
+
+    @staticmethod
+    def _give_up(key: str, group: Iterable[Entry], lane: Iterable[Entry]) -> None:
+        unknown = AppendOutcomeUnknown(
+            f"This process stopped during an append to {key!r}. Look before you repeat it."
+        )
+        _settle([(entry.waiter, unknown) for entry in group])
+        _settle([(entry.waiter, Closed("This process stopped. Nothing was appended.")) for entry in lane])
+
+    def _abandon(self, error: LoopEnded) -> None:
+        """The loop has ended: nothing answers those who wait."""
+        for key, lane in list(self._lanes.items()):
+            self._give_up(key, self._in_flight.get(key, ()), lane)
+        _settle([(entry.waiter, error) for entry in self._inbox])
+        for acknowledged in list(self._folding.values()):
+            _settle(acknowledged)
 
     def _group(self, lane: deque[Entry]) -> list[Entry]:
         """The entries that travel next: as many as one append takes, in order."""
@@ -186,10 +204,12 @@ class Appender:
         _settle([(entry.waiter, position) for entry, position in answers if not entry.folded])
         later = [(entry.waiter, position) for entry, position in answers if entry.folded]
         if later:
-            fold.add_done_callback(lambda _: _settle(later))
+            self._folding.setdefault(fold, []).extend(later)
+            fold.add_done_callback(lambda fold: _settle(self._folding.pop(fold, [])))
 
     async def close(self) -> None:
         """Let what is in flight finish; what waits behind it fails with the backplane's `Closed`."""
+        self._forget()
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=2.0)
 
