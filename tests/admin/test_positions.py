@@ -14,9 +14,10 @@ from django.db.models.functions import Now
 from tests.admin.office import Office, change, changelist, entries, items, said, set_aside_url
 from tests.conftest import POSTGRES_ALIAS
 from tests.handlers.world import Cancelled, Placed, until
-from via_state import Delivery
+from via_state import Delivery, RetryAfter
 from via_state.admin import aside
 from via_state.exceptions import BackplaneUnavailable
+from via_state.handlers.moves import plan
 from via_state.handlers.operations import set_aside
 from via_state.models import DeadLetter, HandlerPosition, HandlerWorker
 
@@ -48,6 +49,29 @@ def test_a_stuck_handler_is_seen(office: Office) -> None:
     assert "Move the blocked record aside" in page
     assert "RuntimeError: no &lt;b&gt;1&lt;/b&gt;" in page
     assert "Traceback (most recent call last)" in page
+
+
+def test_a_record_whose_handler_asks_for_time_is_seen_and_can_be_moved_aside(office: Office) -> None:
+    shop = office.shop
+
+    @shop.shelf().on_event("stock")
+    def stock(event: Placed | Cancelled, delivery: Delivery) -> None:
+        raise RetryAfter(600)
+
+    worker = shop.work()
+    shop.place(1, shelf=1)
+    until(lambda: positions().exclude(last_error="").exists())
+    shop.stop(worker)
+    shown = cells(office.get(changelist("handlerposition")))
+    assert shown["state"] == "asked for time"
+    assert "RetryAfter: asked to be called again" in shown["shown_error"]
+    row = office.position()
+    assert not shop.world.run(plan(shop.world.inner, row, "head")).allowed, "it goes on by itself"
+    page = office.act("handlerposition", "set_aside_selected", row.pk).content.decode()
+    (token,) = items(page)
+    office.client.post(set_aside_url(), {"item": token})
+    letter = DeadLetter.objects.using(POSTGRES_ALIAS).get()
+    assert (letter.attempts, letter.first_failed_at) == (0, row.stuck_since)
 
 
 def test_a_handler_that_is_done_has_no_lag(office: Office) -> None:

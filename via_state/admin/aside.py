@@ -15,7 +15,7 @@ from via_state.core.specs import LogSpec
 from via_state.exceptions import ViaStateError
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.operations import next_record, set_aside
-from via_state.handlers.positions import AWAY
+from via_state.handlers.positions import AWAY, BLOCKED
 from via_state.management.handlers import declared
 from via_state.models import HandlerPosition
 from via_state.pod.default import current_pod
@@ -55,7 +55,9 @@ def obstacle(row: HandlerPosition) -> str:
         return ""
     if row.last_error.startswith(AWAY):
         return str(row.last_error)
-    return NEWER if row.stuck_since else "No record is blocked here."
+    if row.last_error == BLOCKED:
+        return NEWER
+    return "" if row.stuck_since else "No record is blocked here."
 
 
 def items_of(rows: Sequence[HandlerPosition]) -> list[Item]:

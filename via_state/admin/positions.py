@@ -19,7 +19,7 @@ from via_state.admin.keys import shown_parameters
 from via_state.admin.position_status import positions
 from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.text import block, first_line, moment
-from via_state.handlers.positions import AWAY
+from via_state.handlers.positions import AWAY, BLOCKED
 from via_state.models import HandlerPosition
 
 EXPLANATION = (
@@ -108,6 +108,8 @@ class PositionAdmin(ReadOnlyAdmin):
         if row.attempts:
             return format_html('<span class="via-bad">stuck, {} attempts</span>', row.attempts)
         if row.stuck_since:
+            if not row.last_error.startswith((AWAY, BLOCKED)):
+                return "asked for time"
             text = "can't read its log" if row.last_error.startswith(AWAY) else "blocked"
             return format_html('<span class="via-bad">{}</span>', text)
         if row.standing.lag == 0:

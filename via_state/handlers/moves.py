@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from via_state.backplanes.base import Backplane
 from via_state.core.records import Position
 from via_state.handlers.operations import find_position
+from via_state.handlers.positions import AWAY, BLOCKED
 from via_state.models import HandlerPosition
 
 
@@ -28,7 +29,8 @@ class Move:
     @property
     def allowed(self) -> bool:
         """Whether this is what resuming is for: the handler is halted, or blocked and would go on after what blocks it."""
-        blocked = self.row.stuck_since is not None and not self.row.attempts
+        held_up = self.row.last_error.startswith((AWAY, BLOCKED))  # others fail, or ask for time
+        blocked = self.row.stuck_since is not None and not self.row.attempts and held_up
         return bool(self.row.halted) or (blocked and not self.again)
 
     @property

@@ -18,6 +18,8 @@ from via_state.handlers.declaration import HandlerSpec
 DIED = "the worker that ran the handler died"
 #: How the error of a position begins whose log can't be read.
 AWAY = "The log can't be read: "
+#: The error of a record that this code must leave to newer code.
+BLOCKED = "a record is of an event that only newer code knows: deploy that one, or put its name into retired="
 
 
 class HandlerId(NamedTuple):

@@ -16,7 +16,7 @@ from via_state.core.text import error_line
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, Closed, Fenced, Stalled
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.delivering import Deliverer, Result, Turn
-from via_state.handlers.positions import AWAY, Claim, HandlerId, PositionStore
+from via_state.handlers.positions import AWAY, BLOCKED, Claim, HandlerId, PositionStore
 from via_state.handlers.worker_metrics import WorkerMetrics
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.outage import Outage
@@ -37,7 +37,6 @@ _MISSING = (
     "records up to offset {} are missing from the log, which nothing of via_state discarded: they were deleted, or a "
     "restore was not whole. Put them back from a backup, then say where it goes on: manage.py resume_handler"
 )
-_BLOCKED = "a record is of an event that only newer code knows: deploy that one, or put its name into retired="
 
 
 class Employer(Protocol):
@@ -248,7 +247,7 @@ class Runner:
             self._blocks += 1
             metrics.consumer_forward_incompatible.labels(*self.labels).inc()
             wait = self._spec.retry.pause(self._blocks, rng.random)
-            await self._worker.threads.run(self._worker.store.fail, claim, claim.attempts, _BLOCKED, wait)
+            await self._worker.threads.run(self._worker.store.fail, claim, claim.attempts, BLOCKED, wait)
             self._stuck(self._blocks)
             return wait
         self._blocks = 0
