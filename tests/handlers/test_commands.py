@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 
 import pytest
@@ -206,3 +208,27 @@ def test_state_status_shows_how_far_handlers_are_and_exits_with_1_when_one_stand
     with pytest.raises(SystemExit):
         call_command("state_status", stdout=out)
     assert "event handler gone: nothing in this code declares it" in out.getvalue()
+
+
+@pytest.mark.parametrize("thread", [False, True], ids=["main thread", "another thread"])
+def test_a_worker_inside_another_process_leaves_its_pod_and_its_signals_alone(site: Shop, thread: bool) -> None:
+    got: list[int] = []
+
+    @site.orders().on_event("ship")
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        got.append(event.number)
+
+    site.place(1)
+    before = signal.getsignal(signal.SIGTERM)
+    for number in (2, 3):
+        if thread:
+            with ThreadPoolExecutor(1) as pool:
+                said = pool.submit(run, "run_projectors", "--until-caught-up").result()
+        else:
+            said = run("run_projectors", "--until-caught-up")
+        assert "has ended" in said
+        site.log().append(Placed(number))
+        assert site.log().read()[-1] == number
+    assert got == [1, 2]
+    assert len(site.pod.services.services) == 4, "what the command added has left"
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -195,6 +195,34 @@ def test_a_fork_while_another_thread_starts_the_loop() -> None:
         child.join(WAIT)
 
 
+@override_settings(VIA_STATE={"RECONCILE_INTERVAL": 0.5})
+def test_a_pod_that_was_closed_is_not_the_current_one_any_more() -> None:
+    first = current_pod()
+    Board.numbers.append(Add(1))
+    assert Board.numbers.read() == [1]
+    Board.hits.set(7)
+    first.close()
+    for stale in (
+        lambda: Board.numbers.using(first).read(),
+        lambda: Board.hits.using(first).read(),
+        lambda: Board.hits.using(first).set(8),
+        lambda: Board.numbers.using(first).append(Add(2)),
+    ):
+        with pytest.raises(Closed):
+            stale()
+    assert current_pod() is not first
+    Board.numbers.read(at_least=Board.numbers.append(Add(1)))
+
+
+def test_a_chosen_pod_that_was_closed_stays_and_raises() -> None:
+    """Another one would be on another backplane."""
+    with memory_pod() as pod:
+        pod.close()
+        assert current_pod() is pod
+        with pytest.raises(Closed):
+            Board.numbers.read()
+
+
 class InsideATestCase(StateTestMixin, TestCase):
     """Django's TestCase, inside its transaction on SQLite in memory."""
 

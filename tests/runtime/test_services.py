@@ -82,3 +82,18 @@ async def test_a_part_that_comes_later_is_started_and_stopped_with_the_rest() ->
     await group.add(Part("b", said))
     await group.stop()
     assert said == ["a start", "b start", "b stop", "a stop"]
+
+
+async def test_a_part_that_leaves_is_drained_and_stopped_and_the_others_stay() -> None:
+    said: list[str] = []
+    first, second, third = (Part(label, said) for label in "abc")
+    group = ServiceGroup(first)
+    await group.start()
+    await group.add(second)
+    await group.add(third)
+    await group.remove(second, third)
+    assert said[3:] == ["c drain", "b drain", "c stop", "b stop"]
+    assert group.services == (first,)
+    assert first.running
+    await group.stop()
+    assert said[7:] == ["a stop"]

@@ -301,6 +301,10 @@ class Worker(Service):
         """Those that have not come to the head of their log."""
         return [one for one in self._runners.values() if one.lag or one.halted or one.stuck]
 
+    def busy(self) -> list[Runner]:
+        """Those that deliver, or look for what to deliver. From any thread."""
+        return [one for one in list(self._runners.values()) if one.task is not None]
+
     async def settle(self, timeout: float | None = 30.0) -> None:
         """Wait until nothing more can be delivered now. For tests and for leaving when all is caught up."""
         async with asyncio.timeout(timeout):

@@ -26,7 +26,11 @@ class _Current(NamedTuple):
 
     @property
     def fits(self) -> bool:
-        return self.pod.thread.alive and (self.sheltered is None or self.sheltered == sheltered())
+        """A pod that somebody chose stays, also closed: its verbs raise. So does any one while the process ends."""
+        thread = self.pod.thread
+        if self.sheltered is None or not thread.alive or thread.ending:
+            return thread.alive
+        return not self.pod.closed and self.sheltered == sheltered()
 
 
 _lock = threading.Lock()
@@ -57,7 +61,7 @@ def make_backplane() -> Backplane:
 
 
 def current_pod() -> Pod:
-    """This process's pod; a new one in a forked child, after the setting changed, and where tests begin or end."""
+    """This process's pod; a new one in a forked child, after it was closed or the setting changed, and where tests begin or end."""
     global _current
     current = _current
     if current is not None and current.fits:
@@ -102,7 +106,7 @@ def use_settings() -> Iterator[None]:
 def _discard() -> None:
     global _current
     current, _current = _current, None
-    if current is not None and current.pod.thread.alive:
+    if current is not None and current.pod.thread.alive and not current.pod.closed:
         # Not `pod.close()`: an async test changes settings inside its event loop.
         current.pod.thread.submit(current.pod.aclose()).result(5)
 

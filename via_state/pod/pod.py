@@ -52,6 +52,8 @@ class Pod:
 
     def __init__(self, backplane: Backplane, *, owns_backplane: bool = True) -> None:
         self.pod_id = uuid.uuid4().hex[:12]
+        #: Whether its end has begun: every verb raises `Closed`.
+        self.closed = False
         self.backplane = backplane
         self.thread: LoopThread = current_loop()
         self._owns_backplane = owns_backplane
@@ -342,6 +344,7 @@ class Pod:
         await self.backplane.prune()
 
     async def _close(self) -> None:
+        self.closed = True
         self.thread.forget(self._close)
         await self.services.drain()
         await self.outbox.close()

@@ -52,6 +52,8 @@ class LoopThread:
         self._at_end: list[Callable[[LoopEnded], object]] = []
         #: Why the thread has ended though nobody stopped it.
         self.fault: str | None = None
+        #: Whether `stop` has begun.
+        self.ending = False
         self.thread = threading.Thread(target=self._run, name="via-state", daemon=True)
         self._stopping: list[Callable[[], Awaitable[None]]] = []
         self.thread.start()
@@ -168,6 +170,7 @@ class LoopThread:
         """Run what `on_stop` collected, then end the thread. At most ``timeout`` seconds."""
         if not self.alive:
             return
+        self.ending = True
         try:
             self.submit(self._shut_down()).result(timeout)
         except TimeoutError:

@@ -148,19 +148,32 @@ class ServiceGroup(Service):
             self._begun.append(service)
             await service.start()
 
+    async def remove(self, *services: Service) -> None:
+        """These parts leave: drained, then stopped, the last one first."""
+        leaving = [one for one in self._begun if one in services]
+        self._services = [one for one in self._services if one not in services]
+        await self._each(leaving, lambda one: one.drain, "drain")
+        await self._each(leaving, lambda one: one.stop, "stop")
+        self._begun = [one for one in self._begun if one not in leaving]
+
     async def _start(self) -> None:
         for one in self._services:
             self._begun.append(one)
             await one.start()
 
     async def _drain(self) -> None:
-        await self._each(lambda one: one.drain, "drain")
+        await self._each(self._begun, lambda one: one.drain, "drain")
 
     async def _stop(self) -> None:
-        await self._each(lambda one: one.stop, "stop")
+        await self._each(self._begun, lambda one: one.stop, "stop")
 
-    async def _each(self, phase: Callable[[Service], Callable[[], Coroutine[Any, Any, None]]], verb: str) -> None:
-        for one in reversed(self._begun):
+    async def _each(
+        self,
+        services: list[Service],
+        phase: Callable[[Service], Callable[[], Coroutine[Any, Any, None]]],
+        verb: str,
+    ) -> None:
+        for one in reversed(services):
             try:
                 await phase(one)()
             except Exception:

@@ -6,7 +6,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -81,7 +82,18 @@ class Command(StateCommand):
     def _run(self, pod: Pod, worker: Worker, keeper: ProjectionKeeper | None, options: dict[str, Any]) -> None:
         stop = threading.Event()
         health = _health(options, lambda: pod.thread.alive)
-        before = {one: signal.signal(one, _stopper(stop)) for one in (signal.SIGTERM, signal.SIGINT)}
+        with _signals(stop):
+            self._work(pod, worker, keeper, options, stop, health)
+
+    def _work(
+        self,
+        pod: Pod,
+        worker: Worker,
+        keeper: ProjectionKeeper | None,
+        options: dict[str, Any],
+        stop: threading.Event,
+        health: HealthServer | None,
+    ) -> None:
         try:
             self._start(pod, worker, keeper, stop, options["until_caught_up"])
             if health is not None:
@@ -97,11 +109,19 @@ class Command(StateCommand):
             if health is not None:
                 health.ready = False
             left = [f"{one.handler.name} on {one.key}" for one in worker.waiting()]
-            pod.close()
+            if stop.is_set() and (busy := [f"{one.handler.name} on {one.key}" for one in worker.busy()]):
+                self.stderr.write(
+                    self.style.WARNING(
+                        f"Waiting for {', '.join(busy[:10])} to end; the same signal again stops at once."
+                    )
+                )
+            # The pod is the process's: a test, a task or a shell goes on with it.
+            if pod.thread.alive:
+                pod.thread.call(pod.services.remove(*(one for one in (worker, keeper) if one is not None)))
+            if self._called_from_command_line:  # type: ignore[attr-defined]
+                pod.close()  # whatever it still has to write is waited for
             if health is not None:
                 health.close()
-            for one, handler in before.items():
-                signal.signal(one, handler)
         self.stdout.write(
             f"Worker {worker.id[:12]} has ended; it passed {counted(worker.measures.handled, 'record')}."
         )
@@ -126,14 +146,17 @@ class Command(StateCommand):
                 await pod.services.add(keeper)
 
         future, said, began = pod.thread.submit(start()), "", time.monotonic()
-        while not future.done() and not stop.wait(0.05):
-            if worker.waits_for and worker.waits_for != said:
-                said = worker.waits_for
-                self.stderr.write(self.style.WARNING(f"Not started yet: {said}"))
-            if said and catching_up and time.monotonic() - began > outage.LONG:
-                raise CommandError(f"Not caught up, because nothing could be started: {said}", returncode=2)
-        if future.done():
-            future.result()
+        try:
+            while not future.done() and not stop.wait(0.05):
+                if worker.waits_for and worker.waits_for != said:
+                    said = worker.waits_for
+                    self.stderr.write(self.style.WARNING(f"Not started yet: {said}"))
+                if said and catching_up and time.monotonic() - began > outage.LONG:
+                    raise CommandError(f"Not caught up, because nothing could be started: {said}", returncode=2)
+            if future.done():
+                future.result()
+        finally:
+            future.cancel()
 
     def _wait(self, pod: Pod, worker: Worker, stop: threading.Event) -> None:
         handled, shown = 0, time.monotonic()
@@ -173,6 +196,19 @@ def _health(options: dict[str, Any], alive: Callable[[], bool]) -> HealthServer 
         raise CommandError(
             f"Nothing can be served at --metrics-host {host}, --metrics-port {port}: {error}", returncode=2
         ) from error
+
+
+@contextmanager
+def _signals(stop: threading.Event) -> Iterator[None]:
+    """Have signals set ``stop``. Only the main thread can; in another one whoever called the command ends the process."""
+    main = threading.current_thread() is threading.main_thread()
+    wanted = (signal.SIGTERM, signal.SIGINT) if main else ()
+    before = {one: signal.signal(one, _stopper(stop)) for one in wanted}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _stopper(stop: threading.Event) -> Callable[[int, FrameType | None], None]:

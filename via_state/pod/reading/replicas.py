@@ -52,7 +52,7 @@ class Replicas:
     def loaded_log(self, key: str) -> Projector[Any] | None:
         """The projector of a key that has reached its head once, from any thread."""
         projector = self._logs.get(key)
-        if projector is None or not projector.loaded:
+        if projector is None or not projector.loaded or self._closed:
             return None
         projector.used = time.monotonic()
         return projector
@@ -60,13 +60,14 @@ class Replicas:
     def loaded_cell(self, key: str) -> CachedCell[Any] | None:
         """The copy of a cell that was loaded once, from any thread."""
         cell = self._cells.get(key)
-        if cell is None or not cell.loaded:
+        if cell is None or not cell.loaded or self._closed:
             return None
         cell.used = time.monotonic()
         return cell
 
     def log(self, key: str, spec: LogSpec[V]) -> Projector[V]:
         """The projector of a key, started if need be. On the loop."""
+        self._refuse_closed()
         projector = self._logs.get(key)
         if projector is None:
             self._open(key)
@@ -78,6 +79,7 @@ class Replicas:
 
     def cell(self, key: str, spec: CellSpec[T]) -> CachedCell[T]:
         """The copy of a cell; the caller loads it if need be. On the loop."""
+        self._refuse_closed()
         cell = self._cells.get(key)
         if cell is None:
             self._open(key)
@@ -107,9 +109,12 @@ class Replicas:
 
     # What keeps them fresh --------------------------------------------------------------------------------
 
-    def _open(self, key: str) -> None:
+    def _refuse_closed(self) -> None:
+        """Nothing refreshes what a closed pod holds: it would be an old value for ever."""
         if self._closed:
-            raise Closed("The pod was closed.")
+            raise Closed("The pod was closed. Get the current one instead of keeping an old reference.")
+
+    def _open(self, key: str) -> None:
         self._begin()
         self._following.watch(key)
 
