@@ -190,6 +190,7 @@ class Worker(Service):
                 self.waits_for = str(error)
                 await backoff.pause()
         self.waits_for = ""
+        await self._reconciler.start()
         self._lease.ring()
         self._following = self._reconciler.follow(self)
         for one in self.logs:
