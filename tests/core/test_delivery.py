@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.pod.board import Add, Fragile
+from via_state.core import delivery
 from via_state.core.delivery import (
     CursorCheck,
     Failure,
@@ -22,7 +25,7 @@ from via_state.core.delivery import (
     records_after,
 )
 from via_state.core.event_types import EventType
-from via_state.core.events import EventCodec
+from via_state.core.events import Decoded, EventCodec
 from via_state.core.records import GENESIS, Batch, Pack, Position
 
 CODEC = EventCodec([EventType.of(Add), EventType.of(Fragile)], retired=["Old"])
@@ -153,9 +156,13 @@ RECORDS: dict[bytes, Treatment] = {
 }
 
 
-@given(st.lists(st.lists(st.sampled_from(list(RECORDS)), min_size=1, max_size=4), max_size=5), st.integers(0, 25))
-def test_each_record_behind_the_position_comes_once_in_order_and_is_treated_as_what_it_is(
-    packs: list[list[bytes]], cursor: int
+@given(
+    st.lists(st.lists(st.sampled_from(list(RECORDS)), min_size=1, max_size=9), max_size=5),
+    st.integers(0, 45),
+    st.integers(1, 10),
+)
+def test_each_record_after_the_position_comes_once_in_order_and_is_treated_as_what_it_is(
+    packs: list[list[bytes]], cursor: int, size: int
 ) -> None:
     made, expected, offset = [], [], 0
     for number, records in enumerate(packs):
@@ -165,6 +172,41 @@ def test_each_record_behind_the_position_comes_once_in_order_and_is_treated_as_w
             if offset > cursor:
                 expected.append((offset, f"p{number}-{index}", RECORDS[record]))
     batch = Batch(made, at(offset), NOTHING, None, True)
-    found: list[Any] = list(records_after(batch, at(cursor), CODEC, (Add,)))
+    with patch.object(delivery, "SLICE", size):
+        found: list[Any] = list(records_after(batch, at(cursor), CODEC, (Add,)))
     assert [(one.position.offset, one.position.record_id, one.treatment) for one in found] == expected
     assert all((one.event is None) == (one.treatment is not Treatment.DELIVER) for one in found)
+    whole = {
+        pack.first + index: record
+        for pack, records in zip(made, packs, strict=True)
+        for index, record in enumerate(records)
+    }
+    for one in found:
+        assert CODEC.stored(b"[" + whole[one.position.offset] + b"]", 1, 0) == one.stored(CODEC)
+
+
+def test_the_first_records_of_a_large_pack_do_not_decode_the_others() -> None:
+    record = b'["Add",1,{"number":1}]'
+    pack = Pack("p", 1, 100_000, b"[" + b",".join([record] * 100_000) + b"]")
+    decoded: list[int] = []
+
+    class Counting(EventCodec):
+        def decode(self, data: bytes, count: int) -> Decoded:
+            decoded.append(count)
+            return super().decode(data, count)
+
+    codec = Counting([EventType.of(Add)])
+    batch = Batch([pack], at(100_000), NOTHING, None, True)
+    for cursor in (0, 250, 70_000, 99_990):
+        found = list(itertools.islice(records_after(batch, at(cursor), codec, ()), 500))
+        assert [one.position.offset for one in found] == list(range(cursor + 1, min(cursor + 500, 100_000) + 1))
+    assert max(decoded) == 500
+    assert sum(decoded) == 1510
+
+
+def test_a_large_pack_whose_records_can_not_be_told_apart_is_one_that_can_not_be_decoded() -> None:
+    batch = Batch([Pack("p", 1, 1200, b"[1,2")], at(1200), NOTHING, None, True)
+    found = list(records_after(batch, at(1000), CODEC, ()))
+    assert [(one.position.offset, one.treatment) for one in found] == [
+        (n, Treatment.SKIP) for n in range(1001, 1201)
+    ]

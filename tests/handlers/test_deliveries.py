@@ -8,6 +8,7 @@ import pytest
 
 from tests.handlers.world import Cancelled, Placed, Shop, until
 from via_state import Delivery, Offset, Poison, Retry, RetryAfter
+from via_state.core.events import Decoded, EventCodec
 
 pytestmark = pytest.mark.django_db(databases=["postgres"], transaction=True)
 
@@ -225,3 +226,30 @@ def test_a_handler_of_a_family_is_given_the_parameters_as_they_were(shop: Shop) 
     shop.shelf().using(shop.pod).at(shelf="a.b c").append(Placed(2))
     until(lambda: len(got) == 2)
     assert sorted(got) == [("orders", {}), ("shelf.a~2Eb~20c", {"shelf": "a.b c"})]
+
+
+def test_no_step_decodes_more_of_a_large_append_than_it_delivers(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each failure of a record, and each turn, reads again."""
+    got: list[int] = []
+    decoded: list[int] = []
+    decode = EventCodec.decode
+
+    def counting(codec: EventCodec, data: bytes, count: int) -> Decoded:
+        decoded.append(count)
+        return decode(codec, data, count)
+
+    @shop.orders().on_event("ship", retry=Retry(base=0.001, max=0.001))
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        got.append(event.number)
+        if event.number < 10 and delivery.attempt == 1:
+            raise RuntimeError("no stamps")
+
+    shop.log().append_many([Placed(number) for number in range(1000)], wait=False)
+    monkeypatch.setattr(EventCodec, "decode", counting)
+    shop.work()
+    until(lambda: len(got) >= 30)
+    assert got[:20] == [number for number in range(10) for _ in range(2)]
+    assert len(decoded) >= 10
+    assert max(decoded) <= 500

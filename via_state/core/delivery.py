@@ -12,7 +12,11 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from via_state.core.events import EventCodec, Stored, Unreadable
+from via_state.core.packs import slices
 from via_state.core.records import Batch, Pack, Position
+
+#: Records of a pack that are decoded at once for a handler.
+SLICE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ class Treatment(Enum):
 
 
 class Record(NamedTuple):
-    """A record on its way to a handler, and the ``pack`` that it is in. ``event`` is None unless it is delivered."""
+    """A record on its way to a handler, and the ``pack`` or slice of one that it is in. ``event`` is None unless it is delivered."""
 
     position: Position
     treatment: Treatment
@@ -118,20 +122,28 @@ class Record(NamedTuple):
 def records_after(
     batch: Batch, position: Position, codec: EventCodec, wanted: tuple[type[Any], ...]
 ) -> Iterator[Record]:
-    """The records of a batch that follow ``position``. ``wanted`` are the event types to deliver; empty: all."""
+    """The records of a batch that follow ``position``. ``wanted`` are the event types to deliver; empty: all.
+
+    They are decoded when they are asked for, `SLICE` at a time: whoever takes the first of a large pack does not pay for all.
+    """
     for pack in batch.packs:
         if pack.last <= position.offset:
             continue
-        for index, event in enumerate(codec.decode(pack.data, pack.count).events):
-            offset = pack.first + index
-            if offset <= position.offset:
-                continue
-            treatment = _treatment(event, wanted)
-            where = Position(batch.head.epoch, offset, pack.record_id(offset))
-            record = Record(where, treatment, event if treatment is Treatment.DELIVER else None, pack)
-            if treatment is Treatment.SKIP and wanted and not _may_be_one_of(record.stored(codec), codec, wanted):
-                record = record._replace(treatment=Treatment.PASS)
-            yield record
+        for part in slices(pack, position.offset, SLICE):
+            for index, event in enumerate(codec.decode(part.data, part.count).events):
+                offset = part.first + index
+                if offset <= position.offset:
+                    continue
+                treatment = _treatment(event, wanted)
+                where = Position(batch.head.epoch, offset, pack.record_id(offset))
+                record = Record(where, treatment, event if treatment is Treatment.DELIVER else None, part)
+                if (
+                    treatment is Treatment.SKIP
+                    and wanted
+                    and not _may_be_one_of(record.stored(codec), codec, wanted)
+                ):
+                    record = record._replace(treatment=Treatment.PASS)
+                yield record
 
 
 def _may_be_one_of(stored: Stored, codec: EventCodec, wanted: tuple[type[Any], ...]) -> bool:

@@ -12,6 +12,31 @@ from via_state.core.records import Pack
 _RECORDS = msgspec.json.Decoder(list[msgspec.Raw])
 
 
+def slices(pack: Pack, after: int, most_records: int) -> Iterator[Pack]:
+    """The records after an offset, in packs of at most ``most_records``, made when they are asked for.
+
+    They are for reading: their ids are not of their own, so ask the whole pack for a ``record_id``. A pack whose records can't
+    be parted comes as it is.
+    """
+    if pack.count <= most_records:
+        yield pack
+        return
+    records = _records(pack)
+    if len(records) != pack.count:
+        yield pack
+        return
+    for first in range(max(0, after + 1 - pack.first), pack.count, most_records):
+        some = records[first : first + most_records]
+        yield Pack(pack.id, pack.first + first, len(some), b"[" + b",".join(some) + b"]")
+
+
+def _records(pack: Pack) -> list[msgspec.Raw]:
+    try:
+        return _RECORDS.decode(pack.data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return []
+
+
 def pieces(pack: Pack, most_records: int, most_bytes: int) -> Iterator[Pack]:
     """The pack, or smaller ones with its records. The first keeps its id, so its records keep theirs.
 
@@ -20,10 +45,7 @@ def pieces(pack: Pack, most_records: int, most_bytes: int) -> Iterator[Pack]:
     if pack.count <= most_records and len(pack.data) <= most_bytes:
         yield pack
         return
-    try:
-        records = [bytes(record) for record in _RECORDS.decode(pack.data)]
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        records = []
+    records = [bytes(record) for record in _records(pack)]
     if len(records) != pack.count:
         raise ValueError(f"the append {pack.id} is too large, and can't be parted")
     first = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from typing import Any, Protocol
@@ -26,7 +27,7 @@ from via_state.runtime.worker_threads import WorkerThreads
 
 logger = logging.getLogger("via_state.handlers")
 
-READ_LIMIT = 500  # records in one read
+READ_LIMIT = 500  # records in one read, but for those of the last pack, and in one turn
 TURN = 0.25  # seconds on a thread, then others have theirs
 
 _HALTS = {
@@ -211,8 +212,9 @@ class Runner:
             return None
         if evidence is CursorCheck.FROM_FLOOR:
             claim.position = batch.floor
-        records = list(records_after(batch, claim.position, self._log.events, self._spec.events))
-        end = batch.packs[-1].last if batch.packs else claim.position.offset
+        following = records_after(batch, claim.position, self._log.events, self._spec.events)
+        records = list(itertools.islice(following, READ_LIMIT))  # a pack may hold any number
+        end = records[-1].position.offset if records else claim.position.offset
         rest = await worker.backplane.count(self.key, end, Head(batch.head, batch.floor))
         worker.measures.lag(self, len(records) + rest)
         if not records and claim.position.offset < batch.head.offset:
