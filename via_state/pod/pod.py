@@ -33,6 +33,7 @@ from via_state.pod.writing.cell_update import MISSING, CellUpdate
 from via_state.pod.writing.erasures import Erasures
 from via_state.pod.writing.outbox import Outbox
 from via_state.runtime.backoff import patiently
+from via_state.runtime.kept_errors import again
 from via_state.runtime.loop import LoopThread, current_loop, refuse_in_event_loop
 from via_state.runtime.periodic import Periodic
 from via_state.runtime.service import Service, ServiceGroup
@@ -154,7 +155,7 @@ class Pod:
                     await future
         except TimeoutError:
             if projector.error is not None:
-                raise projector.error from None
+                raise again(projector.error) from None
             status = projector.status
             wanted = "its head" if at_least is None else f"offset {at_least}"
             raise NotCaughtUp(

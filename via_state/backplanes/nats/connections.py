@@ -9,6 +9,7 @@ from typing import Any
 from via_state.backplanes.nats.addresses import Address
 from via_state.backplanes.nats.connection import Connection
 from via_state.exceptions import BackplaneUnavailable, Closed
+from via_state.runtime.kept_errors import again
 from via_state.runtime.rng import rng
 
 
@@ -49,6 +50,8 @@ class Connections:
         except asyncio.CancelledError:
             self.check_open()  # cancelled by `close`
             raise
+        except BackplaneUnavailable as error:
+            raise again(error) from error.__cause__  # several callers wait for one attempt
 
     def check_open(self) -> None:
         """Raises `Closed`."""

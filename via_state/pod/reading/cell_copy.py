@@ -26,6 +26,7 @@ from via_state.exceptions import (
 from via_state.pod.reading.subscribers import Subscribers
 from via_state.pod.writing.cell_write import CellWrite
 from via_state.runtime.backoff import Backoff
+from via_state.runtime.kept_errors import again
 
 T = TypeVar("T")
 logger = logging.getLogger("via_state.cells")
@@ -113,7 +114,7 @@ class CachedCell(Generic[T]):
     def value(self) -> T:
         """The value to hand out. Raises where there is none: the stored one can't be read and there is no older one."""
         if self.error is not None and self.current.empty:
-            raise self.error
+            raise again(self.error)
         return self.current.value
 
     def private(self, read: Read[T]) -> T:
@@ -182,7 +183,7 @@ class CachedCell(Generic[T]):
         except (CellUnreadable, CellFromNewerVersion) as error:
             self.loaded = True
             self.error = type(error)(f"The cell {self.key!r}: {error}")
-            raise self.error from error
+            raise again(self.error) from error
         value = state.value if state.holds is Holds.VALUE else self.spec.initial()
         return self._replace(Read(value, state, cell.revision, cell.data, asked - cell.age, expires))
 

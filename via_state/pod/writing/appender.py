@@ -24,6 +24,7 @@ from via_state.exceptions import (
     ViaStateError,
 )
 from via_state.runtime.backoff import Backoff
+from via_state.runtime.kept_errors import again
 from via_state.runtime.loop import LoopThread
 
 #: Called on the loop after an append: key, last position; answers an awaitable when this pod will fold it.
@@ -232,6 +233,6 @@ def _answer(batch: list[tuple[Waiter, Any]]) -> None:
         if waiter.done():
             continue
         if isinstance(answer, BaseException):
-            waiter.set_exception(answer)
+            waiter.set_exception(again(answer))
         else:
             waiter.set_result(answer)
