@@ -78,6 +78,14 @@ class SyncVerbInEventLoop(ViaStateError, RuntimeError):
     """
 
 
+class StateInPureFunction(ViaStateError, RuntimeError):
+    """A fold, an upcaster, a migration or a function for ``default=`` called a verb of a state.
+
+    What they give must follow from their arguments alone: every process calls them, at its own time. Put what a fold needs to know
+    into the event, when it is appended.
+    """
+
+
 class NotInTransaction(ViaStateError):
     """``append_on_commit`` was called in a transaction of another database than ``VIA_STATE["DATABASE"]``.
 

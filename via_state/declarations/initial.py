@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from via_state.core.project_code import contained, is_failure
 from via_state.declarations.problems import Problem
+from via_state.runtime.pure_functions import pure_functions_only
 
 #: Stands for "no default was given": None is a value.
 MISSING: Final[Any] = object()
@@ -35,11 +36,12 @@ def make_zero(value_type: Any, default: Any) -> Callable[[], Any]:
 
 
 def _contained(make: Callable[[], Any]) -> Callable[[], Any]:
-    """The same; what would end the thread that calls it is an error like any other."""
+    """The same, held to be pure. What would end the thread that calls it is an error like any other."""
 
     def initial() -> Any:
         try:
-            return make()
+            with pure_functions_only():
+                return make()
         except BaseException as error:
             if isinstance(error, Exception) or not is_failure(error):
                 raise

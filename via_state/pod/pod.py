@@ -36,6 +36,7 @@ from via_state.runtime.backoff import patiently
 from via_state.runtime.kept_errors import again
 from via_state.runtime.loop import LoopThread, current_loop, refuse_in_event_loop
 from via_state.runtime.periodic import Periodic
+from via_state.runtime.pure_functions import refuse_in_pure_function
 from via_state.runtime.service import Service, ServiceGroup
 from via_state.runtime.worker_threads import database_threads
 
@@ -129,6 +130,7 @@ class Pod:
 
         Raises `InvalidOffset`, `NotCaughtUp` after ``timeout`` seconds, `EpochChanged`, and `KeyHalted` when there is no good value.
         """
+        refuse_in_pure_function("read")
         if at_least is not None or spec.family:
             refuse_in_event_loop("read", "aread")
         if at_least is None and (projector := self.replicas.loaded_log(key)) is not None:
@@ -196,6 +198,7 @@ class Pod:
 
     def get(self, key: str, spec: CellSpec[T]) -> T:
         """The current value, from this pod's copy; loaded on first use."""
+        refuse_in_pure_function("read")
         if spec.family:
             refuse_in_event_loop("read", "aread")
         cell = self.replicas.loaded_cell(key)

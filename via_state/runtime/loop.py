@@ -22,8 +22,9 @@ from typing import Any, TypeVar
 from via_state.core import project_code
 from via_state.core.project_code import contained
 from via_state.core.text import error_line
-from via_state.exceptions import LoopEnded, SyncVerbInEventLoop
+from via_state.exceptions import LoopEnded, StateInPureFunction, SyncVerbInEventLoop
 from via_state.runtime.executor import DaemonExecutor
+from via_state.runtime.pure_functions import pure_functions_only, refuse_in_pure_function
 
 T = TypeVar("T")
 logger = logging.getLogger("via_state.pod")
@@ -32,6 +33,7 @@ project_code.takes_signals = lambda: threading.current_thread() is threading.mai
 
 def refuse_in_event_loop(verb: str, twin: str) -> None:
     """Raise `SyncVerbInEventLoop` when the calling thread runs an event loop that a blocking verb would stall."""
+    refuse_in_pure_function(verb)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -60,6 +62,10 @@ class LoopThread:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
+        with pure_functions_only():
+            self._serve()
+
+    def _serve(self) -> None:
         try:
             while not self._stopped:
                 try:
@@ -144,6 +150,11 @@ class LoopThread:
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The sync door: run a coroutine on the loop and wait for it. Never from a thread that runs a loop."""
+        try:
+            refuse_in_pure_function("A blocking verb")
+        except StateInPureFunction:
+            coroutine.close()
+            raise
         future = self.submit(coroutine)
         try:
             return future.result()
