@@ -75,6 +75,7 @@ def test_what_would_end_the_thread_fails_its_caller_alone(
         asyncio.get_running_loop().call_soon(_leave)
         task = asyncio.get_running_loop().create_task(leave())
         await asyncio.wait([task])
+        assert isinstance(task.exception(), kind)
         return "still here"
 
     def _leave() -> None:
