@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from django.core.management.base import CommandError
@@ -14,7 +15,7 @@ from tests.conftest import POSTGRES_ALIAS
 from tests.faults import Fault
 from tests.handlers.test_commands import run
 from tests.handlers.test_faults import metric, position, recorder
-from tests.handlers.world import Shop, until
+from tests.handlers.world import Placed, Shop, until
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, NotMigrated
 from via_state.handlers.rows import reaching
 from via_state.pod.default import use_pod
@@ -162,6 +163,50 @@ def test_what_the_database_refuses_for_good_is_no_outage(postgres: object, state
     ):
         cursor.execute(statement)
     assert isinstance(raised.value, BackplaneRefused) == refused
+
+
+@contextmanager
+def not_migrated() -> Iterator[None]:
+    """A table of the backplane is away."""
+    with connections[POSTGRES_ALIAS].cursor() as cursor:
+        cursor.execute("ALTER TABLE via_state_pack RENAME TO via_state_pack_away")
+    try:
+        yield
+    finally:
+        with connections[POSTGRES_ALIAS].cursor() as cursor:
+            cursor.execute("ALTER TABLE via_state_pack_away RENAME TO via_state_pack")
+
+
+def test_catching_up_ends_where_a_server_refuses(site: Shop) -> None:
+    site.place(1)
+    with (
+        not_migrated(),
+        pytest.raises(CommandError, match=r"^Not caught up: .*manage\.py migrate --database postgres") as raised,
+    ):
+        run("run_projectors", "--until-caught-up")
+    assert raised.value.returncode == 2
+
+
+def test_a_read_that_is_refused_raises_at_once_and_works_again(site: Shop) -> None:
+    first = site.log().append(Placed(1))
+    log = site.orders().using(site.world.start())
+    with not_migrated():
+        calls = site.world.plane.calls.get("read", 0)
+        for _ in range(3):
+            with pytest.raises(NotMigrated):
+                log.read(timeout=30)
+            with pytest.raises(NotMigrated):
+                log.read(at_least=first, timeout=30)
+        assert log.status().position.offset == 0
+        assert site.world.plane.calls["read"] - calls <= 6, "nobody waited for other attempts"
+
+    def reads() -> bool:
+        try:
+            return log.read() == [1]
+        except NotMigrated:
+            return False
+
+    until(reads)
 
 
 def test_an_append_that_is_refused_raises_at_once(site: Shop) -> None:

@@ -20,7 +20,7 @@ from via_state.conf import settings
 from via_state.core.offsets import Offset, Offsets, check_offset
 from via_state.core.records import Position
 from via_state.core.specs import CellSpec, LogSpec
-from via_state.exceptions import KeyHalted, NotCaughtUp
+from via_state.exceptions import BackplaneRefused, KeyHalted, NotCaughtUp
 from via_state.pod.halted_keys import HaltedKeys
 from via_state.pod.reading.cell_copy import CachedCell, Read
 from via_state.pod.reading.projector import ProjectionStatus, Projector
@@ -128,7 +128,8 @@ class Pod:
     ) -> V:
         """This pod's projection, O(1) once loaded. With ``at_least``: waits until that offset is folded.
 
-        Raises `InvalidOffset`, `NotCaughtUp` after ``timeout`` seconds, `EpochChanged`, and `KeyHalted` when there is no good value.
+        Raises `InvalidOffset`, `BackplaneRefused` (as `NotMigrated`) at once, `NotCaughtUp` after ``timeout`` seconds, `EpochChanged`,
+        and `KeyHalted` when there is no good value.
         """
         refuse_in_pure_function("read")
         if at_least is not None or spec.family:
@@ -178,7 +179,7 @@ class Pod:
     async def _status(self, key: str, spec: LogSpec[V]) -> ProjectionStatus:
         projector = self.replicas.log(key, spec)
         # A key that stands still, or a backplane that is away, is what a status is asked for.
-        with contextlib.suppress(KeyHalted, TimeoutError):
+        with contextlib.suppress(KeyHalted, BackplaneRefused, TimeoutError):
             async with asyncio.timeout(settings.READ_TIMEOUT):
                 await projector.ready()
         return projector.status

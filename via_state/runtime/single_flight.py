@@ -84,6 +84,11 @@ class SingleFlight:
         return self._again
 
     @property
+    def obstacle(self) -> Exception | None:
+        """What the body raised, where waiting does not help or has lasted for a minute."""
+        return self.failing if self._outage is not None and self._outage.long else None
+
+    @property
     def idle(self) -> bool:
         """Whether nothing runs and nothing is due."""
         return self.task is None and self._timer is None

@@ -47,7 +47,7 @@ class Command(StateCommand):
         parser.add_argument(
             "--until-caught-up",
             action="store_true",
-            help="end when nothing more can be done now; with 1 if something is left",
+            help="end when nothing more can be done now; with 1 if something is left, with 2 if a server refuses or is away for a minute",
         )
         parser.add_argument(
             "--metrics-port", type=int, metavar="PORT", help="serve /metrics, /livez and /readyz there"
@@ -185,6 +185,9 @@ class Command(StateCommand):
             if stop.wait(0.05):
                 future.cancel()
                 return
+            if (error := pod.reconciler.obstacle or pod.replicas.obstacle) is not None:
+                future.cancel()
+                raise CommandError(f"Not caught up: {error}", returncode=2)
         future.result()
 
 

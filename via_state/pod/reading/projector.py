@@ -16,7 +16,15 @@ from via_state.core.snapshot_generations import SaveOutcome
 from via_state.core.snapshots import NoRestorePoint, RestorePoint
 from via_state.core.specs import LogSpec
 from via_state.core.verifier import Verifier
-from via_state.exceptions import BackplaneUnavailable, Closed, EpochChanged, KeyHalted, Stalled, ViaStateError
+from via_state.exceptions import (
+    BackplaneRefused,
+    BackplaneUnavailable,
+    Closed,
+    EpochChanged,
+    KeyHalted,
+    Stalled,
+    ViaStateError,
+)
 from via_state.pod.halted_keys import HaltReport, trouble_of
 from via_state.pod.reading.fold_metrics import FoldMetrics
 from via_state.pod.reading.subscribers import Subscribers
@@ -189,6 +197,8 @@ class Projector(Generic[V]):
                     # Whoever sweeps for all keys has said that the backplane is away.
                     self._outage = Outage(logger, f"The projector of {self.key!r}", "projection", quiet=True)
                 self._outage.failed(error)
+                if isinstance(error, BackplaneRefused):
+                    self._refuse(error)
                 if refused(error) and backoff.cap < HALTED_RETRY:
                     backoff = Backoff(0.5, HALTED_RETRY)
                 await backoff.pause()
@@ -369,10 +379,14 @@ class Projector(Generic[V]):
             self._timer = asyncio.get_running_loop().call_later(seconds, again)
 
     async def ready(self) -> None:
-        """Wait until `value` may be handed out. Raises `KeyHalted` when the key stands still without a good value."""
+        """Wait until `value` may be handed out. Raises `KeyHalted` when the key stands still without a good value, and
+        `BackplaneRefused` where waiting does not help.
+        """
         while not self.loaded:
             if (halt := self._projection.halt) is not None:
                 raise KeyHalted(f"{self.key!r} stands still and has no good value yet: {halt}")
+            if isinstance(self.error, BackplaneRefused):
+                raise type(self.error)(str(self.error))
             if self._ready is None:
                 self._ready = asyncio.Event()
             await self._ready.wait()
@@ -387,7 +401,24 @@ class Projector(Generic[V]):
         waiter = _Waiter(epoch, offset, self._reads, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
         self.ring()
+        if isinstance(self.error, BackplaneRefused):
+            self._refuse(self.error)
         return waiter.future
+
+    def _refuse(self, error: BackplaneRefused) -> None:
+        """Tell those who wait what is known already: the server refuses, and waiting does not help."""
+        if self._ready is not None:
+            self._ready.set()
+            self._ready = None  # who comes later waits for another answer
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.future.done():
+                waiter.future.set_exception(type(error)(str(error)))
+
+    @property
+    def obstacle(self) -> ViaStateError | None:
+        """Why the log can't be read, where waiting does not help or has lasted for a minute."""
+        return self.error if self._outage is not None and self._outage.long else None
 
     def _passed(self, epoch: str, offset: int) -> bool:
         """Whether the visible value holds the record."""

@@ -114,6 +114,12 @@ class Reconciler(Service):
             cap=settings.RECONCILE_INTERVAL,
         )
 
+    @property
+    def obstacle(self) -> Exception | None:
+        """What keeps the sweep, or a follower, from its work; None where that may pass soon."""
+        flights = [self._flight, *(one.flight for one in list(self._followings))]
+        return next((one.obstacle for one in flights if one.obstacle is not None), None)
+
     def follow(self, follower: Follower) -> Following:
         """Tell ``follower`` from the next sweep on."""
         following = Following(self, follower)

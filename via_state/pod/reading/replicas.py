@@ -103,6 +103,11 @@ class Replicas:
         """The projectors of this pod."""
         return list(self._logs.values())
 
+    @property
+    def obstacle(self) -> Exception | None:
+        """What keeps a projection from its log; None where that may pass soon."""
+        return next((one.obstacle for one in self.logs() if one.obstacle is not None), None)
+
     def holds(self, key: str) -> bool:
         """Whether the key is in memory; asking does not count as use."""
         return key in self._logs or key in self._cells
