@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from via_state import Delivery, State, StateAppEvents, current_pod
 from via_state.checks import check_handlers
 from via_state.declarations.registry import registry
 from via_state.exceptions import DeclarationError
+from via_state.handlers.execution import call
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +42,83 @@ def test_wrong_options_are_refused(options: dict[str, Any], said: str) -> None:
 
     with pytest.raises(DeclarationError, match=said):
         Orders.log.on_event("ship", **options)(handle)
+
+
+def generator(event: object, delivery: Delivery) -> Any:
+    yield event
+
+
+async def async_generator(event: object, delivery: Delivery) -> Any:
+    yield event
+
+
+class Generating:
+    """Called like a function."""
+
+    def __call__(self, event: object, delivery: Delivery) -> Any:
+        yield event
+
+
+def with_client(function: Any) -> Any:
+    """A decorator that gives one more argument."""
+
+    @functools.wraps(function)
+    def wrapper(event: object, delivery: Delivery) -> None:
+        function(event, delivery, "a client")
+
+    return wrapper
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (generator, "generator is a generator: calling it runs nothing"),
+        (async_generator, "async_generator is a generator"),
+        (functools.partial(generator), "is a generator"),
+        (Generating(), "is a generator"),
+        (lambda event: None, r"takes \(event\), and is called with \(event, delivery\)"),
+        (lambda event, delivery, client: None, "and is called with"),
+        (lambda *, event, delivery: None, "and is called with"),
+    ],
+)
+def test_a_handler_that_would_never_run_is_refused(function: Any, said: str) -> None:
+    class Orders(State):
+        log = StateAppEvents(Placed, key="orders")
+
+    with pytest.raises(DeclarationError, match=said):
+        Orders.log.on_event("ship")(function)
+
+
+@pytest.mark.parametrize("hook", [generator, lambda event, delivery: None])
+def test_a_dead_letter_hook_that_would_never_run_is_refused(hook: Any) -> None:
+    class Orders(State):
+        log = StateAppEvents(Placed, key="orders")
+
+    with pytest.raises(DeclarationError, match=r"dead_letter= .* Remove the yield|dead_letter= .* called with"):
+        Orders.log.on_event("ship", dead_letter=hook)(handle)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        handle,
+        lambda event, delivery, more=None: None,
+        lambda *arguments: None,
+        functools.partial(lambda client, event, delivery: None, "a client"),
+        with_client(lambda event, delivery, client: None),
+        print,
+    ],
+)
+def test_a_handler_that_can_be_called_is_taken(function: Any) -> None:
+    class Orders(State):
+        log = StateAppEvents(Placed, key="orders")
+
+    assert Orders.log.on_event("ship")(function) is function
+
+
+def test_a_handler_that_hides_a_generator_fails() -> None:
+    with pytest.raises(TypeError, match="Remove the yield"):
+        call(lambda event, delivery: generator(event, delivery), None, None)
 
 
 def test_names_must_be_names_and_free() -> None:

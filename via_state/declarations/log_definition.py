@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, MutableMapping
 from typing import Any, Self, TypedDict, TypeVar
@@ -19,6 +20,7 @@ from via_state.declarations.problems import Problem, is_whole, problem_of, refus
 from via_state.declarations.value_types import folded_type, refuse_undecodable
 from via_state.exceptions import DeclarationError, ValueRefused
 from via_state.handlers.declaration import HandlerSpec
+from via_state.runtime.signatures import fault_of
 
 M = TypeVar("M", bound=Migration)
 
@@ -72,6 +74,8 @@ class LogDefinition(Definition[LogSpec[Any]]):
             )
 
         def register(function: M) -> M:
+            if fault := fault_of(function, "value", sync=True):
+                raise DeclarationError(f"The migration from version {before} to {after} of {self} {fault}.")
             if self.migrations.setdefault((before, after), function) is not function:
                 raise DeclarationError(f"{self} has two migrations from version {before} to {after}. Remove one.")
             return function
@@ -98,6 +102,8 @@ class LogDefinition(Definition[LogSpec[Any]]):
         except DeclarationError as error:
             raise problem_of(error, "E009").error() from None
         self._value_type = folded_type(self.events) if self.value is MISSING else self.value
+        for event_type in types:
+            _refuse_uncallable(event_type)
         initial = make_zero(self._value_type, self.default)
         template = self.template()
         snapshots = self._snapshots(codec, initial)
@@ -133,6 +139,19 @@ class LogDefinition(Definition[LogSpec[Any]]):
         spec = self.built()
         rest = tuple(self.options.get(name) for name in ("version", "snapshot_interval", "compact"))
         return frozenset(self.events), spec.events.retired, self._value_type, spec.initial(), rest
+
+
+def _refuse_uncallable(event_type: EventType) -> None:
+    """Raise `DeclarationError` for a fold or an upcaster that would fail, or do nothing, whenever it is called."""
+    event = event_type.event
+    own = ("self", "value")[isinstance(inspect.getattr_static(event, "fold"), staticmethod | classmethod) :]
+    if fault := fault_of(event.fold, *own, sync=True):
+        hint = "Write: def fold(self, value: V) -> V, a pure function of the old value."
+        raise Problem("E004", f"{event.__name__}.fold {fault}.", hint).error()
+    for version, step in event_type.upcasters.items():
+        if fault := fault_of(step, "payload", sync=True):
+            what = f"The upcaster of {event.__name__} from version {version}"
+            raise Problem("E009", f"{what} {fault}.", "Write a pure function of the payload.").error()
 
 
 def _event_type(event: Any) -> EventType:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 from via_state.core.delivery import Retry
 from via_state.core.offsets import Offset
 from via_state.exceptions import DeclarationError
+from via_state.runtime.signatures import fault_of
 
 #: Where a new handler begins: with the first record that is still there, or behind the last one.
 Start: TypeAlias = Literal["first", "head"]
@@ -71,12 +72,16 @@ def _problem(spec: HandlerSpec) -> str | None:
         return f'give a name of 1 to {MAX_NAME} characters first, as in on_event("ship").'
     if not callable(spec.function):
         return f"it decorates {spec.function!r}, which is not a function of an event and a delivery."
+    if fault := fault_of(spec.function, "event", "delivery"):
+        return f"{_origin(spec.function)} {fault}."
     if not all(isinstance(event, type) for event in spec.events):
         return f"{spec.events!r} are not all classes of events."
     if not isinstance(spec.retry, Retry):
         return f"retry= is {spec.retry!r}. Write retry=Retry(give_up_after=3600), in seconds."
     if spec.dead_letter is not None and not callable(spec.dead_letter):
         return f"dead_letter= is {spec.dead_letter!r}. Give a function of an event, a delivery and an error."
+    if spec.dead_letter is not None and (fault := fault_of(spec.dead_letter, "event", "delivery", "error")):
+        return f"dead_letter= {_origin(spec.dead_letter)} {fault}."
     if not isinstance(spec.atomic, bool):
         return f"atomic= is {spec.atomic!r}. Write True or False."
     if spec.start not in ("first", "head"):

@@ -67,6 +67,8 @@ def call(function: Callable[..., Any], *args: Any) -> None:
             async_to_sync(function)(*args)
             return
         answer = function(*args)
+        if inspect.isgenerator(answer) or inspect.isasyncgen(answer):
+            raise TypeError("The handler is a generator: calling it runs nothing of it. Remove the yield.")
         if inspect.isawaitable(answer):
 
             async def finish() -> None:
