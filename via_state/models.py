@@ -185,6 +185,7 @@ class EventHandler(models.Model):
     start = models.CharField(max_length=5)
     atomic = models.BooleanField(default=False)
     max_attempts = models.PositiveIntegerField(null=True)
+    give_up_after = models.FloatField(null=True)
     ready = models.BooleanField(default=False)
     registered_at = models.DateTimeField()
 

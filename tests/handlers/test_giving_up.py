@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.contrib.admin import site
 from django.db.models import F
 
 from tests.conftest import POSTGRES_ALIAS
 from tests.handlers.test_faults import position
 from tests.handlers.world import Cancelled, Placed, Shop, until
 from via_state import Delivery, Retry, RetryAfter
-from via_state.models import DeadLetter, HandlerPosition
+from via_state.admin.handlers import HandlerAdmin
+from via_state.models import DeadLetter, EventHandler, HandlerPosition
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS], transaction=True)
 
@@ -99,3 +101,13 @@ def test_time_that_counts_is_an_attempt(shop: Shop) -> None:
     shop.place(1, 2)
     until(lambda: (2, 1) in got)
     assert got == [(1, 1), (1, 2), (1, 3), (2, 1)]
+
+
+def test_the_row_of_a_handler_says_when_it_gives_up(durable_shop: Shop) -> None:
+    @durable_shop.orders().on_event("ship", retry=Retry(give_up_after=90))
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None: ...
+
+    durable_shop.work()
+    row = EventHandler.objects.using(POSTGRES_ALIAS).get(prefix=durable_shop.world.prefix)
+    assert (row.give_up_after, row.max_attempts) == (90, None)
+    assert HandlerAdmin(EventHandler, site).limit(row) == "90 s"

@@ -32,8 +32,22 @@ class HandlerAdmin(ReadOnlyAdmin):
     ordering = ("log", "name")
     search_fields = ("name", "log")
     search_help_text = "A handler or a declaration, or how it begins."
-    fields = ("name", "log", "in_code", "start", "atomic", "max_attempts", "registered_at", "positions_link")
-    readonly_fields = ("in_code", "positions_link")
+    fields = (
+        "name",
+        "log",
+        "in_code",
+        "start",
+        "atomic",
+        "limit",
+        "max_attempts",
+        "registered_at",
+        "positions_link",
+    )
+    readonly_fields = ("in_code", "limit", "positions_link")
+
+    @admin.display(description="gives up after")
+    def limit(self, row: EventHandler) -> str:
+        return "-" if row.give_up_after is None else f"{row.give_up_after:g} s"
 
     def prepare(self, request: HttpRequest, rows: Sequence[Any]) -> None:
         code = declared()

@@ -68,7 +68,8 @@ class RowPositions(PositionStore):
     @staticmethod
     def _register(handler: HandlerId, spec: HandlerSpec) -> EventHandler:
         rows = _handlers().filter(log=handler.log, name=handler.name)
-        now = {"atomic": spec.atomic, "max_attempts": spec.retry.max_attempts}
+        retry = spec.retry
+        now = {"atomic": spec.atomic, "give_up_after": retry.give_up_after, "max_attempts": retry.max_attempts}
         row = rows.first()
         if row is None:
             with transaction.atomic(using=settings.DATABASE):
