@@ -13,6 +13,7 @@ COMMANDS = [
     ["compact_state"],
     ["forget_owner", "--user", "7"],
     ["move_state", "via_state.backplanes.postgres.PostgresBackplane", "--option", "PREFIX=other"],
+    ["prune_dead_letters", "--older-than", "1d"],
     ["replay_dead_letters"],
     ["replay_outbox"],
     ["resume_handler", "ship", "head"],

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db.models.functions import Now
 
 from tests.conftest import POSTGRES_ALIAS
 from tests.handlers.world import Cancelled, Placed, Shop, until
@@ -111,7 +113,10 @@ def test_a_discarded_letter_is_not_replayed(site: Shop) -> None:
     [
         (["replay_dead_letters", "--handler", "shp"], "Did you mean ship"),
         (["replay_dead_letters", "--id", "999999"], "no dead letter 999999"),
-        (["replay_dead_letters", "--older-than", "soon"], "is no age"),
+        (["replay_dead_letters", "--older-than", "soon"], "Invalid age"),
+        (["prune_dead_letters", "--older-than", "99999999d"], "Invalid age"),
+        (["prune_dead_letters", "--older-than", "1d", "--key", "ordrs"], "Did you mean orders"),
+        (["prune_dead_letters", "--older-than", "1d", "--handler", "shp"], "Did you mean ship"),
         (["retire_handler", "shp"], "Did you mean ship"),
         (["retire_handler", "ship"], "This code declares 'ship'"),
         (["resume_handler", "ship", "middle"], "is no place"),
@@ -232,3 +237,36 @@ def test_a_worker_inside_another_process_leaves_its_pod_and_its_signals_alone(si
     assert got == [1, 2]
     assert len(site.pod.services.services) == 4, "what the command added has left"
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_old_dead_letters_are_removed_when_somebody_settled_them(site: Shop) -> None:
+    poisoned(site)
+    first, second = letters(site)
+    discard(first, "ann")
+    assert run("prune_dead_letters", "--older-than", "1h").startswith("0 dead letters removed.")
+    DeadLetter.objects.using(POSTGRES_ALIAS).filter(pk=first.pk).update(buried_at=Now() - timedelta(days=2))
+    assert "1 dead letter would be removed." in run("prune_dead_letters", "--older-than", "1d", "--dry-run")
+    assert run("prune_dead_letters", "--older-than", "0s", "--status", "replayed").startswith("0 dead letters")
+    assert run("prune_dead_letters", "--older-than", "0s", "--key", "shelf.{shelf}").startswith("0 dead letters")
+    found = json.loads(run("prune_dead_letters", "--older-than", "0s", "--handler", "ship", "--json"))
+    assert found == {"removed": 1, "dry_run": False}
+    assert [one.pk for one in letters(site)] == [second.pk], "one that waits for a person stays"
+    assert "1 dead letter removed." in run("prune_dead_letters", "--older-than", "0s", "--status", "new")
+    assert letters(site) == []
+
+
+def test_dead_letters_are_discarded_by_command_and_kept(site: Shop) -> None:
+    poisoned(site)
+    assert "2 dead letters would be discarded." in run(
+        "prune_dead_letters", "--older-than", "0s", "--discard", "--dry-run"
+    )
+    assert [one.status for one in letters(site)] == ["new", "new"]
+    assert "2 dead letters discarded." in run("prune_dead_letters", "--older-than", "0s", "--discard")
+    assert [one.status for one in letters(site)] == ["discarded", "discarded"]
+    assert all(one.settled_by.startswith("manage.py") for one in letters(site))
+
+
+def test_many_dead_letters_are_pruned_in_portions(site: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("via_state.management.commands.prune_dead_letters.PORTION", 1)
+    poisoned(site)
+    assert "2 dead letters removed." in run("prune_dead_letters", "--older-than", "0s", "--status", "new")

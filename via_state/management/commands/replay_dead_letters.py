@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import re
-from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -13,12 +11,11 @@ from django.db.models.functions import Now
 
 from via_state.conf import settings
 from via_state.handlers.replay import Replay
+from via_state.management.ages import age
 from via_state.management.base import StateCommand, counted
 from via_state.management.handlers import check_names, declared
 from via_state.management.selection import check_keys
 from via_state.models import DeadLetter
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Command(StateCommand):
@@ -57,9 +54,9 @@ class Command(StateCommand):
                 raise CommandError(f"There is no dead letter {missing[0]}.", returncode=2)
             letters = letters.filter(pk__in=options["id"])
         if options["older_than"]:
-            letters = letters.filter(buried_at__lt=Now() - _age(options["older_than"]))
+            letters = letters.filter(buried_at__lt=Now() - age(options["older_than"]))
         if options["newer_than"]:
-            letters = letters.filter(buried_at__gte=Now() - _age(options["newer_than"]))
+            letters = letters.filter(buried_at__gte=Now() - age(options["newer_than"]))
         letters = letters.order_by("pk")
         if options["dry_run"]:
             for letter in letters.iterator(100):
@@ -94,10 +91,3 @@ class Command(StateCommand):
 
 def _where(letter: DeadLetter) -> str:
     return f"{letter.pk}: {letter.handler}, {letter.key} at {letter.offset}"
-
-
-def _age(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
-    if match is None:
-        raise CommandError(f"{text!r} is no age: write 90s, 15m, 2h or 7d.", returncode=2)
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
