@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Never, NoReturn, Self, TypeVar
 
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.declarations.definition import Definition
@@ -51,7 +51,7 @@ class Handle(Declared, Generic[S]):
     def __get__(self, instance: Group | None, owner: type | None = None) -> Self:
         return self if instance is None else self._copy(_owner=instance._owner)
 
-    def __set__(self, instance: object, value: object) -> NoReturn:
+    def __set__(self, instance: object, value: Never) -> NoReturn:
         self.refuse_assignment()
 
     def __delete__(self, instance: object) -> NoReturn:
