@@ -10,7 +10,7 @@ import msgspec
 LINE, TRACE = 2_000, 20_000  # characters
 _JOINERS = "\u200c\u200d"  # of scripts and emoji; they move nothing
 #: Whether values may be shown. The app says: where ``DEBUG`` is set.
-show_values: Callable[[], bool] = lambda: False  # noqa: E731 - a key_hash, not a function
+show_values: Callable[[], bool] = lambda: False  # noqa: E731 - a slot, not a function
 
 
 def one_line(text: str, most: int = LINE) -> str:

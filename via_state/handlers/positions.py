@@ -103,9 +103,9 @@ class PositionStore(ABC):
 
     @abstractmethod
     def renew(self, worker: str, worker_group: str, lease: float) -> list[str]:
-        """Be alive for ``lease`` seconds from now. Returns who of the worker_group is alive, oneself among them.
+        """Be alive for ``lease`` seconds from now. Returns who of the worker group is alive, oneself among them.
 
-        A worker_group are the workers that run the same handlers on the same keys.
+        A worker group are the workers that run the same handlers on the same keys.
         """
 
     @abstractmethod

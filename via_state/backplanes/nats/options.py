@@ -80,7 +80,7 @@ def problems(given: Mapping[str, Any]) -> Iterator[CheckMessage]:
             yield Error(f"The NATS backplane has no option {name!r}.", hint=hint, id="via_state.E020")
     options = {**DEFAULTS, **given}
     if not (isinstance(options["PREFIX"], str) and PREFIX.fullmatch(options["PREFIX"])):
-        hint = "Give 1 to 32 letters, digits, hyphens and underscores: it is part of the streams' subjects."
+        hint = "Give 1 to 32 letters, digits, hyphens and underscores: it is part of the streams' names."
         yield Error(f"The NATS backplane's prefix is {options['PREFIX']!r}.", hint=hint, id="via_state.E025")
     for name, hint in _wrong(options):
         shown = "not what it should be" if name in HIDDEN else redacted(options[name])
@@ -107,7 +107,7 @@ def risks(given: Mapping[str, Any]) -> Iterator[CheckMessage]:
         )
     if any(one.login for one in servers):
         yield Warning(
-            "An address in SERVERS holds a login, which Django's error reports show: they hide settings by their subjects.",
+            "An address in SERVERS holds a login, which Django's error reports show: they hide settings by their names.",
             hint="Use USER and PASSWORD, TOKEN or CREDENTIALS instead.",
             id="via_state.W022",
         )
@@ -126,7 +126,7 @@ def risks(given: Mapping[str, Any]) -> Iterator[CheckMessage]:
 
 
 def _wrong(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Subjects of options, with what to write instead."""
+    """Names of options, with what to write instead."""
     try:
         known = bool(addresses(options))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Keys as parts of subjects: readable, and one of each other."""
+"""Encodes keys as subject tokens: readable and reversible."""
 
 from __future__ import annotations
 

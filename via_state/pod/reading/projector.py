@@ -425,7 +425,7 @@ class Projector(Generic[V]):
         return not self._rebuilding and self.position.epoch == epoch and self.position.offset >= offset
 
     def _wake(self, at_head: bool) -> None:
-        """SaveResult the waiters whose answer is known now."""
+        """Answer the waiters whose answer is known now."""
         waiting = []
         halt = self._projection.halt
         for waiter in self._waiters:

@@ -58,7 +58,7 @@ class SnapshotStore(ABC):
     async def save(
         self, drafts: Sequence[SnapshotRequest], lease_owner: str, *, last: bool = False
     ) -> list[SaveResult]:
-        """Store the drafts as far as the lineages take them. ``last``: the lease_owner goes away, and gives its leases up."""
+        """Store the drafts as far as the lineages take them. ``last``: the owner of the lease goes away, and gives its leases up."""
 
     @abstractmethod
     async def register(self, key: str, epoch: str, spec: LogSpec[Any]) -> bool:

@@ -187,7 +187,7 @@ class Appender:
         return [entry for entry in group if entry.deadline > now and not entry.waiter.cancelled()]
 
     def _acknowledge(self, key: str, group: list[Entry], last: Position) -> None:
-        """SaveResult every caller with its own last position, at once or when the pod has folded the group."""
+        """Answer every caller with its own last position, at once or when the pod has folded the group."""
         answers: list[tuple[Entry, Position]] = []
         offset = last.offset - sum(entry.count for entry in group)
         append_id = last.record_id.rpartition("-")[0]
@@ -216,7 +216,7 @@ class Appender:
 
 
 def _settle(answers: list[tuple[Waiter, Any]]) -> None:
-    """SaveResult waiters of any thread: one wake-up for each event loop, however many wait on it."""
+    """Answer waiters of any thread: one wake-up for each event loop, however many wait on it."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Waiter, Any]]] = {}
     for waiter, answer in answers:
         if isinstance(waiter, asyncio.Future):

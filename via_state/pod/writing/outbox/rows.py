@@ -93,7 +93,7 @@ def backlog() -> Backlog:
 
 
 def page(lane: int, without: Collection[str], limit: int) -> list[Queued[str]]:
-    """The first rows of a lane, without those of some hashes."""
+    """The first rows of a lane, without those of some key hashes."""
     rows = _waiting().filter(lane=lane).exclude(key_hash__in=without) if without else _waiting().filter(lane=lane)
     size = Length("data", output_field=IntegerField())
     found = rows.order_by("id").values_list("id", "key", "batch", "members", "count", size)[:limit]
