@@ -496,7 +496,7 @@ async def test_many_records_are_counted_by_the_first(plane: NatsBackplane) -> No
         *(plane.append("log", new_id(), 1 + number % 3, b"x") for number in range(3 * log.SAMPLE))
     )
     head = await plane.head("log")
-    assert await plane.count("log", 0, head) == pytest.approx(6 * log.SAMPLE, rel=0.1)
+    assert await plane.count("log", 0, head) == pytest.approx(6 * log.SAMPLE, rel=0.25)  # five sigma
     first = (await plane.read("log", GENESIS, limit=5 * log.SAMPLE)).packs[-1].last
     rest = sum(pack[0] > first for pack in await read_all(plane, "log"))
     assert rest < log.SAMPLE

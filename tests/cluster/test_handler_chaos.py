@@ -164,7 +164,7 @@ def append(plane: Plane, events: int = EVENTS) -> dict[str, list[int]]:
     return offsets
 
 
-@pytest.mark.timeout(900)  # what it ends by is that nothing moves
+@pytest.mark.timeout(1800)  # what it ends by is that nothing moves
 def test_chaos_keeps_each_keys_order_and_every_effect_and_atomic_ones_exactly_once(
     plane: Plane, effects: None
 ) -> None:

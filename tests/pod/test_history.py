@@ -28,7 +28,7 @@ from via_state.pod.reading.projector import Projector
 from via_state.pod.snapshots import memory, rows
 from via_state.pod.snapshots.proof import held
 
-STEPS = int(os.environ.get("VIA_TEST_STEPS", "10000"))
+STEPS = int(os.environ.get("VIA_TEST_STEPS", "3000"))
 SEED = int(os.environ.get("VIA_TEST_SEED", "20261123"))
 PRIME = 2**31 - 1
 

@@ -160,6 +160,7 @@ def _count_phases(service: Service) -> list[str]:
     return phases
 
 
-def texts(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> list[str]:
-    """What was logged, from ``level`` on."""
-    return [record.getMessage() for record in caplog.records if record.levelno >= level]
+def texts(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING, about: str = "The test") -> list[str]:
+    """What was logged about a test's own things, from ``level`` on: pods of other tests may log while they end."""
+    said = [record.getMessage() for record in caplog.records if record.levelno >= level]
+    return [one for one in said if one.startswith(about)]

@@ -97,7 +97,7 @@ async def test_what_nobody_expects_is_logged_once_with_its_traceback(caplog: pyt
     one.ring()
     await rest(one)
     assert texts(caplog) == ["The test failed, and is tried again until it works."]
-    assert caplog.records[0].exc_info is not None
+    assert any(one.exc_info for one in caplog.records if one.getMessage().startswith("The test"))
     one._body = Body(ValueError("again"))
     one.ring()
     await rest(one)
@@ -107,12 +107,12 @@ async def test_what_nobody_expects_is_logged_once_with_its_traceback(caplog: pyt
 async def test_an_outage_is_one_line_at_its_beginning_and_one_at_its_end(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     away = BackplaneUnavailable("nobody answers")
-    one = flight(Body(away, away, away), Outage(logging.getLogger("via_state.runtime"), "The outbox"))
+    one = flight(Body(away, away, away), Outage(logging.getLogger("via_state.runtime"), "The test"))
     one.ring()
     await rest(one)
     first, second = texts(caplog, logging.INFO)
-    assert first == "The outbox is away, and is tried again until it answers: nobody answers"
-    assert second.startswith("The outbox works again, after ")
+    assert first == "The test is away, and is tried again until it answers: nobody answers"
+    assert second.startswith("The test works again, after ")
 
 
 async def test_closed_ends_it_for_good() -> None:
