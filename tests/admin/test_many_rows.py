@@ -39,9 +39,9 @@ POSITIONS = """
 """
 SNAPSHOTS = """
     INSERT INTO via_state_snapshot (log, fingerprint, prefix, name, key, epoch, version, manifest, "offset", record_id,
-        digest, data, saved_at, marked, settled, compacted, holder, diverged)
+        digest, data, saved_at, marked, settled, compacted, lease_owner, diverged, marked_record_id, settled_record_id)
     SELECT md5(%(prefix)s || n), 'f', %(prefix)s, 'room.{room}', 'room.' || n, 'e', 1, '{}', n, 'r', '', '\\x00', now(), 0, 0,
-        0, '', ''
+        0, '', '', '', ''
     FROM generate_series(1, %(rows)s) AS n
 """
 
