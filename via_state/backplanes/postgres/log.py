@@ -120,6 +120,7 @@ FLOOR = f"SELECT floor, epoch FROM via_state_log WHERE id = {LOG}"
 # Below the floor as it is in this statement: between two statements the log may have been dropped and begun anew. Rows
 # that are younger than the retry window stay, unseen: a repeated append must still be recognised. So do older rows
 # behind them (an append is dated before it waits for its place): what is discarded is a prefix, which `after` can follow.
+# Its lock excludes a drop, which deletes in another order, and no append.
 DISCARD = f"""
 WITH old AS MATERIALIZED (
     SELECT log.id, pack.first
@@ -132,6 +133,7 @@ WITH old AS MATERIALIZED (
         ) portion
     ) pack
     WHERE log.id = {LOG} AND log.epoch = %(epoch)s AND pack.forgotten
+    FOR KEY SHARE OF log
 ), gone AS (
     DELETE FROM via_state_pack pack USING old WHERE pack.log_id = old.id AND pack.first = old.first
 )
