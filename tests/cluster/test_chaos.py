@@ -22,6 +22,7 @@ from via_state.core.cells import CellCodec
 from via_state.core.records import GENESIS, Position
 
 PROCESSES = 8
+UPDATES = 200  # of each process
 
 pytestmark = pytest.mark.cluster
 
@@ -134,7 +135,7 @@ def test_every_acknowledged_append_is_there_once_in_order(postgres_proxy: Proxy,
 
 def test_no_update_is_lost(postgres_proxy: Proxy, proxied: dict[str, str]) -> None:
     prefix = uuid.uuid4().hex
-    with workers("update", 500, proxied, prefix) as started:
+    with workers("update", UPDATES, proxied, prefix) as started:
         with cutting(postgres_proxy, seed=2) as cuts:
             answers = [answer(process) for process in started]
         assert len(cuts) > 5
@@ -144,6 +145,6 @@ def test_no_update_is_lost(postgres_proxy: Proxy, proxied: dict[str, str]) -> No
         assert {answer(process)["total"] for process in started} == {total}
     acknowledged = sum(int(one["acknowledged"]) for one in answers)  # type: ignore[call-overload]
     unknown = sum(int(one["unknown"]) for one in answers)  # type: ignore[call-overload]
-    assert acknowledged + unknown == PROCESSES * 500
+    assert acknowledged + unknown == PROCESSES * UPDATES
     assert acknowledged <= total <= acknowledged + unknown
     assert unknown <= 10, "an outcome is hardly ever unknown: a cell remembers its latest writes"
