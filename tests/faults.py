@@ -51,12 +51,12 @@ class FaultyBackplane(Backplane):
         fault = queue.popleft() if queue else None
         if self.down or fault is Fault.BEFORE:
             raise BackplaneUnavailable(f"{verb}: injected")
-        if fault is not None:
-            self.down = self.breaks
         if fault is Fault.LOST_REQUEST:
+            self.down = self.breaks
             raise OutcomeUnknown(f"{verb}: injected")
         result = await getattr(self.inner, verb)(*args)
         if fault is Fault.LOST_ANSWER:
+            self.down = self.breaks  # whoever waits for that knows that it has taken effect
             raise OutcomeUnknown(f"{verb}: injected")
         return result
 
