@@ -52,7 +52,7 @@ def cutting(proxy: Proxy, seed: int) -> Iterator[list[str]]:
     done: list[str] = []
 
     def work() -> None:
-        while not stop.wait(chaos.uniform(0.1, 0.4)):
+        while not stop.wait(chaos.uniform(0.2, 0.8)):
             if chaos.random() < 0.6:
                 proxy.sever()
                 done.append("sever")
