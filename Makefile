@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Each command below has its own settings.
 unexport DJANGO_SETTINGS_MODULE
 
-.PHONY: help demo test lint bench pictures clean
+.PHONY: help demo test lint bench pictures diagrams clean
 
 help:
 	@echo "make demo            two pods and a worker over PostgreSQL; PORT=9001 moves the first"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint            style and types only"
 	@echo "make bench           the table of figures; ONLY=fold runs one"
 	@echo "make pictures        the pictures of the documentation, from a running demo; needs Chromium"
+	@echo "make diagrams        the diagrams of the documentation; needs Graphviz"
 	@echo "make clean           remove the environment and the demo's data"
 
 $(VENV)/made:
@@ -54,6 +55,9 @@ lint: $(VENV)/dev
 pictures: $(VENV)/dev
 	$(BIN)/python -m docs.images.two_browsers
 	$(BIN)/python -m docs.images.admin
+
+diagrams: $(VENV)/made
+	$(BIN)/python -m docs.diagrams.draw
 
 bench: $(VENV)/dev
 	$(BIN)/python -m benchmarks $(ONLY)

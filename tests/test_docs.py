@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
+from docs.diagrams.draw import digest_of
 from via_state import exceptions
 from via_state.backplanes.nats.options import DEFAULTS as NATS_OPTIONS
 from via_state.backplanes.postgres.backend import DEFAULTS as POSTGRES_OPTIONS
@@ -24,6 +25,9 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 REFERENCE = (DOCS / "reference.md").read_text()
 CODE = {path: path.read_text() for path in (ROOT / "via_state").rglob("*.py")}
+
+
+DIAGRAMS = sorted((DOCS / "diagrams").glob("*.dot"))
 
 
 def snippets(page: str) -> list[str]:
@@ -101,3 +105,10 @@ def test_the_reference_lists_every_metric() -> None:
         if metric.name.startswith("via_"):
             ours.add(f"{metric.name}_total" if metric.type == "counter" else metric.name)
     assert set(re.findall(r"`(via_[a-z_]+)`", REFERENCE)) == ours
+
+
+@pytest.mark.parametrize("source", DIAGRAMS, ids=lambda path: path.stem)
+def test_a_diagram_is_drawn_from_its_source(source: Path) -> None:
+    drawing = source.with_suffix(".svg")
+    assert f"source: {digest_of(source)}" in drawing.read_text(), "make diagrams"
+    assert f"diagrams/{drawing.name}" in (DOCS / "how-it-works.md").read_text()
