@@ -23,8 +23,8 @@ from benchmarks.postgres import dsn
 from benchmarks.state import Tick
 from via_state import Delivery, State, StateAppEvents
 from via_state.backplanes.postgres import PostgresBackplane
+from via_state.bookkeeping.database.positions import RowPositions
 from via_state.declarations.catalog import handled_logs
-from via_state.handlers.rows import RowPositions
 from via_state.handlers.worker import Worker
 from via_state.pod.pod import Pod
 

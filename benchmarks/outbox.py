@@ -14,8 +14,8 @@ from benchmarks.harness import Benchmark
 from benchmarks.nats import new_pod
 from benchmarks.postgres import PACK, dsn
 from benchmarks.state import Bench, Tick
+from via_state.bookkeeping.database.retention import hash_key
 from via_state.conf import settings
-from via_state.pod.retention import hash_key
 from via_state.pod.writing.outbox.lanes import lane_of
 
 RECORDS = 40_000

@@ -19,6 +19,7 @@ LAYERS = [
     ["declarations"],
     ["handlers"],
     ["pod"],
+    ["bookkeeping"],
     ["backplanes"],
     ["runtime"],
     ["conf", "metrics", "models"],

@@ -18,6 +18,7 @@ from django.urls import reverse
 
 from tests.admin.office import Office, change, changelist, set_aside_url, settle_url
 from tests.conftest import POSTGRES_ALIAS
+from via_state.bookkeeping.database.retention import hash_key
 from via_state.models import (
     DeadLetter,
     EventHandler,
@@ -26,7 +27,6 @@ from via_state.models import (
     HandlerWorker,
     SnapshotRow,
 )
-from via_state.pod.retention import hash_key
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
 

@@ -18,13 +18,13 @@ from tests.conftest import POSTGRES_ALIAS
 from tests.faults import Fault
 from tests.handlers.world import LEASE, Cancelled, Placed, Shop, shop_of, until
 from via_state import Delivery, Retry
+from via_state.bookkeeping.database.positions import RowPositions
+from via_state.bookkeeping.database.retention import handler_holds
+from via_state.bookkeeping.positions import HandlerId
 from via_state.core.records import GENESIS
 from via_state.exceptions import BackplaneUnavailable, Fenced
 from via_state.handlers.operations import find_position, resume
-from via_state.handlers.positions import HandlerId
-from via_state.handlers.rows import RowPositions
 from via_state.models import DeadLetter, EventHandler, HandlerPosition
-from via_state.pod.retention import handler_holds
 
 SHIP = HandlerId("orders", "ship")
 UNREAD = "It can't be decoded: "

@@ -18,9 +18,9 @@ from tests.handlers.test_commands import letters, run
 from tests.handlers.test_faults import position
 from tests.handlers.world import Cancelled, Placed, Shop, until
 from via_state import Delivery, Poison
+from via_state.bookkeeping.positions import HandlerId
 from via_state.declarations.catalog import handled_logs
 from via_state.exceptions import ViaStateError
-from via_state.handlers.positions import HandlerId
 from via_state.handlers.replay import Replay, Replayed, discard
 from via_state.models import DeadLetter, EventHandler, HandlerPosition, HandlerWorker
 from via_state.pod.default import use_pod

@@ -17,9 +17,9 @@ from tests.handlers.test_commands import run
 from tests.handlers.test_faults import metric, position, recorder
 from tests.handlers.world import Placed, Shop, until
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, NotMigrated
-from via_state.handlers.rows import reaching
 from via_state.pod.default import use_pod
 from via_state.runtime import outage
+from via_state.runtime.database_errors import reaching
 
 
 def retrying(what: str = "handler") -> float:
@@ -157,7 +157,7 @@ def test_a_missing_right_is_in_sight_at_once_and_found_again(site: Shop, caplog:
 def test_what_the_database_refuses_for_good_is_no_outage(postgres: object, statement: str, refused: bool) -> None:
     with (
         pytest.raises(BackplaneUnavailable) as raised,
-        reaching(),
+        reaching("positions of event handlers"),
         transaction.atomic(using=POSTGRES_ALIAS),
         connections[POSTGRES_ALIAS].cursor() as cursor,
     ):

@@ -13,13 +13,13 @@ from testproject.servers.waiting import wait_until
 from tests.conftest import POSTGRES_ALIAS
 from tests.pod.world import World
 from via_state import State, StateAppEvents
+from via_state.bookkeeping.database.positions import RowPositions
+from via_state.bookkeeping.memory.positions import MemoryPositions
+from via_state.bookkeeping.positions import HandlerId, PositionStore
 from via_state.core.records import Head
 from via_state.core.specs import LogSpec
 from via_state.declarations.catalog import handled_logs
 from via_state.declarations.registry import registry
-from via_state.handlers.memory import MemoryPositions
-from via_state.handlers.positions import HandlerId, PositionStore
-from via_state.handlers.rows import RowPositions
 from via_state.handlers.worker import Worker
 from via_state.pod.pod import Pod
 from via_state.pod.reading.reconciler import Reconciler

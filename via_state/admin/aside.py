@@ -10,12 +10,12 @@ from via_state.admin.confirmation import Item
 from via_state.admin.events import shown_event
 from via_state.admin.text import beginning, first_line
 from via_state.backplanes.base import Backplane
+from via_state.bookkeeping.positions import AWAY, BLOCKED
 from via_state.core.delivery import Record, Treatment
 from via_state.core.specs import LogSpec
 from via_state.exceptions import ViaStateError
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.operations import next_record, set_aside
-from via_state.handlers.positions import AWAY, BLOCKED
 from via_state.management.handlers import declared
 from via_state.models import HandlerPosition
 from via_state.pod.default import current_pod

@@ -20,9 +20,9 @@ from via_state.admin.keys import shown_parameters
 from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.settling import DISCARD, MOST, REPLAY, SETTLINGS, Outcome, Settling, settle
 from via_state.admin.text import block, first_line, moment
+from via_state.bookkeeping.database.retention import hash_key
 from via_state.conf import settings
 from via_state.models import DeadLetter, HandlerPosition
-from via_state.pod.retention import hash_key
 
 #: Failures that a message of their own tells of, and log entries that a page shows.
 TOLD, ENTRIES = 10, 20

@@ -19,7 +19,7 @@ from via_state.admin.keys import shown_parameters
 from via_state.admin.position_status import positions
 from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.text import block, first_line, moment
-from via_state.handlers.positions import AWAY, BLOCKED
+from via_state.bookkeeping.positions import AWAY, BLOCKED
 from via_state.models import HandlerPosition
 
 EXPLANATION = (

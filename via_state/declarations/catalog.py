@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, MutableMapping
 from typing import Any, Protocol, TypeVar, cast
 
+from via_state.bookkeeping.memory.positions import MemoryPositions
 from via_state.declarations.log_definition import LogDefinition
 from via_state.declarations.problems import Problem
 from via_state.declarations.registry import registry
 from via_state.handlers.declaration import Delivery, HandlerSpec
-from via_state.handlers.memory import MemoryPositions
 from via_state.handlers.worker import HandledLog, Worker
 from via_state.pod.default import on_new_pod
 from via_state.pod.pod import Pod

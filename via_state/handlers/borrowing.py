@@ -11,10 +11,10 @@ from typing import Self
 
 from django.db import transaction
 
+from via_state.bookkeeping.database.positions import RowPositions
+from via_state.bookkeeping.positions import Claim, HandlerId
 from via_state.conf import settings
 from via_state.exceptions import BackplaneUnavailable, ViaStateError
-from via_state.handlers.positions import Claim, HandlerId
-from via_state.handlers.rows import RowPositions
 
 logger = logging.getLogger("via_state.handlers")
 

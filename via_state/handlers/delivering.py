@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from via_state import metrics
+from via_state.bookkeeping.positions import DIED, UNREADABLE, Claim, Letter, PositionStore
 from via_state.core.delivery import Failure, Next, Record, Treatment, after_failure, attempts_after
 from via_state.core.offsets import Offset
 from via_state.core.records import Position
@@ -18,7 +19,6 @@ from via_state.core.text import error_line, error_trace
 from via_state.exceptions import BackplaneUnavailable, Fenced, Poison, RetryAfter
 from via_state.handlers.declaration import Delivery, HandlerSpec
 from via_state.handlers.execution import OutcomeUnclear, call, execute
-from via_state.handlers.positions import DIED, UNREADABLE, Claim, Letter, PositionStore
 from via_state.runtime.rng import rng
 
 logger = logging.getLogger("via_state.handlers")

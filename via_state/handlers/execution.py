@@ -10,9 +10,9 @@ from asgiref.sync import async_to_sync
 from django.db import DatabaseError, InterfaceError, InternalError
 from django.db.transaction import TransactionManagementError
 
+from via_state.bookkeeping.database.commits import committing
 from via_state.core.project_code import contained, is_failure
 from via_state.exceptions import BackplaneUnavailable
-from via_state.pod.writing.commits import committing
 from via_state.runtime.database_errors import answered
 
 _SWALLOWED = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from via_state.backplanes.base import Backplane
+from via_state.bookkeeping.positions import AWAY, BLOCKED
 from via_state.core.records import Position
 from via_state.handlers.operations import find_position
-from via_state.handlers.positions import AWAY, BLOCKED
 from via_state.models import HandlerPosition
 
 

@@ -8,17 +8,17 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from via_state.backplanes.base import Backplane
+from via_state.bookkeeping.database.commits import committing
+from via_state.bookkeeping.database.dead_letters import keep_letter
+from via_state.bookkeeping.database.retention import lock_log
+from via_state.bookkeeping.positions import HandlerId, Letter
 from via_state.conf import settings
 from via_state.core.delivery import CursorCheck, Record, Treatment, check_cursor, records_after
 from via_state.core.records import GENESIS, Position
 from via_state.core.specs import LogSpec
 from via_state.exceptions import ViaStateError
 from via_state.handlers.declaration import HandlerSpec
-from via_state.handlers.letters import keep_letter
-from via_state.handlers.positions import HandlerId, Letter
 from via_state.models import EventHandler, HandlerPosition, HandlerWorker
-from via_state.pod.retention import lock_log
-from via_state.pod.writing.commits import committing
 
 
 async def find_position(backplane: Backplane, key: str, where: str) -> tuple[Position, bool]:

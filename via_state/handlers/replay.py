@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
+from via_state.bookkeeping.positions import HandlerId
 from via_state.conf import settings
 from via_state.core.events import EventCodec, Stored, Unreadable
 from via_state.core.offsets import Offset
@@ -16,7 +17,6 @@ from via_state.exceptions import Fenced
 from via_state.handlers.borrowing import Borrower, NotBorrowed
 from via_state.handlers.declaration import Delivery, HandlerSpec
 from via_state.handlers.execution import OutcomeUnclear, call, execute
-from via_state.handlers.positions import HandlerId
 from via_state.models import DeadLetter
 
 #: Seconds for which a replay waits for a worker to end the event that it handles.

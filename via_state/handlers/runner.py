@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from via_state import metrics
 from via_state.backplanes.base import Backplane
+from via_state.bookkeeping.positions import AWAY, BLOCKED, Claim, HandlerId, PositionStore
 from via_state.core.delivery import CursorCheck, Treatment, check_cursor, records_after
 from via_state.core.records import Head, Position
 from via_state.core.specs import LogSpec
@@ -17,7 +18,6 @@ from via_state.core.text import error_line
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, Closed, Fenced, Stalled
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.delivering import Deliverer, Result, Turn
-from via_state.handlers.positions import AWAY, BLOCKED, Claim, HandlerId, PositionStore
 from via_state.handlers.worker_metrics import WorkerMetrics
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.outage import Outage

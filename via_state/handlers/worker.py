@@ -14,12 +14,12 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
+from via_state.bookkeeping.positions import HandlerId, PositionStore
 from via_state.conf import settings
 from via_state.core.records import Changes, Head, Position
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
 from via_state.handlers.declaration import HandlerSpec
-from via_state.handlers.positions import HandlerId, PositionStore
 from via_state.handlers.runner import Runner
 from via_state.handlers.worker_metrics import WorkerMetrics
 from via_state.pod.reading.reconciler import Following, Reconciler

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from django.db.models.functions import Now
 
+from via_state.bookkeeping.database.retention import handler_hold, hash_key
 from via_state.conf import settings
 from via_state.core.snapshot_generations import RetentionHold, decide_floor
 from via_state.declarations.catalog import handled_logs
@@ -15,7 +16,6 @@ from via_state.management.selection import Selected
 from via_state.models import EventHandler, HaltedKey, HandlerPosition, HandlerWorker, SnapshotRow
 from via_state.pod.halted_keys import STALE
 from via_state.pod.pod import Pod
-from via_state.pod.retention import handler_hold, hash_key
 from via_state.pod.snapshots.rows import DATA, lineage_of, seconds_of
 
 PAGE = 500  # logs whose rows are read at once

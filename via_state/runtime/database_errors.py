@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import DatabaseError, DataError, IntegrityError
+from django.db import Error as DatabaseFailure
 
+from via_state.conf import settings
 from via_state.core import sqlstates
-from via_state.exceptions import BackplaneRefused
+from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
 
 #: Tables and columns that are missing: SQLSTATEs, numbers of MySQL, and how SQLite's messages begin.
 _MISSING = ("42P01", "42703")
@@ -61,6 +65,26 @@ def sentence(error: BaseException, alias: str) -> str:
     if answered(error):
         return f"The database {alias!r} refused: {text}"
     return f"The database {alias!r} can't be reached: {text}"
+
+
+@contextmanager
+def reaching(what: str) -> Iterator[None]:
+    """Makes an error of the database ``DATABASE`` one of ours. ``what`` is asked there: "positions of event handlers".
+
+    Raises `BackplaneUnavailable` for a database that does not answer, whatever its driver calls that, `BackplaneRefused` for one that
+    says no for good.
+    """
+    alias = settings.DATABASE
+    try:
+        yield
+    except DatabaseFailure as error:
+        text = str(error).strip()
+        if lasting(error):
+            raise BackplaneRefused(
+                f"The database {alias!r} refuses work on the {what}. If a table or a column is missing, run: manage.py "
+                f"migrate --database {alias} ({text})"
+            ) from error
+        raise BackplaneUnavailable(f"The {what} in the database {alias!r} can't be reached: {text}") from error
 
 
 def refused(error: BaseException) -> bool:

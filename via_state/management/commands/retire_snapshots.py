@@ -9,11 +9,11 @@ from django.db import transaction
 from django.db.models import Count
 from django.db.models.functions import Now
 
+from via_state.bookkeeping.database.retention import lock_log
 from via_state.conf import settings
 from via_state.declarations.catalog import concrete_logs
 from via_state.management.base import StateCommand, counted
 from via_state.models import SnapshotRow
-from via_state.pod.retention import lock_log
 
 
 class Command(StateCommand):

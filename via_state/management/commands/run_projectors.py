@@ -13,9 +13,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from via_state.bookkeeping.database.positions import RowPositions
 from via_state.declarations.catalog import handled_logs
 from via_state.handlers.projection_keeper import ProjectionKeeper
-from via_state.handlers.rows import RowPositions
 from via_state.handlers.worker import Worker
 from via_state.management.base import StateCommand, counted
 from via_state.management.handlers import check_names

@@ -16,6 +16,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from via_state.bookkeeping.database.retention import handler_holds, lock_log
 from via_state.conf import settings
 from via_state.core.manifest import Manifest
 from via_state.core.records import GENESIS, Position
@@ -23,7 +24,6 @@ from via_state.core.snapshot_generations import Lineage, RetentionHold, SaveOutc
 from via_state.core.snapshots import Snapshot, SnapshotSpec
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable, ValueRefused
-from via_state.pod.retention import handler_holds, lock_log
 from via_state.pod.snapshots.store import LEASE, SaveResult, SnapshotRequest, SnapshotStore
 from via_state.runtime.worker_threads import WorkerThreads
 

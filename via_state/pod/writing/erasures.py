@@ -17,12 +17,12 @@ from django.db import DatabaseError, connections, transaction
 from django.db.models import F
 
 from via_state import metrics
+from via_state.bookkeeping.database.commits import after_commit
 from via_state.conf import settings
 from via_state.core.cells import RESET_TTL, Holds, holds_of
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown, ViaStateError
 from via_state.pod.members import written
 from via_state.pod.writing.cell_write import CellWrite
-from via_state.pod.writing.commits import after_commit
 from via_state.runtime.periodic import Periodic
 from via_state.runtime.worker_threads import WorkerThreads
 

@@ -13,11 +13,11 @@ from django.db import connections, transaction
 
 from via_state import metrics
 from via_state.backplanes.base import Backplane
+from via_state.bookkeeping.database.commits import after_commit
 from via_state.conf import settings
 from via_state.core.records import Position
 from via_state.exceptions import NotInTransaction
 from via_state.pod.writing.appender import Appender
-from via_state.pod.writing.commits import after_commit
 from via_state.pod.writing.outbox import rows
 from via_state.pod.writing.outbox.lanes import LANES
 from via_state.pod.writing.outbox.relay import Appended, LaneRelay, ask

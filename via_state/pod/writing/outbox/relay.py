@@ -14,6 +14,7 @@ from django.db import Error as DatabaseFailure
 
 from via_state import metrics
 from via_state.backplanes.base import Backplane
+from via_state.bookkeeping.database.retention import hash_key
 from via_state.conf import settings
 from via_state.core.batching import Batch, batches
 from via_state.core.events import join_packs
@@ -27,7 +28,6 @@ from via_state.exceptions import (
     InvalidKey,
     OutcomeUnknown,
 )
-from via_state.pod.retention import hash_key
 from via_state.pod.writing.outbox import lanes, rows
 from via_state.pod.writing.outbox.proof import was_appended
 from via_state.pod.writing.outbox.rows import Claimed

@@ -11,10 +11,10 @@ from uuid import UUID
 from django.db.models import IntegerField, Q
 from django.db.models.functions import Length, Now
 
+from via_state.bookkeeping.database.retention import hash_key
 from via_state.conf import settings
 from via_state.core.batching import Queued
 from via_state.core.records import Position
-from via_state.pod.retention import hash_key
 from via_state.pod.writing.outbox.lanes import lane_of
 
 if TYPE_CHECKING:

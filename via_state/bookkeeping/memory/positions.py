@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from django.db import connections
 
+from via_state.bookkeeping.positions import Claim, HandlerId, Letter, PositionStore, Registration
 from via_state.core.records import Head, Position
 from via_state.exceptions import Fenced
-from via_state.handlers.declaration import HandlerSpec
-from via_state.handlers.positions import Claim, HandlerId, Letter, PositionStore
 
 #: Dead letters kept; the oldest leave first.
 LETTERS = 1000
@@ -24,13 +23,13 @@ class MemoryPositions(PositionStore):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
-        self._handlers: dict[HandlerId, HandlerSpec] = {}
+        self._handlers: dict[HandlerId, Registration] = {}
         self._claims: dict[tuple[HandlerId, str], Claim] = {}
         #: Monotonic times of the next attempts, by claim.
         self._due: dict[int, float] = {}
         self.letters: list[tuple[HandlerId, str, Letter]] = []
 
-    def register(self, handlers: Mapping[HandlerId, HandlerSpec]) -> list[HandlerId]:
+    def register(self, handlers: Mapping[HandlerId, Registration]) -> list[HandlerId]:
         with self._lock:
             new = [one for one in handlers if one not in self._handlers]
             self._handlers.update(handlers)

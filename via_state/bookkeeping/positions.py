@@ -9,10 +9,10 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from via_state.core.delivery import Retry
 from via_state.core.records import GENESIS, Head, Position
-from via_state.handlers.declaration import HandlerSpec
 
 #: The error of a record whose worker was gone before it had an outcome.
 DIED = "the worker that ran the handler died"
@@ -27,6 +27,19 @@ class HandlerId(NamedTuple):
 
     log: str
     name: str
+
+
+class Registration(Protocol):
+    """What is kept of a declared handler. ``start``: "first" or "head"."""
+
+    @property
+    def start(self) -> str: ...
+
+    @property
+    def atomic(self) -> bool: ...
+
+    @property
+    def retry(self) -> Retry: ...
 
 
 @dataclass(slots=True)
@@ -86,7 +99,7 @@ class PositionStore(ABC):
     """Raises `Fenced` where the claim is no longer the newest, `BackplaneUnavailable` when the store can't be reached."""
 
     @abstractmethod
-    def register(self, handlers: Mapping[HandlerId, HandlerSpec]) -> list[HandlerId]:
+    def register(self, handlers: Mapping[HandlerId, Registration]) -> list[HandlerId]:
         """Make handlers known; from now on they keep their records. Returns those whose start must be set: `started`."""
 
     @abstractmethod

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.db.models.functions import Now
 
-from via_state.conf import settings
+from via_state.bookkeeping.database import tables
 from via_state.core.snapshot_generations import RetentionHold
 
 if TYPE_CHECKING:
@@ -15,17 +15,14 @@ if TYPE_CHECKING:
 
 
 def lock_log(name: str) -> None:
-    """Lock the gate of a declared log until the transaction ends. On a database thread, inside ``transaction.atomic``.
+    """Lock a declared log until the transaction ends. On a database thread, in a transaction.
 
-    Registering what pins records and discarding records exclude each other by it.
+    Registering what keeps records and discarding records exclude each other by it.
     """
-    from via_state.models import LogLock  # models load after this module does
-
-    locks = LogLock.objects.using(settings.DATABASE)
-    lock = {"prefix": settings.PREFIX, "name": name}
-    if not locks.filter(**lock).update(passed=Now()):
-        locks.bulk_create([LogLock(**lock)], ignore_conflicts=True)
-        locks.filter(**lock).update(passed=Now())
+    lock = tables.log_locks.rows().filter(name=name)
+    if not lock.update(passed=Now()):
+        tables.log_locks.add(tables.log_locks.new(name=name), keep=True)
+        lock.update(passed=Now())
 
 
 def hash_key(key: str) -> str:
@@ -34,14 +31,11 @@ def hash_key(key: str) -> str:
 
 
 def handler_holds(name: str, key: str, epoch: str) -> list[RetentionHold]:
-    """The pins on one log, read in the caller's transaction: the event handlers, whether anything runs them or not."""
-    from via_state.models import EventHandler, HandlerPosition  # models load after this module does
-
-    handlers = EventHandler.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX, log=name)
-    names = dict(handlers.values_list("pk", "name"))
+    """What handlers keep of one log, read in the caller's transaction: the event handlers, whether anything runs them or not."""
+    names = dict(tables.handlers.rows().filter(log=name).values_list("pk", "name"))
     if not names:
         return []
-    rows = HandlerPosition.objects.using(settings.DATABASE).filter(handler__in=list(names), key_hash=hash_key(key))
+    rows = tables.positions.rows().filter(handler__in=list(names), key_hash=hash_key(key))
     found = {row.handler_id: row for row in rows}
     return [handler_hold(handler, found.get(pk), epoch) for pk, handler in names.items()]
 
@@ -51,5 +45,5 @@ def handler_hold(name: str, position: HandlerPosition | None, epoch: str) -> Ret
     if position is None or not position.offset:
         return RetentionHold(0, f"the event handler {name}, which has not begun")
     if position.epoch != epoch:
-        return RetentionHold(0, f"the event handler {name}, which stands in another history of the log")
+        return RetentionHold(0, f"the event handler {name}, whose position is in another history of the log")
     return RetentionHold(position.offset, f"the event handler {name}")

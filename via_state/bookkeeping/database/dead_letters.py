@@ -6,14 +6,13 @@ from datetime import datetime
 
 from django.db.models.functions import Now
 
-from via_state.conf import settings
-from via_state.handlers.positions import HandlerId, Letter
-from via_state.models import DeadLetter
+from via_state.bookkeeping.database import tables
+from via_state.bookkeeping.positions import HandlerId, Letter
 
 
 def keep_letter(handler: HandlerId, key: str, letter: Letter, since: datetime | None) -> None:
     """Store a dead letter; one of the same record and handler is replaced, and is new again. Inside a transaction."""
-    where = {"prefix": settings.PREFIX, "handler": handler.name, "record_id": letter.position.record_id}
+    where = {"handler": handler.name, "record_id": letter.position.record_id}
     rest = {
         "log": handler.log,
         "key": key,
@@ -27,10 +26,9 @@ def keep_letter(handler: HandlerId, key: str, letter: Letter, since: datetime | 
         "traceback": letter.traceback,
         "attempts": letter.attempts,
         "first_failed_at": since,
-        "status": DeadLetter.Status.NEW,
+        "status": "new",
         "settled_at": None,
         "settled_by": "",
     }
-    rows = DeadLetter.objects.using(settings.DATABASE)
-    if not rows.filter(**where).update(**rest, buried_at=Now()):
-        rows.create(**where, **rest, buried_at=Now())
+    if not tables.dead_letters.rows().filter(**where).update(**rest, buried_at=Now()):
+        tables.dead_letters.create(**where, **rest, buried_at=Now())

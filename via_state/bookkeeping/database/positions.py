@@ -2,49 +2,29 @@
 
 from __future__ import annotations
 
-import functools
-import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from django.db import Error as DatabaseFailure
-from django.db import connections, transaction
+from django.db import connections
 from django.db.models import Case, DateTimeField, Exists, F, IntegerField, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Coalesce, Now
 
+from via_state.bookkeeping.database import position_sql, tables, workers
+from via_state.bookkeeping.database.commits import committing
+from via_state.bookkeeping.database.dead_letters import keep_letter
+from via_state.bookkeeping.database.retention import hash_key, lock_log
+from via_state.bookkeeping.positions import AWAY, DIED, Claim, HandlerId, Letter, PositionStore, Registration
 from via_state.conf import settings
 from via_state.core.records import GENESIS, Head, Position
-from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, Fenced
-from via_state.handlers.declaration import HandlerSpec
-from via_state.handlers.letters import keep_letter
-from via_state.handlers.positions import AWAY, DIED, Claim, HandlerId, Letter, PositionStore
-from via_state.models import EventHandler, HandlerPosition, HandlerWorker, SnapshotRow
-from via_state.pod.retention import hash_key, lock_log
-from via_state.pod.writing.commits import committing
-from via_state.runtime.database_errors import lasting
+from via_state.exceptions import Fenced
+from via_state.models import EventHandler, HandlerPosition
+from via_state.runtime.database_errors import reaching
 
 #: What ``in_flight_offset`` is while a dead letter is replayed: the position's own record is not delivered.
 REPLAYING = -1
-#: Rows of workers that died so long ago are removed.
-FORGET_WORKERS = timedelta(days=1)
-
-
-@contextmanager
-def reaching() -> Iterator[None]:
-    """A database that does not answer is an outage, whatever its driver says; one that says no for good is not."""
-    try:
-        yield
-    except DatabaseFailure as error:
-        if lasting(error):
-            raise BackplaneRefused(
-                f"The database {settings.DATABASE!r} refuses work on the positions of event handlers. If a table or a column is "
-                f"missing, run: manage.py migrate --database {settings.DATABASE} ({str(error).strip()})"
-            ) from error
-        text = f"The positions in the database {settings.DATABASE!r} can't be reached: {error}"
-        raise BackplaneUnavailable(text.strip()) from error
+#: What the database is asked for.
+WHAT = "positions of event handlers"
 
 
 class RowPositions(PositionStore):
@@ -55,10 +35,10 @@ class RowPositions(PositionStore):
 
     # Handlers ---------------------------------------------------------------------------------------------
 
-    def register(self, handlers: Mapping[HandlerId, HandlerSpec]) -> list[HandlerId]:
+    def register(self, handlers: Mapping[HandlerId, Registration]) -> list[HandlerId]:
         new = []
         for handler, spec in handlers.items():
-            with reaching():
+            with reaching(WHAT):
                 row = self._register(handler, spec)
             self._ids[handler] = row.pk
             if not row.ready:
@@ -66,49 +46,45 @@ class RowPositions(PositionStore):
         return new
 
     @staticmethod
-    def _register(handler: HandlerId, spec: HandlerSpec) -> EventHandler:
-        rows = _handlers().filter(log=handler.log, name=handler.name)
+    def _register(handler: HandlerId, spec: Registration) -> EventHandler:
+        rows = tables.handlers.rows().filter(log=handler.log, name=handler.name)
         retry = spec.retry
         now = {"atomic": spec.atomic, "give_up_after": retry.give_up_after, "max_attempts": retry.max_attempts}
         row = rows.first()
         if row is None:
-            with transaction.atomic(using=settings.DATABASE):
+            with tables.atomic():
                 lock_log(handler.log)
-                made = EventHandler(
-                    prefix=settings.PREFIX,
-                    log=handler.log,
-                    name=handler.name,
-                    start=spec.start,
-                    registered_at=Now(),
-                    **now,
+                made = tables.handlers.new(
+                    log=handler.log, name=handler.name, start=spec.start, registered_at=Now(), **now
                 )
-                _handlers().bulk_create([made], ignore_conflicts=True)
+                tables.handlers.add(made, keep=True)
             row = rows.get()
         if {name: getattr(row, name) for name in now} != now:
             rows.update(**now)
         return row
 
     def started(self, handler: HandlerId, heads: Mapping[str, Head]) -> None:
-        with reaching(), transaction.atomic(using=settings.DATABASE):
+        with reaching(WHAT), tables.atomic():
             lock_log(handler.log)
-            row = _handlers().filter(pk=self._ids[handler], ready=False).first()
+            row = tables.handlers.rows().filter(pk=self._ids[handler], ready=False).first()
             if row is None:
                 return
-            snapshots = SnapshotRow.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX, name=row.log)
             # Decided before this handler was registered, done perhaps later.
-            compacted = set(snapshots.filter(compacted__gt=0).values_list("key", flat=True))
+            compacted = set(
+                tables.snapshots.rows().filter(name=row.log, compacted__gt=0).values_list("key", flat=True)
+            )
             if row.start == "head":
                 begun = [_position(row, key, head.position) for key, head in heads.items()]
             else:
                 keys = {key for key, head in heads.items() if head.floor.offset} | compacted
                 begun = [_position(row, key, GENESIS) for key in sorted(keys)]
-            _positions().bulk_create(begun, ignore_conflicts=True, batch_size=500)
-            _handlers().filter(pk=row.pk).update(ready=True)
+            tables.positions.add(*begun, keep=True)
+            tables.handlers.rows().filter(pk=row.pk).update(ready=True)
 
     def positions(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Position]:
         names = {self._ids[handler]: handler for handler in handlers}
-        with reaching():
-            rows = _positions().filter(handler__in=list(names))
+        with reaching(WHAT):
+            rows = tables.positions.rows().filter(handler__in=list(names))
             found = rows.values_list("handler_id", "key", "epoch", "offset", "record_id").iterator(5000)
             return {
                 (names[handler], key): Position(epoch, offset, record_id)
@@ -116,7 +92,7 @@ class RowPositions(PositionStore):
             }
 
     def halted(self, positions: Sequence[tuple[HandlerId, str]]) -> set[tuple[HandlerId, str]]:
-        with reaching():
+        with reaching(WHAT):
             return {
                 (handler, key)
                 for handler, rows in self._some(positions)
@@ -134,36 +110,27 @@ class RowPositions(PositionStore):
             for start in range(0, len(some), 500):
                 yield (
                     handler,
-                    _positions().filter(handler=self._ids[handler], key_hash__in=some[start : start + 500]),
+                    tables.positions.rows().filter(
+                        handler=self._ids[handler], key_hash__in=some[start : start + 500]
+                    ),
                 )
 
     # Workers ----------------------------------------------------------------------------------------------
 
     def renew(self, worker: str, worker_group: str, lease: float) -> list[str]:
-        until = Now() + timedelta(seconds=lease)
-        with reaching():
-            if not _workers().filter(id=worker).update(lease_until=until):
-                row = HandlerWorker(
-                    id=worker,
-                    prefix=settings.PREFIX,
-                    worker_group=worker_group,
-                    host=socket.gethostname()[:200],
-                    pid=os.getpid(),
-                    started_at=Now(),
-                    lease_until=until,
-                )
-                row.save(using=settings.DATABASE, force_insert=True)
-                _workers().filter(lease_until__lt=Now() - FORGET_WORKERS).delete()
-            return sorted(_alive().filter(worker_group=worker_group).values_list("id", flat=True))
+        with reaching(WHAT):
+            return workers.renew(worker, worker_group, lease)
 
     def held(self, worker: str) -> set[int]:
-        with reaching():
-            return set(_positions().filter(worker=worker).values_list("pk", flat=True))
+        with reaching(WHAT):
+            return set(tables.positions.rows().filter(worker=worker).values_list("pk", flat=True))
 
     def leave(self, worker: str) -> None:
-        with reaching():
-            _positions().filter(worker=worker).update(worker="", in_flight_offset=0, fence=F("fence") + 1)
-            _workers().filter(id=worker).delete()
+        with reaching(WHAT):
+            tables.positions.rows().filter(worker=worker).update(
+                worker="", in_flight_offset=0, fence=F("fence") + 1
+            )
+            tables.workers.rows().filter(id=worker).delete()
 
     # Positions --------------------------------------------------------------------------------------------
 
@@ -176,8 +143,8 @@ class RowPositions(PositionStore):
 
     def _claim(self, handler: HandlerId, key: str, worker: str, also: Q, in_flight_offset: int) -> Claim | None:
         key_hash = hash_key(key)
-        with reaching(), transaction.atomic(using=settings.DATABASE):
-            rows = _positions().filter(handler=self._ids[handler], key_hash=key_hash)
+        with reaching(WHAT), tables.atomic():
+            rows = tables.positions.rows().filter(handler=self._ids[handler], key_hash=key_hash)
             if not self._take(rows, worker, also, in_flight_offset):
                 if rows.exists() or not self._create(handler, key, key_hash):
                     return None
@@ -207,7 +174,7 @@ class RowPositions(PositionStore):
 
     @staticmethod
     def _take(rows: QuerySet[HandlerPosition], worker: str, also: Q, in_flight_offset: int) -> int:
-        alive = _alive()
+        alive = workers.alive()
         ids = alive.values("id")
         free = Q(worker__in=("", worker)) | ~Q(worker__in=ids) | also
         unwanted = Q(wanted_by__in=("", worker)) | ~Q(wanted_by__in=ids)
@@ -230,55 +197,57 @@ class RowPositions(PositionStore):
 
     def ask(self, handler: HandlerId, key: str, worker: str) -> None:
         """Let whoever holds a position hand it over when the record that is being delivered is done."""
-        with reaching():
-            rows = _positions().filter(handler=self._ids[handler], key_hash=hash_key(key))
-            rows.exclude(wanted_by__in=_alive().values("id")).update(wanted_by=worker)
+        with reaching(WHAT):
+            rows = tables.positions.rows().filter(handler=self._ids[handler], key_hash=hash_key(key))
+            rows.exclude(wanted_by__in=workers.alive().values("id")).update(wanted_by=worker)
 
     def no_longer_ask(self, handler: HandlerId, key: str, worker: str) -> None:
         """Take `ask` back."""
-        with reaching():
-            rows = _positions().filter(handler=self._ids[handler], key_hash=hash_key(key), wanted_by=worker)
+        with reaching(WHAT):
+            rows = tables.positions.rows().filter(
+                handler=self._ids[handler], key_hash=hash_key(key), wanted_by=worker
+            )
             rows.update(wanted_by="")
 
     def keep(self, claim: Claim) -> None:
         """Raise `Fenced` unless the claim is the newest; until the transaction ends it stays so."""
-        with reaching():
+        with reaching(WHAT):
             changed = _held(claim).update(in_flight_offset=claim.in_flight_offset)
         _expect(claim, changed)
 
     def holder(self, handler: HandlerId, key: str) -> str:
         """Who holds a position, in words."""
-        with reaching():
-            row = _positions().filter(handler=self._ids[handler], key_hash=hash_key(key)).first()
-            worker = None if row is None else _workers().filter(id=row.worker).first()
+        with reaching(WHAT):
+            row = tables.positions.rows().filter(handler=self._ids[handler], key_hash=hash_key(key)).first()
+            worker = None if row is None else tables.workers.rows().filter(id=row.worker).first()
         return "A worker" if worker is None else str(worker)
 
     def find(self, handler: HandlerId) -> bool:
         """Whether a handler is registered. It can be claimed afterwards."""
-        with reaching():
-            row = _handlers().filter(log=handler.log, name=handler.name).first()
+        with reaching(WHAT):
+            row = tables.handlers.rows().filter(log=handler.log, name=handler.name).first()
         if row is not None:
             self._ids[handler] = row.pk
         return row is not None
 
     def _create(self, handler: HandlerId, key: str, key_hash: str) -> bool:
-        if not _handlers().filter(pk=self._ids[handler]).exists():
+        if not tables.handlers.rows().filter(pk=self._ids[handler]).exists():
             return False
         row = HandlerPosition(handler_id=self._ids[handler], key_hash=key_hash, key=key)
-        _positions().bulk_create([row], ignore_conflicts=True)
+        tables.positions.add(row, keep=True)
         return True
 
     def release(self, worker: str, positions: Sequence[tuple[HandlerId, str]]) -> None:
-        with reaching():
+        with reaching(WHAT):
             for _, rows in self._some(positions):
                 rows.filter(worker=worker).update(worker="", in_flight_offset=0)
 
     def announce(self, claim: Claim, in_flight_offset: int) -> None:
-        claim.wanted = not self._write(claim, _announce_sql, (), in_flight_offset)
+        claim.wanted = not self._write(claim, position_sql.announce, (), in_flight_offset)
         claim.in_flight_offset = 0 if claim.wanted else in_flight_offset
 
     def advance(self, claim: Claim, position: Position, in_flight_offset: int) -> None:
-        claim.wanted = not self._write(claim, _advance_sql, _stored(position), in_flight_offset)
+        claim.wanted = not self._write(claim, position_sql.advance, _stored(position), in_flight_offset)
         claim.position, claim.in_flight_offset = position, 0 if claim.wanted else in_flight_offset
         claim.attempts, claim.from_floor, claim.last_error, claim.first_failed = 0, False, "", None
 
@@ -290,7 +259,7 @@ class RowPositions(PositionStore):
         By hand: this runs once for each event, and the ORM takes longer than the database.
         """
         alias, whose = settings.DATABASE, (claim.id, claim.worker, claim.fence)
-        with reaching(), connections[alias].cursor() as cursor:
+        with reaching(WHAT), connections[alias].cursor() as cursor:
             if in_flight_offset:
                 cursor.execute(sql(alias, True), (*values, in_flight_offset, *whose))
                 if cursor.rowcount:
@@ -300,7 +269,7 @@ class RowPositions(PositionStore):
         return not in_flight_offset
 
     def fail(self, claim: Claim, attempts: int, error: str, wait: float, lines: str = "") -> None:
-        with reaching():
+        with reaching(WHAT):
             changed = _held(claim).update(
                 attempts=attempts,
                 last_error=error,
@@ -314,8 +283,10 @@ class RowPositions(PositionStore):
         claim.failed(attempts, error)
 
     def away(self, handler: HandlerId, key: str, worker: str, seconds: float, error: str) -> None:
-        with reaching():
-            rows = _positions().filter(handler=self._ids[handler], key_hash=hash_key(key), worker__in=("", worker))
+        with reaching(WHAT):
+            rows = tables.positions.rows().filter(
+                handler=self._ids[handler], key_hash=hash_key(key), worker__in=("", worker)
+            )
             rows.filter(attempts=0, halted="").update(
                 last_error=f"{AWAY}{error}",
                 last_traceback="",
@@ -323,18 +294,18 @@ class RowPositions(PositionStore):
             )
 
     def answered(self, claim: Claim) -> None:
-        with reaching():
+        with reaching(WHAT):
             _held(claim).filter(attempts=0).update(last_error="", stuck_since=None)
         claim.last_error = ""
 
     def bury(self, claim: Claim, letter: Letter, in_flight_offset: int) -> None:
-        with reaching(), committing("dead_letter", f"a dead letter of {claim.handler.name} on {claim.key!r}"):
+        with reaching(WHAT), committing("dead_letter", f"a dead letter of {claim.handler.name} on {claim.key!r}"):
             since = _held(claim).values_list("stuck_since", flat=True).first()
             self.advance(claim, letter.position, in_flight_offset)
             keep_letter(claim.handler, claim.key, letter, since if isinstance(since, datetime) else None)
 
     def halt(self, claim: Claim, reason: str, text: str) -> None:
-        with reaching():
+        with reaching(WHAT):
             changed = _held(claim).update(
                 halted=reason, halted_text=text, stuck_since=Coalesce("stuck_since", Now()), in_flight_offset=0
             )
@@ -345,24 +316,8 @@ class RowPositions(PositionStore):
         connections.close_all()
 
 
-def _handlers() -> QuerySet[EventHandler]:
-    return EventHandler.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
-
-
-def _positions() -> QuerySet[HandlerPosition]:
-    return HandlerPosition.objects.using(settings.DATABASE)
-
-
-def _workers() -> QuerySet[HandlerWorker]:
-    return HandlerWorker.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
-
-
-def _alive() -> QuerySet[HandlerWorker]:
-    return _workers().filter(lease_until__gt=Now())
-
-
 def _held(claim: Claim) -> QuerySet[HandlerPosition]:
-    return _positions().filter(pk=claim.id, worker=claim.worker, fence=claim.fence)
+    return tables.positions.rows().filter(pk=claim.id, worker=claim.worker, fence=claim.fence)
 
 
 def _expect(claim: Claim, changed: int) -> None:
@@ -385,25 +340,3 @@ def _position(row: EventHandler, key: str, position: Position) -> HandlerPositio
 
 def _stored(position: Position) -> tuple[str, int, str]:
     return position.epoch, position.offset, position.record_id
-
-
-@functools.cache
-def _advance_sql(alias: str, unwanted: bool) -> str:
-    quote = connections[alias].ops.quote_name
-    idle = f"{quote('attempts')} = 0, {quote('next_attempt_at')} = NULL, {quote('stuck_since')} = NULL"
-    false = "0" if connections[alias].vendor == "oracle" else "FALSE"
-    said = f"{quote('last_error')} = '', {quote('last_traceback')} = ''"
-    sets = ", ".join(f"{quote(name)} = %s" for name in ("epoch", "offset", "record_id", "in_flight_offset"))
-    return _update_sql(alias, f"{idle}, {said}, {quote('from_floor')} = {false}, {sets}", unwanted)
-
-
-@functools.cache
-def _announce_sql(alias: str, unwanted: bool) -> str:
-    return _update_sql(alias, f"{connections[alias].ops.quote_name('in_flight_offset')} = %s", unwanted)
-
-
-def _update_sql(alias: str, sets: str, unwanted: bool) -> str:
-    quote = connections[alias].ops.quote_name
-    mine = " AND ".join(f"{quote(name)} = %s" for name in ("id", "worker", "fence"))
-    free = f" AND {quote('wanted_by')} = ''" if unwanted else ""
-    return f"UPDATE {quote(HandlerPosition._meta.db_table)} SET {sets} WHERE {mine}{free}"

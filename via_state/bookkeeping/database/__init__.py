@@ -1,0 +1,1 @@
+"""Rows of the project's database. Its clock decides what is over; its row locks decide who is first."""
