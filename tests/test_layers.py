@@ -16,6 +16,7 @@ LAYERS = [
     ["testing", "apps"],
     ["admin", "middleware", "checks", "constraints"],
     ["management"],
+    ["live"],
     ["declarations"],
     ["handlers"],
     ["pod"],
