@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import time
 from typing import Any, Protocol
@@ -18,6 +17,7 @@ from via_state.core.text import error_line
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, Closed, Fenced, Stalled
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.delivering import Deliverer, Result, Turn
+from via_state.handlers.reading import Reading
 from via_state.handlers.worker_metrics import WorkerMetrics
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.outage import Outage
@@ -74,6 +74,7 @@ class Runner:
         self._timer: asyncio.TimerHandle | None = None
         self._again = False
         self._dropped = False
+        self._reading: Reading | None = None
         self._rang = time.monotonic()
         #: When it last had nothing to do, in monotonic seconds; None while it has.
         self.idle_since: float | None = None
@@ -142,6 +143,7 @@ class Runner:
             if wait is None:
                 mine = self.claim is None or worker.owns(self.handler, self.key)
                 if mine and not self._again:
+                    self._reading = None
                     self.idle_since = time.monotonic()
                     return
             elif wait > 0:
@@ -180,7 +182,7 @@ class Runner:
             self._timer = None
             self.ring()
 
-        self._again = False
+        self._again, self._reading = False, None
         self._timer = asyncio.get_running_loop().call_later(seconds, again)
 
     async def _step(self) -> float | None:
@@ -190,6 +192,7 @@ class Runner:
             await worker.drop(self)
             return None
         if self.claim is None:
+            self._reading = None
             self.claim = await worker.threads.run(worker.store.claim, self.handler, self.key, worker.id)
             if self.claim is None:
                 # A replay soon gives it back; a worker keeps it, or has died and keeps it until its lease ends.
@@ -202,24 +205,20 @@ class Runner:
                 return None
             if self.claim.wait > 0.001:
                 return self.claim.wait
-        claim = self.claim
-        batch = await worker.backplane.read(self.key, claim.position, READ_LIMIT)
-        evidence = check_cursor(claim.position, batch, claim.from_floor)
-        if evidence is CursorCheck.UNPROVEN:
-            raise BackplaneUnavailable(f"Only a replica answered for {self.key!r}; its leader must.")
-        if (why := _HALTS.get(evidence)) is not None:
-            await self._halt(claim, evidence.value, _MISSING.format(batch.hole) if batch.hole else why)
+        claim, reading = self.claim, self._reading
+        again = reading is not None and reading.serves(claim.position)
+        if not again:
+            reading = await self._read(claim)
+        if reading is None:
             return None
-        if evidence is CursorCheck.FROM_FLOOR:
-            claim.position = batch.floor
-        following = records_after(batch, claim.position, self._log.events, self._spec.events)
-        records = list(itertools.islice(following, READ_LIMIT))  # a pack may hold any number
-        end = records[-1].position.offset if records else claim.position.offset
-        rest = await worker.backplane.count(self.key, end, Head(batch.head, batch.floor))
-        worker.measures.lag(self, len(records) + rest)
-        if not records and claim.position.offset < batch.head.offset:
+        records = reading.take(READ_LIMIT)
+        if not again:
+            end = records[-1].position.offset if records else claim.position.offset
+            reading.rest = await worker.backplane.count(self.key, end, reading.ends)
+        worker.measures.lag(self, len(records) + reading.rest)
+        if not records and claim.position.offset < reading.ends.position.offset:
             raise Stalled(
-                f"The log {self.key!r} says that its last record is at offset {batch.head.offset}, "
+                f"The log {self.key!r} says that its last record is at offset {reading.ends.position.offset}, "
                 f"and brings none after {claim.position.offset}."
             )
         if claim.last_error.startswith(AWAY):
@@ -231,11 +230,31 @@ class Runner:
         deliverer = Deliverer(worker.store, self._spec, self._log, claim, worker.may_go_on)
         turn = await worker.threads.run(deliverer.turn, records, TURN)
         self._rang = time.monotonic()
-        passed = sum(record.position.offset <= claim.position.offset for record in records)
+        taken = len(records)
+        passed = reading.passed(claim.position)
         worker.measures.delivered(passed)
-        worker.measures.lag(self, len(records) - passed + rest)
+        worker.measures.lag(self, taken - passed + reading.rest)
         worker.done(self.handler, self.key, claim.position)
-        return await self._after(turn, claim, batch.head)
+        wait = await self._after(turn, claim, reading.ends.position)
+        # Rings since it was read were for what it does not hold.
+        return 0.0 if again and wait is None and self.claim is not None else wait
+
+    async def _read(self, claim: Claim) -> Reading | None:
+        """What follows the claim's position; None where the evidence halts the handler."""
+        worker = self._worker
+        self._reading = None
+        batch = await worker.backplane.read(self.key, claim.position, READ_LIMIT)
+        evidence = check_cursor(claim.position, batch, claim.from_floor)
+        if evidence is CursorCheck.UNPROVEN:
+            raise BackplaneUnavailable(f"Only a replica answered for {self.key!r}; its leader must.")
+        if (why := _HALTS.get(evidence)) is not None:
+            await self._halt(claim, evidence.value, _MISSING.format(batch.hole) if batch.hole else why)
+            return None
+        if evidence is CursorCheck.FROM_FLOOR:
+            claim.position = batch.floor
+        records = records_after(batch, claim.position, self._log.events, self._spec.events)
+        self._reading = Reading(records, claim.position, Head(batch.head, batch.floor))
+        return self._reading
 
     async def _after(self, turn: Turn, claim: Claim, head: Position) -> float | None:
         failed = turn.result is Result.FAILED
@@ -272,7 +291,7 @@ class Runner:
 
     def stop(self) -> None:
         """Forget it. What runs on a thread ends by itself."""
-        self._dropped, self._again, self.claim = True, False, None
+        self._dropped, self._again, self.claim, self._reading = True, False, None, None
         self._outage.over()
         if self._timer is not None:
             self._timer.cancel()
