@@ -177,6 +177,10 @@ class AppendTooLarge(ViaStateError, ValueError):
     """The append is larger than the backplane takes. Nothing was sent; append less at once."""
 
 
+class MessageTooLarge(ViaStateError, ValueError):
+    """The message is larger than the backplane carries. Nothing was sent; say less, or append it to a log."""
+
+
 class CASConflict(ViaStateError):
     """Another writer replaced the cell first. ``update`` retries by itself."""
 

@@ -68,3 +68,25 @@ async def append_while_cut(plane: Backplane, proxy: Proxy, seed: int) -> list[in
         assert mine == [(p.offset, f"{name}:{n}".encode()) for n, p in enumerate(positions)]
     assert len(found) == all_of_them
     return [offset for offset, _ in found]
+
+
+async def publish_while_cut(publisher: Backplane, hearer: Backplane, proxy: Proxy) -> None:
+    """The hearer's connection is cut again and again: it hears again by itself, nothing twice, and nothing out of order."""
+    heard: list[int] = []
+    hearer.hear("topic", lambda data: heard.append(int(data)))
+    number = 0
+
+    async def until_heard_after(start: int) -> None:
+        nonlocal number
+        deadline = time.monotonic() + 60
+        while not heard or heard[-1] < start:
+            assert time.monotonic() < deadline, "the hearing never came back"
+            number += 1
+            await publisher.publish("topic", str(number).encode())
+            await asyncio.sleep(0.005)
+
+    await until_heard_after(1)
+    for _ in range(8):
+        await asyncio.to_thread(proxy.sever)
+        await until_heard_after(number + 1)
+    assert heard == sorted(set(heard))

@@ -19,7 +19,7 @@ from nats.aio.client import Client
 from testproject.servers import nats_backup
 from testproject.servers.nats import Nats
 from testproject.servers.proxy import Proxy
-from tests.backplanes.cutting import append_while_cut, persist
+from tests.backplanes.cutting import append_while_cut, persist, publish_while_cut
 from tests.conftest import server_folder
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.nats import NatsBackplane, cells, log
@@ -119,6 +119,25 @@ class TestNatsBackplane(BackplaneConformance):
 async def test_cut_connections_neither_lose_nor_double_appends(make: Make, nats_proxy: Proxy, seed: int) -> None:
     plane = make(SERVERS=f"nats://{settings.NATS_TOKEN}@{nats_proxy.host}:{nats_proxy.port}", TIMEOUT=2.0)
     await append_while_cut(plane, nats_proxy, seed)
+
+
+async def test_a_hearing_that_is_cut_holds_again_and_hears_nothing_twice(make: Make, nats_proxy: Proxy) -> None:
+    hearer = make(SERVERS=f"nats://{settings.NATS_TOKEN}@{nats_proxy.host}:{nats_proxy.port}")
+    await publish_while_cut(make(), hearer, nats_proxy)
+
+
+async def test_a_message_that_can_not_be_sent_is_said(make: Make, nats_proxy: Proxy) -> None:
+    plane = make(SERVERS=f"nats://{settings.NATS_TOKEN}@{nats_proxy.host}:{nats_proxy.port}", TIMEOUT=1.0)
+    nats_proxy.cut()
+    with pytest.raises(BackplaneUnavailable, match="NATS can't be reached"):
+        await plane.publish("topic", b"x")
+    nats_proxy.restore()
+    await plane.publish("topic", b"x")
+    nats_proxy.freeze()
+    with pytest.raises(OutcomeUnknown):
+        await plane.publish("topic", b"x")
+    nats_proxy.thaw()
+    await persist(lambda: plane.publish("topic", b"x"))
 
 
 async def test_a_server_that_is_down_is_said_quickly_and_found_again(make: Make, nats_proxy: Proxy) -> None:

@@ -19,8 +19,9 @@ from nats.aio.client import Client
 from testproject.servers.nats import Nats
 from tests.conftest import server_folder
 from via_state.backplanes.nats import NatsBackplane, log
-from via_state.exceptions import BackplaneUnavailable
+from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
 from via_state.testing.conformance.harness import append, eventually, new_id, read_all
+from via_state.testing.conformance.messages import hears
 from via_state.testing.conformance.store import until_absent
 
 PAGE = (Path(__file__).parents[2] / "docs/how-to.md").read_text()
@@ -109,6 +110,7 @@ EARS = (
     "via.>",
     "via.bell.>",
     "via.bell.session",
+    "via.live.>",
     "via.log.>",
     "$KV.via_cells.>",
     "$JS.>",
@@ -230,6 +232,9 @@ async def test_the_permissions_of_the_how_to_suffice(
     await eventually(lambda: None in rung, "the first ring")
     positions = await append(plane, "log", b"1", b"2", b"3")
     await eventually(lambda: "log" in rung, "a doorbell")
+    heard: list[bytes] = []
+    plane.hear("topic", heard.append)
+    await hears(plane, heard, plane)
     cursor = (await plane.changed(None)).cursor
     await plane.compact("log", positions[1].offset)
     assert [data for _, data in await read_all(plane, "log")] == [b"3"]
@@ -243,6 +248,10 @@ async def test_the_permissions_of_the_how_to_suffice(
     await plane.drop("log")
     with pytest.raises(BackplaneUnavailable, match=r"(?i)permissions violation"):
         await make(**login, PREFIX="other", TIMEOUT=0.5).append("log", new_id(), 1, b"x")
+    connection = await plane._connections.get()
+    with pytest.raises(BackplaneRefused, match=r"(?i)permissions violation"):
+        await connection.publish("blog.live.topic", b"x")
+    await plane.publish("topic", b"x")
     with pytest.raises(BackplaneUnavailable, match=r"(?i)authorization violation|credentials may be wrong"):
         await make(**login, PASSWORD="wrong").head("log")
 

@@ -8,11 +8,12 @@ from typing import TypeVar
 
 import pytest
 from django.conf import settings
+from django.db import connections
 
 from testproject.servers.postgres import Postgres
 from testproject.servers.proxy import Proxy
 from tests.backplanes.conftest import Make
-from tests.backplanes.cutting import append_while_cut, persist
+from tests.backplanes.cutting import append_while_cut, persist, publish_while_cut
 from tests.conftest import POSTGRES_ALIAS
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.postgres import PostgresBackplane
@@ -68,6 +69,33 @@ async def test_cut_connections_neither_lose_nor_double_appends(
     make: Make, through_proxy: Proxy, seed: int
 ) -> None:
     assert await append_while_cut(make(TIMEOUT=2.0), through_proxy, seed) == [*range(1, 241)]
+
+
+async def test_a_hearing_that_is_cut_holds_again_and_hears_nothing_twice(
+    postgres: Postgres, make: Make, through_proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hearer = make()
+    hearer.hear("other", lambda data: None)
+    await eventually(lambda: hearer._listener._connection is not None, "listening")
+    monkeypatch.setitem(connections.databases[POSTGRES_ALIAS], "PORT", str(postgres.port))
+    publisher = make()
+    await publisher.publish("topic", b"0")  # its connection is past the proxy
+    monkeypatch.setitem(connections.databases[POSTGRES_ALIAS], "PORT", str(through_proxy.port))
+    await publish_while_cut(publisher, hearer, through_proxy)
+
+
+async def test_a_message_that_can_not_be_sent_is_said(make: Make, through_proxy: Proxy) -> None:
+    plane = make(CONNECT_TIMEOUT=2.0, TIMEOUT=1.0)
+    through_proxy.cut()
+    with pytest.raises(BackplaneUnavailable, match="can't be reached"):
+        await plane.publish("topic", b"x")
+    through_proxy.restore()
+    await plane.publish("topic", b"x")
+    through_proxy.freeze()
+    with pytest.raises(OutcomeUnknown):
+        await asyncio.gather(*(plane.publish("topic", b"x") for _ in range(3)))
+    through_proxy.thaw()
+    await plane.publish("topic", b"x")
 
 
 async def test_a_database_that_is_down_is_said_quickly_and_found_again(

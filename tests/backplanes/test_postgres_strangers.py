@@ -18,7 +18,9 @@ from tests.backplanes.conftest import Make
 from tests.conftest import POSTGRES_ALIAS
 from via_state.backplanes.postgres.code import Code, codes
 from via_state.backplanes.postgres.doorbell import PAUSE
+from via_state.backplanes.postgres.messages import ID
 from via_state.testing.conformance.harness import append, eventually
+from via_state.testing.conformance.messages import hears
 
 SESSION = "session.profile.7f3a-the-id-of-a-session"
 
@@ -83,6 +85,32 @@ async def test_a_stranger_does_not_make_a_process_look(
     await eventually(lambda: "log" in rung, "the last of them")
     assert 1 <= rung.count(None) <= 2 + (time.monotonic() - started) / PAUSE
     await eventually(lambda: rung[-1] is None, "the ring for those of the last pause")
+
+
+async def test_what_a_stranger_makes_up_is_no_message(
+    make: Make, prefix: str, stranger: psycopg.AsyncConnection[Any]
+) -> None:
+    """Nor does it spoil one of ours. That a stranger can't know the channel is another matter: here it does."""
+    plane, heard = make(), list[bytes]()
+    plane.hear("topic", heard.append)
+    await hears(plane, heard, plane)
+    code = codes(prefix)[0]
+    topic = code.of_topic("topic")
+    for payload in (
+        "",
+        "x" * 5000,
+        topic,
+        topic + "m" * ID + "zz01",
+        topic + "m" * ID + "0001not base64",
+        topic + "m" * ID + "0101" + "AAAA",  # the second of one
+        topic + "m" * ID + "0002" + "AAAA",  # the first of two, whose second never comes
+        topic + "m" * ID + "0000" + "AAAA",
+        code.of_topic("unheard") + "m" * ID + "0001" + "AAAA",
+    ):
+        await stranger.execute("SELECT pg_notify(%s, %s)", (code.messages, payload))
+    await plane.publish("topic", b"ours" * 5000)
+    await eventually(lambda: b"ours" * 5000 in heard, "a message of ours")
+    assert heard == [b"ours" * 5000]
 
 
 async def test_a_first_ring_for_all_is_heard_at_once_and_those_of_a_pause_as_one(make: Make) -> None:

@@ -7,18 +7,21 @@ contract's executable half: an adapter that passes it works.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from via_state.core.records import Batch, Cell, Changes, Head, Position, Revision
-from via_state.exceptions import AppendTooLarge, InvalidKey, ValueTooLarge
+from via_state.exceptions import AppendTooLarge, InvalidKey, MessageTooLarge, ValueTooLarge
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
 
 #: Called with the key that may have changed, or with None for "anything may have". Must not block.
 Ring = Callable[[str | None], None]
+#: Called with the data of a message. Must not block.
+Hear = Callable[[bytes], None]
 
 
 #: Seconds after which the cursor of a sweep proves nothing: what was removed since may be forgotten.
@@ -26,6 +29,9 @@ CURSOR_LIFE = 1800.0
 
 #: Characters in the longest key.
 MAX_KEY = 512
+
+
+_TOPIC = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def check_key(key: str) -> None:
@@ -57,6 +63,14 @@ class Watch(ABC):
         """End the subscription. Closing twice is harmless."""
 
 
+class Hearing(ABC):
+    """What one callable hears of one topic."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Hear no more. Closing twice is harmless."""
+
+
 class Backplane(ABC):
     """Where cells and logs live. Construct with the ``OPTIONS`` of the ``VIA_STATE`` setting.
 
@@ -85,6 +99,8 @@ class Backplane(ABC):
     max_append_records: int
     #: Largest `data` of a cell, in bytes: the value in its stored form.
     max_value_bytes: int
+    #: Largest `data` of one message, in bytes; 0 for an adapter that carries none.
+    max_message_bytes: int = 0
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = options
@@ -108,6 +124,19 @@ class Backplane(ABC):
                 f"The value of {key!r} takes {len(data)} bytes as it is stored, and the backplane takes "
                 f"{self.max_value_bytes}. Nothing was written. Keep less in one value: a family with a key for each part, "
                 "or a StateAppEvents where it only grows."
+            )
+
+    def check_message(self, topic: str, data: bytes = b"") -> None:
+        """Raise what `publish` and `hear` raise before they send anything: ValueError for a topic, `MessageTooLarge`,
+        NotImplementedError where no messages are carried.
+        """
+        if not self.max_message_bytes:
+            raise NotImplementedError(f"{type(self).__name__} carries no messages.")
+        if not _TOPIC.fullmatch(topic):
+            raise ValueError(f"{topic!r:.80} is not a topic: give 1 to 64 of the characters A-Z a-z 0-9 _ -.")
+        if len(data) > self.max_message_bytes:
+            raise MessageTooLarge(
+                f"A message of {len(data)} bytes is more than the backplane carries ({self.max_message_bytes} bytes)."
             )
 
     @classmethod
@@ -219,6 +248,24 @@ class Backplane(ABC):
         interrupted compaction left goes with the next one, also when that has nothing to raise. Offsets of retained
         records never change, and numbering goes on. An adapter with ``compacts = False`` returns 0.
         """
+
+    # Messages: optional ------------------------------------------------------------------------------------
+
+    async def publish(self, topic: str, data: bytes) -> None:
+        """Give ``data`` to all who hear ``topic`` now, in this process and in others: at most once, and stored nowhere. What one
+        caller publishes after the other is heard in that order.
+
+        Whoever can write to the same database or server may publish too: what is heard is a stranger's until it is verified.
+        Raises `MessageTooLarge` and ValueError (the topic) before sending. When it returns, the server has it; what breaks
+        between the server and a hearer is lost.
+        """
+        raise NotImplementedError(f"{type(self).__name__} carries no messages.")
+
+    def hear(self, topic: str, hear: Hear) -> Hearing:
+        """Call ``hear``, on the loop, with what is published to ``topic`` from now on. Returns at once; it may take a moment to
+        hold. After a connection broke it holds again by itself, and what was published meanwhile is lost.
+        """
+        raise NotImplementedError(f"{type(self).__name__} carries no messages.")
 
     # ------------------------------------------------------------------------------------------------------
 

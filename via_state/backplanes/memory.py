@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import bisect
 import itertools
 import secrets
@@ -14,7 +15,8 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error
 
-from via_state.backplanes.base import Backplane, Ring, Watch, check_key
+from via_state.backplanes.base import Backplane, Hear, Hearing, Ring, Watch, check_key
+from via_state.backplanes.hearings import Hearings
 from via_state.core.holes import before_hole
 from via_state.core.records import GENESIS, Batch, Cell, Changes, Head, Pack, Position, Revision
 from via_state.exceptions import CASConflict, Closed
@@ -94,6 +96,7 @@ class MemoryBackplane(Backplane):
     max_append_bytes = 64 * 1024 * 1024
     max_append_records = 1_000_000
     max_value_bytes = max_append_bytes
+    max_message_bytes = max_append_bytes
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(options or {})
@@ -101,6 +104,7 @@ class MemoryBackplane(Backplane):
         self._cells: dict[str, _Stored] = {}
         self._revs = itertools.count(1)
         self._watches: set[_MemoryWatch] = set()
+        self._hearings = Hearings()
         # What moved, in order, the newest mention of a key last: `changed` walks it from its end. Keys come and go
         # with sessions, so it is bounded; `_forgotten` is the time of the newest move that fell out.
         self._moves: OrderedDict[tuple[str, str], int] = OrderedDict()
@@ -263,11 +267,24 @@ class MemoryBackplane(Backplane):
             self._moved("log", key)
         return log.floor.offset
 
+    # Messages ---------------------------------------------------------------------------------------------
+
+    async def publish(self, topic: str, data: bytes) -> None:
+        self._check_open()
+        self.check_message(topic, data)
+        asyncio.get_running_loop().call_soon(self._hearings.heard, topic, bytes(data))
+
+    def hear(self, topic: str, hear: Hear) -> Hearing:
+        self._check_open()
+        self.check_message(topic)
+        return self._hearings.add(topic, hear)
+
     # ------------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
         self._closed = True
         self._watches.clear()
+        self._hearings.clear()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.checks import CheckMessage
 
-from via_state.backplanes.base import Backplane, Ring, Watch, check_key
+from via_state.backplanes.base import Backplane, Hear, Hearing, Ring, Watch, check_key
 from via_state.backplanes.nats.cells import Cells
 from via_state.backplanes.nats.changes import Sweeper
 from via_state.backplanes.nats.connection import Connection
@@ -43,6 +43,7 @@ class NatsBackplane(Backplane):
     max_append_bytes = 1024 * 1024 - OVERHEAD
     max_append_records = PACK
     max_value_bytes = max_append_bytes
+    max_message_bytes = max_append_bytes
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(concealed({**DEFAULTS, **options}))
@@ -59,6 +60,7 @@ class NatsBackplane(Backplane):
         self._logs = Logs(self._connections, self._streams)
         self._cells = Cells(self._connections, self._streams)
         self._sweeper = Sweeper(self._connections, self._streams, self._logs, self._cells)
+        self._subjects = subjects
         self._listener = Listener(self._connections, subjects)
 
     async def _prepare(self, connection: Connection) -> None:
@@ -66,6 +68,7 @@ class NatsBackplane(Backplane):
         limits, server = self._streams.max_message, connection.client.max_payload
         subjects = self._streams.subjects
         self.max_append_bytes = max(min(limits.get(subjects.log_stream, server), server) - OVERHEAD, 1)
+        self.max_message_bytes = max(server - OVERHEAD, 1)
         self.max_value_bytes = max(min(limits.get(subjects.cell_stream, server), server) - OVERHEAD, 1)
 
     @classmethod
@@ -133,6 +136,18 @@ class NatsBackplane(Backplane):
     async def compact(self, key: str, through: int, epoch: str | None = None) -> int:
         check_key(key)
         return await self._logs.compact(key, through, epoch)
+
+    # Messages ---------------------------------------------------------------------------------------------
+
+    async def publish(self, topic: str, data: bytes) -> None:
+        connection = await self._connections.get()  # the server says how much it takes
+        self.check_message(topic, data)
+        await connection.publish(self._subjects.live + topic, bytes(data))
+
+    def hear(self, topic: str, hear: Hear) -> Hearing:
+        self._connections.check_open()
+        self.check_message(topic)
+        return self._listener.hear(topic, hear)
 
     # ------------------------------------------------------------------------------------------------------
 

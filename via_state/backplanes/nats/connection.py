@@ -133,6 +133,21 @@ class Connection:
                 status = reply.status
                 yield reply
 
+    async def publish(self, subject: str, data: bytes) -> None:
+        """Give a message to whoever hears ``subject`` now. Returns when the server has it. Raises `BackplaneUnavailable`, and
+        `OutcomeUnknown`.
+        """
+        before = self._trouble
+        async with self._patience(subject, write=True):
+            await self._publish(subject, data, "", None)
+        try:
+            for _ in range(2):  # nats-py's first ping overtakes what was published, the second one does not
+                await self.client.flush(math.ceil(self._timeout))
+        except (Error, OSError) as error:
+            raise OutcomeUnknown(f"The connection to NATS broke, or NATS did not answer {subject!r}.") from error
+        if self._trouble is not before and self._denied(subject):
+            raise self._refusal(subject)
+
     async def _publish(self, subject: str, data: bytes, inbox: str, headers: dict[str, str] | None) -> None:
         try:
             await self.client.publish(subject, data, inbox, headers)
@@ -158,9 +173,7 @@ class Connection:
                 yield
         except TimeoutError as error:
             if self._denied(subject):
-                raise BackplaneRefused(
-                    f"NATS does not allow {subject!r}: {self._trouble}. Give this user the rights that the manual subjects."
-                ) from error
+                raise self._refusal(subject) from error
             said = f" It said last: {self._trouble}." if self._trouble is not None else ""
             raise _unanswered(
                 f"NATS did not answer {subject!r} within {self._timeout:g} s.{said}", write
@@ -189,6 +202,11 @@ class Connection:
         """Whether the server said that we may not publish there: such a request has no answer, and was not sent on."""
         said = str(self._trouble).lower()
         return "permissions violation for publish" in said and f'"{subject.lower()}"' in said
+
+    def _refusal(self, subject: str) -> BackplaneRefused:
+        return BackplaneRefused(
+            f"NATS does not allow {subject!r}: {self._trouble}. Give this user the rights that the manual names."
+        )
 
     async def _closed(self) -> None:
         self._ended = True

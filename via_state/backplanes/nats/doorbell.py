@@ -1,15 +1,17 @@
-"""Doorbells: the server tells whoever listens for a key that a message of it was stored."""
+"""Doorbells: the server tells whoever listens for a key that a message of it was stored. And messages that no stream keeps."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error
 
-from via_state.backplanes.base import Ring, Watch
+from via_state.backplanes.base import Hear, Hearing, Ring, Watch
+from via_state.backplanes.hearings import Hearings
 from via_state.backplanes.nats.connection import Connection
 from via_state.backplanes.nats.connections import Connections
 from via_state.backplanes.nats.subjects import Subjects
@@ -28,13 +30,16 @@ FLUSH_TIMEOUT = 10
 
 
 class Listener:
-    """Listens for all watches of a process, on its connection, for ever. The server is asked for the watched keys only."""
+    """Listens for all watches and hearings of a process, on its connection, for ever. The server is asked for the watched keys
+    and the heard topics only.
+    """
 
     def __init__(self, connections: Connections, subjects: Subjects) -> None:
         self._connections, self._subjects = connections, subjects
         self._watches: set[_NatsWatch] = set()
         self._keys: dict[str, str] = {}  # by token, of all that somebody watches
-        self._moved: set[str] = set()  # tokens that came or went since the server was told
+        self._hearings = Hearings(lambda topic: self._tell(subjects.live + topic))
+        self._moved: set[str] = set()  # subjects that came or went since the server was told
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._outage = Outage(
@@ -44,23 +49,31 @@ class Listener:
     def watch(self, ring: Ring) -> Watch:
         watch = _NatsWatch(self, ring)
         self._watches.add(watch)
+        self._start()
+        return watch
+
+    def hear(self, topic: str, hear: Hear) -> Hearing:
+        hearing = self._hearings.add(topic, hear)
+        self._start()
+        return hearing
+
+    def _start(self) -> None:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._listen_for_ever())
-        return watch
 
     def want(self, key: str) -> None:
         """Somebody watches a key."""
         token = token_of(key)
         if token not in self._keys:
             self._keys[token] = key
-            self._tell(token)
+            self._tell(self._subjects.bells + token)
 
     def leave(self, key: str) -> None:
         """Somebody watches it no longer."""
         if not any(key in watch.keys for watch in self._watches):
             token = token_of(key)
             del self._keys[token]
-            self._tell(token)
+            self._tell(self._subjects.bells + token)
 
     def forget(self, watch: _NatsWatch) -> None:
         """A watch is closed."""
@@ -69,8 +82,8 @@ class Listener:
             for key in watch.keys:
                 self.leave(key)
 
-    def _tell(self, token: str) -> None:
-        self._moved.add(token)
+    def _tell(self, subject: str) -> None:
+        self._moved.add(subject)
         self._woken.set()
 
     async def _listen_for_ever(self) -> None:
@@ -91,7 +104,8 @@ class Listener:
     async def _listen(self, connection: Connection) -> None:
         subscribed: dict[str, Subscription] = {}
         connection.when_ended = self._woken.set
-        self._moved.update(self._keys)
+        self._moved.update(self._subjects.bells + token for token in self._keys)
+        self._moved.update(self._subjects.live + topic for topic in self._hearings.topics())
         await self._subscribe(connection, subscribed)
         for _ in range(2):  # nats-py's first ping overtakes the subscriptions, the second one does not
             await connection.client.flush(FLUSH_TIMEOUT)
@@ -104,16 +118,26 @@ class Listener:
         """Tell the server what has changed."""
         self._woken.clear()
         while self._moved and connection.alive:
-            token = self._moved.pop()
-            if token in self._keys and token not in subscribed:
-                subscribed[token] = await connection.client.subscribe(self._subjects.bells + token, cb=self._hear)
-            elif token not in self._keys and token in subscribed:
-                await subscribed.pop(token).unsubscribe()
+            subject = self._moved.pop()
+            wanted = self._called(subject)
+            if wanted is not None and subject not in subscribed:
+                subscribed[subject] = await connection.client.subscribe(subject, cb=wanted)
+            elif wanted is None and subject in subscribed:
+                await subscribed.pop(subject).unsubscribe()
+
+    def _called(self, subject: str) -> Callable[[Msg], Awaitable[None]] | None:
+        """What is to be called with its messages; None when nobody wants them."""
+        if subject.startswith(self._subjects.live):
+            return self._heard if subject.removeprefix(self._subjects.live) in self._hearings else None
+        return self._hear if subject.removeprefix(self._subjects.bells) in self._keys else None
 
     async def _hear(self, message: Msg) -> None:
         key = self._keys.get(message.subject.removeprefix(self._subjects.bells))
         if key is not None:
             self._rang(key)
+
+    async def _heard(self, message: Msg) -> None:
+        self._hearings.heard(message.subject.removeprefix(self._subjects.live), message.data)
 
     def _rang(self, key: str | None) -> None:
         for watch in tuple(self._watches):
@@ -121,6 +145,7 @@ class Listener:
 
     async def close(self) -> None:
         self._watches.clear()
+        self._hearings.clear()
         self._outage.over()
         while self._task is not None and not self._task.done():
             self._task.cancel()  # nats-py swallows some

@@ -50,6 +50,11 @@ class Subjects(NamedTuple):
         """Before the token of a key that moved."""
         return f"{self.prefix}.bell."
 
+    @property
+    def live(self) -> str:
+        """Before the topic of a message, which no stream keeps."""
+        return f"{self.prefix}.live."
+
     def key_in(self, subject: str, headers: dict[str, str]) -> str | None:
         """The key that a message is about; None for what is not ours."""
         for before in (self.records, self.entries, self.cells):

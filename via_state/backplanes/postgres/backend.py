@@ -10,14 +10,16 @@ from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
-from via_state.backplanes.base import Backplane, Ring, Watch, check_key
+from via_state.backplanes.base import Backplane, Hear, Hearing, Ring, Watch, check_key
 from via_state.backplanes.postgres.cells import Cells
 from via_state.backplanes.postgres.changes import changed
 from via_state.backplanes.postgres.code import codes
 from via_state.backplanes.postgres.connection import open_connection
 from via_state.backplanes.postgres.connections import Connections
 from via_state.backplanes.postgres.doorbell import Listener, Notifier
+from via_state.backplanes.postgres.failures import translated
 from via_state.backplanes.postgres.log import Logs
+from via_state.backplanes.postgres.messages import MAX_MESSAGE
 from via_state.backplanes.postgres.risks import risks
 from via_state.core.records import Batch, Cell, Changes, Head, Position, Revision
 from via_state.exceptions import Closed
@@ -58,6 +60,7 @@ class PostgresBackplane(Backplane):
     max_append_bytes = 64 * 1024 * 1024
     max_append_records = 1_000_000
     max_value_bytes = max_append_bytes
+    max_message_bytes = MAX_MESSAGE
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__({**DEFAULTS, **options})
@@ -69,7 +72,12 @@ class PostgresBackplane(Backplane):
         self._logs = Logs(self._connections, prefix, self.retry_window + 2 * (connect_timeout + timeout))
         self._cells = Cells(self._connections, prefix)
         names = codes(prefix)
-        self._notifier = Notifier(functools.partial(open_connection, alias, connect_timeout), names[0], timeout)
+        self._notifier = Notifier(
+            functools.partial(open_connection, alias, connect_timeout),
+            names[0],
+            timeout,
+            functools.partial(translated, alias=alias, write=True),
+        )
         listen = self.options["LISTEN_DATABASE"] or alias
         self._listener = Listener(functools.partial(open_connection, listen, connect_timeout), names, timeout)
         self._closed = False
@@ -157,8 +165,7 @@ class PostgresBackplane(Backplane):
         return await changed(self._connections, self._prefix, cursor)
 
     def watch(self, ring: Ring) -> Watch:
-        if self._closed:
-            raise Closed("This PostgreSQL backplane was closed.")
+        self._check_open()
         return self._listener.watch(ring)
 
     async def drop(self, key: str) -> None:
@@ -173,7 +180,23 @@ class PostgresBackplane(Backplane):
         check_key(key)
         return await self._logs.compact(key, through, epoch)
 
+    # Messages ---------------------------------------------------------------------------------------------
+
+    async def publish(self, topic: str, data: bytes) -> None:
+        self._check_open()
+        self.check_message(topic, data)
+        await self._notifier.publish(topic, data)
+
+    def hear(self, topic: str, hear: Hear) -> Hearing:
+        self._check_open()
+        self.check_message(topic)
+        return self._listener.hear(topic, hear)
+
     # ------------------------------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed("This PostgreSQL backplane was closed.")
 
     def _ring(self, key: str) -> None:
         if not self._closed:

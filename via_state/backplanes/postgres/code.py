@@ -20,9 +20,18 @@ class Code:
 
     def __init__(self, secret: str | bytes, prefix: str) -> None:
         self._key = salted_hmac("via_state.doorbell", prefix, secret=secret, algorithm="sha256").digest()
-        self.channel = "via_state_" + hashlib.blake2b(b"channel", key=self._key, digest_size=16).hexdigest()
+        self.channel = self._channel(b"channel")
+        #: Of messages.
+        self.messages = self._channel(b"messages")
         #: The name for "anything may have changed"; no key is empty.
         self.everything = self.of("")
+
+    def _channel(self, kind: bytes) -> str:
+        return "via_state_" + hashlib.blake2b(kind, key=self._key, digest_size=16).hexdigest()
+
+    def of_topic(self, topic: str) -> str:
+        """The name of a topic, of `WIDTH` characters."""
+        return self.of(f"\0{topic}")  # no key has that
 
     def of(self, key: str) -> str:
         """The name of a key, of `WIDTH` characters."""

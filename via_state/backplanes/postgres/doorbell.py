@@ -1,6 +1,6 @@
 """Doorbells by NOTIFY: rung after the commit, coalesced, on a connection of their own; heard on another one.
 
-NOTIFY inside the append's transaction would serialise all commits of the database, so it never is there. Every role that may
+Messages travel on the same two connections. NOTIFY inside the append's transaction would serialise all commits of the database, so it never is there. Every role that may
 connect to the database may NOTIFY and LISTEN: see `code`.
 """
 
@@ -12,11 +12,14 @@ from collections.abc import Callable, Coroutine, Sequence
 
 import psycopg
 
-from via_state.backplanes.base import Ring, Watch
+from via_state.backplanes.base import Hear, Hearing, Ring, Watch
+from via_state.backplanes.hearings import Hearings
 from via_state.backplanes.postgres.code import Code, names_in
 from via_state.backplanes.postgres.connection import Connection, deadline, ended, hang_up
+from via_state.backplanes.postgres.messages import Assembler, parts
 from via_state.core.retry import full_jitter
-from via_state.exceptions import BackplaneUnavailable
+from via_state.exceptions import BackplaneUnavailable, Closed, ViaStateError
+from via_state.runtime.kept_errors import again
 from via_state.runtime.outage import Outage
 from via_state.runtime.rng import rng
 
@@ -34,46 +37,82 @@ PAUSE = 0.05
 SILENCE = 15.0
 
 
-class Notifier:
-    """Rings for keys that this process changed. Rings that can't be delivered are dropped: sweeps make up for them.
+#: Channels and payloads, in this order, in one transaction.
+_NOTIFY = "SELECT pg_notify(channel, payload) FROM unnest(%s::text[], %s::text[]) AS told (channel, payload)"
 
-    ``timeout``: seconds for one NOTIFY.
+
+class Notifier:
+    """Rings for keys that this process changed, and sends messages. Rings that can't be delivered are dropped: sweeps make up for
+    them. Whoever sent a message is told.
+
+    ``timeout``: seconds for one statement. ``translated``: what an error of psycopg means to whoever sent a message.
     """
 
-    def __init__(self, open_connection: Open, code: Code, timeout: float) -> None:
-        self._open, self._code, self._timeout = open_connection, code, timeout
+    def __init__(
+        self,
+        open_connection: Open,
+        code: Code,
+        timeout: float,
+        translated: Callable[[psycopg.Error], ViaStateError],
+    ) -> None:
+        self._open, self._code, self._timeout, self._translated = open_connection, code, timeout, translated
         self._connection: Connection | None = None
         self._keys: set[str] = set()
+        self._messages: list[tuple[list[str], asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
 
     def ring(self, key: str) -> None:
         """Soon, and together with what is rung meanwhile."""
         self._keys.add(key)
+        self._start()
+
+    async def publish(self, topic: str, data: bytes) -> None:
+        """Send a message, together with what is sent meanwhile. Raises `BackplaneUnavailable`, `OutcomeUnknown`, `Closed`."""
+        sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._messages.append((parts(self._code.of_topic(topic), data), sent))
+        self._start()
+        await sent
+
+    def _start(self) -> None:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._send())
 
     async def _send(self) -> None:
         try:
-            while self._keys:
+            while self._keys or self._messages:
                 await self._notify()
                 await asyncio.sleep(INTERVAL)
-        except (BackplaneUnavailable, psycopg.Error) as error:
-            logger.info("A doorbell was not rung: %s", error)
-            await self._drop_connection()
         finally:
             self._task = None
 
     async def _notify(self) -> None:
         keys, self._keys = self._keys, set()
-        payload = "".join(self._code.of(key) for key in keys)
-        if len(payload) > MAX_PAYLOAD:
-            payload = self._code.everything
+        messages, self._messages = self._messages, []
+        payloads = [payload for of_one, _ in messages for payload in of_one]
+        channels = [self._code.messages] * len(payloads)
+        if keys:
+            names = "".join(self._code.of(key) for key in keys)
+            channels.append(self._code.channel)
+            payloads.append(names if len(names) <= MAX_PAYLOAD else self._code.everything)
+        try:
+            await self._execute(channels, payloads)
+        except (BackplaneUnavailable, psycopg.Error) as error:
+            logger.info("Doorbells were not rung, or messages not sent: %s", error)
+            _tell(messages, self._translated(error) if isinstance(error, psycopg.Error) else error)
+            await self._drop_connection()
+        except BaseException:  # cancelled by `close`
+            _tell(messages, Closed("This PostgreSQL backplane was closed."))
+            raise
+        else:
+            _tell(messages, None)
+
+    async def _execute(self, channels: list[str], payloads: list[str]) -> None:
         if self._connection is not None and ended(self._connection):
             await self._drop_connection()
         if self._connection is None:
             self._connection = await self._open()
         with deadline(self._connection, self._timeout):
-            await self._connection.execute("SELECT pg_notify(%s, %s)", (self._code.channel, payload))
+            await self._connection.execute(_NOTIFY, (channels, payloads))
 
     async def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
@@ -83,11 +122,24 @@ class Notifier:
     async def close(self) -> None:
         if self._task is not None:
             await _end(self._task, self._connection)
+        messages, self._messages = self._messages, []
+        _tell(messages, Closed("This PostgreSQL backplane was closed."))
         await self._drop_connection()
 
 
+def _tell(messages: Sequence[tuple[list[str], asyncio.Future[None]]], error: ViaStateError | None) -> None:
+    for _, sent in messages:
+        if sent.done():
+            continue
+        if error is None:
+            sent.set_result(None)
+        else:
+            sent.set_exception(again(error))
+
+
 class Listener:
-    """Listens for all watches of a process on one connection, which it makes again for ever.
+    """Listens for all watches and hearings of a process on one connection, which it makes again for ever. Messages of all topics
+    reach every process that listens, since a connection that waits can't be told to listen for one more.
 
     ``codes``: those in which others may ring. ``timeout``: seconds for an answer when the connection is asked whether it
     lives.
@@ -97,6 +149,8 @@ class Listener:
         self._open, self._codes, self._timeout = open_connection, codes, timeout
         self._everything = {code.everything for code in codes}
         self._watches: set[_PostgresWatch] = set()
+        self._hearings = Hearings(self._topic_moved)
+        self._topics: dict[str, str] = {}  # those that somebody hears, by each of their names
         self._pause: asyncio.TimerHandle | None = None
         self._rang_in_pause = False
         self._connection: Connection | None = None
@@ -109,9 +163,24 @@ class Listener:
     def watch(self, ring: Ring) -> Watch:
         watch = _PostgresWatch(self._watches, self._codes, ring)
         self._watches.add(watch)
+        self._start()
+        return watch
+
+    def hear(self, topic: str, hear: Hear) -> Hearing:
+        hearing = self._hearings.add(topic, hear)
+        self._start()
+        return hearing
+
+    def _topic_moved(self, topic: str) -> None:
+        for name in (code.of_topic(topic) for code in self._codes):
+            if topic in self._hearings:
+                self._topics[name] = topic
+            else:
+                self._topics.pop(name, None)
+
+    def _start(self) -> None:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._listen_for_ever())
-        return watch
 
     async def _listen_for_ever(self) -> None:
         attempt = 0
@@ -121,6 +190,7 @@ class Listener:
                 with deadline(self._connection, self._timeout):
                     for code in self._codes:
                         await self._connection.execute(f"LISTEN {code.channel}")
+                        await self._connection.execute(f"LISTEN {code.messages}")
                 attempt = 0
                 self._outage.answered()
                 self._rang_for_all()  # while nobody listened, anything may have changed
@@ -138,9 +208,13 @@ class Listener:
                 await asyncio.sleep(full_jitter(attempt, 0.05, 1.0, rng.random))
 
     async def _listen(self, connection: Connection) -> None:
+        assemblers = {code.messages: Assembler() for code in self._codes}
         while True:
             async for notification in connection.notifies(timeout=SILENCE):
-                self._hear(notification.payload)
+                if (assembler := assemblers.get(notification.channel)) is None:
+                    self._hear(notification.payload)
+                elif (message := assembler.take(notification.payload)) is not None:
+                    self._heard(*message)
             with deadline(connection, self._timeout):
                 await connection.execute("SELECT 1")
 
@@ -151,6 +225,10 @@ class Listener:
             else:
                 for watch in tuple(self._watches):
                     watch.rang(name)
+
+    def _heard(self, name: str, data: bytes) -> None:
+        if (topic := self._topics.get(name)) is not None:
+            self._hearings.heard(topic, data)
 
     def _rang_for_all(self) -> None:
         """At once, or together with others at the end of the pause after the last one."""
@@ -171,6 +249,8 @@ class Listener:
         self._closed = True
         self._outage.over()
         self._watches.clear()
+        self._hearings.clear()
+        self._topics.clear()
         if self._pause is not None:
             self._pause.cancel()
         if self._task is not None:

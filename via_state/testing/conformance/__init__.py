@@ -16,6 +16,7 @@ from via_state.testing.conformance.closing import ClosingConformance
 from via_state.testing.conformance.compaction import CompactionConformance
 from via_state.testing.conformance.evidence import EvidenceConformance
 from via_state.testing.conformance.log import LogConformance
+from via_state.testing.conformance.messages import MessagesConformance
 from via_state.testing.conformance.store import StoreConformance
 
 
@@ -26,6 +27,7 @@ class BackplaneConformance(
     CompactionConformance,
     StoreConformance,
     ChangesConformance,
+    MessagesConformance,
     ClosingConformance,
 ):
     """Override `make`, and `rewrite_history` where the adapter's data can be restored or edited from outside."""

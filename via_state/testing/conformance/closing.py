@@ -37,3 +37,8 @@ class ClosingConformance(Harness):
                 await asyncio.wait_for(call(), 5)  # type: ignore[arg-type]
         with pytest.raises(Closed):
             plane.watch(lambda key: None)
+        if plane.max_message_bytes:
+            with pytest.raises(Closed):
+                await asyncio.wait_for(plane.publish("topic", b"x"), 5)
+            with pytest.raises(Closed):
+                plane.hear("topic", lambda data: None)

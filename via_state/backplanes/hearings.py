@@ -1,0 +1,63 @@
+"""Who hears what: what the adapters share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from via_state.backplanes.base import Hear, Hearing
+
+logger = logging.getLogger("via_state")
+
+
+class Hearings:
+    """All that hear something in one process. ``moved`` is called with a topic that got its first hearer, or lost its last."""
+
+    def __init__(self, moved: Callable[[str], None] = lambda topic: None) -> None:
+        self._moved = moved
+        self._by_topic: dict[str, list[_Hearing]] = {}
+
+    def topics(self) -> list[str]:
+        """Those that somebody hears."""
+        return list(self._by_topic)
+
+    def __contains__(self, topic: str) -> bool:
+        return topic in self._by_topic
+
+    def add(self, topic: str, hear: Hear) -> Hearing:
+        """From now on ``hear`` is called."""
+        hearing = _Hearing(self, topic, hear)
+        first = topic not in self._by_topic
+        self._by_topic.setdefault(topic, []).append(hearing)
+        if first:
+            self._moved(topic)
+        return hearing
+
+    def discard(self, hearing: _Hearing) -> None:
+        """No more."""
+        hearings = self._by_topic.get(hearing.topic, [])
+        if hearing in hearings:
+            hearings.remove(hearing)
+            if not hearings:
+                del self._by_topic[hearing.topic]
+                self._moved(hearing.topic)
+
+    def heard(self, topic: str, data: bytes) -> None:
+        """A message came. One hearer that fails costs the others nothing."""
+        for hearing in tuple(self._by_topic.get(topic, ())):
+            try:
+                hearing.hear(data)
+            except Exception:
+                logger.exception("A message of %r failed where it was heard.", topic)
+
+    def clear(self) -> None:
+        """Nobody hears anything."""
+        self._by_topic.clear()
+
+
+class _Hearing(Hearing):
+    def __init__(self, hearings: Hearings, topic: str, hear: Hear) -> None:
+        self._hearings, self.topic, self.hear = hearings, topic, hear
+
+    async def close(self) -> None:
+        self._hearings.discard(self)
