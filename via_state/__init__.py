@@ -2,8 +2,8 @@
 
 from via_state.core.delivery import Retry
 from via_state.core.offsets import Offset
-from via_state.declarations.app import StateApp
-from via_state.declarations.events import Foldable, StateAppEvents
+from via_state.declarations.app import StateApp, StateAppEvents
+from via_state.declarations.event_log import Foldable
 from via_state.declarations.session import StateSess
 from via_state.declarations.state import State
 from via_state.declarations.user import StateUser

@@ -9,8 +9,7 @@ from django.forms import Form
 from django.http import HttpRequest, JsonResponse
 
 from testproject.pages.pod import pod_id
-from via_state import Offset, StateAppEvents
-from via_state.declarations.events import Foldable
+from via_state import Foldable, Offset, StateAppEvents
 from via_state.exceptions import ViaStateError
 
 V = TypeVar("V")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any, Union, cast
 
 import pytest
 
 from tests.declarations.events import AddItem, Clear, Repeat, Tick
-from via_state import Offset, State, StateAppEvents
+from via_state import Delivery, Offset, State, StateAppEvents
 from via_state.exceptions import EpochChanged, EventRefused, NotCaughtUp, SyncVerbInEventLoop
 from via_state.pod.pod import Pod
 from via_state.testing import pods
@@ -131,6 +131,26 @@ def test_the_type_of_the_value_can_be_written() -> None:
     assert Odd.counted.read() is False
     Odd.retired.append(Tick())
     assert Odd.retired.read() == 1
+
+
+def test_several_events_are_written_as_a_union() -> None:
+    seen: list[object] = []
+    alias = AddItem | Clear
+
+    class Several(State):
+        items = StateAppEvents(AddItem | Clear | Repeat)
+        aliased = StateAppEvents(alias)
+        spelled = StateAppEvents(cast(Any, Union[AddItem, Clear]))  # noqa: UP007
+
+    @Several.items.on_event("some", Clear | Repeat)
+    def some(event: Clear | Repeat, delivery: Delivery) -> None:
+        seen.append(event)
+
+    Several.items.append_many([AddItem("a"), Repeat(2), AddItem("b")])
+    assert Several.items.read() == ["a", "a", "b"]
+    assert Several.items.definition.events == (AddItem, Clear, Repeat)
+    assert Several.items.definition.handlers["some"].events == (Clear, Repeat)
+    assert Several.aliased.definition.events == Several.spelled.definition.events == (AddItem, Clear)
 
 
 def test_a_default_is_never_shared() -> None:

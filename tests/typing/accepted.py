@@ -39,11 +39,34 @@ class Repeat:
 
 
 @dataclass(frozen=True)
+class Double:
+    def fold(self, items: list[str]) -> list[str]:
+        return items * 2
+
+
+@dataclass(frozen=True)
+class Halve:
+    def fold(self, items: list[str]) -> list[str]:
+        return items[::2]
+
+
+Item = AddItem | Clear
+
+
+@dataclass(frozen=True)
 class Scored:
     name: str
 
     def fold(self, scores: Mapping[str, int]) -> dict[str, int]:
         return {**scores, self.name: scores.get(self.name, 0) + 1}
+
+
+@dataclass(frozen=True)
+class Forget:
+    name: str
+
+    def fold(self, scores: Mapping[str, int]) -> dict[str, int]:
+        return {name: score for name, score in scores.items() if name != self.name}
 
 
 @dataclass(frozen=True)
@@ -71,7 +94,11 @@ class Feed(State):
     items = StateAppEvents(AddItem)
     room = StateAppEvents(AddItem, Clear, key="room.{room}", default=["welcome"], retired=("Old",))
     three = StateAppEvents(AddItem, Clear, Repeat)
-    eight = StateAppEvents(AddItem, Clear, Repeat, AddItem, Clear, Repeat, AddItem, Clear)
+    four = StateAppEvents(AddItem, Clear, Repeat, AddItem)
+    union = StateAppEvents(AddItem | Clear, key="union.{room}", default=["welcome"])
+    alias = StateAppEvents(Item)
+    many = StateAppEvents(AddItem | Clear | Repeat | Double | Halve, version=2)
+    typed = StateAppEvents(Scored | Forget, value=dict[str, int], default=dict)
     best = StateAppEvents(Best, default=None)
     scores = StateAppEvents(Scored, value=dict[str, int], default=lambda: {"nobody": 0})
 
@@ -92,7 +119,10 @@ assert_type(Feed.theme, StateUser[str])
 assert_type(Feed.items, StateAppEvents[AddItem])
 assert_type(Feed.room, StateAppEvents[AddItem | Clear])
 assert_type(Feed.three, StateAppEvents[AddItem | Clear | Repeat])
-assert_type(Feed.eight, StateAppEvents[AddItem | Clear | Repeat])
+assert_type(Feed.four, StateAppEvents[AddItem | Clear | Repeat])
+assert_type(Feed.union, StateAppEvents[AddItem | Clear])
+assert_type(Feed.alias, StateAppEvents[AddItem | Clear])
+assert_type(Feed.many, StateAppEvents[AddItem | Clear | Repeat | Double | Halve])
 assert_type(Derived.items, StateAppEvents[AddItem])
 assert_type(Feed.items.key, str)
 
@@ -134,10 +164,16 @@ assert_type(Feed.room.at(room=7).append(Clear()), Offset)
 assert_type(Feed.room.at(room=UUID(int=7)).append_many([Clear(), AddItem("a")]), Sequence[Offset])
 assert_type(Feed.room.at(room="a").read(), list[str])
 assert_type(Feed.three.read(), list[str])
-assert_type(Feed.eight.read(), list[str])
+assert_type(Feed.four.read(), list[str])
+assert_type(Feed.union.at(room=7).read(), list[str])
+assert_type(Feed.many.read(), list[str])
+assert_type(Feed.typed.read(), dict[str, int])
 assert_type(Feed.best.read(), int | None)
 assert_type(Feed.scores.read(), dict[str, int])
-Feed.eight.append(Repeat(2))
+Feed.four.append(Repeat(2))
+Feed.union.at(room=7).append(Clear())
+Feed.many.append(Halve())
+Feed.typed.append(Forget("ann"))
 Feed.scores.append(Scored("ann"))
 
 
@@ -159,6 +195,10 @@ def clear(event: Clear, delivery: Delivery) -> None: ...
 
 @Feed.three.on_event("two", Clear, AddItem)
 def two(event: Clear | AddItem, delivery: Delivery) -> None: ...
+
+
+@Feed.many.on_event("some", AddItem | Clear | Repeat | Double)
+def some(event: AddItem | Clear | Repeat | Double, delivery: Delivery) -> None: ...
 
 
 @Feed.scores.on_event("count", Scored)

@@ -23,7 +23,9 @@ class Foldless:
 
 
 class Wrong(State):
-    foldless = StateAppEvents(Foldless)  # type: ignore[type-var]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    foldless = StateAppEvents(Foldless)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+    union = StateAppEvents(AddItem | Foldless)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+    option = StateAppEvents(AddItem | Clear, keys="x")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     version = StateApp(int, version="2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     number = StateApp[int](default="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     default = StateAppEvents(AddItem, value=list[str], default=3)  # type: ignore[arg-type]
@@ -36,6 +38,7 @@ Feed.items.append("text")  # type: ignore[arg-type]  # pyright: ignore[reportArg
 Feed.items.append_many([Foreign()])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
 Feed.items.append_on_commit(Foreign())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Feed.room.at(room=7).append(Foreign())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Feed.union.at(room=7).append(Foreign())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Feed.scores.append(Foreign())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
@@ -46,6 +49,10 @@ def clear(event: Clear, delivery: Delivery) -> None: ...
 
 @Feed.room.on_event("narrow", Clear)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 def narrow(event: AddItem, delivery: Delivery) -> None: ...
+
+
+@Feed.many.on_event("some", AddItem | Clear)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+def some(event: AddItem, delivery: Delivery) -> None: ...
 
 
 @Feed.items.on_event("bare")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import types
 from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, MutableMapping
-from typing import Any, Self, TypedDict, TypeVar
+from typing import Any, Self, TypedDict, TypeVar, Union, get_args, get_origin
 
 from via_state.core.event_types import EventType
 from via_state.core.events import EventCodec
@@ -26,7 +27,7 @@ M = TypeVar("M", bound=Migration)
 
 
 class LogOptions(TypedDict, total=False):
-    """Options of `StateAppEvents` that say nothing about types."""
+    """Options of a log that say nothing about types."""
 
     key: str | None
     retired: Iterable[str]
@@ -67,7 +68,7 @@ class LogDefinition(Definition[LogSpec[Any]]):
         )
 
     def migration(self, before: int, after: int) -> Callable[[M], M]:
-        """See `StateAppEvents.migration`."""
+        """See `EventLog.migration`."""
         if not is_whole(before, 1) or not is_whole(after, 1) or before == after:
             raise DeclarationError(
                 f"migration({before!r}, {after!r}) of {self}: give two different version numbers from 1."
@@ -96,13 +97,13 @@ class LogDefinition(Definition[LogSpec[Any]]):
             raise Problem(
                 "E003", "It has no events.", f"Write {self.kind}(AddItem), with one class or more."
             ).error()
-        types = [_event_type(event) for event in self.events]
+        event_types = [_event_type(event) for event in self.events]
         try:
-            codec = EventCodec(types, retired)
+            codec = EventCodec(event_types, retired)
         except DeclarationError as error:
             raise problem_of(error, "E009").error() from None
         self._value_type = folded_type(self.events) if self.value is MISSING else self.value
-        for event_type in types:
+        for event_type in event_types:
             _refuse_uncallable(event_type)
         initial = make_zero(self._value_type, self.default)
         template = self.template()
@@ -152,6 +153,16 @@ def _refuse_uncallable(event_type: EventType) -> None:
         if fault := fault_of(step, "payload", sync=True):
             what = f"The upcaster of {event.__name__} from version {version}"
             raise Problem("E009", f"{what} {fault}.", "Write a pure function of the payload.").error()
+
+
+def classes_in(events: Iterable[Any]) -> tuple[Any, ...]:
+    """The classes that are named: by themselves, in a union ``Posted | Left``, or in an alias of one."""
+    found: list[Any] = []
+    for one in events:
+        while hasattr(one, "__value__"):  # type Event = Posted | Left
+            one = one.__value__
+        found += classes_in(get_args(one)) if get_origin(one) in (Union, types.UnionType) else [one]
+    return tuple(found)
 
 
 def _event_type(event: Any) -> EventType:
