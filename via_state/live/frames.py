@@ -23,7 +23,8 @@ MAX_LINES = 16
 
 Id = Annotated[str, msgspec.Meta(max_length=12)]
 #: Of a token; the longest that is issued is about half of it.
-Token = Annotated[str, msgspec.Meta(max_length=4096)]
+TOKEN_MOST = 4096
+Token = Annotated[str, msgspec.Meta(max_length=TOKEN_MOST)]
 Etag = Annotated[str, msgspec.Meta(max_length=16)]
 #: A wire key: its name and its parameters are 400 characters at most.
 Key = Annotated[str, msgspec.Meta(max_length=512)]
