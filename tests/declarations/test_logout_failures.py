@@ -16,12 +16,12 @@ from django.test import AsyncClient, Client
 
 from tests.declarations.site import Visit, declared
 from tests.faults import FaultyBackplane
-from via_state import metrics
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.memory import MemoryBackplane
 from via_state.declarations import session_end
 from via_state.declarations.registry import registry
 from via_state.exceptions import SessionEnded
+from via_state.metrics import process
 from via_state.middleware import SessionStateMiddleware
 from via_state.pod import default
 from via_state.pod.default import use_pod
@@ -80,7 +80,7 @@ def backplane(request: pytest.FixtureRequest) -> Iterator[FaultyBackplane]:
 
 
 def failures() -> float:
-    return float(metrics.session_end_failed._value.get())
+    return float(process.session_end_failed._value.get())
 
 
 def signed_in_with_state() -> tuple[Client, SessionStore]:

@@ -19,11 +19,12 @@ from testproject.servers.waiting import wait_until
 from tests.conftest import POSTGRES_ALIAS
 from tests.faults import Fault
 from tests.pod.world import World, world_of
-from via_state import State, StateApp, StateSess, StateUser, metrics
+from via_state import State, StateApp, StateSess, StateUser
 from via_state.core.cells import Holds, holds_of
 from via_state.declarations import session_end
 from via_state.declarations.registry import registry
 from via_state.exceptions import SessionEnded
+from via_state.metrics import process
 from via_state.models import OwnerErasure
 from via_state.pod import members
 from via_state.pod.default import use_pod
@@ -152,10 +153,10 @@ def test_a_project_may_keep_it(pod: Pod, world: World) -> None:
 def test_an_erasure_that_the_backplane_does_not_take_is_tried_again(pod: Pod, world: World) -> None:
     ann = user()
     write(ann)
-    failed = metrics.erasures_failed._value.get()
+    failed = process.erasures_failed._value.get()
     world.plane.down = True
     ann.delete()
-    wait_until(lambda: metrics.erasures_failed._value.get() > failed, "a try that failed")
+    wait_until(lambda: process.erasures_failed._value.get() > failed, "a try that failed")
     (row,) = OwnerErasure.objects.using(POSTGRES_ALIAS)
     assert row.home == "via.user.7"
     wait_until(lambda: OwnerErasure.objects.using(POSTGRES_ALIAS).exclude(last_error="").exists(), "its error")

@@ -9,7 +9,7 @@ from django.apps import apps
 from django.db.models import Model
 from django.db.models.signals import post_delete
 
-from via_state import metrics
+from via_state import telemetry
 from via_state.conf import settings
 from via_state.declarations.accounts import account_home, root_model
 from via_state.declarations.registry import registry
@@ -37,7 +37,7 @@ def erase_on_delete(*, sender: type[Model], instance: Model, using: str, **_: An
             home = account_home(root, getattr(instance, root._meta.pk.attname))
             current_pod().erasures.ask(home, keys, using)
     except Exception:
-        metrics.erasures_failed.inc()
+        telemetry.ErasureFailed().emit()
         logger.exception(
             "The state of a deleted %s is not erased. See manage.py forget_owner.", sender._meta.label
         )

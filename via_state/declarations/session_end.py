@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from django.http import HttpRequest
 
-from via_state import metrics
+from via_state import telemetry
 from via_state.core.specs import CellSpec
 from via_state.declarations.definition import Definition
 from via_state.declarations.registry import registry
@@ -72,7 +72,7 @@ def end_on_logout(*, request: HttpRequest | None = None, **_: Any) -> None:
 
 
 def _failed(error: Exception) -> None:
-    metrics.session_end_failed.inc()
+    telemetry.SessionEndFailed().emit()
     if isinstance(error, TimeoutError):
         logger.warning("The state of a session is not ended yet, after %s s. This process goes on with it.", WAIT)
     else:

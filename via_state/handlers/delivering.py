@@ -9,8 +9,8 @@ from copy import copy
 from enum import Enum
 from typing import Any, NamedTuple
 
-from via_state import metrics
-from via_state.bookkeeping.positions import DIED, UNREADABLE, Claim, Letter, PositionStore
+from via_state import telemetry
+from via_state.bookkeeping.positions import DIED, FAILED, UNREADABLE, Claim, Letter, PositionStore
 from via_state.core.delivery import Failure, Next, Record, Treatment, after_failure, attempts_after
 from via_state.core.offsets import Offset
 from via_state.core.records import Position
@@ -55,7 +55,6 @@ class Deliverer:
         self._parameters = log.parameters(claim.key)
         self._claim = claim
         self._go_on = go_on
-        self._seconds = metrics.consumer_delivery_seconds.labels(claim.handler.name, claim.handler.log)
 
     def turn(self, records: Sequence[Record], seconds: float) -> Turn:
         """Deliver ``records`` in order, for about ``seconds``. Raises `Fenced` and `BackplaneUnavailable`: claim again."""
@@ -139,7 +138,7 @@ class Deliverer:
         except Exception as error:
             return self._failed(record, delivery, error, Failure.RAISED, behind)
         finally:
-            self._seconds.observe(time.perf_counter() - started)
+            telemetry.DeliveryEnded(*self._labels, time.perf_counter() - started).emit()
 
     @property
     def _labels(self) -> tuple[str, str]:
@@ -166,7 +165,7 @@ class Deliverer:
     ) -> float | None:
         claim, spec = self._claim, self._spec
         attempts = attempts_after(failure, claim.attempts)
-        metrics.consumer_error.labels(*self._labels).inc()
+        telemetry.DeliveryFailed(*self._labels, claim.key, record.position.offset, attempts).emit()
         if after_failure(failure, attempts, claim.failing_for(), spec.retry) is Next.BURY:
             try:
                 self._give_up(record, delivery, error, attempts, behind)
@@ -205,7 +204,7 @@ class Deliverer:
             lambda claim: self._store.bury(claim, letter, behind),
             delivery,
         )
-        metrics.consumer_poisoned.labels(*self._labels).inc()
+        telemetry.DeadLettered(*self._labels, delivery.key, record.position.offset, FAILED).emit()
         logger.error(
             "The event handler %s gave up on %r at offset %s after %s attempts: %s",
             delivery.handler,
@@ -225,7 +224,7 @@ class Deliverer:
         claim, stored = self._claim, record.stored(self._codec)
         error = f"It can't be decoded: {self._codec.problem(stored)}."
         self._store.bury(claim, Letter(record.position, *stored, error, "", claim.attempts, UNREADABLE), 0)
-        metrics.consumer_undecodable.labels(*self._labels).inc()
+        telemetry.DeadLettered(*self._labels, claim.key, record.position.offset, UNREADABLE).emit()
         logger.error(
             "The event handler %s can't be given %r at offset %s, which is kept as a dead letter. %s",
             self._spec.name,

@@ -7,7 +7,7 @@ import logging
 import time
 from typing import Any, Protocol
 
-from via_state import metrics
+from via_state import telemetry
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.positions import AWAY, BLOCKED, Claim, HandlerId, PositionStore
 from via_state.core.delivery import CursorCheck, Treatment, check_cursor, records_after
@@ -92,7 +92,7 @@ class Runner:
 
     @property
     def labels(self) -> tuple[str, str]:
-        """Name and declared key, for metrics."""
+        """Name and declared key, for `telemetry`."""
         return self.handler.name, self.handler.log
 
     def ring(self) -> None:
@@ -155,7 +155,7 @@ class Runner:
         self.claim = None
         expected = isinstance(error, BackplaneUnavailable)
         if expected:
-            metrics.backplane_errors.inc()
+            telemetry.CallFailed().emit()
         if isinstance(error, Stalled) and not self._outage.seconds:
             logger.warning("%s waits: %s", self.handler.name, error)
         self._outage.failed(error, expected=expected)
@@ -226,7 +226,7 @@ class Runner:
         if not records:
             return None
         if records[0].treatment is Treatment.DELIVER:
-            metrics.consumer_latency_seconds.labels(*self.labels).observe(time.monotonic() - self._rang)
+            telemetry.DeliveryBegan(*self.labels, time.monotonic() - self._rang).emit()
         deliverer = Deliverer(worker.store, self._spec, self._log, claim, worker.may_go_on)
         turn = await worker.threads.run(deliverer.turn, records, TURN)
         self._rang = time.monotonic()
@@ -266,7 +266,7 @@ class Runner:
             return self._lent.next()
         if turn.result is Result.BLOCKED:
             self._blocks += 1
-            metrics.consumer_forward_incompatible.labels(*self.labels).inc()
+            telemetry.HandlerBlocked(*self.labels, self.key).emit()
             wait = self._spec.retry.pause(self._blocks, rng.random)
             await self._worker.threads.run(self._worker.store.fail, claim, claim.attempts, BLOCKED, wait)
             self._stuck(self._blocks)

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
+from via_state import telemetry
 from via_state.bookkeeping.positions import HandlerId, PositionStore
 from via_state.conf import settings
 from via_state.core.records import Changes, Head, Position
@@ -175,6 +176,8 @@ class Worker(Service):
             (log,) = [one for one in self.logs if one.spec.name == handler.log]
             heads = {key: head async for key, head in self._existing() if log.reads(key)}
             await self._control.run(self.store.started, handler, heads)
+        for handler in self._specs:
+            telemetry.HandlerRegistered(handler.name, handler.log).emit()
 
     async def _start(self) -> None:
         """A worker that comes up before its servers waits for them. Raises `BackplaneRefused`: waiting does not help."""

@@ -1,4 +1,4 @@
-"""What a worker shows of its handlers: gauges that return to zero."""
+"""What a worker tells of its handlers: figures that return to zero."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import time
 from collections import defaultdict
 from typing import Protocol
 
-from via_state import metrics
+from via_state import telemetry
 
 
 class Shown(Protocol):
     """A handler on a key, as the board shows it: name and declared key, failures of its record, records before it."""
 
+    key: str
     stuck: int
     lag: int
     halted: str
@@ -43,25 +44,26 @@ class WorkerMetrics:
             one[runner] = attempts
         else:
             one.pop(runner, None)
-        metrics.consumer_stuck.labels(*runner.labels).set(max(one.values(), default=0))
+        telemetry.HandlerStuck(*runner.labels, max(one.values(), default=0)).emit()
 
     def lag(self, runner: Shown, events: int) -> None:
         """So many records are still before it."""
-        metrics.consumer_lag_events.labels(*runner.labels).inc(events - runner.lag)
+        if events != runner.lag:
+            telemetry.HandlerLag(*runner.labels, events - runner.lag).emit()
         runner.lag = events
         waiting = self._behind[runner.labels]
         if events:
             waiting.setdefault(runner, time.monotonic())
         elif waiting.pop(runner, None) is not None and not waiting:
-            metrics.consumer_lag_seconds.labels(*runner.labels).set(0)
+            telemetry.HandlerLagged(*runner.labels, 0.0).emit()
 
     def halted(self, runner: Shown, reason: str) -> str:
         """It stands still for this reason, or no longer when that is empty."""
         if runner.halted != reason:
             if runner.halted:
-                metrics.consumer_halted.labels(*runner.labels, runner.halted).dec()
+                telemetry.HandlerResumed(*runner.labels, runner.key, runner.halted).emit()
             if reason:
-                metrics.consumer_halted.labels(*runner.labels, reason).inc()
+                telemetry.HandlerHalted(*runner.labels, runner.key, reason).emit()
         return reason
 
     def tick(self) -> None:
@@ -69,7 +71,7 @@ class WorkerMetrics:
         now = time.monotonic()
         for labels, waiting in self._behind.items():
             if waiting:
-                metrics.consumer_lag_seconds.labels(*labels).set(now - min(waiting.values()))
+                telemetry.HandlerLagged(*labels, now - min(waiting.values())).emit()
 
     def forget(self, runner: Shown) -> None:
         """It is gone from this worker."""

@@ -1,6 +1,6 @@
 """What keeps a process of ours running: services, work that is done once more when it was rung, pauses.
 
-Knows nothing of logs, cells or backplanes. Imports only `via_state.core`, `via_state.exceptions` and `via_state.metrics`; everything
+Knows nothing of logs, cells or backplanes. Imports only `via_state.core`, `via_state.exceptions` and `via_state.telemetry`; everything
 that runs in the background (pod, handlers, backplanes) may import it.
 
 * `Service` (`service`): a part with three phases, start, drain and stop. A `ServiceGroup` starts its parts in order and

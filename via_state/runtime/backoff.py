@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from via_state import metrics
+from via_state import telemetry
 from via_state.core.retry import full_jitter
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, OutcomeUnknown
 from via_state.runtime.rng import rng
@@ -47,7 +47,7 @@ async def patiently(seconds: float, what: str, step: Callable[[], Coroutine[Any,
         except BackplaneRefused:
             raise  # the same answer would come again
         except (BackplaneUnavailable, OutcomeUnknown) as error:
-            metrics.backplane_errors.inc()
+            telemetry.CallFailed().emit()
             pause = backoff.next()
             if time.monotonic() + pause >= deadline:
                 raise BackplaneUnavailable(f"{what} failed for {seconds:.1f} s. {error}") from error

@@ -14,11 +14,13 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, InvalidStateError
 from contextvars import Context
 from typing import Any, TypeVar
 
+from via_state import telemetry
 from via_state.core import project_code
 from via_state.core.project_code import contained
 from via_state.core.text import error_line
@@ -28,6 +30,8 @@ from via_state.runtime.pure_functions import pure_functions_only, refuse_in_pure
 
 T = TypeVar("T")
 logger = logging.getLogger("via_state.pod")
+#: Seconds between two beats of the loop.
+BEAT = 1.0
 project_code.takes_signals = lambda: threading.current_thread() is threading.main_thread()
 
 
@@ -56,6 +60,8 @@ class LoopThread:
         self.fault: str | None = None
         #: Whether `stop` has begun.
         self.ending = False
+        #: When the loop last had a turn, in monotonic seconds. Only the loop sets it.
+        self.beat = time.monotonic()
         self.thread = threading.Thread(target=self._run, name="via-state", daemon=True)
         self._stopping: list[Callable[[], Awaitable[None]]] = []
         self.thread.start()
@@ -66,6 +72,7 @@ class LoopThread:
             self._serve()
 
     def _serve(self) -> None:
+        self.loop.call_soon(self._beat, self.loop.time())
         try:
             while not self._stopped:
                 try:
@@ -78,6 +85,14 @@ class LoopThread:
             logger.critical("The background thread of via_state has ended. Restart this process.", exc_info=error)
         finally:
             self._end()
+
+    def _beat(self, due: float) -> None:
+        """Show that the loop has turns, and tell what was added up since the last one."""
+        now = self.loop.time()
+        self.loop.call_at(now + BEAT, self._beat, now + BEAT)
+        self.beat = time.monotonic()
+        telemetry.LoopBeat(max(0.0, now - due)).emit()
+        telemetry.flush()
 
     def _end(self) -> None:
         """Tell all who wait for the loop, and those who come, that nothing will answer."""

@@ -1,19 +1,19 @@
-"""Something that does not answer: log lines when that begins, lasts and ends, and a gauge while it lasts."""
+"""Something that does not answer: log lines when that begins, lasts and ends, and events when it is long."""
 
 from __future__ import annotations
 
 import logging
 import time
 
-from via_state import metrics
+from via_state import telemetry
 from via_state.runtime.database_errors import refused
 
-#: Seconds after which an outage is long: it is counted by ``via_retrying``, and said once more.
+#: Seconds after which an outage is long: it is told, and said once more.
 LONG = 60.0
 
 
 class Outage:
-    """The outages of one thing. ``what`` begins a sentence: "The outbox". ``kind`` is the gauge's label.
+    """The outages of one thing. ``what`` begins a sentence: "The outbox". ``kind`` groups them for `telemetry.OutageLasts`.
 
     One line when it stops answering (``quiet``: at debug, where somebody else says that), one when that has lasted for a minute,
     one when it answers again; the rest at debug. A server that answers and refuses is said at once, and counts as long:
@@ -53,7 +53,7 @@ class Outage:
         if self.long or not (said_no or self.seconds >= LONG):
             return False
         self.long = True
-        metrics.retrying.labels(self.kind).inc()
+        telemetry.OutageLasts(self.kind, self.what).emit()
         if said_no:
             self._logger.error("%s is refused, and waiting does not help: %s", self.what, error)
         else:
@@ -71,5 +71,5 @@ class Outage:
     def over(self) -> None:
         """It works, or is no longer tried."""
         if self.long:
-            metrics.retrying.labels(self.kind).dec()
+            telemetry.OutageEnded(self.kind, self.what).emit()
         self._since, self.long = None, False

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 from django.db import DatabaseError, InterfaceError
 
-from via_state import metrics
+from via_state import telemetry
 from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.database_errors import refused
@@ -152,7 +152,7 @@ class SingleFlight:
         if self._outage is None:
             self._outage = Outage(logger, self._name(), quiet=True)
         if isinstance(error, AWAY):
-            metrics.backplane_errors.inc()
+            telemetry.CallFailed().emit()
             self._outage.failed(error)
         elif not self._outage.lasts(error) and (self.failing is None or isinstance(self.failing, AWAY)):
             logger.error("%s failed, and is tried again until it works.", self._name(), exc_info=error)

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import connections, transaction
 
-from via_state import metrics
+from via_state import telemetry
 from via_state.conf import settings
 
 logger = logging.getLogger("via_state.commits")
@@ -42,7 +42,7 @@ def after_commit(hook: Callable[[], object], what: str, detail: str = "") -> Non
     except KeyboardInterrupt:
         raise
     except BaseException:  # SystemExit, too: it would end a worker
-        metrics.after_commit_errors.labels(what).inc()
+        telemetry.AfterCommitFailed(what).emit()
         logger.exception(
             "An on_commit hook raised after the commit of %s. What was committed stays, and the hook is not called again.",
             detail or what,

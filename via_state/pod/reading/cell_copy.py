@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from via_state import metrics
+from via_state import telemetry
 from via_state.backplanes.base import Backplane
 from via_state.core.cells import RESET_TTL, CellState, Holds, Write, holds_of
 from via_state.core.records import Cell, Revision
@@ -148,7 +148,7 @@ class CachedCell(Generic[T]):
             except Closed:
                 return
             except BackplaneUnavailable:
-                metrics.backplane_errors.inc()
+                telemetry.CallFailed().emit()
                 self._again = True
                 await backoff.pause()
             except (CellUnreadable, CellFromNewerVersion) as error:

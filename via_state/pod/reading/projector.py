@@ -7,7 +7,7 @@ import logging
 import time
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from via_state import metrics
+from via_state import telemetry
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
 from via_state.core.projection import Action, Outcome, Projection, Unread
@@ -26,7 +26,7 @@ from via_state.exceptions import (
     ViaStateError,
 )
 from via_state.pod.halted_keys import HaltReport, trouble_of
-from via_state.pod.reading.fold_metrics import FoldMetrics
+from via_state.pod.reading.fold_report import FoldReport
 from via_state.pod.reading.subscribers import Subscribers
 from via_state.pod.snapshots.restore import find_restore_point
 from via_state.pod.snapshots.snapshotter import Snapshotter
@@ -73,12 +73,12 @@ class Projector(Generic[V]):
         "_disproven",
         "_drafted",
         "_folded",
-        "_metrics",
         "_outage",
         "_projection",
         "_reads",
         "_ready",
         "_rebuilding",
+        "_report",
         "_seeded",
         "_seek_at",
         "_snapshots",
@@ -121,7 +121,7 @@ class Projector(Generic[V]):
         self._again = False
         self._timer: asyncio.TimerHandle | None = None
         self._outage: Outage | None = None  # since it can't be read
-        self._metrics = FoldMetrics(key, spec)
+        self._report = FoldReport(key, spec)
         #: Monotonic time before which no snapshot is wanted.
         self.snapshot_at = 0.0
         #: Why this fold is not pure, once that was seen.
@@ -188,7 +188,7 @@ class Projector(Generic[V]):
                 self.error = error
                 return
             except BackplaneUnavailable as error:
-                metrics.backplane_errors.inc()
+                telemetry.CallFailed().emit()
                 self.error = error
                 if isinstance(error, Stalled) and not backoff.attempts:
                     logger.warning("%s", error)
@@ -250,7 +250,7 @@ class Projector(Generic[V]):
     def _publish(self, outcome: Outcome) -> None:
         """Make what was folded visible, then tell those who wait for it."""
         projection = self._projection
-        self._metrics.count(outcome, projection)
+        self._report.count(outcome, projection)
         self._folded += outcome.applied
         halted = outcome.action is Action.HALTED
         # After a reset, or a jump to a snapshot that the next read has yet to prove, the last value stays in sight until
@@ -297,7 +297,7 @@ class Projector(Generic[V]):
         base = await find_restore_point(self._snapshots.store, self.key, self.spec, batch, self._disproven, unread)
         if isinstance(base, RestorePoint) and (unread or base.position.offset > projection.position.offset):
             if projection.position.offset and outcome.action is Action.NEEDS_SNAPSHOT:
-                metrics.compaction_reseed.labels(self.spec.name).inc()
+                telemetry.Reseeded(self.key, self.spec.name).emit()
                 logger.warning("%r fell behind a compaction and goes on from a snapshot.", self.key)
             projection.seed(base.value, base.position)
             self._seeded, self._folded, self._drafted, self._rebuilding = base.position, 0, 0, True
@@ -328,11 +328,10 @@ class Projector(Generic[V]):
 
     def snapshot_taken(self, draft: SnapshotRequest, answer: SaveResult) -> None:
         """What became of a draft."""
-        name = self.spec.name
         if answer.verdict is None:
             # Another value may be storable, later.
             self.snapshot_at = time.monotonic() + REFUSED_RETRY
-            metrics.snapshots_refused.labels(name).inc()
+            telemetry.SnapshotRefused(self.key, self.spec.name, answer.error).emit()
             logger.error("%r has no new snapshot: %s", self.key, answer.error)
         elif answer.verdict in (SaveOutcome.DIVERGED, SaveOutcome.STOPPED):
             self._diverge(answer.error)
@@ -340,7 +339,7 @@ class Projector(Generic[V]):
             self._snapshots.due(self)
         else:
             if answer.verdict is SaveOutcome.SAVED:
-                metrics.snapshots_saved.labels(name).inc()
+                telemetry.SnapshotSaved(self.key, self.spec.name).emit()
             self._folded -= self._drafted
             if self._folded >= self._interval:
                 self._snapshots.due(self)
@@ -355,7 +354,7 @@ class Projector(Generic[V]):
 
     def _diverge(self, why: str) -> None:
         self.diverged = why
-        metrics.fold_divergence.labels(self.spec.name).inc()
+        telemetry.FoldDiverged(self.key, self.spec.name, why).emit()
         logger.error("%r is no longer snapshotted nor compacted: %s. Make its folds pure.", self.key, why)
 
     def read(self) -> V:
@@ -462,4 +461,4 @@ class Projector(Generic[V]):
             if not waiter.future.done():
                 waiter.future.set_exception(Closed("The pod was closed."))
         self._waiters = []
-        self._metrics.stop()
+        self._report.stop()

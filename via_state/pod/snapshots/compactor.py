@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import Any
 
-from via_state import metrics
+from via_state import telemetry
 from via_state.backplanes.base import Backplane
 from via_state.core.snapshot_generations import RetentionHold
 from via_state.core.specs import LogSpec
@@ -40,7 +40,7 @@ class Compactor:
         try:
             await self.run()
         except AWAY:
-            metrics.snapshot_errors.inc()
+            telemetry.SnapshotStoreFailed().emit()
             raise
 
     async def decide(self, key: str, epoch: str, spec: LogSpec[Any], *, dry: bool = False) -> RetentionHold:
@@ -60,7 +60,7 @@ class Compactor:
                     pin = await self.decide(key, epoch, spec)
                     if pin.offset:
                         await self._backplane.compact(key, pin.offset, epoch)
-                        metrics.compactions.labels(spec.name).inc()
+                        telemetry.Compacted(key, spec.name, pin.offset).emit()
                 except BaseException:
                     self._waiting[key, epoch] = spec
                     raise

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from via_state import metrics
+from via_state import telemetry
 from via_state.backplanes.base import Backplane
 from via_state.core.records import Position
 from via_state.core.snapshot_generations import SaveOutcome
@@ -88,7 +88,7 @@ class Snapshotter:
         try:
             await self._turn(time.monotonic())
         except AWAY:
-            metrics.snapshot_errors.inc()
+            telemetry.SnapshotStoreFailed().emit()
             raise
         if not self._due:
             return None

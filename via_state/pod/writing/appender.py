@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
-from via_state import metrics
+from via_state import telemetry
 from via_state.backplanes.base import Backplane
 from via_state.core.events import join_packs
 from via_state.core.records import Position
@@ -112,7 +112,7 @@ class Appender:
                 except BackplaneRefused as error:  # waiting would not help
                     _settle([(entry.waiter, error) for entry in group])
                 except BackplaneUnavailable as error:
-                    metrics.backplane_errors.inc()
+                    telemetry.CallFailed().emit()
                     lane.extendleft(reversed(self._still_waiting(group, error)))
                     await backoff.pause()
                 except ViaStateError as error:
@@ -176,7 +176,7 @@ class Appender:
                     f"An append to {key!r} was sent {time.monotonic() - asked:.1f} s ago and no answer came ({cause}). "
                     "It may or may not be in the log: look before you append it again."
                 ) from cause
-            metrics.backplane_errors.inc()
+            telemetry.CallFailed().emit()
             await backoff.pause()
 
     @staticmethod
@@ -196,8 +196,7 @@ class Appender:
         for entry in group:
             offset, index = offset + entry.count, index + entry.count
             answers.append((entry, Position(last.epoch, offset, f"{append_id}-{index}")))
-            metrics.append_seconds.observe(now - entry.started)
-        metrics.events_appended.inc(index + 1)
+        telemetry.Appended(key, index + 1, [now - entry.started for entry in group]).emit()
         fold = self._appended(key, last)
         if fold is None or fold.done():
             _settle([(entry.waiter, position) for entry, position in answers])

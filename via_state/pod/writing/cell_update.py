@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from via_state import metrics
+from via_state import telemetry
 from via_state.conf import settings
 from via_state.core.specs import CellSpec
 from via_state.exceptions import UpdateContended
@@ -46,7 +46,7 @@ class CellUpdate:
         assert self._cell is not None, "current() comes first"
         if await self._cell.write(self._base, value, self._deadline):
             return True
-        metrics.cell_conflicts.labels(self._spec.name).inc()
+        telemetry.UpdateContended(self._key, self._spec.name).emit()
         if time.monotonic() >= self._deadline:
             raise UpdateContended(
                 f"{self._key!r}: other writers won {self._backoff.attempts + 1} rounds in a row. Nothing was written. "

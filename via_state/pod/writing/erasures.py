@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from django.db import DatabaseError, connections, transaction
 from django.db.models import F
 
-from via_state import metrics
+from via_state import telemetry
 from via_state.bookkeeping.database.commits import after_commit
 from via_state.conf import settings
 from via_state.core.cells import RESET_TTL, Holds, holds_of
@@ -67,7 +67,7 @@ class Erasures(Periodic):
                     prefix=settings.PREFIX, home=home, keys=list(keys)
                 )
         except DatabaseError as error:
-            metrics.erasures_failed.inc()
+            telemetry.ErasureFailed().emit()
             logger.error("That the state of a deleted owner is to be erased could not be noted.", exc_info=error)
             return False
         return True
@@ -101,7 +101,7 @@ class Erasures(Periodic):
                     await self.erase(row.home, row.keys)
                     done.append(row.pk)
                 except Exception as error:
-                    metrics.erasures_failed.inc()
+                    telemetry.ErasureFailed().emit()
                     failed[row.pk] = f"{type(error).__name__}: {error}"
                     logger.warning(
                         "The state of a deleted owner could not be erased, and will be tried again: %s", error

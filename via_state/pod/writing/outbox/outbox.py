@@ -11,7 +11,7 @@ from functools import partial
 
 from django.db import connections, transaction
 
-from via_state import metrics
+from via_state import telemetry
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.database.commits import after_commit
 from via_state.conf import settings
@@ -111,9 +111,7 @@ class Outbox:
 
     async def _sweep(self) -> Rest:
         found = await self.backlog()
-        metrics.outbox_waiting.set(found.waiting)
-        metrics.outbox_oldest_seconds.set(found.oldest)
-        metrics.outbox_set_aside.set(found.aside)
+        telemetry.OutboxCounted(found.waiting, found.oldest, found.aside).emit()
         for lane in found.lanes:
             self._ring(lane)
         return float(settings.OUTBOX_INTERVAL) * rng.uniform(0.8, 1.0)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import Error as DatabaseFailure
 
-from via_state import metrics
+from via_state import telemetry
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.database.retention import hash_key
 from via_state.conf import settings
@@ -94,7 +94,7 @@ class LaneRelay:
 
     def appended(self, key: str, position: Position, count: int) -> None:
         """So many records of a key are in its log."""
-        metrics.events_appended.inc(count)
+        telemetry.Relayed(key, count).emit()
         self._appended(key, position)
 
 

@@ -1,46 +1,42 @@
-"""What one fold tells the metrics and the log."""
+"""What one fold tells of itself: events of `telemetry`, and log lines."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
-from via_state import metrics
+from via_state import telemetry
 from via_state.core.projection import Action, Outcome, Projection, Unread
 from via_state.core.specs import LogSpec
 
 logger = logging.getLogger("via_state.projector")
 
-#: Counters of halts, beside the gauge of those that stand still now.
-HALTS = {
-    "newer": metrics.events_forward_incompatible,
-    "gap": metrics.compaction_gap_halt,
-    "code": metrics.snapshots_unbridgeable,
-}
 
-
-class FoldMetrics:
+class FoldReport:
     """Remembers which halt it has announced, so that each is announced once, and taken back."""
 
-    __slots__ = ("_key", "_reason", "_spec", "_unread")
+    __slots__ = ("_folds", "_key", "_reason", "_spec", "_unread")
 
     def __init__(self, key: str, spec: LogSpec[Any]) -> None:
         self._key, self._spec = key, spec
         self._reason: str | None = None
         self._unread: Unread | None = None
+        self._folds = telemetry.folds(spec.name)
+        telemetry.LogLoaded(key, spec.name).emit()
 
     def count(self, outcome: Outcome, projection: Projection[Any]) -> None:
-        """After each batch."""
-        name = self._spec.name
-        if outcome.undecodable:
-            metrics.events_undecodable.labels(name).inc(outcome.undecodable)
-        if outcome.unknown:
-            metrics.events_unknown.labels(name).inc(outcome.unknown)
+        """After each batch: adds up, and tells at once only what is rare."""
+        if outcome.applied:
+            folds = self._folds
+            folds.batches += 1
+            folds.events += outcome.applied
+            if not self._spec.family:
+                folds.offset = projection.position.offset
+        if outcome.undecodable or outcome.unknown:
+            telemetry.RecordsSkipped(self._key, self._spec.name, outcome.undecodable, outcome.unknown).emit()
         if outcome.action is Action.RESET:
-            metrics.epoch_reset.labels(name).inc()
+            telemetry.EpochReset(self._key, self._spec.name).emit()
             logger.warning("The history of %r was rewritten: its fold starts over.", self._key)
-        if outcome.applied and not self._spec.family:
-            metrics.fold_offset.labels(name).set(projection.position.offset)
         if projection.unread != self._unread:
             self._unread = projection.unread
             if self._unread is not None:
@@ -53,14 +49,12 @@ class FoldMetrics:
             if reason is None:
                 logger.info("%r folds again.", self._key)
             else:
-                metrics.halted.labels(name, reason).inc()
+                telemetry.KeyHalted(self._key, self._spec.name, reason).emit()
                 logger.error("%r stands still: %s", self._key, projection.halt)
-                if reason in HALTS:
-                    HALTS[reason].labels(name).inc()
             self._reason = reason
 
     def stop(self) -> None:
         """It no longer stands still here."""
         if self._reason is not None:
-            metrics.halted.labels(self._spec.name, self._reason).dec()
+            telemetry.KeyResumed(self._key, self._spec.name, self._reason).emit()
             self._reason = None
