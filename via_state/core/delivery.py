@@ -167,6 +167,7 @@ class Failure(Enum):
 
     RAISED = "the handler raised"
     LATER = "the handler asked for time, which is no attempt"
+    CONTENDED = "the database undid its transaction because of others, which is no attempt"
     POISON = "the handler gave the record up"
     TAKEN_OVER = "the worker that ran the handler died"
 
@@ -181,12 +182,12 @@ class Next(Enum):
 def attempts_after(failure: Failure, attempts: int) -> int:
     """How often a record has failed after this failure, of ``attempts`` before it."""
     # That of a dead worker was counted by whoever took over.
-    return attempts if failure in (Failure.LATER, Failure.TAKEN_OVER) else attempts + 1
+    return attempts if failure in (Failure.LATER, Failure.CONTENDED, Failure.TAKEN_OVER) else attempts + 1
 
 
 def after_failure(failure: Failure, attempts: int, seconds: float, retry: Retry) -> Next:
     """What follows a failure of a record that has failed ``attempts`` times now, first ``seconds`` ago."""
-    if failure is Failure.LATER:
+    if failure in (Failure.LATER, Failure.CONTENDED):
         return Next.RETRY
     if failure is Failure.POISON or retry.exhausted(attempts, seconds):
         return Next.BURY

@@ -10,6 +10,8 @@ _UNKNOWN = ("08", "40003")
 _LASTING = ("22", "28", "3D", "3F", "42")
 #: Prepared statements that another client's session has already. A new connection does without them.
 _POOLED = ("42P05",)
+#: A transaction that was undone for the sake of others: a serialization failure, a deadlock.
+_CONTENDED = ("40001", "40P01")
 
 
 def unknown(sqlstate: str) -> bool:
@@ -20,3 +22,8 @@ def unknown(sqlstate: str) -> bool:
 def lasting(sqlstate: str) -> bool:
     """Whether the same statement will be refused again, however long one waits."""
     return sqlstate.startswith(_LASTING) and sqlstate not in _POOLED
+
+
+def contended(sqlstate: str) -> bool:
+    """Whether the transaction was undone because of others that ran at the same time: the same one may succeed now."""
+    return sqlstate in _CONTENDED

@@ -18,7 +18,8 @@ from via_state.core.specs import LogSpec
 from via_state.core.text import error_line, error_trace
 from via_state.exceptions import BackplaneUnavailable, Fenced, Poison, RetryAfter
 from via_state.handlers.declaration import Delivery, HandlerSpec
-from via_state.handlers.execution import OutcomeUnclear, call, execute
+from via_state.handlers.execution import TRIES, OutcomeUnclear, call, execute
+from via_state.runtime.database_errors import contended
 from via_state.runtime.rng import rng
 
 logger = logging.getLogger("via_state.handlers")
@@ -136,7 +137,8 @@ class Deliverer:
         except Poison as error:
             return self._failed(record, delivery, error, Failure.POISON, behind)
         except Exception as error:
-            return self._failed(record, delivery, error, Failure.RAISED, behind)
+            failure = Failure.CONTENDED if contended(error) else Failure.RAISED
+            return self._failed(record, delivery, error, failure, behind)
         finally:
             telemetry.DeliveryEnded(*self._labels, time.perf_counter() - started).emit()
 
@@ -146,9 +148,15 @@ class Deliverer:
 
     def _execute(self, run: Callable[[], None], settle: Callable[[Claim], None], delivery: Delivery) -> None:
         """Both, in one transaction where the handler is atomic. The claim stays as it was when that fails."""
-        trial = copy(self._claim)
+        trial = self._claim
+
+        def store() -> None:
+            nonlocal trial
+            trial = copy(self._claim)  # each time that the transaction runs
+            settle(trial)
+
         detail = f"{delivery.handler} on {delivery.key!r} at offset {delivery.offset}"
-        execute(run, lambda: settle(trial), atomic=self._spec.atomic, what="handler", detail=detail)
+        execute(run, store, atomic=self._spec.atomic, what="handler", detail=detail)
         for name in (
             "position",
             "in_flight_offset",
@@ -178,7 +186,8 @@ class Deliverer:
                 error = raised
             else:
                 return None
-        wait = spec.retry.pause(attempts, rng.random)
+        # It ran several times without a pause of this kind.
+        wait = spec.retry.pause(max(attempts, TRIES) if failure is Failure.CONTENDED else attempts, rng.random)
         if isinstance(error, RetryAfter):
             wait = error.seconds
         text = error_line(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,13 +13,18 @@ from django.db.transaction import TransactionManagementError
 
 from via_state.bookkeeping.database.commits import committing
 from via_state.core.project_code import contained, is_failure
-from via_state.exceptions import BackplaneUnavailable
-from via_state.runtime.database_errors import answered
+from via_state.core.retry import full_jitter
+from via_state.exceptions import BackplaneUnavailable, Fenced, Poison, RetryAfter
+from via_state.runtime.database_errors import answered, contended
+from via_state.runtime.rng import rng
 
 _SWALLOWED = (
     "The handler caught a database error inside its atomic transaction, which can no longer commit. Wrap the statement that "
     "may fail in its own transaction.atomic()."
 )
+
+#: How often a transaction runs that the database undoes because of others, and the longest pauses between, in seconds.
+TRIES, PAUSE, LONGEST = 5, 0.01, 0.2
 
 
 class OutcomeUnclear(Exception):
@@ -26,7 +32,8 @@ class OutcomeUnclear(Exception):
 
 
 def execute(run: Callable[[], None], settle: Callable[[], None], *, atomic: bool, what: str, detail: str) -> None:
-    """Call ``run``, then ``settle``, which stores that it ran. Where ``atomic``, both are one transaction on ``DATABASE``.
+    """Call ``run``, then ``settle``, which stores that it ran. Where ``atomic``, both are one transaction on ``DATABASE``, which runs
+    again where a deadlock or a serialization failure undid it.
 
     Raises what ``run`` raises, what ``settle`` raises, and an error of the commit that the handler has to answer for, such as a
     deferred constraint. Raises `OutcomeUnclear` where nobody knows whether it was stored. ``what`` and ``detail`` are for
@@ -39,6 +46,20 @@ def execute(run: Callable[[], None], settle: Callable[[], None], *, atomic: bool
         except BackplaneUnavailable as error:
             raise OutcomeUnclear(str(error)) from error
         return
+    for tries in range(1, TRIES + 1):
+        try:
+            _in_one_transaction(run, settle, what, detail)
+        except (Fenced, RetryAfter, Poison):
+            raise
+        except Exception as error:
+            if tries == TRIES or not contended(error):
+                raise
+        else:
+            return
+        time.sleep(full_jitter(tries, PAUSE, LONGEST, rng.random))
+
+
+def _in_one_transaction(run: Callable[[], None], settle: Callable[[], None], what: str, detail: str) -> None:
     settling = False
     try:
         with committing(what, detail):

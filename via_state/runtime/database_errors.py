@@ -19,6 +19,9 @@ _MYSQL_MISSING = (1054, 1146)
 _SQLITE_MISSING = ("no such table", "no such column", "table via_state")
 #: MySQL numbers the errors of its client library, such as a lost connection, from 2000 on.
 _MYSQL_CLIENT = range(2000, 3000)
+#: A lock that was not had in time, and a deadlock.
+_MYSQL_CONTENDED = (1205, 1213)
+_SQLITE_CONTENDED = ("SQLITE_BUSY", "SQLITE_LOCKED")
 
 
 def answered(error: BaseException) -> bool:
@@ -55,6 +58,29 @@ def missing(error: BaseException) -> bool:
     if module == "sqlite3":
         return str(cause).startswith(_SQLITE_MISSING)
     return module in ("MySQLdb", "pymysql") and bool(cause.args) and cause.args[0] in _MYSQL_MISSING
+
+
+def contended(error: BaseException) -> bool:
+    """Whether it is, or comes from, a transaction that the database undid because of others: a deadlock, a serialization failure."""
+    return any(_contended(one) for one in _chain(error))
+
+
+def _contended(error: Any) -> bool:
+    if (state := _sqlstate(error)) is not None:
+        return sqlstates.contended(state)
+    module = type(error).__module__.partition(".")[0]
+    if module == "sqlite3":
+        return str(getattr(error, "sqlite_errorname", "")).startswith(_SQLITE_CONTENDED)
+    return module in ("MySQLdb", "pymysql") and bool(error.args) and error.args[0] in _MYSQL_CONTENDED
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and those that it was raised from or after, as a traceback shows them."""
+    seen = set[int]()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def sentence(error: BaseException, alias: str) -> str:
