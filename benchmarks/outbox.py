@@ -14,9 +14,9 @@ from benchmarks.harness import Benchmark
 from benchmarks.nats import new_pod
 from benchmarks.postgres import PACK, dsn
 from benchmarks.state import Bench, Tick
+from via_state.bookkeeping.database.outbox_lanes import lane_of
 from via_state.bookkeeping.database.retention import hash_key
 from via_state.conf import settings
-from via_state.pod.writing.outbox.lanes import lane_of
 
 RECORDS = 40_000
 runs = itertools.count(1_000_000)

@@ -9,8 +9,8 @@ from testproject.servers.waiting import wait_until
 from tests.admin.office import Office, changelist, entries, items, said
 from tests.conftest import POSTGRES_ALIAS
 from tests.handlers.world import Placed
+from via_state.bookkeeping.database import outbox as rows
 from via_state.models import OutboxRecord
-from via_state.pod.writing.outbox import rows
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
 

@@ -15,6 +15,7 @@ from django.core.management import call_command
 from tests.conftest import POSTGRES_ALIAS
 from tests.pod.world import KEY, World, world_of
 from via_state import Delivery, State, StateAppEvents
+from via_state.bookkeeping.database import snapshots as rows
 from via_state.bookkeeping.database.positions import RowPositions
 from via_state.core.specs import LogSpec
 from via_state.declarations.catalog import handled_logs
@@ -22,7 +23,6 @@ from via_state.declarations.registry import registry
 from via_state.handlers.worker import Worker
 from via_state.models import DeadLetter
 from via_state.pod.reading.reconciler import Reconciler
-from via_state.pod.snapshots import rows
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
 

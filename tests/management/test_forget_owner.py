@@ -12,7 +12,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.management import CommandError, call_command
-from django.db import connections, transaction
+from django.db import DataError, InterfaceError, OperationalError, connections, transaction
+from django.db import Error as DatabaseFailure
 from django.test import override_settings
 
 from testproject.servers.waiting import wait_until
@@ -188,6 +189,26 @@ def test_an_erasure_that_can_not_be_noted_prevents_no_deletion(pod: Pod, world: 
             User.objects.using(POSTGRES_ALIAS).get(pk=7).delete()
         finally:
             cursor.execute(f"ALTER TABLE elsewhere RENAME TO {table}")
+    assert not User.objects.using(POSTGRES_ALIAS).exists()
+    assert values(user()) == ["auto", "", ""]
+
+
+@durable
+@pytest.mark.parametrize("kind", [InterfaceError, OperationalError, DataError])
+def test_no_error_of_the_database_in_noting_an_erasure_prevents_the_deletion(
+    pod: Pod, world: World, kind: type[DatabaseFailure]
+) -> None:
+    """An InterfaceError, as of a connection that is closed already, is no DatabaseError for Django."""
+    ann = user()
+    write(ann)
+
+    def fail(execute: Any, sql: str, *rest: Any) -> Any:
+        if OwnerErasure._meta.db_table in sql and sql.startswith("INSERT"):
+            raise kind("the connection is closed")
+        return execute(sql, *rest)
+
+    with connections[POSTGRES_ALIAS].execute_wrapper(fail):
+        User.objects.using(POSTGRES_ALIAS).get(pk=7).delete()
     assert not User.objects.using(POSTGRES_ALIAS).exists()
     assert values(user()) == ["auto", "", ""]
 

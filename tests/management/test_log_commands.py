@@ -20,12 +20,12 @@ from testproject.servers.waiting import wait_until
 from tests.conftest import POSTGRES_ALIAS
 from tests.pod.world import World, world_of
 from via_state import State, StateAppEvents
+from via_state.bookkeeping.database import snapshots as rows
 from via_state.declarations.registry import registry
 from via_state.exceptions import KeyHalted
 from via_state.models import HaltedKey, SnapshotRow
 from via_state.pod.default import use_pod
 from via_state.pod.pod import Pod
-from via_state.pod.snapshots import rows
 
 pytestmark = [
     pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True),

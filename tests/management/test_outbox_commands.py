@@ -19,10 +19,10 @@ from tests.conftest import POSTGRES_ALIAS
 from tests.faults import Fault
 from tests.pod.board import Add, Board
 from tests.pod.world import World, world_of
+from via_state.bookkeeping.database import outbox as rows
 from via_state.models import OutboxRecord
 from via_state.pod.default import use_pod
 from via_state.pod.pod import Pod
-from via_state.pod.writing.outbox import rows
 
 pytestmark = [
     pytest.mark.usefixtures("postgres"),

@@ -12,9 +12,10 @@ import pytest
 
 from tests.conftest import POSTGRES_ALIAS
 from tests.pod.world import KEY, World, declared, world_of
+from via_state.bookkeeping.database import snapshots as rows
+from via_state.bookkeeping.memory import snapshots as memory
 from via_state.core.specs import LogSpec
 from via_state.exceptions import KeyHalted
-from via_state.pod.snapshots import memory, rows
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
 

@@ -21,11 +21,12 @@ from tests.conftest import POSTGRES_ALIAS
 from tests.faults import Fault
 from tests.pod import backups
 from tests.pod.world import KEY, World, declared, world_of
+from via_state.bookkeeping.database import snapshots as rows
+from via_state.bookkeeping.memory import snapshots as memory
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable
 from via_state.pod.pod import Pod
 from via_state.pod.reading.projector import Projector
-from via_state.pod.snapshots import memory, rows
 from via_state.pod.snapshots.proof import held
 
 STEPS = int(os.environ.get("VIA_TEST_STEPS", "3000"))

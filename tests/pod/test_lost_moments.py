@@ -16,8 +16,9 @@ from tests.conftest import POSTGRES_ALIAS
 from tests.pod import backups
 from tests.pod.board import Add
 from tests.pod.world import KEY, World, declared, world_of
+from via_state.bookkeeping.database import snapshots as rows
+from via_state.bookkeeping.memory import snapshots as memory
 from via_state.pod.pod import Pod
-from via_state.pod.snapshots import memory, rows
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
 SPEC = declared(Add)

@@ -20,12 +20,13 @@ from tests.conftest import POSTGRES_ALIAS
 from tests.faults import Fault
 from tests.pod.board import Add, Board
 from tests.pod.world import World, world_of
+from via_state.bookkeeping.database import outbox as rows
+from via_state.bookkeeping.database import outbox_lanes as lanes
+from via_state.bookkeeping.database.outbox_lanes import LANES, lane_of
 from via_state.core.records import GENESIS, Position
 from via_state.exceptions import BackplaneUnavailable, ViaStateError
 from via_state.models import OutboxLane, OutboxRecord
 from via_state.pod.pod import Pod
-from via_state.pod.writing.outbox import lanes, rows
-from via_state.pod.writing.outbox.lanes import LANES, lane_of
 
 pytestmark = [
     pytest.mark.usefixtures("postgres", "nats"),
@@ -188,7 +189,8 @@ def test_a_pod_that_wakes_without_its_lease_appends_nothing(
     assert numbers_in(world) == [1, 2, 3]
     appends = world.plane.calls["append"]
     freezer.go_on.set()
-    wait_until(lambda: frozen.outbox._lanes[lane_of(KEY)].flight.task is None, "the frozen relay")
+    relays: Any = frozen.outbox
+    wait_until(lambda: relays._lanes[lane_of(KEY)].flight.task is None, "the frozen relay")
     assert world.plane.calls["append"] == appends
     assert numbers_in(world) == [1, 2, 3]
 

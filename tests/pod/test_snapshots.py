@@ -13,10 +13,11 @@ from prometheus_client import REGISTRY
 
 from tests.conftest import POSTGRES_ALIAS
 from tests.pod.world import KEY, World, declared, world_of
+from via_state.bookkeeping.database import snapshots as rows
+from via_state.bookkeeping.memory import snapshots as memory
+from via_state.bookkeeping.snapshots import SnapshotRequest
 from via_state.exceptions import BackplaneUnavailable, KeyHalted
 from via_state.pod.reading.projector import Projector
-from via_state.pod.snapshots import memory, rows
-from via_state.pod.snapshots.store import SnapshotRequest
 
 
 @dataclass(frozen=True, slots=True)

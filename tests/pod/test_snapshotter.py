@@ -13,10 +13,10 @@ from django.test import override_settings
 
 from tests.faults import Fault, FaultyBackplane
 from tests.pod.board import Add, Board, eventually
+from via_state.bookkeeping.snapshots import SaveResult, SnapshotRequest
 from via_state.core.records import Position
 from via_state.core.specs import LogSpec
 from via_state.pod.pod import Pod
-from via_state.pod.snapshots.store import SaveResult, SnapshotRequest
 from via_state.testing import pods
 
 FIRST = Position("epoch", 1, "id-0")

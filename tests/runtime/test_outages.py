@@ -8,13 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 from django.db import connections
-from django.db.utils import ProgrammingError
+from django.db.utils import InterfaceError, OperationalError, ProgrammingError
 from prometheus_client import REGISTRY
 
 from tests.conftest import POSTGRES_ALIAS
 from tests.runtime.service_kit import texts
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
 from via_state.runtime import outage
+from via_state.runtime.database_errors import reaching
 from via_state.runtime.outage import Outage
 from via_state.runtime.single_flight import SingleFlight
 
@@ -95,3 +96,52 @@ async def test_work_that_is_stopped_while_it_fails_is_no_longer_counted(monkeypa
         await asyncio.sleep(0)
     await flight.ended()
     assert counted() == 0
+
+
+def test_things_that_fail_together_are_one_outage_which_ends_with_the_last(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    left, right = one().parts(2)
+    left.failed(AWAY)
+    right.failed(AWAY)
+    clock[0] += outage.LONG
+    right.failed(AWAY)
+    assert counted() == 1
+    assert left.long
+    assert right.long
+    left.answered()
+    assert (counted(), left.long, right.long) == (1, False, True)
+    right.over()  # it is no longer tried
+    assert (counted(), right.long) == (0, False)
+    assert len(texts(caplog, logging.INFO)) == 2, "one line when it begins, one when it has lasted"
+
+
+def test_one_of_several_that_is_refused_keeps_its_obstacle() -> None:
+    """Whoever waits for a single flight of several is told that waiting does not help."""
+
+    async def body() -> None:
+        raise BackplaneRefused("no table")
+
+    async def run() -> None:
+        part, _ = one().parts(2)
+        flight = SingleFlight(lambda: "The test", body, outage=part)
+        flight.ring()
+        await asyncio.sleep(0)
+        while flight.obstacle is None:
+            await asyncio.sleep(0.01)
+        assert isinstance(flight.obstacle, BackplaneRefused)
+        flight.stop()
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+
+
+@pytest.mark.parametrize("kind", [InterfaceError, OperationalError, ProgrammingError])
+def test_every_error_of_the_projects_database_is_one_of_ours(kind: type[Exception]) -> None:
+    with (
+        pytest.raises(
+            BackplaneUnavailable, match=r"^The outbox in the database 'default' can't be reached: gone$"
+        ),
+        reaching("outbox"),
+    ):
+        raise kind("gone")

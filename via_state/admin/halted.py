@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.db.models.functions import Now
 
 from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.text import block, first_line
+from via_state.bookkeeping.database.halted_keys import current
 from via_state.models import HaltedKey
-from via_state.pod.halted_keys import STALE
 
 
 @admin.register(HaltedKey)
@@ -23,7 +22,7 @@ class HaltedAdmin(ReadOnlyAdmin):
 
     def own(self, rows: QuerySet[HaltedKey]) -> QuerySet[HaltedKey]:
         # A row that nobody renewed belongs to a pod that died.
-        return super().own(rows).filter(seen__gte=Now() - STALE)
+        return current(super().own(rows))
 
     @admin.display(description="why")
     def shown_text(self, row: HaltedKey) -> str:

@@ -13,8 +13,8 @@ from django.utils.timesince import timesince
 
 from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.text import block
+from via_state.bookkeeping.database.snapshots import DATA
 from via_state.models import SnapshotRow
-from via_state.pod.snapshots.rows import DATA
 
 
 @admin.register(SnapshotRow)

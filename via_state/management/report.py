@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 
 from django.db.models.functions import Now
 
+from via_state.bookkeeping.database import tables
+from via_state.bookkeeping.database.halted_keys import current
 from via_state.bookkeeping.database.retention import handler_hold, hash_key
+from via_state.bookkeeping.database.snapshots import DATA, lineage_of, seconds_of
 from via_state.conf import settings
 from via_state.core.snapshot_generations import RetentionHold, decide_floor
 from via_state.declarations.catalog import handled_logs
 from via_state.management.selection import Selected
-from via_state.models import EventHandler, HaltedKey, HandlerPosition, HandlerWorker, SnapshotRow
-from via_state.pod.halted_keys import STALE
+from via_state.models import EventHandler, HandlerPosition, HandlerWorker, SnapshotRow
 from via_state.pod.pod import Pod
-from via_state.pod.snapshots.rows import DATA, lineage_of, seconds_of
 
 PAGE = 500  # logs whose rows are read at once
 
@@ -82,7 +83,7 @@ def reports(pod: Pod, logs: Iterable[Selected]) -> Iterator[LogReport]:
     """A report for each log. Raises `ViaStateError` when the backplane does not answer."""
     database = settings.DATABASE
     halted: dict[str, list[Halted]] = {}
-    for row in HaltedKey.objects.using(database).filter(prefix=settings.PREFIX, seen__gte=Now() - STALE):
+    for row in current(tables.halted_keys.rows()):
         one = Halted(row.pod, row.host, row.reason, row.text, row.since.isoformat())
         halted.setdefault(row.key, []).append(one)
     register = Register(pod)

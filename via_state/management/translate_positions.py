@@ -5,11 +5,11 @@ from __future__ import annotations
 from django.db import transaction
 from django.db.models import QuerySet
 
+from via_state.bookkeeping.database.snapshots import log_hash
 from via_state.conf import settings
 from via_state.core.records import Position
 from via_state.management.copy_backplane import Moved
 from via_state.models import DeadLetter, HandlerPosition, SnapshotRow
-from via_state.pod.snapshots.rows import log_hash
 
 
 def offsets_of(key: str) -> set[int]:

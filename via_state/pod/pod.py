@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar, cast
 
 from via_state.backplanes.base import Backplane
+from via_state.bookkeeping.books import books_of
 from via_state.conf import settings
 from via_state.core.offsets import Offset, Offsets, check_offset
 from via_state.core.records import Position
@@ -31,7 +32,7 @@ from via_state.pod.snapshots.snapshotter import Snapshotter
 from via_state.pod.writing.appender import Appender
 from via_state.pod.writing.cell_update import MISSING, CellUpdate
 from via_state.pod.writing.erasures import Erasures
-from via_state.pod.writing.outbox import Outbox
+from via_state.pod.writing.outbox import ImmediateOutbox, Outbox, RelayedOutbox
 from via_state.runtime.backoff import patiently
 from via_state.runtime.kept_errors import again
 from via_state.runtime.loop import LoopThread, current_loop, refuse_in_event_loop
@@ -61,20 +62,25 @@ class Pod:
         self._owns_backplane = owns_backplane
         self._settling: list[Callable[[], Awaitable[None]]] = []
         self._database = database_threads()
-        self.snapshots = Snapshotter(backplane, self._database, self.pod_id)
-        self._halts = HaltedKeys(self.pod_id, self._database)
+        books = books_of(backplane, self._database)
+        self.snapshots = Snapshotter(backplane, books.snapshots, self.pod_id)
+        self._halts = HaltedKeys(self.pod_id, books.halted_keys)
         #: What runs in the background, from the first use of the pod to its end.
         self.reconciler = Reconciler(backplane)
         self.replicas = Replicas(self.reconciler, self.snapshots, self.begin)
         self._appender = Appender(self.thread, backplane, self.replicas.appended)
-        self.outbox = Outbox(self.pod_id, self.thread, backplane, self._appender, self.replicas.appended)
-        self.erasures = Erasures(self, self._database)
-        self.services = ServiceGroup(
-            self.reconciler, Periodic("Pruning", self._prune, lambda: PRUNE_INTERVAL, later=True)
+        self.outbox: Outbox = (
+            RelayedOutbox(self.thread, backplane, self.pod_id, self.replicas.appended)
+            if books.shared
+            else ImmediateOutbox(self.thread, backplane, self._appender)
         )
-        if backplane.durable:
-            halted = Periodic("The list of halted keys", self._list_halts, lambda: settings.RECONCILE_INTERVAL)
-            self.services.include(halted, self.erasures)
+        self.erasures = Erasures(self, books.erasures)
+        self.services = ServiceGroup(
+            self.reconciler,
+            Periodic("Pruning", self._prune, lambda: PRUNE_INTERVAL, later=True),
+            Periodic("The list of halted keys", self._list_halts, lambda: settings.RECONCILE_INTERVAL),
+            self.erasures,
+        )
         self.thread.on_stop(self._close)
         self.outbox.start()
 
@@ -323,8 +329,7 @@ class Pod:
 
     async def _drain(self) -> None:
         await self.outbox.settle()
-        if self.backplane.durable:
-            await self.erasures.settle()
+        await self.erasures.settle()
         await self.replicas.settle()
         for settle in self._settling:
             await settle()
@@ -356,8 +361,7 @@ class Pod:
         await self._appender.close()
         await self.replicas.close()
         await self.services.stop()
-        if self.backplane.durable:
-            await self._halts.update(())
+        await self._halts.update(())
         await self._database.close(0)  # what runs there is not waited for
         if self._owns_backplane:
             await self.backplane.close()

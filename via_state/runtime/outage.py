@@ -29,6 +29,11 @@ class Outage:
         #: Whether it has lasted for a minute, or is a refusal.
         self.long = False
 
+    def parts(self, count: int) -> list[OutagePart]:
+        """This outage as ``count`` things see it that fail together."""
+        failing: set[OutagePart] = set()
+        return [OutagePart(self, failing) for _ in range(count)]
+
     @property
     def seconds(self) -> float:
         """For how long it has been away; 0 while it answers."""
@@ -73,3 +78,39 @@ class Outage:
         if self.long:
             telemetry.OutageEnded(self.kind, self.what).emit()
         self._since, self.long = None, False
+
+
+class OutagePart:
+    """One of several that fail together: their outage begins with the first that fails, and ends with the last that works again."""
+
+    __slots__ = ("_failing", "_whole")
+
+    def __init__(self, whole: Outage, failing: set[OutagePart]) -> None:
+        self._whole, self._failing = whole, failing
+
+    @property
+    def long(self) -> bool:
+        """Whether this one fails, and the outage has become long."""
+        return self in self._failing and self._whole.long
+
+    def failed(self, error: BaseException, *, expected: bool = True) -> None:
+        """See `Outage.failed`."""
+        self._failing.add(self)
+        self._whole.failed(error, expected=expected)
+
+    def lasts(self, error: BaseException) -> bool:
+        """See `Outage.lasts`."""
+        self._failing.add(self)
+        return self._whole.lasts(error)
+
+    def answered(self) -> None:
+        """This one works."""
+        self._failing.discard(self)
+        if not self._failing:
+            self._whole.answered()
+
+    def over(self) -> None:
+        """This one works, or is no longer tried."""
+        self._failing.discard(self)
+        if not self._failing:
+            self._whole.over()

@@ -13,7 +13,7 @@ from via_state import telemetry
 from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.database_errors import refused
-from via_state.runtime.outage import Outage
+from via_state.runtime.outage import Outage, OutagePart
 
 logger = logging.getLogger("via_state.runtime")
 
@@ -69,7 +69,7 @@ class SingleFlight:
         body: Callable[[], Awaitable[Rest]],
         *,
         cap: float = 1.0,
-        outage: Outage | None = None,
+        outage: Outage | OutagePart | None = None,
     ) -> None:
         self._name, self._body, self._cap, self._outage = name, body, cap, outage
         self.task: asyncio.Task[None] | None = None

@@ -7,11 +7,11 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from via_state.bookkeeping.database import outbox as rows
 from via_state.exceptions import ViaStateError
 from via_state.management.base import StateCommand, counted
 from via_state.management.selection import check_keys, durable_pod
 from via_state.pod.pod import Pod
-from via_state.pod.writing.outbox import rows
 from via_state.pod.writing.outbox.operations import put_back
 
 

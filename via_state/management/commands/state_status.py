@@ -9,12 +9,12 @@ from django.core.management.base import CommandParser, OutputWrapper
 from django.utils.timesince import timesince
 from django.utils.timezone import now
 
+from via_state.bookkeeping.database.outbox import Backlog
 from via_state.conf import settings
 from via_state.management.base import StateCommand, counted
 from via_state.management.report import Handled, LogReport, reports
 from via_state.management.selection import add_key_argument, durable_pod, selected
 from via_state.models import OwnerErasure
-from via_state.pod.writing.outbox.rows import Backlog
 
 #: Seconds after which a record that waits in the outbox is a fault.
 STALLED = 60.0

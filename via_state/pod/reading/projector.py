@@ -9,6 +9,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from via_state import telemetry
 from via_state.backplanes.base import Backplane
+from via_state.bookkeeping.halted_keys import HaltReport
+from via_state.bookkeeping.snapshots import SaveResult, SnapshotRequest
 from via_state.conf import settings
 from via_state.core.projection import Action, Outcome, Projection, Unread
 from via_state.core.records import Batch, Position
@@ -25,12 +27,11 @@ from via_state.exceptions import (
     Stalled,
     ViaStateError,
 )
-from via_state.pod.halted_keys import HaltReport, trouble_of
+from via_state.pod.halted_keys import trouble_of
 from via_state.pod.reading.fold_report import FoldReport
 from via_state.pod.reading.subscribers import Subscribers
 from via_state.pod.snapshots.restore import find_restore_point
 from via_state.pod.snapshots.snapshotter import Snapshotter
-from via_state.pod.snapshots.store import SaveResult, SnapshotRequest
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.database_errors import refused
 from via_state.runtime.outage import Outage

@@ -8,10 +8,10 @@ from typing import Any
 
 from via_state import telemetry
 from via_state.backplanes.base import Backplane
+from via_state.bookkeeping.snapshots import SnapshotStore
 from via_state.core.snapshot_generations import RetentionHold
 from via_state.core.specs import LogSpec
 from via_state.pod.snapshots.proof import held
-from via_state.pod.snapshots.store import SnapshotStore
 from via_state.runtime.outage import Outage
 from via_state.runtime.single_flight import AWAY, SingleFlight
 

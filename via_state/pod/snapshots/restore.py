@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from via_state.bookkeeping.snapshots import SnapshotRequest, SnapshotStore
 from via_state.core.records import Batch, Position
 from via_state.core.snapshots import NoRestorePoint, RestorePoint, choose_restore_point
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable
-from via_state.pod.snapshots.store import SnapshotRequest, SnapshotStore
 
 ROUNDS = 3  # of being overtaken by another pod's migration
 

@@ -11,18 +11,15 @@ from typing import Any, Protocol
 
 from via_state import telemetry
 from via_state.backplanes.base import Backplane
+from via_state.bookkeeping.snapshots import SaveResult, SnapshotRequest, SnapshotStore
 from via_state.core.records import Position
 from via_state.core.snapshot_generations import SaveOutcome
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown
 from via_state.pod.snapshots.compactor import Compactor
-from via_state.pod.snapshots.memory import memory_snapshots
 from via_state.pod.snapshots.proof import held, holds
-from via_state.pod.snapshots.rows import RowSnapshots
-from via_state.pod.snapshots.store import SaveResult, SnapshotRequest, SnapshotStore
 from via_state.runtime.outage import Outage
 from via_state.runtime.single_flight import AWAY, Rest, SingleFlight
-from via_state.runtime.worker_threads import WorkerThreads
 
 logger = logging.getLogger("via_state.snapshots")
 
@@ -55,9 +52,9 @@ class Source(Protocol):
 class Snapshotter:
     """The snapshots of one pod, and the compactions that follow. Idle it has no task."""
 
-    def __init__(self, backplane: Backplane, database: WorkerThreads, lease_owner: str) -> None:
+    def __init__(self, backplane: Backplane, store: SnapshotStore, lease_owner: str) -> None:
         self._lease_owner = lease_owner
-        self.store: SnapshotStore = RowSnapshots(database) if backplane.durable else memory_snapshots(backplane)
+        self.store = store
         self._due: dict[Source, None] = {}
         self._diverged: dict[Source, str] = {}
         self._backplane = backplane

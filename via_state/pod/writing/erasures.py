@@ -8,73 +8,57 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from django.db import DatabaseError, connections, transaction
-from django.db.models import F
+from django.db import connections, transaction
 
 from via_state import telemetry
 from via_state.bookkeeping.database.commits import after_commit
+from via_state.bookkeeping.erasures import ErasureStore
 from via_state.conf import settings
 from via_state.core.cells import RESET_TTL, Holds, holds_of
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown, ViaStateError
 from via_state.pod.members import written
 from via_state.pod.writing.cell_write import CellWrite
 from via_state.runtime.periodic import Periodic
-from via_state.runtime.worker_threads import WorkerThreads
 
 if TYPE_CHECKING:
-    from via_state.models import OwnerErasure
     from via_state.pod.pod import Pod
 
 logger = logging.getLogger("via_state.erasures")
-
-BATCH = 100  # owners erased between two looks at the table
 
 
 class Erasures(Periodic):
     """Those of one pod. ``ask`` is called in the transaction that deletes the owner."""
 
-    def __init__(self, pod: Pod, database: WorkerThreads) -> None:
+    def __init__(self, pod: Pod, store: ErasureStore) -> None:
         super().__init__("The erasing of owners", self.sweep, lambda: settings.OUTBOX_INTERVAL)
         self._pod = pod
         self._backplane = pod.backplane
-        self._database = database
+        self._store = store
 
     def ask(self, home: str, keys: Sequence[str], using: str) -> None:
         """Erase ``keys`` of the owner at ``home``, and the members of families that are listed there, when ``using`` commits."""
-        after: Callable[[], None]
-        if not self._backplane.durable:
-            after = partial(self._erase_now, home, keys)
-        elif using == settings.DATABASE and self._note(home, keys):
-            after = self._ring
-        else:
-            after = partial(self._note_late, home, keys)
+        after = self._ring if self._note(home, keys, using) else partial(self._note_late, home, keys)
         if connections[using].in_atomic_block:
             after = partial(after_commit, after, "erasure", f"the deletion of the owner of {home!r}")
         transaction.on_commit(after, using=using)
 
-    def _note(self, home: str, keys: Sequence[str]) -> bool:
-        """Insert the row; False where that fails, which must not prevent the deletion."""
-        from via_state.models import OwnerErasure  # models load after this module does
-
+    def _note(self, home: str, keys: Sequence[str], using: str) -> bool:
+        """Whether it is noted. That it can't be must not prevent the deletion."""
         try:
-            with transaction.atomic(using=settings.DATABASE):
-                OwnerErasure.objects.using(settings.DATABASE).create(
-                    prefix=settings.PREFIX, home=home, keys=list(keys)
-                )
-        except DatabaseError as error:
+            return self._store.note(home, keys, using)
+        except BackplaneUnavailable as error:
             telemetry.ErasureFailed().emit()
             logger.error("That the state of a deleted owner is to be erased could not be noted.", exc_info=error)
             return False
-        return True
 
     def _note_late(self, home: str, keys: Sequence[str]) -> None:
-        """Where the owner was in another database than ours, or the row could not be inserted."""
-        if self._note(home, keys):
+        """Where the owner was in another database than ours, or nothing could be noted with its deletion."""
+        if self._note(home, keys, settings.DATABASE):
             self._ring()
         else:
             self._erase_now(home, keys)
@@ -93,22 +77,22 @@ class Erasures(Periodic):
 
     async def sweep(self) -> None:
         """Erase what was asked for, those first that failed least often."""
-        while rows := await self._database.run(_waiting):
+        while rows := await self._store.waiting():
             done: list[int] = []
             failed: dict[int, str] = {}
             for row in rows:
                 try:
                     await self.erase(row.home, row.keys)
-                    done.append(row.pk)
+                    done.append(row.id)
                 except Exception as error:
                     telemetry.ErasureFailed().emit()
-                    failed[row.pk] = f"{type(error).__name__}: {error}"
+                    failed[row.id] = f"{type(error).__name__}: {error}"
                     logger.warning(
                         "The state of a deleted owner could not be erased, and will be tried again: %s", error
                     )
                     if isinstance(error, BackplaneUnavailable | OutcomeUnknown):
                         break  # the others would fail as well
-            await self._database.run(_settle, done, failed)
+            await self._store.settle(done, failed)
             if failed:
                 return
 
@@ -135,19 +119,3 @@ class Erasures(Periodic):
                 with suppress(ViaStateError):
                     await resident.load()  # at once: what is read here next must not be the old value
             return True
-
-
-def _waiting() -> list[OwnerErasure]:
-    from via_state.models import OwnerErasure  # models load after this module does
-
-    rows = OwnerErasure.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
-    return list(rows.order_by("attempts", "id")[:BATCH])
-
-
-def _settle(done: Sequence[int], failed: dict[int, str]) -> None:
-    from via_state.models import OwnerErasure  # models load after this module does
-
-    rows = OwnerErasure.objects.using(settings.DATABASE)
-    rows.filter(pk__in=done).delete()
-    for pk, error in failed.items():
-        rows.filter(pk=pk).update(attempts=F("attempts") + 1, last_error=error[:1000])

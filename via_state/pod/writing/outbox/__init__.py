@@ -17,11 +17,12 @@ backplane has forgotten the id.
 What can never be appended is set aside: kept in the table with its error, for a person. What can't be appended now is tried
 again, and holds up its key only.
 
-* `Outbox` (`outbox`): the part of a pod; adds rows, rings lanes, looks for rows that nobody relays.
-* `LaneRelay` (`relay`): moves the records of one lane.
-* `lanes`: leases. `rows`: the statements. `proof`: whether an append id is in a log. `operations`: what a person does.
+* `RelayedOutbox` (`outbox`): the part of a pod; adds rows, rings lanes, looks for rows that nobody relays. `ImmediateOutbox`: for
+  state in memory, where the commit itself appends.
+* `LaneRelay` (`relay`): moves the records of one lane. `proof`: whether an append id is in a log.
+* The statements are in `bookkeeping.database`: `outbox_lanes` the leases, `outbox` the records.
 """
 
-from via_state.pod.writing.outbox.outbox import Outbox
+from via_state.pod.writing.outbox.outbox import ImmediateOutbox, Outbox, RelayedOutbox
 
-__all__ = ["Outbox"]
+__all__ = ["ImmediateOutbox", "Outbox", "RelayedOutbox"]

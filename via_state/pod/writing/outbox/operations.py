@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from via_state.pod.writing.outbox import rows
+from via_state.bookkeeping.database import outbox as rows
 
 
 def put_back(pk: int, by: str) -> bool:

@@ -1,4 +1,4 @@
-"""The outbox of one pod: it adds rows, and relays its own and those that others left."""
+"""The outbox of one pod: it keeps appends with their transactions, and relays its own and those that others left."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from django.db import connections, transaction
 
 from via_state import telemetry
 from via_state.backplanes.base import Backplane
+from via_state.bookkeeping.database import outbox as rows
 from via_state.bookkeeping.database.commits import after_commit
+from via_state.bookkeeping.database.outbox_lanes import LANES
 from via_state.conf import settings
 from via_state.core.records import Position
 from via_state.exceptions import NotInTransaction
 from via_state.pod.writing.appender import Appender
-from via_state.pod.writing.outbox import rows
-from via_state.pod.writing.outbox.lanes import LANES
 from via_state.pod.writing.outbox.relay import Appended, LaneRelay, ask
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.loop import LoopThread
-from via_state.runtime.outage import Outage
+from via_state.runtime.outage import Outage, OutagePart
 from via_state.runtime.rng import rng
 from via_state.runtime.single_flight import Hold, Rest, SingleFlight
 from via_state.runtime.worker_threads import WorkerThreads
@@ -41,35 +41,10 @@ TAKEN, TAKEN_CAP = 0.01, 2.0
 
 
 class Outbox:
-    """``start`` it once; where the backplane is not durable it keeps nothing, and a commit itself appends."""
+    """What a pod does with appends that belong to a transaction. All on the loop, but `start`, `look_soon` and `add`."""
 
-    def __init__(
-        self, pod_id: str, thread: LoopThread, backplane: Backplane, appender: Appender, appended: Appended
-    ) -> None:
-        self._thread, self._backplane, self._appender = thread, backplane, appender
-        self._threads = WorkerThreads(THREADS, "via-state-outbox", connections.close_all, idle=IDLE)
-        troubles = _Troubles()
-        self._lanes = [
-            _Lane(LaneRelay(lane, pod_id, backplane, self._threads, appended), troubles.of(lane))
-            for lane in range(LANES)
-        ]
-        self._look = SingleFlight(
-            lambda: "Looking for records in the outbox", self._sweep, cap=5.0, outage=troubles.of(-1)
-        )
-        #: Lanes with rows of this process whose commit was not heard of.
-        self._written: set[int] = set()
-
-    # From any thread --------------------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Look at once, and every ``OUTBOX_INTERVAL``, for records that nobody relays."""
-        if self._backplane.durable:
-            self._thread.soon(self._start)
-
-    def look_soon(self) -> None:
-        """Look now: somebody put records back."""
-        if self._backplane.durable:
-            self._thread.soon(self._look.wake)
+    def __init__(self, thread: LoopThread, backplane: Backplane) -> None:
+        self._thread, self._backplane = thread, backplane
 
     def add(self, key: str, data: bytes, count: int) -> None:
         """Append with the caller's transaction on ``DATABASE``; at once where there is none.
@@ -78,26 +53,77 @@ class Outbox:
         """
         _check_transaction()
         self._backplane.check_append(key, count, data)
-        if not self._backplane.durable:
-            # Nothing outlives this process, so neither need the promise: the commit itself makes the append.
-            self._after_commit(lambda: self._append(key, data, count).result(), key)
-            return
-        self._threads.start()  # a process that ends can't
-        lane = rows.add(key, count, data)
-        self._written.add(lane)
-        self._after_commit(lambda: self._thread.soon(self._ring, lane), key)
-
-    @staticmethod
-    def _after_commit(hook: Callable[[], object], key: str) -> None:
-        """An error after a commit is not the caller's, and must not keep the caller's own hooks from running."""
+        hook = self._hook(key, data, count)
         if connections[settings.DATABASE].in_atomic_block:
+            # An error after a commit is not the caller's, and must not keep the caller's own hooks from running.
             hook = partial(after_commit, hook, "append_on_commit", f"an append to {key!r}")
         transaction.on_commit(hook, using=settings.DATABASE)
+
+    def _hook(self, key: str, data: bytes, count: int) -> Callable[[], object]:
+        """What is done after the commit."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Look at once, and every ``OUTBOX_INTERVAL``, for records that nobody relays."""
+
+    def look_soon(self) -> None:
+        """Look now: somebody put records back."""
+
+    async def backlog(self) -> rows.Backlog:
+        """What is in the outbox."""
+        return rows.Backlog({}, 0, 0)
+
+    async def settle(self) -> None:
+        """Relay everything that was committed. Raises what keeps some of it from being relayed."""
+
+    async def close(self) -> None:
+        """Relay what this process wrote, as far as there is time."""
+
+
+class ImmediateOutbox(Outbox):
+    """Where nothing outlives this process, neither need a promise: the commit itself makes the append."""
+
+    def __init__(self, thread: LoopThread, backplane: Backplane, appender: Appender) -> None:
+        super().__init__(thread, backplane)
+        self._appender = appender
+
+    def _hook(self, key: str, data: bytes, count: int) -> Callable[[], object]:
+        return lambda: self._append(key, data, count).result()
 
     def _append(self, key: str, data: bytes, count: int) -> Future[Position]:
         waiter: Future[Position] = Future()
         self._appender.submit(key, data, count, waiter, timeout=settings.APPEND_TIMEOUT, folded=True)
         return waiter
+
+
+class RelayedOutbox(Outbox):
+    """Rows that are written with the transaction, and relayed after it; ``start`` it once."""
+
+    def __init__(self, thread: LoopThread, backplane: Backplane, pod_id: str, appended: Appended) -> None:
+        super().__init__(thread, backplane)
+        self._threads = WorkerThreads(THREADS, "via-state-outbox", connections.close_all, idle=IDLE)
+        look, *lanes = Outage(logger, "The outbox").parts(1 + LANES)
+        self._lanes = [
+            _Lane(LaneRelay(lane, pod_id, backplane, self._threads, appended), outage)
+            for lane, outage in enumerate(lanes)
+        ]
+        self._look = SingleFlight(lambda: "Looking for records in the outbox", self._sweep, cap=5.0, outage=look)
+        #: Lanes with rows of this process whose commit was not heard of.
+        self._written: set[int] = set()
+
+    # From any thread --------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.soon(self._start)
+
+    def look_soon(self) -> None:
+        self._thread.soon(self._look.wake)
+
+    def _hook(self, key: str, data: bytes, count: int) -> Callable[[], object]:
+        self._threads.start()  # a process that ends can't
+        lane = rows.add(key, count, data)
+        self._written.add(lane)
+        return lambda: self._thread.soon(self._ring, lane)
 
     # On the loop ------------------------------------------------------------------------------------------
 
@@ -117,12 +143,10 @@ class Outbox:
         return float(settings.OUTBOX_INTERVAL) * rng.uniform(0.8, 1.0)
 
     async def backlog(self) -> rows.Backlog:
-        """What is in the outbox."""
         return await ask(self._threads, rows.backlog)
 
     async def settle(self) -> None:
-        """Relay everything that was committed. Raises what keeps some of it from being relayed."""
-        while self._backplane.durable and (waiting := await ask(self._threads, rows.waiting_lanes)):
+        while waiting := await ask(self._threads, rows.waiting_lanes):
             for lane in waiting:
                 backoff = Backoff(TAKEN, TAKEN_CAP)
                 while not await self._lanes[lane].relay.run():
@@ -147,7 +171,7 @@ class Outbox:
 class _Lane:
     """A lane as one pod relays it: when it is rung, and again while it is another's."""
 
-    def __init__(self, relay: LaneRelay, outage: Outage) -> None:
+    def __init__(self, relay: LaneRelay, outage: OutagePart) -> None:
         self.relay = relay
         name = f"The relay of lane {relay.lane} of the outbox"
         self.flight = SingleFlight(lambda: name, self._run, cap=5.0, outage=outage)
@@ -163,41 +187,6 @@ class _Lane:
             self._taken = Backoff(TAKEN, TAKEN_CAP)
             return None
         return Hold(self._taken.next())
-
-
-class _Troubles:
-    """All that can fail in an outbox as one outage: it begins with the first that fails, and ends with the last."""
-
-    def __init__(self) -> None:
-        self._outage = Outage(logger, "The outbox")
-        self._failing: set[int] = set()
-
-    def of(self, number: int) -> Outage:
-        """The outage as one of them sees it."""
-        return _Trouble(self, number)
-
-    def failed(self, number: int, error: BaseException, expected: bool) -> None:
-        self._failing.add(number)
-        self._outage.failed(error, expected=expected)
-
-    def answered(self, number: int) -> None:
-        self._failing.discard(number)
-        if not self._failing:
-            self._outage.answered()
-
-
-class _Trouble(Outage):
-    __slots__ = ("_all", "_number")
-
-    def __init__(self, troubles: _Troubles, number: int) -> None:
-        super().__init__(logger, "The outbox")
-        self._all, self._number = troubles, number
-
-    def failed(self, error: BaseException, *, expected: bool = True) -> None:
-        self._all.failed(self._number, error, expected)
-
-    def answered(self) -> None:
-        self._all.answered(self._number)
 
 
 def _check_transaction() -> None:

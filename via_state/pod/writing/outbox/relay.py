@@ -10,11 +10,13 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
-from django.db import Error as DatabaseFailure
-
 from via_state import telemetry
 from via_state.backplanes.base import Backplane
+from via_state.bookkeeping.database import outbox as rows
+from via_state.bookkeeping.database import outbox_lanes as lanes
+from via_state.bookkeeping.database.outbox import Claimed
 from via_state.bookkeeping.database.retention import hash_key
+from via_state.bookkeeping.database.threads import ask as threads_ask
 from via_state.conf import settings
 from via_state.core.batching import Batch, batches
 from via_state.core.events import join_packs
@@ -23,14 +25,11 @@ from via_state.core.text import error_line
 from via_state.exceptions import (
     AppendOutcomeUnknown,
     AppendTooLarge,
-    BackplaneUnavailable,
     Closed,
     InvalidKey,
     OutcomeUnknown,
 )
-from via_state.pod.writing.outbox import lanes, rows
 from via_state.pod.writing.outbox.proof import was_appended
-from via_state.pod.writing.outbox.rows import Claimed
 from via_state.runtime.worker_threads import WorkerThreads
 
 logger = logging.getLogger("via_state.outbox")
@@ -218,9 +217,5 @@ class _Work:
 
 
 async def ask(threads: WorkerThreads, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a statement on a thread. Raises `BackplaneUnavailable` for a database that does not answer."""
-    try:
-        return await threads.run(function, *args, **kwargs)
-    except DatabaseFailure as error:
-        text = f"The outbox in the database {settings.DATABASE!r} can't be reached: {error}"
-        raise BackplaneUnavailable(text.strip()) from error
+    """Run a statement of the outbox on a thread. Raises `BackplaneUnavailable` for a database that does not answer."""
+    return await threads_ask("outbox", threads, function, *args, **kwargs)

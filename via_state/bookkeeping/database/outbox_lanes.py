@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from via_state.bookkeeping.database import tables
 from via_state.conf import settings
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def acquire(lane: int, owner: str, former: str) -> bool:
         return True
     if _lanes().filter(lane=lane).exists():
         return False
-    _lanes().bulk_create([_new(lane)], ignore_conflicts=True)
+    tables.outbox_lanes.add(tables.outbox_lanes.new(lane=lane), keep=True)
     return bool(_lanes().filter(free, lane=lane).update(**taken))
 
 
@@ -51,13 +52,5 @@ def _end() -> Any:
     return Now() + timedelta(seconds=settings.OUTBOX_LEASE)
 
 
-def _new(lane: int) -> OutboxLane:
-    from via_state.models import OutboxLane  # models load after this module does
-
-    return OutboxLane(prefix=settings.PREFIX, lane=lane)
-
-
 def _lanes() -> QuerySet[OutboxLane]:
-    from via_state.models import OutboxLane
-
-    return OutboxLane.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
+    return tables.outbox_lanes.rows()

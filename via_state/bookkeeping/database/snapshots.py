@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from django.conf import settings as django_settings
-from django.db import Error as DatabaseFailure
-from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from via_state.bookkeeping.database import tables
 from via_state.bookkeeping.database.retention import handler_holds, lock_log
+from via_state.bookkeeping.database.threads import OnThreads
+from via_state.bookkeeping.snapshots import LEASE, SaveResult, SnapshotRequest, SnapshotStore
 from via_state.conf import settings
 from via_state.core.manifest import Manifest
 from via_state.core.records import GENESIS, Position
@@ -24,14 +25,10 @@ from via_state.core.snapshot_generations import Lineage, RetentionHold, SaveOutc
 from via_state.core.snapshots import Snapshot, SnapshotSpec
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable, ValueRefused
-from via_state.pod.snapshots.store import LEASE, SaveResult, SnapshotRequest, SnapshotStore
-from via_state.runtime.worker_threads import WorkerThreads
 
 if TYPE_CHECKING:
     from via_state.models import SnapshotRow
 
-P = ParamSpec("P")
-T = TypeVar("T")
 logger = logging.getLogger("via_state.snapshots")
 
 #: Rows of other epochs leave when they are this old: a restored log may bring its epoch back.
@@ -47,22 +44,13 @@ def log_hash(prefix: str, key: str, epoch: str) -> str:
     return hashlib.blake2b(f"{prefix}\0{key}\0{epoch}".encode(), digest_size=16).hexdigest()
 
 
-class RowSnapshots(SnapshotStore):
+class RowSnapshots(OnThreads, SnapshotStore):
     """Each verb is one function on a database thread."""
 
-    def __init__(self, database: WorkerThreads) -> None:
-        self._database = database
-
-    async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return await self._database.run(function, *args, **kwargs)
-        except DatabaseFailure as error:
-            raise BackplaneUnavailable(
-                f"The snapshots in the database {settings.DATABASE!r} can't be reached: {error}".strip()
-            ) from error
+    WHAT = "snapshots"
 
     def start(self) -> None:
-        self._database.start()
+        self._threads.start()
 
     async def load(self, key: str, epoch: str, *, older: bool = False) -> list[Snapshot]:
         return await self._run(_load, key, epoch, older)
@@ -94,10 +82,7 @@ class RowSnapshots(SnapshotStore):
 
 
 def _rows(key: str, epoch: str) -> QuerySet[SnapshotRow]:
-    from via_state.models import SnapshotRow  # models load after this module does
-
-    rows = SnapshotRow.objects.using(settings.DATABASE)
-    return rows.filter(log=log_hash(settings.PREFIX, key, epoch))
+    return tables.snapshots.rows().filter(log=log_hash(settings.PREFIX, key, epoch))
 
 
 def _load(key: str, epoch: str, older: bool) -> list[Snapshot]:
@@ -138,7 +123,7 @@ def _save(draft: SnapshotRequest, lease_owner: str, last: bool) -> SaveResult:
     except ValueRefused as error:
         return SaveResult(None, error=str(error))
     own = _rows(draft.key, draft.position.epoch).filter(fingerprint=snapshots.manifest.fingerprint)
-    with transaction.atomic(using=settings.DATABASE):
+    with tables.atomic():
         row, now = _locked(own)
         if row is None:
             row, now = _created(draft.key, draft.position.epoch, draft.spec)
@@ -175,24 +160,20 @@ def _created(key: str, epoch: str, spec: LogSpec[Any]) -> tuple[SnapshotRow, flo
     """A new row of this code; somebody else's if they were faster. Locked."""
     assert spec.snapshots is not None
     manifest = spec.snapshots.manifest
-    rows = _rows(key, epoch)
-    rows.model.objects.using(settings.DATABASE).bulk_create(
-        [
-            rows.model(
-                log=log_hash(settings.PREFIX, key, epoch),
-                fingerprint=manifest.fingerprint,
-                prefix=settings.PREFIX,
-                name=spec.name,
-                key=key,
-                epoch=epoch,
-                version=manifest.version,
-                manifest=manifest.text,
-                saved_at=timezone.now(),
-            )
-        ],
-        ignore_conflicts=True,
+    tables.snapshots.add(
+        tables.snapshots.new(
+            log=log_hash(settings.PREFIX, key, epoch),
+            fingerprint=manifest.fingerprint,
+            name=spec.name,
+            key=key,
+            epoch=epoch,
+            version=manifest.version,
+            manifest=manifest.text,
+            saved_at=timezone.now(),
+        ),
+        keep=True,
     )
-    row, now = _locked(rows.filter(fingerprint=manifest.fingerprint))
+    row, now = _locked(_rows(key, epoch).filter(fingerprint=manifest.fingerprint))
     if row is None:
         raise BackplaneUnavailable(f"The snapshot of {key!r} was retired in this moment.")
     return row, now
@@ -259,11 +240,11 @@ def _write(row: SnapshotRow, lineage: Lineage, data: bytes | None = None) -> Non
     }
     if data is not None:
         changes["data"] = data
-    type(row).objects.using(settings.DATABASE).filter(pk=row.pk).update(**changes)
+    tables.snapshots.rows().filter(pk=row.pk).update(**changes)
 
 
 def _register(key: str, epoch: str, spec: LogSpec[Any]) -> bool:
-    with transaction.atomic(using=settings.DATABASE):
+    with tables.atomic():
         lock_log(spec.name)
         if _rows(key, epoch).filter(compacted__gt=0).exists():
             return False
@@ -273,7 +254,7 @@ def _register(key: str, epoch: str, spec: LogSpec[Any]) -> bool:
 
 def _adopt(draft: SnapshotRequest) -> bool:
     snapshots = _spec(draft)
-    with transaction.atomic(using=settings.DATABASE):
+    with tables.atomic():
         lock_log(draft.spec.name)
         row, now = _created(draft.key, draft.position.epoch, draft.spec)
         lineage = lineage_of(row)
@@ -287,7 +268,7 @@ def _adopt(draft: SnapshotRequest) -> bool:
 def _decide(key: str, epoch: str, spec: LogSpec[Any], proven: Collection[Position], dry: bool) -> RetentionHold:
     assert spec.snapshots is not None
     fingerprint = spec.snapshots.manifest.fingerprint
-    with transaction.atomic(using=settings.DATABASE):
+    with tables.atomic():
         if not dry:
             lock_log(spec.name)
         rows = list(_rows(key, epoch).annotate(now=Now()).defer(*DATA))
@@ -301,13 +282,13 @@ def _decide(key: str, epoch: str, spec: LogSpec[Any], proven: Collection[Positio
             own.compacted = pin.offset
             own.save(using=settings.DATABASE, update_fields=["compacted"])
             stale = own.now - KEEP_EPOCHS
-            same = type(own).objects.using(settings.DATABASE).filter(prefix=own.prefix, key=key)
+            same = tables.snapshots.rows().filter(key=key)
             same.exclude(epoch=epoch).filter(saved_at__lt=stale).delete()
     return pin
 
 
 def _diverge(key: str, epoch: str, spec: LogSpec[Any], why: str) -> None:
-    with transaction.atomic(using=settings.DATABASE):
+    with tables.atomic():
         row, _ = _created(key, epoch, spec)
         row.diverged = row.diverged or why
         row.save(using=settings.DATABASE, update_fields=["diverged"])

@@ -11,11 +11,11 @@ from uuid import UUID
 from django.db.models import IntegerField, Q
 from django.db.models.functions import Length, Now
 
+from via_state.bookkeeping.database import tables
+from via_state.bookkeeping.database.outbox_lanes import lane_of
 from via_state.bookkeeping.database.retention import hash_key
-from via_state.conf import settings
 from via_state.core.batching import Queued
 from via_state.core.records import Position
-from via_state.pod.writing.outbox.lanes import lane_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -60,13 +60,8 @@ class Backlog(NamedTuple):
 
 def add(key: str, count: int, data: bytes) -> int:
     """Insert a row, in the caller's transaction. Returns its lane."""
-    from via_state.models import OutboxRecord  # models load after this module does
-
     lane = lane_of(key)
-    row = OutboxRecord(
-        prefix=settings.PREFIX, lane=lane, key_hash=hash_key(key), key=key, count=count, data=data, created=Now()
-    )
-    row.save(using=settings.DATABASE, force_insert=True)
+    tables.outbox.create(lane=lane, key_hash=hash_key(key), key=key, count=count, data=data, created=Now())
     return lane
 
 
@@ -171,17 +166,11 @@ def _within(ids: Sequence[int]) -> Q:
 
 def set_aside() -> QuerySet[OutboxRecord]:
     """The rows that were set aside."""
-    return _all().filter(status=ASIDE)
+    return tables.outbox.rows().filter(status=ASIDE)
 
 
 def _waiting() -> QuerySet[OutboxRecord]:
-    return _all().filter(status=WAITING)
-
-
-def _all() -> QuerySet[OutboxRecord]:
-    from via_state.models import OutboxRecord
-
-    return OutboxRecord.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
+    return tables.outbox.rows().filter(status=WAITING)
 
 
 def _seconds(before: datetime, now: datetime) -> float:

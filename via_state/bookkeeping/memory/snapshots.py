@@ -5,16 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from via_state.backplanes.base import Backplane
+from via_state.bookkeeping.snapshots import LEASE, SaveResult, SnapshotRequest, SnapshotStore
 from via_state.conf import settings
 from via_state.core.records import Position
 from via_state.core.snapshot_generations import Lineage, RetentionHold, SaveOutcome, decide_floor
 from via_state.core.snapshots import Snapshot
 from via_state.core.specs import LogSpec
 from via_state.exceptions import ValueRefused
-from via_state.pod.snapshots.store import LEASE, SaveResult, SnapshotRequest, SnapshotStore
 
 Log = tuple[str, str]  # key, epoch
 
@@ -114,11 +112,3 @@ class MemorySnapshots(SnapshotStore):
 
     async def close(self) -> None:
         """Other pods over the same backplane go on using it."""
-
-
-_stores: WeakKeyDictionary[Backplane, MemorySnapshots] = WeakKeyDictionary()
-
-
-def memory_snapshots(backplane: Backplane) -> MemorySnapshots:
-    """The snapshots that belong to a backplane: its pods share them, as they share its logs."""
-    return _stores.setdefault(backplane, MemorySnapshots())

@@ -1,0 +1,40 @@
+"""All that a pod writes down: in rows or in memory, which is decided here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from via_state.backplanes.base import Backplane
+from via_state.bookkeeping.database.erasures import RowErasures
+from via_state.bookkeeping.database.halted_keys import RowHaltedKeys
+from via_state.bookkeeping.database.snapshots import RowSnapshots
+from via_state.bookkeeping.erasures import ErasureStore
+from via_state.bookkeeping.halted_keys import HaltedKeyStore
+from via_state.bookkeeping.memory.erasures import NoErasures
+from via_state.bookkeeping.memory.halted_keys import MemoryHaltedKeys
+from via_state.bookkeeping.memory.snapshots import MemorySnapshots
+from via_state.bookkeeping.snapshots import SnapshotStore
+from via_state.runtime.worker_threads import WorkerThreads
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The books of one pod. ``shared``: other processes read and write them, too, and they outlive this one."""
+
+    shared: bool
+    snapshots: SnapshotStore
+    halted_keys: HaltedKeyStore
+    erasures: ErasureStore
+
+
+#: Pods over one backplane in memory share its books, as they share its logs.
+_in_memory: WeakKeyDictionary[Backplane, Books] = WeakKeyDictionary()
+
+
+def books_of(backplane: Backplane, threads: WorkerThreads) -> Books:
+    """Rows, whose statements run on ``threads``, for a backplane that keeps what it has; else memory."""
+    if backplane.durable:
+        return Books(True, RowSnapshots(threads), RowHaltedKeys(threads), RowErasures(threads))
+    in_memory = Books(False, MemorySnapshots(), MemoryHaltedKeys(), NoErasures())
+    return _in_memory.setdefault(backplane, in_memory)

@@ -1,0 +1,54 @@
+"""Halted keys as rows. Their pods renew them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from via_state.bookkeeping.database import tables
+from via_state.bookkeeping.database.threads import OnThreads
+from via_state.bookkeeping.halted_keys import LEASE, HaltedKeyStore, HaltReport
+
+if TYPE_CHECKING:
+    from via_state.models import HaltedKey
+
+
+class RowHaltedKeys(OnThreads, HaltedKeyStore):
+    WHAT = "list of halted keys"
+
+    async def change(self, pod: str, before: Mapping[str, HaltReport], now: Mapping[str, HaltReport]) -> None:
+        await self._run(_change, pod, before, now)
+
+
+def current(rows: QuerySet[HaltedKey]) -> QuerySet[HaltedKey]:
+    """Those of them whose pods live."""
+    return rows.filter(seen__gte=Now() - timedelta(seconds=LEASE))
+
+
+def _change(pod: str, before: Mapping[str, HaltReport], now: Mapping[str, HaltReport]) -> None:
+    rows = tables.halted_keys.rows()
+    with tables.atomic():
+        rows.filter(seen__lt=Now() - timedelta(seconds=LEASE)).delete()
+        rows.filter(pod=pod, key__in=[key for key, report in before.items() if now.get(key) != report]).delete()
+        rows.filter(pod=pod).update(seen=Now())
+        tables.halted_keys.add(
+            *(
+                tables.halted_keys.new(
+                    key=key,
+                    pod=pod,
+                    host=socket.gethostname()[:200],
+                    reason=report.reason,
+                    text=report.text,
+                    offset=report.offset,
+                    since=Now(),
+                    seen=Now(),
+                )
+                for key, report in now.items()
+                if before.get(key) != report
+            )
+        )
