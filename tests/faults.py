@@ -90,8 +90,8 @@ class FaultyBackplane(Backplane):
     def watch(self, ring: Ring) -> Watch:
         return self.inner.watch(lambda key: None if self.deaf else ring(key))
 
-    async def drop(self, key: str) -> None:
-        await self._do("drop", key)
+    async def drop(self, key: str, last: Position | None = None) -> None:
+        await self._do("drop", key, last)
 
     async def logs(self, after: str = "", limit: int = 1000) -> dict[str, Head]:
         return await self._do("logs", after, limit)  # type: ignore[no-any-return]

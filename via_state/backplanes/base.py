@@ -229,8 +229,12 @@ class Backplane(ABC):
         """Subscribe to doorbells. ``ring`` is called on the loop."""
 
     @abstractmethod
-    async def drop(self, key: str) -> None:
-        """Delete the log with all its records. The next append begins a new epoch."""
+    async def drop(self, key: str, last: Position | None = None) -> None:
+        """Delete the log with all its records. The next append begins a new epoch.
+
+        With ``last``, no record that comes after it is deleted: where the log's last record is another one, nothing is done, or
+        those after ``last`` are a log of a new epoch.
+        """
 
     @abstractmethod
     async def logs(self, after: str = "", limit: int = 1000) -> dict[str, Head]:

@@ -246,9 +246,11 @@ class MemoryBackplane(Backplane):
         self._watches.add(watch)
         return watch
 
-    async def drop(self, key: str) -> None:
+    async def drop(self, key: str, last: Position | None = None) -> None:
         self._check_key(key)
-        if self._logs.pop(key, None) is not None:
+        log = self._logs.get(key)
+        if log is not None and last in (None, log.last):
+            del self._logs[key]
             self._moved("log", key)
 
     async def logs(self, after: str = "", limit: int = 1000) -> dict[str, Head]:

@@ -126,9 +126,9 @@ class NatsBackplane(Backplane):
         self._connections.check_open()
         return self._listener.watch(ring)
 
-    async def drop(self, key: str) -> None:
+    async def drop(self, key: str, last: Position | None = None) -> None:
         check_key(key)
-        await self._logs.drop(key)
+        await self._logs.drop(key, last)
 
     async def logs(self, after: str = "", limit: int = 1000) -> dict[str, Head]:
         return await self._logs.page(after, limit)

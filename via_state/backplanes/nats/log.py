@@ -183,12 +183,15 @@ class Logs:
                 found[key] = await self._head(connection, key) if behind else _head(entry_of(stored), last)
         return found
 
-    async def drop(self, key: str) -> None:
+    async def drop(self, key: str, last: Position | None) -> None:
         connection = await self._connections.get()
+        through = None if last is None else last.offset // PACK  # the message of its pack
         while (entry := await self._entries.load(connection, key)) is not None:
-            begin = await self._entries.begin_anew(connection, key, entry, uuid.uuid4().hex)
+            if last is not None and (last.epoch != entry.epoch or not last.offset):
+                return
+            begin = await self._entries.begin_anew(connection, key, entry, uuid.uuid4().hex, through)
             if begin is not None:
-                await self._purge(connection, key, begin)
+                await self._purge(connection, key, begin + 1)
                 return
 
     async def page(self, after: str, limit: int) -> dict[str, Head]:

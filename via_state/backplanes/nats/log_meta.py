@@ -51,9 +51,15 @@ class Entries:
         """For a log that has none. Somebody else's is as good."""
         await self._replace(connection, key, 0, _Stored(epoch, 0))
 
-    async def begin_anew(self, connection: Connection, key: str, entry: LogMeta, epoch: str) -> int | None:
-        """Put all records so far out of the log; the new entry's message, or None if ``entry`` is not the current one."""
-        return await self._replace(connection, key, entry.seq, _Stored(epoch))
+    async def begin_anew(
+        self, connection: Connection, key: str, entry: LogMeta, epoch: str, through: int | None = None
+    ) -> int | None:
+        """Put all records so far out of the log, or those up to the message ``through``.
+
+        Returns the message up to which they are out; None if ``entry`` is not the current one.
+        """
+        made = await self._replace(connection, key, entry.seq, _Stored(epoch, through))
+        return made if made is None or through is None else through
 
     async def raise_floor(self, connection: Connection, key: str, entry: LogMeta, floor: Position) -> int | None:
         """As `begin_anew`."""

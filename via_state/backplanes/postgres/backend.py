@@ -168,9 +168,9 @@ class PostgresBackplane(Backplane):
         self._check_open()
         return self._listener.watch(ring)
 
-    async def drop(self, key: str) -> None:
+    async def drop(self, key: str, last: Position | None = None) -> None:
         check_key(key)
-        await self._logs.drop(key)
+        await self._logs.drop(key, last)
         self._ring(key)
 
     async def logs(self, after: str = "", limit: int = 1000) -> dict[str, Head]:

@@ -140,7 +140,7 @@ WITH old AS MATERIALIZED (
 SELECT count(*), max(first) FROM old
 """
 
-DROP_LOCK = f"SELECT id FROM via_state_log WHERE id = {LOG} FOR UPDATE"
+DROP_LOCK = f"SELECT id, epoch, last FROM via_state_log WHERE id = {LOG} FOR UPDATE"
 DROP_HEAD = f"""
 UPDATE via_state_log
 SET epoch = gen_random_uuid(), last = 0, last_append = NULL, last_index = -1, floor = 0, floor_record = '',
@@ -230,13 +230,16 @@ class Logs:
             row = await (await connection.execute(HEAD, self._names(key), binary=True)).fetchone()
         return Head(GENESIS, GENESIS) if row is None else head_of(row)
 
-    async def drop(self, key: str) -> None:
+    async def drop(self, key: str, last: Position | None) -> None:
         async with self._connections.use(write=True, seconds=DROP_TIMEOUT) as connection, connection.transaction():
             await connection.execute("SET LOCAL statement_timeout = 0")
             row = await self._row(connection, DROP_LOCK, self._names(key))
-            if row is not None:
-                await connection.execute(DROP_PACKS, row)
-                await connection.execute(DROP_HEAD, row)
+            if row is None:
+                return
+            log, epoch, offset = row
+            if last is None or (last.epoch, last.offset) == (epoch.hex, offset):
+                await connection.execute(DROP_PACKS, (log,))
+                await connection.execute(DROP_HEAD, (log,))
 
     async def page(self, after: str, limit: int) -> dict[str, Head]:
         values = {"prefix": self._prefix, "after": after, "limit": limit}

@@ -72,6 +72,24 @@ class EvidenceConformance(Harness):
             assert after.epoch != before.epoch
             assert [data for _, data in await read_all(first, "log")] == [b"new"]
 
+    async def test_a_drop_through_a_record_takes_none_that_came_after_it(self) -> None:
+        async with self.two() as (first, second):
+            await first.drop("log", Position("unwritten", 1, "unwritten-0"))
+            old, before = await append(first, "log", b"old", b"before")
+            (late,) = await append(second, "log", b"late")
+            await first.drop("log", before)
+            assert (await read_all(second, "log"))[-1][1] == b"late"
+            await first.drop("log", old)
+            assert (await read_all(second, "log"))[-1][1] == b"late"
+            last = (await second.head("log")).position
+            assert last.offset == late.offset
+            await first.drop("log", last)
+            assert await read_all(second, "log") == []
+            (after,) = await append(second, "log", b"new")
+            assert after.epoch not in (late.epoch, last.epoch)
+            await first.drop("log", late)
+            assert [data for _, data in await read_all(first, "log")] == [b"new"]
+
     async def test_a_drop_takes_all_records_or_none(self) -> None:
         async with self.two() as (writer, other):
             landed: list[Position] = []
