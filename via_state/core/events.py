@@ -1,4 +1,4 @@
-"""The stored form of events: a pack is a JSON array of ``[stored name, version, payload]``, one for each event."""
+"""The stored form of events: a pack is a JSON array of ``[stored name, version, payload, metadata]``, one for each event. The metadata may be absent."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import msgspec
 
 from via_state.core.event_types import EventType
 from via_state.core.fidelity import difference, field_names, plain
+from via_state.core.metadata import Metadata
 from via_state.core.nesting import MAX_LEVELS, is_deeper, too_deep
 from via_state.core.project_code import is_failure
 from via_state.core.text import reason, shown_cause
@@ -84,14 +85,18 @@ class EventCodec:
                 f"{claimed} and by {other.event.__name__}. Set event_name on one of the classes, and list each class once."
             )
 
-    def encode(self, events: Sequence[object]) -> bytes:
-        """The pack of these events. Raises `EventRefused`; what it returns is proven to decode to the same events."""
+    def encode(self, events: Sequence[object], metadata: Metadata | None = None) -> bytes:
+        """The pack of these events, each with the ``metadata``. Raises `EventRefused`; what it returns is proven to decode to the same events."""
         if not events:
             raise EventRefused("There is nothing to append: give at least one event.")
         heads = self._heads
         data, read = b"", []
         try:
-            data = self._encoder.encode([(*heads[type(event)], event) for event in events])
+            if metadata is None:
+                data = self._encoder.encode([(*heads[type(event)], event) for event in events])
+            else:
+                beside = msgspec.Raw(self._encoder.encode(metadata))
+                data = self._encoder.encode([(*heads[type(event)], event, beside) for event in events])
             read = self._packs.decode(data)
         except MemoryError:
             raise

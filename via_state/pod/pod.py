@@ -18,6 +18,7 @@ from typing import Any, TypeVar, cast
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.books import books_of
 from via_state.conf import settings
+from via_state.core.metadata import Metadata
 from via_state.core.offsets import Offset, Offsets, check_offset
 from via_state.core.records import Position
 from via_state.core.specs import CellSpec, LogSpec
@@ -45,6 +46,10 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 PRUNE_INTERVAL = 60.0  # seconds
+
+
+def _now() -> Metadata:
+    return Metadata(time=time.time_ns() // 1_000_000)
 
 
 class Pod:
@@ -121,13 +126,13 @@ class Pod:
         wait: bool,
         waiter: asyncio.Future[Position] | Future[Position],
     ) -> None:
-        data = spec.events.encode(events)
+        data = spec.events.encode(events, _now())
         self._appender.submit(key, data, len(events), waiter, timeout=settings.APPEND_TIMEOUT, folded=wait)
 
     def append_on_commit(self, key: str, spec: LogSpec[V], events: Sequence[object]) -> None:
         """Append with the caller's database transaction, or not at all."""
         refuse_in_event_loop("append_on_commit", "aappend_on_commit")
-        self.outbox.add(key, spec.events.encode(events), len(events))
+        self.outbox.add(key, spec.events.encode(events, _now()), len(events))
 
     def read(
         self, key: str, spec: LogSpec[V], *, at_least: Offset | None = None, timeout: float | None = None
