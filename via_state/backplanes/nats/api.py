@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from via_state.backplanes.nats.connection import GONE, Connection
-from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
+from via_state.backplanes.nats.connection import GONE, Connection, Reply, unanswered
+from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, OutcomeUnknown
 
 #: Codes of errors of JetStream.
 NO_MESSAGE = 10037
@@ -40,11 +40,13 @@ class Denied(Refused, BackplaneRefused):
 
 #: Codes of errors that are numbered as wrong requests, and pass: too few servers for the replicas, the limits of the account.
 _PASSING = (10002, 10005)
+#: Those of the server's own fault that stay all the same: replicas, and it is not one of a cluster.
+_STAYING = (10074,)
 
 
 def refusal(status: int, code: int, text: str) -> Refused:
     """The error for an answer with this status (as of HTTP) and code. What is gone may be restored; what is wrong stays so."""
-    lasting = 400 <= status < 500 and status != 404 and code not in _PASSING
+    lasting = code in _STAYING or (400 <= status < 500 and status != 404 and code not in _PASSING)
     return (Denied if lasting else Refused)(code, text)
 
 
@@ -73,56 +75,65 @@ async def call(
     connection: Connection, verb: str, body: dict[str, Any] | None = None, write: bool = False
 ) -> dict[str, Any]:
     """An administrative request. Raises `Refused`, `BackplaneUnavailable` and, when ``write``, `OutcomeUnknown`."""
-    reply = await connection.request(f"$JS.API.{verb}", msgspec.json.encode(body) if body else b"", write=write)
-    return _answer(reply.data)
+    reply = await connection.request(
+        f"{connection.api}{verb}", msgspec.json.encode(body) if body else b"", write=write
+    )
+    return _answer(reply.data, write)
 
 
 async def publish(connection: Connection, subject: str, headers: dict[str, str], data: bytes) -> int:
     """Store a message; its sequence number. Raises as `call` does for a write."""
-    answer = _answer((await connection.request(subject, data, headers, write=True)).data)
-    return int(answer["seq"])
+    said = (await connection.request(subject, data, headers, write=True)).data
+    try:
+        return int(_answer(said, write=True)["seq"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _misunderstood(said, write=True) from error
 
 
 async def get(connection: Connection, stream: str, **which: Any) -> Message | None:
     """A message from the leader: ``seq=``, ``last_by_subj=``, or ``seq=`` with ``next_by_subj=`` for the first from there."""
     try:
-        found = (await call(connection, f"STREAM.MSG.GET.{stream}", which))["message"]
+        answer = await call(connection, f"STREAM.MSG.GET.{stream}", which)
     except Refused as error:
         if error.code == NO_MESSAGE:
             return None
         raise
-    headers = _headers(base64.b64decode(found.get("hdrs", "")))
-    data = base64.b64decode(found.get("data", ""))
-    return Message(found["subject"], found["seq"], parse_time(found["time"]), headers, data)
+    try:
+        found = answer["message"]
+        headers = _headers(base64.b64decode(found.get("hdrs", "")))
+        data = base64.b64decode(found.get("data", ""))
+        return Message(found["subject"], found["seq"], parse_time(found["time"]), headers, data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _misunderstood(msgspec.json.encode(answer), write=False) from error
 
 
 async def get_many(connection: Connection, stream: str, **which: Any) -> Found:
     """Messages from any server of the stream: ``seq=``, ``next_by_subj=``, ``batch=``, or ``multi_last=`` for several
     subjects' last ones; ``max_bytes=``.
     """
-    subject = f"$JS.API.DIRECT.GET.{stream}"
+    subject = f"{connection.api}DIRECT.GET.{stream}"
     messages: list[Message] = []
     async for reply in connection.request_many(subject, msgspec.json.encode(which)):
-        headers, status = reply.headers, reply.status
-        if not status:
-            messages.append(
-                Message(
-                    headers["Nats-Subject"],
-                    int(headers["Nats-Sequence"]),
-                    parse_time(headers["Nats-Time-Stamp"]),
-                    headers,
-                    reply.data,
-                )
-            )
-        elif status == END_OF_BATCH:
-            return Found(
-                messages, int(headers.get("Nats-Num-Pending", 0)), int(headers.get("Nats-Last-Sequence", 0))
-            )
-        elif status == NOT_FOUND:
-            return Found(messages, 0, 0)
-        else:
-            raise refusal(int(status), int(status), headers.get("Description", "a batched read"))
-    raise AssertionError("a batch ends with a status")
+        try:
+            if (found := _part(messages, reply)) is not None:
+                return found
+        except (KeyError, ValueError) as error:
+            raise _misunderstood(repr(reply.headers).encode(), write=False) from error
+    raise BackplaneUnavailable(f"An answer of NATS to {subject!r} broke off.")
+
+
+def _part(messages: list[Message], reply: Reply) -> Found | None:
+    """One more message, put to the others; or the end."""
+    headers, status = reply.headers, reply.status
+    if not status:
+        time = parse_time(headers["Nats-Time-Stamp"])
+        messages.append(Message(headers["Nats-Subject"], int(headers["Nats-Sequence"]), time, headers, reply.data))
+        return None
+    if status == END_OF_BATCH:
+        return Found(messages, int(headers.get("Nats-Num-Pending", 0)), int(headers.get("Nats-Last-Sequence", 0)))
+    if status == NOT_FOUND:
+        return Found(messages, 0, 0)
+    raise refusal(int(status), int(status), headers.get("Description", "a batched read"))
 
 
 def parse_time(text: str) -> datetime:
@@ -138,15 +149,21 @@ def format_time(time: datetime) -> str:
 TICK = timedelta(microseconds=1)
 
 
-def _answer(data: bytes) -> dict[str, Any]:
+def _answer(data: bytes, write: bool) -> dict[str, Any]:
     try:
         answer = msgspec.json.decode(data, type=dict[str, Any])
-    except msgspec.DecodeError as problem:
-        raise BackplaneUnavailable(f"Not JetStream answered: {data[:100]!r}") from problem
-    if error := answer.get("error"):
+        if not (error := answer.get("error")):
+            return answer
         status = int(error.get("code", 0))
-        raise refusal(status, int(error.get("err_code", status)), str(error.get("description", "")))
-    return answer
+        said = refusal(status, int(error.get("err_code", status)), str(error.get("description", "")))
+    except (msgspec.DecodeError, AttributeError, TypeError, ValueError) as problem:
+        raise _misunderstood(data, write) from problem
+    raise said
+
+
+def _misunderstood(data: bytes, write: bool) -> BackplaneUnavailable | OutcomeUnknown:
+    """Somebody answered, and what became of a write is not known."""
+    return unanswered(f"Expected a JetStream response, got {data[:100]!r}", write)
 
 
 def _headers(block: bytes) -> dict[str, str]:

@@ -11,8 +11,9 @@ from django.core.checks import CheckMessage
 from via_state.backplanes.base import Backplane, Hear, Hearing, Ring, Watch, check_key
 from via_state.backplanes.nats.cells import Cells
 from via_state.backplanes.nats.changes import Sweeper
-from via_state.backplanes.nats.connection import Connection
+from via_state.backplanes.nats.connection import JETSTREAM, Connection
 from via_state.backplanes.nats.connections import Connections
+from via_state.backplanes.nats.dialing import ByProject, Dialing, ToServers
 from via_state.backplanes.nats.doorbell import Listener
 from via_state.backplanes.nats.log import PACK, Logs
 from via_state.backplanes.nats.options import DEFAULTS, client_options, concealed, problems, risks
@@ -27,10 +28,12 @@ OVERHEAD = 8 * 1024
 class NatsBackplane(Backplane):
     """Cells and logs on NATS JetStream 2.11 or newer: a stream with a subject per key, and a key-value bucket.
 
-    Options: ``SERVERS``, an address or a list of them. ``CREDENTIALS``, the path of a credentials file; or ``USER`` and
-    ``PASSWORD``; or ``TOKEN``. ``TLS``: True, or a dictionary with the files ``CA``, ``CERT`` and ``KEY``, and
+    Options: ``SERVERS``, an address or a list of them. ``CREDENTIALS``, the path of a credentials file; or ``NKEY``, that of a
+    file with a user's seed; or ``USER`` and ``PASSWORD``; or ``TOKEN``. ``TLS``: True, or a dictionary with the files ``CA``, ``CERT`` and ``KEY``, and
     ``HANDSHAKE_FIRST``; with it, or with an address that begins with ``tls://``, nothing is ever sent in clear.
     ``INBOX_PREFIX``: the beginning of the subjects at which it hears answers, for users who may hear those only.
+    ``CONNECTION``, instead of all these: the dotted path of an async function of the project's that takes ``**options``, adds
+    its own, and returns what `nats.connect` returns. ``DOMAIN``: the JetStream domain, where it is not the server's own.
     ``PREFIX`` keeps projects apart that share a server: the streams are ``<PREFIX>_log`` and ``KV_<PREFIX>_cells``. ``REPLICAS`` and ``STORAGE`` (``"file"``,
     ``"memory"``) are for streams that are missing and made; those that are there are never changed, and refused if they
     would lose anything. ``CONNECT_TIMEOUT`` and ``TIMEOUT``: seconds for connecting to one server, and for one answer.
@@ -50,11 +53,10 @@ class NatsBackplane(Backplane):
         subjects = Subjects(self.options["PREFIX"])
         self._streams = Streams(subjects, self.options["REPLICAS"], self.options["STORAGE"])
         self._connections = Connections(
-            self.options["SERVERS"],
-            bool(self.options["TLS"]) or any(one.tls for one in self.options["SERVERS"]),
+            self._dialing(),
             self.options["CONNECT_TIMEOUT"],
             self.options["TIMEOUT"],
-            functools.partial(client_options, self.options),
+            JETSTREAM if self.options["DOMAIN"] is None else f"$JS.{self.options['DOMAIN']}.API.",
             self._prepare,
         )
         self._logs = Logs(self._connections, self._streams)
@@ -62,6 +64,13 @@ class NatsBackplane(Backplane):
         self._sweeper = Sweeper(self._connections, self._streams, self._logs, self._cells)
         self._subjects = subjects
         self._listener = Listener(self._connections, subjects)
+
+    def _dialing(self) -> Dialing:
+        if self.options["CONNECTION"] is not None:
+            return ByProject(self.options["CONNECTION"])
+        servers = self.options["SERVERS"]
+        encrypted = bool(self.options["TLS"]) or any(one.tls for one in servers)
+        return ToServers(servers, encrypted, functools.partial(client_options, self.options))
 
     async def _prepare(self, connection: Connection) -> None:
         await self._streams.prepare(connection)

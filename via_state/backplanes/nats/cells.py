@@ -16,7 +16,7 @@ from via_state.backplanes.nats.api import (
     get_many,
     publish,
 )
-from via_state.backplanes.nats.connection import Connection
+from via_state.backplanes.nats.connection import JETSTREAM, Connection
 from via_state.backplanes.nats.connections import Connections
 from via_state.backplanes.nats.listing import Listing
 from via_state.backplanes.nats.streams import Streams
@@ -47,6 +47,10 @@ class Cells:
 
     def _subject(self, key: str) -> str:
         return self._subjects.cells + token_of(key)
+
+    def _place(self, connection: Connection, key: str) -> str:
+        """Where a cell is published: servers of another domain let a bucket's subjects pass as parts of its API only."""
+        return self._subject(key) if connection.api == JETSTREAM else f"{connection.api}{self._subject(key)}"
 
     async def load_many(self, keys: list[str]) -> dict[str, Cell]:
         connection, found = await self._connections.get(), dict[str, Cell]()
@@ -84,7 +88,7 @@ class Cells:
         if ttl is not None:
             headers[EXPIRES_IN] = repr(float(ttl))
         try:
-            return Revision(await publish(connection, self._subject(key), headers, data), write_id)
+            return Revision(await publish(connection, self._place(connection, key), headers, data), write_id)
         except Refused as error:
             if error.code in WRONG_LAST_SEQUENCE:
                 raise CASConflict(f"{key!r} is not at {expected} any more.") from error

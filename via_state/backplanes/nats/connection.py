@@ -13,14 +13,14 @@ import logging
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError, Error, MaxPayloadError, OutboundBufferLimitError, UnexpectedEOF
 
-from via_state.backplanes.nats.addresses import Address
-from via_state.backplanes.nats.encrypted import encrypt
+from via_state.backplanes.nats.dialing import Way
+from via_state.core.text import error_line
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, OutcomeUnknown
 
 logger = logging.getLogger("via_state")
@@ -31,8 +31,8 @@ PING_INTERVAL, PINGS = 3, 2
 ANSWERS, ANSWER_BYTES = 1_000_000, 512 * 1024 * 1024
 #: Seconds for saying good-bye.
 CLOSE_TIMEOUT = 1.0
-#: Options of nats-py, each of which goes before the login in an address.
-LOGINS = {"user", "token", "user_credentials"}
+#: Before the verbs of the JetStream that the server itself belongs to.
+JETSTREAM = "$JS.API."
 STATUS = "Status"
 NO_RESPONDERS = "503"
 GONE = (
@@ -50,10 +50,13 @@ class Reply(NamedTuple):
 
 
 class Connection:
-    """``timeout``: seconds for an answer. ``when_ended`` is called when the connection is gone."""
+    """``timeout``: seconds for an answer. ``api``: before the verbs of JetStream. ``when_ended`` is called when the connection
+    is gone.
+    """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, api: str = JETSTREAM) -> None:
         self.client = Client()
+        self.api = api
         self.when_ended: Callable[[], None] = lambda: None
         self._timeout = timeout
         self._numbers = itertools.count(1)
@@ -67,27 +70,20 @@ class Connection:
         # nats-py does not always say that it closed: an error while it does ends that silently.
         return not (self._ended or self.client.is_closed)
 
-    async def connect(
-        self, server: Address, seconds: float, options: dict[str, Any], *, encrypted: bool = False
-    ) -> None:
-        """``options``: nats-py's. ``encrypted``: nothing is sent in clear. Raises `BackplaneUnavailable`."""
-        if encrypted:
-            encrypt(self.client)
+    async def connect(self, way: Way, seconds: float) -> None:
+        """Raises `BackplaneUnavailable`, whatever went wrong: nothing was sent."""
+        ours = {
+            "allow_reconnect": False,
+            "max_reconnect_attempts": 1,  # of one server, at once
+            "reconnect_time_wait": 0,
+            "ping_interval": PING_INTERVAL,
+            "max_outstanding_pings": PINGS,
+            "closed_cb": self._closed,
+            "error_cb": self._heard_of,
+        }
         try:
             async with asyncio.timeout(seconds):
-                await self.client.connect(
-                    server.url,
-                    allow_reconnect=False,
-                    max_reconnect_attempts=1,  # of this one server, at once
-                    reconnect_time_wait=0,
-                    connect_timeout=math.ceil(seconds),
-                    ping_interval=PING_INTERVAL,
-                    max_outstanding_pings=PINGS,
-                    closed_cb=self._closed,
-                    error_cb=self._heard_of,
-                    name="via_state",
-                    **(options if LOGINS & options.keys() else {**server.login, **options}),
-                )
+                self.client = await way.dial(ours, seconds)
                 self._inbox = self.client.new_inbox()
                 await self.client.subscribe(
                     f"{self._inbox}.*",
@@ -95,10 +91,14 @@ class Connection:
                     pending_msgs_limit=ANSWERS,
                     pending_bytes_limit=ANSWER_BYTES,
                 )
-        except (Error, OSError, TimeoutError) as error:
+        except BackplaneUnavailable:
+            await self.close()
+            raise
+        except Exception as error:  # nats-py's, those below it, the project's
             await self.close()
             cause = self._trouble or error
-            reason = str(cause).strip() or f"no answer within {seconds:g} s"
+            reason = error_line(cause) if not isinstance(cause, Error | OSError) else str(cause).strip()
+            reason = reason or f"no answer within {seconds:g} s"
             if isinstance(cause, ConnectionResetError | UnexpectedEOF):  # which overtakes what the server says
                 reason = "it hung up during the login: the credentials may be wrong, or it wants TLS"
             raise BackplaneUnavailable(f"NATS can't be reached: {reason}") from error
@@ -155,6 +155,8 @@ class Connection:
             raise BackplaneUnavailable("The connection to NATS is gone.") from error
         except MaxPayloadError as error:  # less than the server of the connection before, whose limit was kept to
             raise BackplaneUnavailable(f"{len(data)} bytes are more than this NATS server takes.") from error
+        except (Error, ValueError) as error:  # nats-py looks at all of it first, and then puts it in the line
+            raise BackplaneUnavailable(f"The request {subject!r} can't be sent: {error_line(error)}") from error
 
     @contextmanager
     def _listening(self, hear: Callable[[Reply | None], None]) -> Iterator[str]:
@@ -175,13 +177,13 @@ class Connection:
             if self._denied(subject):
                 raise self._refusal(subject) from error
             said = f" It said last: {self._trouble}." if self._trouble is not None else ""
-            raise _unanswered(
+            raise unanswered(
                 f"NATS did not answer {subject!r} within {self._timeout:g} s.{said}", write
             ) from error
 
     def _checked(self, subject: str, reply: Reply | None, write: bool) -> Reply:
         if reply is None:
-            raise _unanswered("The connection to NATS broke.", write)
+            raise unanswered("The connection to NATS broke.", write)
         if reply.status == NO_RESPONDERS:
             raise BackplaneUnavailable(
                 f"Nobody answers {subject!r} on NATS: its stream has no leader now, or JetStream is off, or {GONE}."
@@ -216,11 +218,12 @@ class Connection:
 
     async def close(self) -> None:
         """Whoever waits for an answer learns that none comes."""
-        with contextlib.suppress(Error, OSError, TimeoutError):
+        with contextlib.suppress(Exception):  # of one that was never made, too: its end is all that is wanted
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self.client.close()
         await self._closed()
 
 
-def _unanswered(text: str, write: bool) -> BackplaneUnavailable | OutcomeUnknown:
+def unanswered(text: str, write: bool) -> BackplaneUnavailable | OutcomeUnknown:
+    """The error for a request without an answer that says anything."""
     return OutcomeUnknown(text) if write else BackplaneUnavailable(text)

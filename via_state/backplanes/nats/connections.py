@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable
 
-from via_state.backplanes.nats.addresses import Address
 from via_state.backplanes.nats.connection import Connection
-from via_state.exceptions import BackplaneUnavailable, Closed
+from via_state.backplanes.nats.dialing import Dialing
+from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, Closed
 from via_state.runtime.kept_errors import again
-from via_state.runtime.rng import rng
 
 
 class Connections:
-    """``servers``: one of them is tried after the other, in a random order. ``options`` are nats-py's. ``encrypted``:
-    nothing is ever sent in clear.
+    """``dialing``: how one is made. ``prepare`` is awaited with each new connection before anyone uses it.
 
-    ``prepare`` is awaited with each new connection before anyone uses it. ``connect_timeout``: seconds for one server;
-    ``timeout``: seconds for an answer.
+    ``connect_timeout``: seconds for one server; ``timeout``: seconds for an answer. ``api``: before the verbs of JetStream.
     """
 
     def __init__(
         self,
-        servers: Sequence[Address],
-        encrypted: bool,
+        dialing: Dialing,
         connect_timeout: float,
         timeout: float,
-        options: Callable[[], dict[str, Any]],
+        api: str,
         prepare: Callable[[Connection], Awaitable[None]],
     ) -> None:
-        self._servers, self._options, self._prepare = servers, options, prepare
+        self._dialing, self._prepare, self._api = dialing, prepare, api
         self._connect_timeout, self._timeout = connect_timeout, timeout
-        self._encrypted = encrypted
-        self._discovered: list[Address] = []
         self._connection: Connection | None = None
         self._opening: asyncio.Task[Connection] | None = None
         self._closed = False
@@ -61,13 +54,11 @@ class Connections:
     async def _open(self) -> Connection:
         if self._connection is not None:
             await self._connection.close()  # for those who may still wait for it
-        servers = [*{one.url: one for one in (*self._discovered, *self._servers)}.values()]
-        rng.shuffle(servers)
         problems: list[BackplaneUnavailable] = []
-        for server in servers:
-            connection = Connection(self._timeout)
+        for way in self._dialing.ways():
+            connection = Connection(self._timeout, self._api)
             try:
-                await connection.connect(server, self._connect_timeout, self._options(), encrypted=self._encrypted)
+                await connection.connect(way, self._connect_timeout)
                 await self._prepare(connection)
             except BackplaneUnavailable as error:
                 await connection.close()
@@ -76,13 +67,10 @@ class Connections:
             except BaseException:
                 await connection.close()
                 raise
-            # The others of its cluster know the same logins.
-            self._discovered = [
-                Address(one.geturl(), server.login) for one in connection.client.discovered_servers
-            ]
+            way.learn(connection.client)
             self._connection = connection
             return connection
-        raise problems[0]
+        raise next((one for one in problems if isinstance(one, BackplaneRefused)), problems[0])
 
     async def close(self) -> None:
         """Whoever waits gets `Closed`, or learns that no answer comes."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Warning
+from django.utils.module_loading import import_string
 
 from via_state.backplanes.nats.addresses import WRONG, Address, address_of
+from via_state.backplanes.nats.login import SIGNED, can_sign, signing_options, tls_options
+from via_state.core.text import error_line
 from via_state.redacted import Secret, redacted
 
 #: Option names with their defaults. Durations are seconds.
@@ -18,12 +21,15 @@ DEFAULTS: Mapping[str, Any] = {
     "DATABASE": "default",
     "PREFIX": "via",
     "SERVERS": "nats://127.0.0.1:4222",
+    "CONNECTION": None,
     "CREDENTIALS": None,
+    "NKEY": None,
     "USER": None,
     "PASSWORD": None,
     "TOKEN": None,
     "TLS": None,
     "INBOX_PREFIX": "_INBOX",
+    "DOMAIN": None,
     "REPLICAS": 1,
     "STORAGE": "file",
     "CONNECT_TIMEOUT": 5.0,
@@ -34,11 +40,14 @@ DEFAULTS: Mapping[str, Any] = {
 PREFIX = re.compile(r"[A-Za-z0-9_-]{1,32}")
 #: Words of a subject, joined by dots; each connection puts one more at its end.
 INBOX_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,4}")
+DOMAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 TLS_FILES = ("CA", "CERT", "KEY")
 SECRETS = ("PASSWORD", "TOKEN")
 #: Options whose values no message shows: somebody may have written a key where its file's path belongs. What is shown of
 #: SERVERS is without logins.
-HIDDEN = (*SECRETS, "CREDENTIALS", "TLS")
+HIDDEN = (*SECRETS, *SIGNED, "TLS")
+#: What the project's own connection decides.
+ITS_OWN = ("SERVERS", "USER", "INBOX_PREFIX", *HIDDEN)
 
 
 def addresses(options: Mapping[str, Any]) -> list[Address]:
@@ -56,20 +65,17 @@ def concealed(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def client_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What nats-py is given, of `concealed` options. Raises OSError for files that can't be read."""
-    named = {"user": "USER", "password": "PASSWORD", "token": "TOKEN", "user_credentials": "CREDENTIALS"}
+    """What nats-py is given, of `concealed` options. Raises `BackplaneUnavailable` and `BackplaneRefused` for files that are
+    not what they should be.
+    """
+    named = {"user": "USER", "password": "PASSWORD", "token": "TOKEN"}
     found = {name: options[option] for name, option in named.items() if options[option] is not None}
-    found["inbox_prefix"] = options["INBOX_PREFIX"]
-    if "user_credentials" in found:
-        found["user_credentials"] = str(found["user_credentials"])
-    if options["TLS"]:
-        given = options["TLS"] if isinstance(options["TLS"], Mapping) else {}
-        context = ssl.create_default_context(cafile=given.get("CA"))
-        if "CERT" in given:
-            context.load_cert_chain(given["CERT"], given.get("KEY"))
-        found["tls"] = context
-        found["tls_handshake_first"] = bool(given.get("HANDSHAKE_FIRST"))
-    return found
+    return {
+        **found,
+        "inbox_prefix": options["INBOX_PREFIX"],
+        **signing_options(options),
+        **tls_options(options["TLS"]),
+    }
 
 
 def problems(given: Mapping[str, Any]) -> Iterator[CheckMessage]:
@@ -96,6 +102,8 @@ def risks(given: Mapping[str, Any]) -> Iterator[CheckMessage]:
         servers = addresses(options)
     except ValueError:
         servers = []  # E024 says so
+    if options["CONNECTION"] is not None:
+        servers = []
     secret = options["PASSWORD"] or options["TOKEN"] or any(one.login for one in servers)
     if secret and not (options["TLS"] or any(one.tls for one in servers) or all(one.loopback for one in servers)):
         yield Warning(
@@ -152,13 +160,40 @@ def _wrong(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         value = options[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
             yield name, "Give a number above 0."
-    if options["CREDENTIALS"] is not None and not _is_file(options["CREDENTIALS"]):
-        yield "CREDENTIALS", "Give the path of a credentials file that this process can read."
+    for name, what in zip(SIGNED, ("a credentials file", "a file with a user's seed"), strict=True):
+        if options[name] is not None and not _is_file(options[name]):
+            yield name, f"Give the path of {what} that this process can read."
+        elif options[name] is not None and not can_sign():
+            yield name, "The package nkeys is missing, which signs with it. Run: pip install 'via-state[nats]'"
+    domain = options["DOMAIN"]
+    if domain is not None and not (isinstance(domain, str) and DOMAIN.fullmatch(domain)):
+        yield "DOMAIN", "Give the name of a JetStream domain, as in the servers' jetstream block."
+    if options["CONNECTION"] is not None:
+        yield from _wrong_connection(options)
     if not _is_tls(options["TLS"]):
         yield (
             "TLS",
             "Give True, or a dictionary: CA, CERT, KEY, paths of readable files; HANDSHAKE_FIRST, True or False.",
         )
+
+
+def _wrong_connection(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    try:
+        found = import_string(options["CONNECTION"])
+    except Exception as error:  # of the project's module
+        yield "CONNECTION", f"Give the dotted path of an async function: {error_line(error)}"
+        return
+    if not inspect.iscoroutinefunction(found):
+        yield (
+            "CONNECTION",
+            "Give the dotted path of an async function that takes **options and returns a client of nats-py.",
+        )
+    for name in ITS_OWN:
+        if options[name] != DEFAULTS[name]:
+            yield (
+                name,
+                "Leave it out, or CONNECTION: what the project's own connection is made with, it decides itself.",
+            )
 
 
 def _is_tls(given: object) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from via_state.backplanes.nats.api import STREAM_NOT_FOUND, Refused, call, parse_time
 from via_state.backplanes.nats.connection import Connection
 from via_state.backplanes.nats.subjects import Subjects
-from via_state.exceptions import BackplaneRefused
+from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
 
 logger = logging.getLogger("via_state")
 
@@ -68,14 +68,27 @@ class Streams:
         name = config["name"]
         try:
             self._hear_time(await call(connection, f"STREAM.CREATE.{name}", config))
-        except Refused:
-            await self.state(connection, name)  # somebody else was faster; or this says why not
+        except Refused as refused:
+            try:
+                await self.state(connection, name)  # somebody else was faster
+            except Refused as error:
+                if error.code == STREAM_NOT_FOUND:
+                    raise refused from None  # so the server said why it is missing
+                raise
         else:
             logger.info("Made the stream %r on NATS.", name)
 
     async def state(self, connection: Connection, name: str) -> StreamState:
         """Where a stream stands, while its settings suit. Raises `BackplaneRefused`."""
         info = await call(connection, f"STREAM.INFO.{name}")
+        try:
+            return await self._state(connection, name, info)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BackplaneUnavailable(
+                f"NATS said of the stream {name!r} what is not understood: {info!r:.200}"
+            ) from error
+
+    async def _state(self, connection: Connection, name: str, info: dict[str, Any]) -> StreamState:
         problem = unsuitable(
             info["config"], self._log_config() if name == self.subjects.log_stream else self._cell_config()
         )

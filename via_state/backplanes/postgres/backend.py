@@ -22,7 +22,7 @@ from via_state.backplanes.postgres.log import Logs
 from via_state.backplanes.postgres.messages import MAX_MESSAGE
 from via_state.backplanes.postgres.risks import risks
 from via_state.core.records import Batch, Cell, Changes, Head, Position, Revision
-from via_state.exceptions import Closed
+from via_state.exceptions import Closed, InvalidKey
 from via_state.redacted import redacted
 
 #: Option names with their defaults. Durations are seconds.
@@ -108,9 +108,9 @@ class PostgresBackplane(Backplane):
         if not apps.is_installed("via_state.backplanes.postgres"):
             hint = "Add 'via_state.backplanes.postgres' to INSTALLED_APPS and run manage.py migrate."
             found.append(Error("The PostgreSQL backplane's app is not installed.", hint=hint, id="via_state.E023"))
-        if not isinstance(values["PREFIX"], str) or not 0 < len(values["PREFIX"]) <= MAX_PREFIX:
+        if not _is_prefix(values["PREFIX"]):
             message = f"The PostgreSQL backplane's prefix is {values['PREFIX']!r}."
-            hint = f"Give a string of 1 to {MAX_PREFIX} characters."
+            hint = f"Give a string of 1 to {MAX_PREFIX} characters other than NUL and lone surrogates."
             found.append(Error(message, hint=hint, id="via_state.E025"))
         for name in ("POOL_SIZE", "CONNECT_TIMEOUT", "TIMEOUT"):
             value = values[name]
@@ -207,6 +207,16 @@ class PostgresBackplane(Backplane):
         await self._listener.close()
         await self._notifier.close()
         await self._connections.close()
+
+
+def _is_prefix(given: object) -> bool:
+    if not isinstance(given, str) or len(given) > MAX_PREFIX:
+        return False
+    try:
+        check_key(given)
+    except InvalidKey:
+        return False
+    return True
 
 
 def _is_postgres(alias: str) -> bool:

@@ -68,7 +68,7 @@ class Cells:
     async def cas(self, key: str, expected: Revision | None, data: bytes, ttl: float | None) -> Revision:
         values: dict[str, object] = {"prefix": self._prefix, "key": key, "data": data, "ttl": ttl}
         if expected is not None:
-            values |= {"number": expected.number, "write_id": _uuid(expected.write_id)}
+            values |= {"number": expected.number, "write_id": uuid_of(expected.write_id)}
         async with self._connections.use(write=True) as connection:
             cursor = await connection.execute(CREATE if expected is None else REPLACE, values)
             row = await cursor.fetchone()
@@ -90,8 +90,9 @@ def revision_of(rev: int, write_id: UUID) -> Revision:
     return Revision(rev, write_id.hex)
 
 
-def _uuid(write_id: str) -> UUID:
+def uuid_of(text: str) -> UUID:
+    """An id as its column has it; one that no row has for an id of another adapter."""
     try:
-        return UUID(write_id)
-    except ValueError:  # of another adapter: nothing here has it
+        return UUID(text)
+    except ValueError:
         return UUID(int=0)

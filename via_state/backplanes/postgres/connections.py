@@ -126,7 +126,7 @@ class Connections:
                 "transaction-pooling proxy, set DISABLE_SERVER_SIDE_CURSORS in DATABASES, as Django's manual says.",
                 self._alias,
             )
-        elif failures.refused(error) and not failures.elsewhere(error):
+        elif failures.unsent(error) or (failures.refused(error) and not failures.elsewhere(error)):
             return
         await connection.close()
         await self._drop_idle()

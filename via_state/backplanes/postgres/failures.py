@@ -14,6 +14,8 @@ _NOT_MIGRATED = (errors.UndefinedTable, errors.UndefinedColumn, errors.DatatypeM
 _TWICE = (errors.CardinalityViolation, errors.InvalidColumnReference)
 #: Prepared statements that another client's session does not have, or has already.
 _POOLED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
+#: What psycopg raises for values and statements that it does not take.
+_UNSENT = (psycopg.DataError, psycopg.ProgrammingError, psycopg.NotSupportedError)
 
 
 def refused(error: psycopg.Error) -> bool:
@@ -23,6 +25,11 @@ def refused(error: psycopg.Error) -> bool:
         return False
     ends_session = error.diag.severity_nonlocalized in ("FATAL", "PANIC")
     return not ends_session and not sqlstates.unknown(state)
+
+
+def unsent(error: psycopg.Error) -> bool:
+    """Whether psycopg itself would not send it."""
+    return error.sqlstate is None and isinstance(error, _UNSENT)
 
 
 def pooled(error: psycopg.Error) -> bool:
@@ -52,5 +59,7 @@ def translated(error: psycopg.Error, alias: str, write: bool) -> ViaStateError:
     if refused(error):
         kind = BackplaneRefused if sqlstates.lasting(error.sqlstate or "") else BackplaneUnavailable
         return kind(f"PostgreSQL (database {alias!r}) refused: {str(error).strip()}")
+    if unsent(error):
+        return BackplaneRefused(f"It can't be sent to PostgreSQL (database {alias!r}): {str(error).strip()}")
     text = f"The connection to PostgreSQL (database {alias!r}) broke: {str(error).strip() or 'no answer in time'}"
     return OutcomeUnknown(text) if write else BackplaneUnavailable(text)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from psycopg import errors
 
+from via_state.backplanes.postgres.cells import uuid_of
 from via_state.backplanes.postgres.connection import Connection
 from via_state.backplanes.postgres.connections import Connections
 from via_state.backplanes.postgres.xid import XID
@@ -251,7 +252,7 @@ class Logs:
         values = self._names(
             key,
             through=through,
-            epoch=None if epoch is None else UUID(epoch),
+            epoch=None if epoch is None else uuid_of(epoch),
             window=self._remember,
             rows=DELETE_ROWS,
         )

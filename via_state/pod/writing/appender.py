@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
 from collections import deque
@@ -14,8 +15,10 @@ from via_state import telemetry
 from via_state.backplanes.base import Backplane
 from via_state.core.events import join_packs
 from via_state.core.records import Position
+from via_state.core.text import error_line
 from via_state.exceptions import (
     AppendOutcomeUnknown,
+    AppendTooLarge,
     BackplaneRefused,
     BackplaneUnavailable,
     Closed,
@@ -27,15 +30,17 @@ from via_state.runtime.backoff import Backoff
 from via_state.runtime.kept_errors import again
 from via_state.runtime.loop import LoopThread
 
+logger = logging.getLogger("via_state.pod")
+
 #: Called on the loop after an append: key, last position; answers an awaitable when this pod will fold it.
 Appended = Callable[[str, Position], "asyncio.Future[None] | None"]
 Waiter = asyncio.Future[Position] | Future[Position]
 
 
 class Entry:
-    """One call's append. ``append_id`` is set where the caller chose it; such an entry travels alone."""
+    """One call's append. ``append_id`` is set where the caller chose it. ``alone``: it shares a group with no other one."""
 
-    __slots__ = ("append_id", "count", "data", "deadline", "folded", "key", "started", "waiter")
+    __slots__ = ("alone", "append_id", "count", "data", "deadline", "folded", "key", "started", "waiter")
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class Entry:
     ) -> None:
         self.key, self.data, self.count, self.waiter, self.folded = key, data, count, waiter, folded
         self.append_id = append_id
+        self.alone = append_id is not None
         self.started = time.monotonic()
         self.deadline = self.started + timeout
 
@@ -111,12 +117,28 @@ class Appender:
                     last = await self._append(key, group)
                 except BackplaneRefused as error:  # waiting would not help
                     _settle([(entry.waiter, error) for entry in group])
+                except AppendTooLarge as error:
+                    if len(group) == 1:
+                        _settle([(group[0].waiter, error)])
+                        continue
+                    # The backplane takes less than it did: each for itself, so that only the one that is too large fails.
+                    for entry in group:
+                        entry.alone = True
+                    lane.extendleft(reversed(group))
                 except BackplaneUnavailable as error:
                     telemetry.CallFailed().emit()
                     lane.extendleft(reversed(self._still_waiting(group, error)))
                     await backoff.pause()
                 except ViaStateError as error:
                     _settle([(entry.waiter, error) for entry in group])
+                except Exception as error:  # a fault of the adapter's: nobody knows how far it came
+                    logger.exception("An append to %r failed in a way that its backplane should not.", key)
+                    unknown = AppendOutcomeUnknown(
+                        f"An append to {key!r} failed, and how far it came is not known ({error_line(error)}; the log has the "
+                        "traceback). It may or may not be in the log: look before you append it again."
+                    )
+                    unknown.__cause__ = error
+                    _settle([(entry.waiter, unknown) for entry in group])
                 else:
                     backoff = Backoff()
                     self._acknowledge(key, group, last)
@@ -146,10 +168,10 @@ class Appender:
     def _group(self, lane: deque[Entry]) -> list[Entry]:
         """The entries that travel next: as many as one append takes, in order."""
         group = [lane.popleft()]
-        if group[0].append_id is not None:
+        if group[0].alone:
             return group
         count, size = group[0].count, len(group[0].data)
-        while lane and lane[0].append_id is None:
+        while lane and not lane[0].alone:
             count, size = count + lane[0].count, size + len(lane[0].data)
             if count > self._backplane.max_append_records or size > self._backplane.max_append_bytes:
                 break

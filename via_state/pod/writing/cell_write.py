@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -12,8 +13,17 @@ from typing import Self
 from via_state.backplanes.base import Backplane
 from via_state.core.cells import Holds, LostWrite, Write, encode_nothing, judge_lost_write, writes_of
 from via_state.core.records import Cell, Revision
-from via_state.exceptions import BackplaneUnavailable, CASConflict, OutcomeUnknown, UpdateOutcomeUnknown
+from via_state.core.text import error_line
+from via_state.exceptions import (
+    BackplaneUnavailable,
+    CASConflict,
+    OutcomeUnknown,
+    UpdateOutcomeUnknown,
+    ViaStateError,
+)
 from via_state.runtime.backoff import Backoff
+
+logger = logging.getLogger("via_state.pod")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,7 @@ class CellWrite:
         `BackplaneUnavailable` when nothing was sent.
         """
         backoff, first_sent = Backoff(), None
+        cause: Exception | None = None
         while True:
             asked = time.monotonic()
             try:
@@ -67,11 +78,17 @@ class CellWrite:
             except CASConflict:
                 if first_sent is None:
                     return None
-            except OutcomeUnknown:
-                first_sent = first_sent or asked
+            except OutcomeUnknown as error:
+                first_sent, cause = first_sent or asked, error
             except BackplaneUnavailable:
                 if first_sent is None and time.monotonic() >= deadline:
                     raise
+            except ViaStateError:
+                raise
+            except Exception as error:  # a fault of the adapter's: nobody knows how far it came
+                if not isinstance(cause, type(error)):
+                    logger.exception("A write of %r failed in a way that its backplane should not.", self.key)
+                first_sent, cause = first_sent or asked, error
             if first_sent is not None:
                 asked = time.monotonic()
                 cell, verdict = await self._look(backplane, first_sent)
@@ -81,9 +98,9 @@ class CellWrite:
                     return None
                 if verdict is LostWrite.UNKNOWN or time.monotonic() >= deadline:
                     raise UpdateOutcomeUnknown(
-                        f"A write of {self.key!r} was sent and its answer lost; whether it took effect can't be told. "
-                        "Read the value, then decide."
-                    )
+                        f"A write of {self.key!r} was sent and its answer lost; whether it took effect can't be told "
+                        f"({'it broke off' if cause is None else error_line(cause)}). Read the value, then decide."
+                    ) from cause
             await backoff.pause()
 
     async def _look(self, backplane: Backplane, first_sent: float) -> tuple[Cell | None, LostWrite | None]:
