@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -35,6 +37,8 @@ DEFAULTS: Mapping[str, Any] = {
 _SECONDS = tuple(name for name, default in DEFAULTS.items() if isinstance(default, float))
 #: Of these, what may be 0.
 _OR_ZERO = ("COMPACT_MIN_AGE",)
+#: Characters in the longest prefix that all backplanes take.
+MAX_PREFIX = 32
 
 
 class Settings:
@@ -55,10 +59,15 @@ class Settings:
     the same primary key. ``ERASE_ON_DELETE``: the state of a user goes when the user is deleted.
     """
 
+    #: The end of ``PREFIX`` in a test that must not meet the state of others.
+    _suffix = ""
+
     def __getattr__(self, name: str) -> Any:
         if name not in DEFAULTS:
             raise AttributeError(name)
         value = self._configured_value(name)
+        if name == "PREFIX" and self._suffix:
+            return self._with_suffix(value)
         if name == "FOLD_VERIFY" and value is None:
             return django_settings.DEBUG
         return value
@@ -111,7 +120,22 @@ class Settings:
 
     def backplane_options(self) -> dict[str, Any]:
         """``OPTIONS``, completed with the database alias and the prefix that every adapter may need."""
-        return {"DATABASE": self.DATABASE, "PREFIX": self.PREFIX, **self.OPTIONS}
+        options = {"DATABASE": self.DATABASE, "PREFIX": self.PREFIX, **self.OPTIONS}
+        if self._suffix:
+            options["PREFIX"] = self._with_suffix(self.OPTIONS.get("PREFIX", self._configured_value("PREFIX")))
+        return options
+
+    def _with_suffix(self, prefix: str) -> str:
+        return prefix[: MAX_PREFIX - len(self._suffix)] + self._suffix
+
+    @contextmanager
+    def fresh_prefix(self) -> Iterator[None]:
+        """Within the block ``PREFIX`` has an end that nobody used before, whatever ``VIA_STATE`` becomes. For tests."""
+        before, self._suffix = self._suffix, f"-{secrets.token_hex(6)}"
+        try:
+            yield
+        finally:
+            self._suffix = before
 
 
 settings = Settings()

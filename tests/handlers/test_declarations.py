@@ -10,6 +10,7 @@ import pytest
 from django.test import override_settings
 
 from tests.handlers.world import Cancelled, Placed, until
+from tests.testing.outside import outside_of_tests
 from via_state import Delivery, State, StateAppEvents, current_pod
 from via_state.checks import check_handlers
 from via_state.declarations.registry import registry
@@ -170,7 +171,7 @@ def test_with_the_memory_backplane_the_process_runs_its_handlers_by_itself() -> 
     def ship(event: Placed, delivery: Delivery) -> None:
         got.append(event.number)
 
-    with override_settings(VIA_STATE={"RECONCILE_INTERVAL": 0.05}):
+    with outside_of_tests(), override_settings(VIA_STATE={"RECONCILE_INTERVAL": 0.05}):
         Orders.log.append(Placed(1))
         until(lambda: got == [1])
         current_pod().drain()

@@ -16,17 +16,19 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.test import SimpleTestCase, TestCase, override_settings
-from django.test.utils import setup_test_environment, teardown_test_environment
+from django.utils.module_loading import import_string
 
 from tests.conftest import POSTGRES_ALIAS
 from tests.pod.board import Add, Board
+from tests.testing.outside import outside_of_tests
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.memory import MemoryBackplane
 from via_state.backplanes.nats import NatsBackplane
 from via_state.backplanes.postgres import PostgresBackplane
+from via_state.conf import settings as via_settings
 from via_state.pod.default import current_pod
 from via_state.runtime.loop import current_loop
-from via_state.testing import StateTestMixin, memory_pod, settings_pod
+from via_state.testing import StateTestMixin, drain, memory_pod, settings_pod
 
 pytestmark = pytest.mark.usefixtures("postgres", "nats")
 BACKENDS = {
@@ -159,17 +161,10 @@ def test_a_setting_that_changes_inside_a_test(written: Callable[[], list[str]]) 
 
 
 @with_commits
-def test_a_pod_that_was_there_before_the_tests(written: Callable[[], list[str]], request: Any) -> None:
-    plugin: Any = sys.modules["via_state.testing.plugin"]
-    debug = settings.DEBUG
-    teardown_test_environment()
-    plugin.running = False
-    try:
+def test_a_pod_that_was_there_before_the_tests(written: Callable[[], list[str]]) -> None:
+    with outside_of_tests():
         outside = current_pod()
         Board.hits.set(5)
-    finally:
-        plugin.running = True
-        setup_test_environment(debug)
     assert outside.backplane.durable
     assert isinstance(current_pod().backplane, MemoryBackplane)
     write()
@@ -185,15 +180,51 @@ def test_who_asks_for_the_projects_backplane_has_it(written: Callable[[], list[s
             assert self.pod.backplane.durable
             with override_settings(VIA_STATE={**settings.VIA_STATE, "READ_TIMEOUT": 1.0}):
                 Board.hits.set(7)
+                assert keys(current_pod().backplane) == [Board.hits.key]
 
     run(Case)
-    assert written() != []
     with settings_pod():
-        assert Board.hits.read() == 7
+        Board.hits.set(7)
         with memory_pod():
             assert Board.hits.read() == 0
         assert Board.hits.read() == 7
     assert Board.hits.read() == 0
+
+
+@with_commits
+def test_who_asks_for_the_projects_backplane_finds_it_empty_and_leaves_nothing(
+    written: Callable[[], list[str]],
+) -> None:
+    stored = stored_under()
+    prefixes = []
+    for _ in range(2):
+        with settings_pod():
+            assert (Board.numbers.read(), Board.hits.read()) == ([], 0)
+            Board.numbers.append(Add(1))
+            Board.numbers.append_on_commit(Add(2))
+            Board.hits.set(7)
+            drain()
+            assert Board.numbers.read() == [1, 2]
+            prefixes.append(via_settings.PREFIX)
+    assert len(set(prefixes)) == 2
+    assert written() == []
+    for prefix in prefixes:
+        assert stored(prefix) == []
+
+
+def stored_under() -> Callable[[str], list[str]]:
+    """What is stored under a prefix, by the backplane of ``VIA_STATE``."""
+    options = via_settings.backplane_options()
+    kind: Any = import_string(via_settings.BACKEND)
+
+    def stored(prefix: str) -> list[str]:
+        plane = kind({**options, "PREFIX": prefix})
+        try:
+            return keys(plane)
+        finally:
+            current_loop().call(plane.close())
+
+    return stored
 
 
 def test_another_word_for_the_backplane_is_refused() -> None:

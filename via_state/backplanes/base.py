@@ -273,6 +273,12 @@ class Backplane(ABC):
 
     # ------------------------------------------------------------------------------------------------------
 
+    async def erase(self) -> None:  # noqa: B027  # an adapter may leave it out
+        """Remove all logs and cells, and whatever holds them. For tests: nobody else uses them, nor this afterwards.
+
+        What ends with the process needs nothing; an adapter that keeps more overrides this.
+        """
+
     @abstractmethod
     async def close(self) -> None:
         """Release everything. Afterwards every verb raises `Closed`, nothing blocks. Closing twice is harmless."""

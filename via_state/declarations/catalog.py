@@ -11,7 +11,7 @@ from via_state.declarations.problems import Problem
 from via_state.declarations.registry import registry
 from via_state.handlers.declaration import Delivery, HandlerSpec
 from via_state.handlers.worker import HandledLog, Worker
-from via_state.pod.default import on_new_pod
+from via_state.pod.default import in_tests, on_new_pod
 from via_state.pod.pod import Pod
 
 E = TypeVar("E")
@@ -93,8 +93,8 @@ def add_handler(
 
 
 def run_in_process(pod: Pod) -> None:
-    """Run the handlers in this process, where no other one can see the events."""
-    if pod.backplane.durable:
+    """Run the handlers in this process, where no other one can see the events. In tests `drain` runs them, on the test's thread."""
+    if pod.backplane.durable or in_tests():
         return
     logs = handled_logs()
     if logs:

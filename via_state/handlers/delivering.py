@@ -56,6 +56,8 @@ class Deliverer:
         self._parameters = log.parameters(claim.key)
         self._claim = claim
         self._go_on = go_on
+        #: Why the last record that failed is tried again.
+        self.error: Exception | None = None
 
     def turn(self, records: Sequence[Record], seconds: float) -> Turn:
         """Deliver ``records`` in order, for about ``seconds``. Raises `Fenced` and `BackplaneUnavailable`: claim again."""
@@ -186,6 +188,7 @@ class Deliverer:
                 error = raised
             else:
                 return None
+        self.error = error
         # It ran several times without a pause of this kind.
         wait = spec.retry.pause(max(attempts, TRIES) if failure is Failure.CONTENDED else attempts, rng.random)
         if isinstance(error, RetryAfter):

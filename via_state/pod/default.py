@@ -40,18 +40,20 @@ _asked = 0
 on_new_pod: list[Callable[[Pod], None]] = []
 
 
-def sheltered() -> bool:
-    """Whether tests run in this process that did not ask for the backplane of ``VIA_STATE``.
+def in_tests() -> bool:
+    """Whether tests run in this process: while Django's test environment is set up, or while pytest runs with our plugin.
 
-    Tests run while Django's test environment is set up, or while pytest runs with our plugin. Neither is imported to find
-    out: a module that nobody has imported is not at work.
+    Neither is imported to find out: a module that nobody has imported is not at work.
     """
-    if _asked:
-        return False
     environment = sys.modules.get("django.test.utils")
     if environment is not None and hasattr(environment._TestState, "saved_data"):
         return True
     return bool(getattr(sys.modules.get("via_state.testing.plugin"), "running", False))
+
+
+def sheltered() -> bool:
+    """Whether tests run in this process that did not ask for the backplane of ``VIA_STATE``."""
+    return not _asked and in_tests()
 
 
 def make_backplane() -> Backplane:
@@ -70,7 +72,7 @@ def current_pod() -> Pod:
         current.pod.thread.refuse_ended()  # a new pod would hide it, and begin without what was kept in memory
     with _lock:
         if _current is None or not _current.fits:
-            _discard()
+            discard_pod()
             _current = _Current(Pod(make_backplane()), sheltered())
             for attend in on_new_pod:
                 attend(_current.pod)
@@ -98,12 +100,13 @@ def use_settings() -> Iterator[None]:
     try:
         yield
     finally:
-        _discard()
+        discard_pod()
         _asked -= 1
         _current = before
 
 
-def _discard() -> None:
+def discard_pod() -> None:
+    """Close the process's pod, where there is one; the next verb makes another. For tests."""
     global _current
     current, _current = _current, None
     if current is not None and current.pod.thread.alive and not current.pod.closed:
@@ -113,7 +116,7 @@ def _discard() -> None:
 
 def _setting_changed(*, setting: str, **_: Any) -> None:
     if setting == "VIA_STATE":
-        _discard()
+        discard_pod()
 
 
 def _after_fork() -> None:

@@ -352,6 +352,10 @@ class Pod:
         if self.thread.alive:
             await self.thread.acall(self._close())
 
+    async def disconnected(self) -> None:
+        """After `close`: wait until its threads have ended, and with them their connections to the database."""
+        await self._database.close()
+
     async def _list_halts(self) -> None:
         await self._halts.update(self.replicas.logs())
 

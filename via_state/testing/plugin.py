@@ -35,7 +35,7 @@ def state_pod() -> Iterator[Pod]:
 
 @pytest.fixture
 def settings_pod() -> Iterator[Pod]:
-    """For this test, the backplane that ``VIA_STATE`` names, with what is there; gives the pod that all declarations use."""
+    """For this test, fresh, empty state on the backplane that ``VIA_STATE`` names; gives the pod that all declarations use."""
     from via_state.testing import isolation
 
     with isolation.settings_pod() as pod:
@@ -44,7 +44,7 @@ def settings_pod() -> Iterator[Pod]:
 
 @pytest.fixture
 def drain_state(state_pod: Pod) -> Callable[[], None]:
-    """A function that waits until everything appended so far is folded."""
-    from via_state.testing.isolation import drain
+    """A function that runs all event handlers, until none has anything to do: see `via_state.testing.drain`."""
+    from via_state.testing.draining import drain
 
     return lambda: drain(state_pod)

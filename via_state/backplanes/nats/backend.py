@@ -160,6 +160,9 @@ class NatsBackplane(Backplane):
 
     # ------------------------------------------------------------------------------------------------------
 
+    async def erase(self) -> None:
+        await self._streams.erase(await self._connections.get())
+
     async def close(self) -> None:
         await self._listener.close()
         await self._connections.close()

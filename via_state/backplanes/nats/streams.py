@@ -102,6 +102,11 @@ class Streams:
         state = info["state"]
         return StreamState(info["created"], state["last_seq"], parse_time(state["last_ts"]))
 
+    async def erase(self, connection: Connection) -> None:
+        """Delete both. For tests."""
+        for name in (self.subjects.log_stream, self.subjects.cell_stream):
+            await call(connection, f"STREAM.DELETE.{name}")
+
     def _hear_time(self, info: dict[str, Any]) -> None:
         self._said = parse_time(info["ts"]), time.monotonic()
 

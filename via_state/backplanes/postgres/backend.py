@@ -40,6 +40,14 @@ DEFAULTS: Mapping[str, Any] = {
 MAX_PREFIX = 100
 
 
+#: Everything of one prefix.
+ERASE = (
+    "DELETE FROM via_state_pack WHERE log_id IN (SELECT id FROM via_state_log WHERE prefix = %s)",
+    "DELETE FROM via_state_log WHERE prefix = %s",
+    "DELETE FROM via_state_cell WHERE prefix = %s",
+)
+
+
 class PostgresBackplane(Backplane):
     """Cells and logs in PostgreSQL 14 or newer.
 
@@ -201,6 +209,11 @@ class PostgresBackplane(Backplane):
     def _ring(self, key: str) -> None:
         if not self._closed:
             self._notifier.ring(key)
+
+    async def erase(self) -> None:
+        async with self._connections.use(write=True) as connection:
+            for statement in ERASE:
+                await connection.execute(statement, (self._prefix,))
 
     async def close(self) -> None:
         self._closed = True
