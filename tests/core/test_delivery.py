@@ -11,22 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.core.test_cursor import NOTHING, at
 from tests.pod.board import Add, Fragile
 from via_state.core import delivery
 from via_state.core.delivery import (
-    CursorCheck,
     Failure,
     Next,
     Retry,
     Treatment,
     after_failure,
     attempts_after,
-    check_cursor,
     records_after,
 )
 from via_state.core.event_types import EventType
 from via_state.core.events import Decoded, EventCodec
-from via_state.core.records import GENESIS, Batch, Pack, Position
+from via_state.core.records import Batch, Pack
 
 CODEC = EventCodec([EventType.of(Add), EventType.of(Fragile)], retired=["Old"])
 
@@ -107,44 +106,6 @@ def test_asking_for_time_is_no_attempt(attempts: int) -> None:
 def test_what_can_not_be_is_refused(make: Callable[[], Retry]) -> None:
     with pytest.raises(ValueError, match="Retry"):
         make()
-
-
-def at(offset: int, epoch: str = "e", record: str | None = None) -> Position:
-    return Position(epoch, offset, f"r{offset}" if record is None else record)
-
-
-NOTHING = Position("e", 0, "")
-
-
-@pytest.mark.parametrize(
-    ("position", "head", "floor", "cursor_id", "from_floor", "expected"),
-    [
-        (GENESIS, at(9), NOTHING, None, False, CursorCheck.CONTINUES),
-        (GENESIS, GENESIS, GENESIS, None, False, CursorCheck.CONTINUES),
-        (GENESIS, at(9), at(4), None, False, CursorCheck.LOST),
-        (GENESIS, at(9), at(4), None, True, CursorCheck.FROM_FLOOR),
-        (at(5), at(9), NOTHING, "r5", False, CursorCheck.CONTINUES),
-        (at(5), at(9), at(5), None, False, CursorCheck.CONTINUES),
-        (at(5), at(9), at(6), None, False, CursorCheck.LOST),
-        (at(5), at(9), at(6), None, True, CursorCheck.LOST),
-        (at(5), at(9), NOTHING, "other", False, CursorCheck.REWRITTEN),
-        (at(5), at(9), at(5, record="other"), None, False, CursorCheck.REWRITTEN),
-        (at(5), at(4), NOTHING, None, False, CursorCheck.REWRITTEN),
-        (at(5), at(9, "f"), NOTHING, "r5", False, CursorCheck.REWRITTEN),
-        (at(5), GENESIS, GENESIS, None, False, CursorCheck.REWRITTEN),
-    ],
-)
-def test_the_evidence_of_a_batch(
-    position: Position,
-    head: Position,
-    floor: Position,
-    cursor_id: str | None,
-    from_floor: bool,
-    expected: CursorCheck,
-) -> None:
-    assert check_cursor(position, Batch([], head, floor, cursor_id, True), from_floor) is expected
-    replica = check_cursor(position, Batch([], head, floor, cursor_id, False), from_floor)
-    assert replica is (CursorCheck.UNPROVEN if expected is CursorCheck.REWRITTEN else expected)
 
 
 RECORDS: dict[bytes, Treatment] = {

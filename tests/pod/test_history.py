@@ -156,7 +156,7 @@ class Life:
                 self.seen["halted"] += 1
                 continue
             assert status.diverged is None
-            assert projector.value == code.value(self.numbers), f"{code.name} at {status.position}"
+            assert projector.read() == code.value(self.numbers), f"{code.name} at {status.position}"
             self.seen[f"right: {code.name}"] += 1
 
     async def start(self) -> None:
@@ -190,7 +190,7 @@ class Life:
         pod, code = self.pods.pop(self.random.randrange(len(self.pods)))
         self.slow.discard(pod)
         for projector in pod.replicas.logs():
-            projector._again = False
+            projector.flight.stop()
         await self.world.end(pod, clean)
         if len(self.pods) == 1:
             await self._start(code)
@@ -246,7 +246,7 @@ class Life:
                 if code.name in safe:
                     status = await pod.astatus(KEY, code.spec)
                     assert status.halted is None, f"{code.name}: {status.halted}"
-                    assert projector.value == code.value(self.numbers), f"{code.name} at {status.position}"
+                    assert projector.read() == code.value(self.numbers), f"{code.name} at {status.position}"
                     self.seen["right after lost moments"] += 1
         finally:
             django_settings.VIA_STATE["COMPACT_MIN_AGE"] = 0

@@ -280,28 +280,3 @@ async def test_a_status_shows_value_and_position_of_one_moment(pod: Pod, peer: P
     await Board.numbers.using(peer).aappend_many([Add(1), Add(2)])
     status = await Board.numbers.using(pod).astatus()
     assert (status.position.offset, status.value, status.halted) == (2, [1, 2], None)
-
-
-async def test_a_ring_at_the_very_end_of_a_read_is_not_lost(pod: Pod) -> None:
-    """The task has looked for the last time, and its end is not noticed yet."""
-
-    async def ring_at_the_end() -> None:
-        projector = pod.replicas.log(Board.numbers.key, Board.numbers.definition.spec())
-        await projector.ready()
-        await pod.replicas.settle()
-        projector.ring()
-        task = projector.task
-        assert task is not None
-        while not task.done():
-            await asyncio.sleep(0)
-            if task.done():
-                break
-        reads = projector._reads
-        projector.task = task  # as it is until the callback runs
-        projector.ring()
-        projector._pumped(task)
-        await pod.replicas.settle()
-        assert projector._reads > reads
-
-    await Board.numbers.using(pod).aread()
-    await pod.thread.acall(ring_at_the_end())

@@ -122,8 +122,8 @@ def test_a_long_log_is_continued_from_its_snapshot_although_all_records_are_ther
     fresh = world.start()
     assert len(fresh.read(KEY, keeping)) == 1501
     (projector,) = fresh.replicas.logs()
-    assert projector._seeded is not None
-    assert projector._seeded == world.head().position
+    assert projector.restoring.seeded is not None
+    assert projector.restoring.seeded == world.head().position
 
 
 def test_the_floor_trails_one_snapshot(world: World) -> None:
@@ -246,7 +246,7 @@ def test_a_store_error_does_not_make_a_start_fold_the_whole_log(
     monkeypatch.setattr(pod.snapshots.store, "load", failing)
     assert len(pod.read(KEY, spec)) == 3002
     (projector,) = pod.replicas.logs()
-    assert projector._seeded is not None
+    assert projector.restoring.seeded is not None
 
 
 def test_while_snapshots_cannot_be_read_a_start_waits_and_says_so(

@@ -1,6 +1,6 @@
 """What becomes of the records that an event handler is given: the decisions, without I/O.
 
-A handler works head-of-line: while one record is not done, those behind it wait.
+A handler works head-of-line: while one record is not done, those after it wait.
 """
 
 from __future__ import annotations
@@ -61,40 +61,6 @@ class Retry:
         if self.max_attempts is not None and attempts >= self.max_attempts:
             return True
         return self.give_up_after is not None and attempts > 1 and seconds >= self.give_up_after
-
-
-class CursorCheck(Enum):
-    """What a batch says about the position it was read after."""
-
-    CONTINUES = "the batch goes on where the handler stands"
-    FROM_FLOOR = "nothing was handled yet, and the first records are gone: begin behind the floor"
-    REWRITTEN = "history"  # the log was restored or recreated
-    LOST = "gap"  # records were discarded that the handler has not had
-    UNPROVEN = "strange evidence from a replica: read again from the leader"
-
-
-def check_cursor(position: Position, batch: Batch, from_floor: bool) -> CursorCheck:
-    """Judge the evidence of a batch that was read after ``position``.
-
-    ``from_floor``: the handler begins wherever the log begins. Anyone else who lacks records never goes on by itself.
-    """
-    head, floor = batch.head, batch.floor
-    if position.offset == 0:
-        if position.epoch and head.offset and position.epoch != head.epoch:
-            return CursorCheck.REWRITTEN if batch.authoritative else CursorCheck.UNPROVEN
-        if batch.hole:
-            return CursorCheck.LOST if batch.authoritative else CursorCheck.UNPROVEN
-        if not floor.offset:
-            return CursorCheck.CONTINUES
-        return CursorCheck.FROM_FLOOR if from_floor else CursorCheck.LOST
-    if head.epoch == position.epoch and head.offset >= position.offset:
-        if position.offset < floor.offset:
-            return CursorCheck.LOST
-        if batch.hole:
-            return CursorCheck.LOST if batch.authoritative else CursorCheck.UNPROVEN
-        if batch.proves(position):
-            return CursorCheck.CONTINUES
-    return CursorCheck.REWRITTEN if batch.authoritative else CursorCheck.UNPROVEN
 
 
 class Treatment(Enum):

@@ -10,6 +10,7 @@ from enum import Enum
 from operator import length_hint
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from via_state.core.cursor import CursorCheck, check_cursor
 from via_state.core.events import Unreadable
 from via_state.core.project_code import is_failure
 from via_state.core.records import GENESIS, Batch, Position
@@ -32,8 +33,16 @@ class Action(Enum):
     STALLED = "the head is ahead, and nothing came: read again after a pause"
 
 
+#: What follows from evidence that does not let the fold continue.
+_ACTIONS = {
+    CursorCheck.REWRITTEN: Action.RESET,
+    CursorCheck.LOST: Action.NEEDS_SNAPSHOT,
+    CursorCheck.UNPROVEN: Action.NEEDS_LEADER,
+}
+
+
 class HaltReason(Enum):
-    """Why a key stands still."""
+    """Why a key is halted."""
 
     FOLD = "fold"  # the fold raised
     NEWER = "newer"  # a record of a newer version of the code
@@ -43,7 +52,7 @@ class HaltReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """A key that stands still keeps its last good value."""
+    """A halted key keeps its last good value."""
 
     reason: HaltReason
     text: str
@@ -99,7 +108,7 @@ class Projection(Generic[V]):
         self.halt, self.unread = None, None
 
     def halt_for_gap(self, why: str | None = None, hole: int = 0) -> Outcome:
-        """Nothing covers the floor: stand still rather than fold a log that lacks its beginning.
+        """Nothing covers the floor: halt rather than fold a log that lacks its beginning.
 
         ``why`` this code can't use the snapshots that do; None when there are none. ``hole``: see `Batch`.
         """
@@ -129,11 +138,11 @@ class Projection(Generic[V]):
         """
         if after != self.position:
             return Outcome()
-        verdict = self._judge(batch)
-        if verdict is Action.RESET:
+        check = check_cursor(self.position, batch)
+        if check is CursorCheck.REWRITTEN:
             self.seed(self._spec.initial(), GENESIS)
-        if verdict is not None:
-            return Outcome(verdict)
+        if check is not CursorCheck.CONTINUES:
+            return Outcome(_ACTIONS[check])
         self.halt = None
         outcome = Outcome()
         self._fold_packs(batch, outcome)
@@ -146,7 +155,7 @@ class Projection(Generic[V]):
         return outcome
 
     def _fold_packs(self, batch: Batch, outcome: Outcome) -> None:
-        """Fold what lies behind the cursor, up to a halt. The position follows the value, also when memory runs out."""
+        """Fold what follows the cursor, up to a halt. The position follows the value, also when memory runs out."""
         decode = self._spec.events.decode
         cursor = self.position.offset
         witness = None  # the pack that holds the record at the cursor
@@ -169,19 +178,6 @@ class Projection(Generic[V]):
             if witness is not None:
                 self.position = Position(batch.head.epoch, cursor, witness.record_id(cursor))
 
-    def _judge(self, batch: Batch) -> Action | None:
-        """None when the batch continues the history that was folded so far."""
-        cursor, head, floor = self.position, batch.head, batch.floor
-        # Nothing was folded: every history fits, if its beginning is there.
-        fits = cursor.offset == 0 or (head.epoch == cursor.epoch and head.offset >= cursor.offset)
-        if fits and cursor.offset < floor.offset:
-            return Action.NEEDS_SNAPSHOT
-        if fits and batch.hole:
-            return Action.NEEDS_SNAPSHOT if batch.authoritative else Action.NEEDS_LEADER
-        if cursor.offset == 0 or batch.proves(cursor):
-            return None
-        return Action.RESET if batch.authoritative else Action.NEEDS_LEADER
-
     def _fold(self, events: list[Any], outcome: Outcome) -> int:
         """Fold events until one raises; how many were folded."""
         value, done = self.value, len(events)
@@ -196,7 +192,7 @@ class Projection(Generic[V]):
                 for event in left:
                     value = verifier.fold(event, value)
         except BaseException as error:
-            # The project's code raised: this key stands still, the process goes on.
+            # The project's code raised: this key is halted, the process is not.
             if not is_failure(error):
                 raise
             done -= length_hint(left) + 1

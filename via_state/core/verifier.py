@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from via_state.core.fidelity import difference
 from via_state.core.project_code import is_failure
@@ -12,19 +12,24 @@ from via_state.core.text import error_line, named
 V = TypeVar("V")
 
 
+class _Given(NamedTuple):
+    """A value that readers have, and what it was when they got it."""
+
+    value: Any
+    copy: Any
+
+
 class Verifier(Generic[V]):
     """Folds each event twice, on separate copies, and watches the values that were handed out.
 
     ``found`` is the first fault, for people; None as long as there is none.
     """
 
-    __slots__ = ("_copy", "_given", "_spoiled", "found")
+    __slots__ = ("_given", "found")
 
     def __init__(self) -> None:
         self.found: str | None = None
-        self._given: Any = None
-        self._copy: Any = None
-        self._spoiled: Any = None
+        self._given: _Given | None = None  # replaced as a whole: readers in other threads look at it
 
     def fold(self, event: Any, value: V) -> V:
         """The new value. Raises what the fold raises."""
@@ -39,33 +44,28 @@ class Verifier(Generic[V]):
                 self.found = f"{name} gave two results for one event and one value: {_pair(result, again)}"
         return result
 
-    def give(self, value: V) -> V:
-        """Remember a value that readers get from now on."""
+    def give(self, value: V) -> None:
+        """Watch a value that readers get from now on."""
+        if self._given is not None and self._given.value is value:
+            return
         try:
-            self._copy = copy.deepcopy(value)
+            self._given = _Given(value, copy.deepcopy(value))
         except BaseException as error:
             if not is_failure(error):
                 raise
             if self.found is None:
                 self.found = f"its value can't be copied: {error_line(error)}"
             self._given = None
-        else:
-            self._given = value
-        return value
 
     def taken(self, value: V) -> V:
-        """The value that was given, or a clean copy of it when a reader has changed it."""
-        if value is self._given:
-            if not difference(self._copy, value, strict=True):
-                return value
-            if self.found is None:
-                self.found = f"a reader changed the value that it was handed out: {_pair(self._copy, value)}"
-            self._spoiled = value
-            return self.give(copy.deepcopy(self._copy))
-        if value is self._spoiled and self._given is not None:
-            clean: V = self._given
-            return clean
-        return value
+        """The value that was given, or a clean copy of it when a reader has changed it. From any thread."""
+        given = self._given
+        if given is None or value is not given.value or not difference(given.copy, value, strict=True):
+            return value
+        if self.found is None:
+            self.found = f"a reader changed the value that it was handed out: {_pair(given.copy, value)}"
+        clean: V = copy.deepcopy(given.copy)
+        return clean
 
 
 def _pair(one: object, other: object) -> str:

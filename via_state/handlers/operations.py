@@ -13,7 +13,8 @@ from via_state.bookkeeping.database.dead_letters import keep_letter
 from via_state.bookkeeping.database.retention import lock_log
 from via_state.bookkeeping.positions import HandlerId, Letter
 from via_state.conf import settings
-from via_state.core.delivery import CursorCheck, Record, Treatment, check_cursor, records_after
+from via_state.core.cursor import CursorCheck, check_cursor
+from via_state.core.delivery import Record, Treatment, records_after
 from via_state.core.records import GENESIS, Position
 from via_state.core.specs import LogSpec
 from via_state.exceptions import ViaStateError

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from via_state import telemetry
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.positions import AWAY, BLOCKED, Claim, HandlerId, PositionStore
-from via_state.core.delivery import CursorCheck, Treatment, check_cursor, records_after
+from via_state.core.cursor import CursorCheck, check_cursor
+from via_state.core.delivery import Treatment, records_after
 from via_state.core.records import Head, Position
 from via_state.core.specs import LogSpec
 from via_state.core.text import error_line

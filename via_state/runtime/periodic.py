@@ -27,7 +27,7 @@ class Periodic(Service):
         outage: Outage | None = None,
     ) -> None:
         self._name, self._body, self._seconds, self._skip = name, body, seconds, later
-        self._flight = SingleFlight(lambda: name, self._once, outage=outage)
+        self._flight = SingleFlight(name, self._once, outage=outage)
 
     @property
     def name(self) -> str:

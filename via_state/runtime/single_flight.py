@@ -42,11 +42,12 @@ class SingleFlight:
     * `BackplaneUnavailable`, `OutcomeUnknown`, an error of the database: up to ``cap`` seconds. ``outage`` logs when it begins
       and ends; without one that is not logged, because whoever sweeps for all keys has said it. One that lasts for a minute is
       logged, and counted by a metric.
-    * One of these by which the server refuses for good (`refused`): up to 15 seconds, logged and counted at once.
+    * One of these by which the server refuses for good (`refused`): up to ``patience`` seconds, logged and counted at once.
     * `Closed`: never again.
-    * Anything else: up to 15 seconds, logged with its traceback once until the body succeeds again.
+    * Anything else: up to ``patience`` seconds, logged with its traceback once until the body succeeds again.
 
-    ``name`` begins the log lines: "The projector of 'hits'".
+    ``name`` begins the log lines: "The sweep". Where it differs from one object to the next, it is a function, which is asked
+    when there is something to log. ``kind`` labels the metric of outages, where no ``outage`` is given.
     """
 
     __slots__ = (
@@ -55,8 +56,10 @@ class SingleFlight:
         "_body",
         "_cap",
         "_held",
+        "_kind",
         "_name",
         "_outage",
+        "_patience",
         "_stopped",
         "_timer",
         "failing",
@@ -65,18 +68,26 @@ class SingleFlight:
 
     def __init__(
         self,
-        name: Callable[[], str],
+        name: str | Callable[[], str],
         body: Callable[[], Awaitable[Rest]],
         *,
         cap: float = 1.0,
+        patience: float = UNEXPECTED,
         outage: Outage | OutagePart | None = None,
+        kind: str = "other",
     ) -> None:
-        self._name, self._body, self._cap, self._outage = name, body, cap, outage
+        self._name, self._body, self._outage, self._kind = name, body, outage, kind
+        self._cap, self._patience = cap, patience
         self.task: asyncio.Task[None] | None = None
         #: What the body raised, until it succeeds.
         self.failing: Exception | None = None
         self._again = self._held = self._stopped = False
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def name(self) -> str:
+        """What its log lines begin with."""
+        return self._name if isinstance(self._name, str) else self._name()
 
     @property
     def rung(self) -> bool:
@@ -133,7 +144,7 @@ class SingleFlight:
                 self._stopped = True
                 return
             except Exception as error:
-                backoff = backoff or self._backoff_for(error)
+                backoff = self._backoff_for(error, backoff)
                 self._failed(error)
                 self._again = True
                 await backoff.pause()
@@ -143,19 +154,20 @@ class SingleFlight:
                 if rest is not None:
                     self._later(rest)
 
-    def _backoff_for(self, error: Exception) -> Backoff:
-        if isinstance(error, AWAY) and not refused(error):
-            return Backoff(cap=self._cap)
-        return Backoff(base=0.5, cap=UNEXPECTED)
+    def _backoff_for(self, error: Exception, before: Backoff | None) -> Backoff:
+        """That of the failure before, unless this one is of another sort: one that passes soon is not waited for as long."""
+        soon = isinstance(error, AWAY) and not refused(error)
+        base, cap = (0.02, self._cap) if soon else (0.5, self._patience)
+        return before if before is not None and before.base == base else Backoff(base, cap)
 
     def _failed(self, error: Exception) -> None:
         if self._outage is None:
-            self._outage = Outage(logger, self._name(), quiet=True)
+            self._outage = Outage(logger, self.name, self._kind, quiet=True)
         if isinstance(error, AWAY):
             telemetry.CallFailed().emit()
             self._outage.failed(error)
         elif not self._outage.lasts(error) and (self.failing is None or isinstance(self.failing, AWAY)):
-            logger.error("%s failed, and is tried again until it works.", self._name(), exc_info=error)
+            logger.error("%s failed, and is tried again until it works.", self.name, exc_info=error)
         self.failing = error
 
     def _succeeded(self) -> None:

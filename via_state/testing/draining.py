@@ -15,7 +15,8 @@ from django.db import connections
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.memory.positions import MemoryPositions
 from via_state.bookkeeping.positions import Claim, HandlerId
-from via_state.core.delivery import CursorCheck, Record, check_cursor, records_after
+from via_state.core.cursor import CursorCheck, check_cursor
+from via_state.core.delivery import Record, records_after
 from via_state.core.specs import LogSpec
 from via_state.declarations.catalog import handled_logs
 from via_state.exceptions import BackplaneUnavailable

@@ -108,7 +108,7 @@ class Reconciler(Service):
         self._watch: Watch | None = None
         self._cursor: object | None = None
         self._flight = SingleFlight(
-            lambda: "The sweep",
+            "The sweep",
             self._sweep,
             outage=Outage(logger, "The backplane", "sweep"),
             cap=settings.RECONCILE_INTERVAL,

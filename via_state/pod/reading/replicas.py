@@ -188,7 +188,7 @@ class Replicas:
         """Stop everything."""
         self._closed = True
         await self._following.close()
-        await self._snapshots.close(self._logs.values())
+        await self._snapshots.close(one.snapshots for one in self._logs.values())
         for resident in self._all():
             resident.stop()
 

@@ -26,9 +26,7 @@ class Compactor:
         self._waiting: dict[tuple[str, str], LogSpec[Any]] = {}
         self._one_at_a_time = asyncio.Lock()
         name = "The compaction of logs"
-        self._flight = SingleFlight(
-            lambda: name, self._compact, cap=15.0, outage=Outage(logger, name, "compaction")
-        )
+        self._flight = SingleFlight(name, self._compact, cap=15.0, outage=Outage(logger, name, "compaction"))
 
     def soon(self, key: str, epoch: str, spec: LogSpec[Any]) -> None:
         """Older snapshots of this log have settled. On the loop."""

@@ -29,7 +29,7 @@ STOP_SECONDS = 3.0  # for the last snapshots of a pod
 
 
 class Source(Protocol):
-    """A projector, as the snapshotter sees it."""
+    """A projection, as the snapshotter sees it."""
 
     key: str
     spec: LogSpec[Any]
@@ -62,9 +62,7 @@ class Snapshotter:
         self.decide = self._compactor.decide
         self._turns = asyncio.Lock()
         name = "The writing of snapshots"
-        self._flight = SingleFlight(
-            lambda: name, self._save_due, cap=15.0, outage=Outage(logger, name, "snapshots")
-        )
+        self._flight = SingleFlight(name, self._save_due, cap=15.0, outage=Outage(logger, name, "snapshots"))
 
     def due(self, source: Source) -> None:
         """Snapshot a key as soon as its turn comes. On the loop."""

@@ -107,7 +107,7 @@ class RelayedOutbox(Outbox):
             _Lane(LaneRelay(lane, pod_id, backplane, self._threads, appended), outage)
             for lane, outage in enumerate(lanes)
         ]
-        self._look = SingleFlight(lambda: "Looking for records in the outbox", self._sweep, cap=5.0, outage=look)
+        self._look = SingleFlight("Looking for records in the outbox", self._sweep, cap=5.0, outage=look)
         #: Lanes with rows of this process whose commit was not heard of.
         self._written: set[int] = set()
 
@@ -174,7 +174,7 @@ class _Lane:
     def __init__(self, relay: LaneRelay, outage: OutagePart) -> None:
         self.relay = relay
         name = f"The relay of lane {relay.lane} of the outbox"
-        self.flight = SingleFlight(lambda: name, self._run, cap=5.0, outage=outage)
+        self.flight = SingleFlight(name, self._run, cap=5.0, outage=outage)
         self._taken = Backoff(TAKEN, TAKEN_CAP)
 
     @property

@@ -1,0 +1,61 @@
+"""What a projection and a copy of a cell have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Generic, TypeVar
+
+from via_state.exceptions import Closed
+from via_state.pod.reading.subscribers import Subscribers
+from via_state.pod.reading.waiters import Waiters
+from via_state.runtime.single_flight import Rest, SingleFlight
+
+W = TypeVar("W")
+
+
+class Replica(Generic[W]):
+    """One key on this pod. Idle it is a small object without a task; a ring makes it look at the backplane.
+
+    ``W`` is what is waited for: a place in its log, or a revision.
+    """
+
+    __slots__ = ("__weakref__", "flight", "key", "subscribers", "used", "waiters")
+
+    def __init__(self, key: str, *, patience: float, kind: str) -> None:
+        self.key = key
+        self.subscribers = Subscribers()
+        self.waiters: Waiters[W] = Waiters()
+        #: When a verb asked for it last, of `time.monotonic`.
+        self.used = time.monotonic()
+        self.flight = SingleFlight(self._name, self._catch_up, patience=patience, kind=kind)
+
+    def _name(self) -> str:
+        raise NotImplementedError
+
+    async def _catch_up(self) -> Rest:
+        raise NotImplementedError
+
+    @property
+    def at(self) -> object:
+        """Opaque marker that changes whenever this copy does; None while nothing is loaded."""
+        raise NotImplementedError
+
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """What looks at the backplane now."""
+        return self.flight.task
+
+    @property
+    def idle(self) -> bool:
+        """Nobody waits for it, listens to it, and it does nothing: it may be evicted."""
+        return self.task is None and not self.waiters and not self.subscribers
+
+    def ring(self) -> None:
+        """Something may have changed: look. On the loop."""
+        self.flight.ring()
+
+    def stop(self) -> None:
+        """Look no more. Those who wait are told."""
+        self.flight.stop()
+        self.waiters.refuse(lambda: Closed("The pod was closed."))
