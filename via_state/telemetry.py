@@ -140,6 +140,12 @@ class OutageEnded(Event, frozen=True, gc=False):
     what: str
 
 
+class StrangerMet(Event, frozen=True, gc=False):
+    """A row or a message that is not ours lay among ours on ``server``, and was skipped. Each look at it counts."""
+
+    server: str
+
+
 class LoopBeat(Event, frozen=True, gc=False):
     """The loop of this process had a turn; it has one each second. ``late``: by how much this one was."""
 

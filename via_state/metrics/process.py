@@ -124,6 +124,14 @@ retrying = _gauge(
     ["what"],
     mode="livesum",
 )
+strangers = _counter(
+    "via_strangers", "Looks at rows and messages among ours that are not ours, and were skipped.", ["server"]
+)
+
+
+@telemetry.StrangerMet.subscribe
+def _(event: telemetry.StrangerMet) -> None:
+    strangers[event.server,].inc()
 
 
 @telemetry.CallFailed.subscribe

@@ -167,5 +167,6 @@ def _misunderstood(data: bytes, write: bool) -> BackplaneUnavailable | OutcomeUn
 
 
 def _headers(block: bytes) -> dict[str, str]:
-    lines = block.decode().split("\r\n")[1:]
+    # As nats-py does: somebody else's may be any bytes.
+    lines = block.decode(errors="replace").split("\r\n")[1:]
     return {name: value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon}

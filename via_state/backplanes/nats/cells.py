@@ -19,7 +19,7 @@ from via_state.backplanes.nats.api import (
 from via_state.backplanes.nats.connection import JETSTREAM, Connection
 from via_state.backplanes.nats.connections import Connections
 from via_state.backplanes.nats.listing import Listing
-from via_state.backplanes.nats.streams import Streams
+from via_state.backplanes.nats.streams import Streams, named
 from via_state.backplanes.nats.subjects import EXPIRES_IN, WRITE_ID, key_headers
 from via_state.backplanes.nats.tokens import token_of
 from via_state.core.records import Cell, Revision
@@ -70,7 +70,7 @@ class Cells:
             for message in await asyncio.gather(*some):
                 if message is None or not self.live(message):
                     continue
-                if (key := self._subjects.key_in(message.subject, message.headers)) is not None:
+                if (key := self._streams.key_in(message)) is not None:
                     found[key] = self._cell(message)
             if found:
                 return found
@@ -146,10 +146,13 @@ class Cells:
         expires = self._expires(message)
         return expires is None or self._streams.now() < expires
 
-    @staticmethod
-    def _expires(message: Message) -> datetime | None:
+    def _expires(self, message: Message) -> datetime | None:
         seconds = message.headers.get(EXPIRES_IN)
-        return None if seconds is None else message.time + timedelta(seconds=float(seconds))
+        try:
+            return None if seconds is None else message.time + timedelta(seconds=float(seconds))
+        except (ValueError, OverflowError):  # not ours, so it is kept
+            self._streams.strangers.met(named(message), f"its {EXPIRES_IN} is not a number of seconds")
+            return None
 
     async def _last(self, connection: Connection, key: str) -> Message | None:
         return await get(connection, self._stream, last_by_subj=self._subject(key))

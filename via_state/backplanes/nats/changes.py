@@ -11,7 +11,7 @@ from via_state.backplanes.nats.cells import Cells
 from via_state.backplanes.nats.connection import Connection
 from via_state.backplanes.nats.connections import Connections
 from via_state.backplanes.nats.log import Logs
-from via_state.backplanes.nats.streams import Streams, StreamState
+from via_state.backplanes.nats.streams import Streams, StreamState, named
 from via_state.core.records import Changes
 
 #: Messages that one look goes through; with more, every key is looked at instead.
@@ -58,11 +58,14 @@ class Sweeper:
             return Changes({}, {}, True, now)
         least: dict[str, int] = {}
         for message in moved_logs:
-            least[message.subject.removeprefix(subjects.records).removeprefix(subjects.entries)] = message.seq
+            try:
+                least[subjects.token_in(message.subject)] = message.seq
+            except ValueError as error:
+                self._streams.strangers.met(named(message), str(error))
         found = {
             key: self._cells.revision(message)
             for message in moved_cells
-            if (key := subjects.key_in(message.subject, message.headers)) is not None
+            if (key := self._streams.key_in(message)) is not None
         }
         return Changes(await self._logs.heads(connection, least), found, False, Cursor(log, cells, now.taken))
 

@@ -34,6 +34,8 @@ CLOSE_TIMEOUT = 1.0
 #: Before the verbs of the JetStream that the server itself belongs to.
 JETSTREAM = "$JS.API."
 STATUS = "Status"
+#: What the server adds to messages of a stream.
+STORED = "Nats-Sequence"
 NO_RESPONDERS = "503"
 GONE = (
     "the stream is gone. If it is being restored, wait for it. To begin anew with an empty one, start one more "
@@ -194,7 +196,9 @@ class Connection:
         hear = self._waiting.get(message.subject[len(self._inbox) + 1 :])
         if hear is not None:  # somebody who gave up is not there any more
             headers = message.headers or {}
-            hear(Reply(headers.get(STATUS, ""), headers, message.data))
+            # A stored message may have a header of any name.
+            status = "" if STORED in headers else headers.get(STATUS, "")
+            hear(Reply(status, headers, message.data))
 
     async def _heard_of(self, error: Exception) -> None:
         self._trouble = error

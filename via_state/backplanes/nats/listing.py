@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from via_state.backplanes.nats.connection import Connection
 from via_state.backplanes.nats.streams import Streams
-from via_state.backplanes.nats.tokens import token_of
+from via_state.backplanes.nats.tokens import is_ours, token_of
 
 
 class Listing:
@@ -32,8 +32,13 @@ class Listing:
 
     async def _load(self, connection: Connection) -> list[str]:
         found: set[str] = set()
-        while subjects := await self._streams.list_subjects(
-            connection, self._stream, f"{self._before}>", len(found)
-        ):
-            found.update(subject.removeprefix(self._before) for subject in subjects)
+        seen = 0
+        while subjects := await self._streams.list_subjects(connection, self._stream, f"{self._before}>", seen):
+            seen += len(subjects)
+            for subject in subjects:
+                token = subject.removeprefix(self._before)
+                if is_ours(token):
+                    found.add(token)
+                else:
+                    self._streams.strangers.met(subject, "which is not how we write a key")
         return sorted(found)

@@ -19,11 +19,11 @@ from via_state.backplanes.nats.connection import Connection
 from via_state.backplanes.nats.connections import Connections
 from via_state.backplanes.nats.listing import Listing
 from via_state.backplanes.nats.log_meta import Entries, LogMeta, entry_of
-from via_state.backplanes.nats.streams import DUPLICATE_WINDOW, Streams
+from via_state.backplanes.nats.streams import DUPLICATE_WINDOW, Streams, named
 from via_state.backplanes.nats.subjects import COUNT, key_headers
 from via_state.backplanes.nats.tokens import token_of
 from via_state.core.records import GENESIS, Batch, Head, Pack, Position
-from via_state.exceptions import AppendTooLarge, BackplaneUnavailable, OutcomeUnknown
+from via_state.exceptions import AppendTooLarge, BackplaneRefused, BackplaneUnavailable, OutcomeUnknown
 
 #: Records that one message may hold.
 PACK = 1024
@@ -173,14 +173,16 @@ class Logs:
             messages = {message.subject: message for message in answer.messages}
             for token in some:
                 stored, last = messages.get(subjects.entries + token), messages.get(subjects.records + token)
-                if stored is None:
+                if stored is None or (key := self._streams.key_in(stored)) is None:
                     continue
-                key = subjects.key_in(stored.subject, stored.headers)
-                if key is None:
+                try:
+                    entry = entry_of(stored)
+                except BackplaneRefused as error:  # of this log only
+                    self._streams.strangers.met(named(stored), str(error))
                     continue
                 latest = max(stored.seq, 0 if last is None else last.seq)
                 behind = latest < least[token]  # a server that lags behind answered
-                found[key] = await self._head(connection, key) if behind else _head(entry_of(stored), last)
+                found[key] = await self._head(connection, key) if behind else _head(entry, last)
         return found
 
     async def drop(self, key: str, last: Position | None) -> None:

@@ -7,9 +7,10 @@ import time
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from via_state.backplanes.nats.api import STREAM_NOT_FOUND, Refused, call, parse_time
+from via_state.backplanes.nats.api import STREAM_NOT_FOUND, Message, Refused, call, parse_time
 from via_state.backplanes.nats.connection import Connection
 from via_state.backplanes.nats.subjects import Subjects
+from via_state.backplanes.strangers import Strangers
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
 
 logger = logging.getLogger("via_state")
@@ -38,6 +39,8 @@ class Streams:
     def __init__(self, subjects: Subjects, replicas: int, storage: str) -> None:
         self.subjects = subjects
         self._replicas, self._storage = replicas, storage
+        #: What lies in the streams and is not ours.
+        self.strangers = Strangers("NATS")
         self._seen: set[str] = set()
         # What the server said of its clock last, and when. Not compared with our clock's time, which may be any.
         self._said: tuple[datetime, float] | None = None
@@ -116,6 +119,14 @@ class Streams:
         then, at = self._said
         return then + timedelta(seconds=time.monotonic() - at)
 
+    def key_in(self, message: Message) -> str | None:
+        """The key that a message is about; None for one that is not ours, which is counted."""
+        try:
+            return self.subjects.key_in(message.subject, message.headers)
+        except ValueError as error:
+            self.strangers.met(named(message), str(error))
+            return None
+
     async def list_subjects(self, connection: Connection, stream: str, pattern: str, offset: int) -> list[str]:
         """Subjects with messages, a page of them from ``offset`` on; empty at the end."""
         body = {"subjects_filter": pattern, "offset": offset}
@@ -152,6 +163,11 @@ class Streams:
             "duplicate_window": int(DUPLICATE_WINDOW * SECOND),
             **FORGETTING,
         }
+
+
+def named(message: Message) -> str:
+    """A message, for whoever looks for it."""
+    return f"message {message.seq} under {message.subject!r}"
 
 
 def unsuitable(found: dict[str, Any], wanted: dict[str, Any]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from via_state.backplanes.nats.tokens import key_of, token_of, written
+from via_state.backplanes.nats.tokens import is_ours, key_of, token_of, written
 
 #: Headers of ours. A key whose token is only a digest travels whole in the first.
 FULL_KEY = "Via-Key"
@@ -55,13 +55,22 @@ class Subjects(NamedTuple):
         """Before the topic of a message, which no stream keeps."""
         return f"{self.prefix}.live."
 
-    def key_in(self, subject: str, headers: dict[str, str]) -> str | None:
-        """The key that a message is about; None for what is not ours."""
+    def key_in(self, subject: str, headers: dict[str, str]) -> str:
+        """The key that a message is about. Raises ValueError for what is not ours, with the reason."""
+        token = self.token_in(subject)
+        if (key := key_of(token)) is not None:
+            return key
+        key = key_of(headers.get(FULL_KEY, ""))
+        if not key or token_of(key) != token:
+            raise ValueError(f"it lacks the header {FULL_KEY} with its key")
+        return key
+
+    def token_in(self, subject: str) -> str:
+        """The token of a subject. Raises ValueError for what is not ours."""
         for before in (self.records, self.entries, self.cells):
-            if subject.startswith(before):
-                full = headers.get(FULL_KEY)
-                return key_of(subject.removeprefix(before)) if full is None else key_of(full)
-        return None
+            if subject.startswith(before) and is_ours(token := subject.removeprefix(before)):
+                return token
+        raise ValueError("its subject is not how we write a key")
 
 
 def key_headers(key: str) -> dict[str, str]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import re
+
+from via_state.backplanes.base import check_key
 
 #: Bytes of the longest token. A subject has to fit, with others, into one line of the protocol.
 MAX_TOKEN = 200
 #: Characters of a longer key that are left in sight, before the digest.
 HINT = 16
 PLAIN = frozenset("-_/")
+DIGESTED, BYTE = re.compile("[^~*>]{1,200}~[0-9a-f]{40}"), re.compile(b"[0-9A-F]{2}")
 
 
 def token_of(key: str) -> str:
@@ -37,8 +41,25 @@ def written(key: str) -> str:
 
 
 def key_of(token: str) -> str | None:
-    """The key of a token, None where the token only has its digest."""
+    """The key of a token, None where the token only has its digest. Raises ValueError for what `token_of` and `written` never give."""
     if "~" in token:
+        if not DIGESTED.fullmatch(token):
+            raise ValueError("its subject has no such digest")
         return None
     head, *escaped = token.encode().split(b"=")
-    return b"".join([head, *(bytes([int(one[:2], 16)]) + one[2:] for one in escaped)]).decode()
+    if not all(BYTE.match(one) for one in escaped):
+        raise ValueError("its subject has no such escapes")
+    key = b"".join([head, *(bytes([int(one[:2], 16)]) + one[2:] for one in escaped)]).decode()
+    if written(key) != token:
+        raise ValueError("its subject is not how we write a key")
+    check_key(key)
+    return key
+
+
+def is_ours(token: str) -> bool:
+    """Whether a token, or a key as it is written, is one that we make."""
+    try:
+        key_of(token)
+    except ValueError:  # also of bytes that are no text
+        return False
+    return True

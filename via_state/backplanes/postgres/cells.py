@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from via_state.backplanes.base import MAX_KEY
 from via_state.backplanes.postgres.connections import Connections
 from via_state.backplanes.postgres.xid import XID
 from via_state.core.records import Cell, Revision
@@ -11,15 +12,20 @@ from via_state.exceptions import CASConflict
 
 LIVE = "(expires IS NULL OR expires > now())"
 
-# This server's clock alone decides how long a cell counts.
+# A longer key is not ours. A sweep counts it; a page of nothing else would be taken for the end.
+KNOWN = f"char_length(key) <= {MAX_KEY}"
+
+# This server's clock alone decides how long a cell counts. Infinite times are somebody else's: older servers can't subtract
+# them, which would fail all cells that are asked for with that one.
 COLUMNS = """
-key, data, rev, write_id, extract(epoch FROM now() - written)::double precision,
-extract(epoch FROM expires - now())::double precision
+key, data, rev, write_id,
+CASE WHEN isfinite(written) THEN extract(epoch FROM now() - written) ELSE 0 END::double precision,
+CASE WHEN isfinite(expires) THEN extract(epoch FROM expires - now()) END::double precision
 """
 
 LOAD = f"SELECT {COLUMNS} FROM via_state_cell WHERE prefix = %s AND key = ANY(%s) AND {LIVE}"
 
-PAGE = f"SELECT {COLUMNS} FROM via_state_cell WHERE prefix = %s AND key > %s AND {LIVE} ORDER BY key LIMIT %s"
+PAGE = f"SELECT {COLUMNS} FROM via_state_cell WHERE prefix = %s AND key > %s AND {KNOWN} AND {LIVE} ORDER BY key LIMIT %s"
 
 # The sequence may give a number out again, after a crash with lazy commits or from a restored backup: hence the id.
 REPLACE = f"""

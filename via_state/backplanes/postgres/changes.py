@@ -51,11 +51,12 @@ async def changed(connections: Connections, prefix: str, cursor: object | None) 
     values = {"prefix": prefix, "source": before.source, "xmin": before.xmin}
     async with connections.use(write=False) as connection:
         rows = await (await connection.execute(CHANGED, values, binary=True)).fetchall()
-    logs = {key: head_of(tuple(columns)) for kind, key, *columns, _ in rows if kind == "log"}
+    ours = connections.strangers.has_key
+    logs = {key: head_of(tuple(columns)) for kind, key, *columns, _ in rows if kind == "log" and ours("log", key)}
     cells = {
         key: None if rev is None else revision_of(rev, write_id)
         for kind, key, write_id, *_, rev in rows
-        if kind == "cell"
+        if kind == "cell" and ours("cell", key)
     }
     ((_, source, _, xmin, *_, seconds),) = (row for row in rows if row[0] == "now")
     too_old = seconds - before.seconds > CURSOR_LIFE

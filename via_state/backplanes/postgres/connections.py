@@ -14,6 +14,7 @@ from psycopg.pq import TransactionStatus
 
 from via_state.backplanes.postgres import failures
 from via_state.backplanes.postgres.connection import Connection, deadline, ended, hang_up, open_connection
+from via_state.backplanes.strangers import Strangers
 from via_state.exceptions import Closed
 
 logger = logging.getLogger("via_state.postgres")
@@ -36,6 +37,8 @@ class Connections:
 
     def __init__(self, alias: str, size: int, connect_timeout: float, timeout: float) -> None:
         self._alias, self._size, self._connect_timeout, self._timeout = alias, size, connect_timeout, timeout
+        #: What lies in the tables and is not ours.
+        self.strangers = Strangers("PostgreSQL")
         self._idle: list[Connection] = []
         self._slots = asyncio.Semaphore(size)
         self._used: set[Connection] = set()

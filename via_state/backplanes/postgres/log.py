@@ -9,7 +9,7 @@ from uuid import UUID
 
 from psycopg import errors
 
-from via_state.backplanes.postgres.cells import uuid_of
+from via_state.backplanes.postgres.cells import KNOWN, uuid_of
 from via_state.backplanes.postgres.connection import Connection
 from via_state.backplanes.postgres.connections import Connections
 from via_state.backplanes.postgres.xid import XID
@@ -91,7 +91,7 @@ HEAD = f"SELECT {HEAD_COLUMNS} FROM via_state_log WHERE id = {LOG}"
 
 PAGE = f"""
 SELECT key, {HEAD_COLUMNS} FROM via_state_log
-WHERE prefix = %(prefix)s AND key > %(after)s AND last > 0
+WHERE prefix = %(prefix)s AND key > %(after)s AND {KNOWN} AND last > 0
 ORDER BY key LIMIT %(limit)s
 """
 
