@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
-from via_state.backplanes.base import Backplane, Ring, Watch
+from via_state.backplanes.base import Backplane, Hear, Hearing, Ring, Watch
 from via_state.core.records import Batch, Cell, Changes, Head, Position, Revision
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
 
@@ -35,6 +35,7 @@ class FaultyBackplane(Backplane):
         self.inner = inner
         self.max_append_bytes, self.max_append_records = inner.max_append_bytes, inner.max_append_records
         self.max_value_bytes = inner.max_value_bytes
+        self.max_message_bytes = inner.max_message_bytes
         self.durable = inner.durable  # type: ignore[misc]
         self.faults: dict[str, deque[Fault | None]] = {}
         self.calls: dict[str, int] = {}
@@ -89,6 +90,12 @@ class FaultyBackplane(Backplane):
 
     def watch(self, ring: Ring) -> Watch:
         return self.inner.watch(lambda key: None if self.deaf else ring(key))
+
+    async def publish(self, topic: str, data: bytes) -> None:
+        await self._do("publish", topic, data)
+
+    def hear(self, topic: str, hear: Hear) -> Hearing:
+        return self.inner.hear(topic, hear)
 
     async def drop(self, key: str, last: Position | None = None) -> None:
         await self._do("drop", key, last)

@@ -16,7 +16,7 @@ LAYERS = [
     ["testing", "apps"],
     ["admin", "middleware", "checks", "constraints"],
     ["management"],
-    ["live"],
+    ["live", "layers"],
     ["metrics"],
     ["declarations"],
     ["handlers"],

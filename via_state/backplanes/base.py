@@ -67,6 +67,10 @@ class Hearing(ABC):
     """What one callable hears of one topic."""
 
     @abstractmethod
+    async def holds(self) -> None:
+        """Return when it holds: what is published from now on is heard, until a connection breaks. Waits as long as it takes."""
+
+    @abstractmethod
     async def close(self) -> None:
         """Hear no more. Closing twice is harmless."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from via_state.backplanes.base import Hear, Hearing
 
@@ -16,6 +17,7 @@ class Hearings:
     def __init__(self, moved: Callable[[str], None] = lambda topic: None) -> None:
         self._moved = moved
         self._by_topic: dict[str, list[_Hearing]] = {}
+        self._held: dict[str, asyncio.Event] = {}
 
     def topics(self) -> list[str]:
         """Those that somebody hears."""
@@ -30,6 +32,7 @@ class Hearings:
         first = topic not in self._by_topic
         self._by_topic.setdefault(topic, []).append(hearing)
         if first:
+            self._held[topic] = asyncio.Event()
             self._moved(topic)
         return hearing
 
@@ -39,8 +42,24 @@ class Hearings:
         if hearing in hearings:
             hearings.remove(hearing)
             if not hearings:
-                del self._by_topic[hearing.topic]
+                del self._by_topic[hearing.topic], self._held[hearing.topic]
                 self._moved(hearing.topic)
+
+    def hold(self, topics: Iterable[str]) -> None:
+        """The server gives us what is published to these."""
+        for topic in topics:
+            if topic in self._held:
+                self._held[topic].set()
+
+    def lose(self) -> None:
+        """The connection is gone: none holds."""
+        for held in self._held.values():
+            held.clear()
+
+    async def held(self, topic: str) -> None:
+        """Return when it is held, or nobody hears it any more."""
+        if topic in self._held:
+            await self._held[topic].wait()
 
     def heard(self, topic: str, data: bytes) -> None:
         """A message came. One hearer that fails costs the others nothing."""
@@ -52,12 +71,17 @@ class Hearings:
 
     def clear(self) -> None:
         """Nobody hears anything."""
+        self.hold(self.topics())  # whoever waits
         self._by_topic.clear()
+        self._held.clear()
 
 
 class _Hearing(Hearing):
     def __init__(self, hearings: Hearings, topic: str, hear: Hear) -> None:
         self._hearings, self.topic, self.hear = hearings, topic, hear
+
+    async def holds(self) -> None:
+        await self._hearings.held(self.topic)
 
     async def close(self) -> None:
         self._hearings.discard(self)

@@ -279,7 +279,9 @@ class MemoryBackplane(Backplane):
     def hear(self, topic: str, hear: Hear) -> Hearing:
         self._check_open()
         self.check_message(topic)
-        return self._hearings.add(topic, hear)
+        hearing = self._hearings.add(topic, hear)
+        self._hearings.hold([topic])
+        return hearing
 
     # ------------------------------------------------------------------------------------------------------
 

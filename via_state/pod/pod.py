@@ -24,6 +24,7 @@ from via_state.core.records import Position
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.exceptions import BackplaneRefused, KeyHalted, NotCaughtUp
 from via_state.pod.halted_keys import HaltedKeys
+from via_state.pod.messages import Messages
 from via_state.pod.reading.cell_copy import CachedCell, Read
 from via_state.pod.reading.projector import ProjectionStatus, Projector
 from via_state.pod.reading.reconciler import Reconciler
@@ -80,6 +81,7 @@ class Pod:
             else ImmediateOutbox(self.thread, backplane, self._appender)
         )
         self.erasures = Erasures(self, books.erasures)
+        self.messages = Messages(backplane)
         self.services = ServiceGroup(
             self.reconciler,
             Periodic("Pruning", self._prune, lambda: PRUNE_INTERVAL, later=True),
@@ -365,6 +367,7 @@ class Pod:
     async def _close(self) -> None:
         self.closed = True
         self.thread.forget(self._close)
+        await self.messages.close()
         await self.services.drain()
         await self.outbox.close()
         await self._appender.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -107,23 +107,41 @@ class Listener:
         self._moved.update(self._subjects.bells + token for token in self._keys)
         self._moved.update(self._subjects.live + topic for topic in self._hearings.topics())
         await self._subscribe(connection, subscribed)
-        for _ in range(2):  # nats-py's first ping overtakes the subscriptions, the second one does not
-            await connection.client.flush(FLUSH_TIMEOUT)
+        await self._flush(connection)
         self._rang(None)  # while nobody listened, anything may have changed
-        while connection.alive:
-            await self._woken.wait()
-            await self._subscribe(connection, subscribed)
+        self._hearings.hold(self._topics_in(subscribed))
+        try:
+            while connection.alive:
+                await self._woken.wait()
+                topics = self._topics_in(await self._subscribe(connection, subscribed))
+                if topics:
+                    await self._flush(connection)
+                    self._hearings.hold(topics)
+        finally:
+            self._hearings.lose()
 
-    async def _subscribe(self, connection: Connection, subscribed: dict[str, Subscription]) -> None:
-        """Tell the server what has changed."""
+    async def _flush(self, connection: Connection) -> None:
+        """Return when the server has the subscriptions."""
+        for _ in range(2):  # nats-py's first ping overtakes them, the second one does not
+            await connection.client.flush(FLUSH_TIMEOUT)
+
+    def _topics_in(self, subjects: Iterable[str]) -> list[str]:
+        live = self._subjects.live
+        return [subject.removeprefix(live) for subject in subjects if subject.startswith(live)]
+
+    async def _subscribe(self, connection: Connection, subscribed: dict[str, Subscription]) -> list[str]:
+        """Tell the server what has changed. Gives the subjects that are new."""
         self._woken.clear()
+        new: list[str] = []
         while self._moved and connection.alive:
             subject = self._moved.pop()
             wanted = self._called(subject)
             if wanted is not None and subject not in subscribed:
                 subscribed[subject] = await connection.client.subscribe(subject, cb=wanted)
+                new.append(subject)
             elif wanted is None and subject in subscribed:
                 await subscribed.pop(subject).unsubscribe()
+        return new
 
     def _called(self, subject: str) -> Callable[[Msg], Awaitable[None]] | None:
         """What is to be called with its messages; None when nobody wants them."""

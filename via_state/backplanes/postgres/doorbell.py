@@ -154,6 +154,7 @@ class Listener:
         self._pause: asyncio.TimerHandle | None = None
         self._rang_in_pause = False
         self._connection: Connection | None = None
+        self._holds = False
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._outage = Outage(
@@ -168,6 +169,8 @@ class Listener:
 
     def hear(self, topic: str, hear: Hear) -> Hearing:
         hearing = self._hearings.add(topic, hear)
+        if self._holds:
+            self._hearings.hold([topic])
         self._start()
         return hearing
 
@@ -193,6 +196,8 @@ class Listener:
                         await self._connection.execute(f"LISTEN {code.messages}")
                 attempt = 0
                 self._outage.answered()
+                self._holds = True
+                self._hearings.hold(self._hearings.topics())
                 self._rang_for_all()  # while nobody listened, anything may have changed
                 await self._listen(self._connection)
             except (BackplaneUnavailable, psycopg.Error) as error:
@@ -200,6 +205,8 @@ class Listener:
             except Exception:
                 logger.exception("Hearing doorbells failed; it goes on.")
             finally:
+                self._holds = False
+                self._hearings.lose()
                 if self._connection is not None:
                     await self._connection.close()
                     self._connection = None

@@ -12,8 +12,8 @@ ID, NUMBER = 12, 2
 HEAD = WIDTH + ID + 2 * NUMBER
 #: Characters of data in one part: a multiple of four, so that base64 can be cut there.
 CHUNK = (7999 - HEAD) // 4 * 4
-#: Bytes of the largest message: about a dozen parts.
-MAX_MESSAGE = 64 * 1024
+#: Bytes of the largest message: less than the 255 parts that can be numbered. What is large is slow: see docs/figures.md.
+MAX_MESSAGE = 1024 * 1024
 
 
 def parts(topic: str, data: bytes) -> list[str]:

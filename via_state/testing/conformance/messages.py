@@ -57,6 +57,20 @@ class MessagesConformance(Harness):
             await eventually(lambda: len(here) >= 200 and len(there) >= 200, "two hundred messages")
             assert here == there == sent
 
+    async def test_what_is_published_once_a_hearing_holds_is_heard(self) -> None:
+        async with self.two() as (first, second):
+            if not first.max_message_bytes:
+                return
+            for number in range(5):
+                heard: list[bytes] = []
+                hearing = second.hear(f"topic{number}", heard.append)
+                async with asyncio.timeout(10):
+                    await hearing.holds()
+                await first.publish(f"topic{number}", b"x")
+                await eventually(lambda heard=heard: heard == [b"x"], "the message")  # type: ignore[misc]
+                await hearing.close()
+                await hearing.holds()  # nobody waits for what is closed
+
     async def test_a_message_comes_as_it_was(self) -> None:
         async with self.two() as (first, second):
             if not first.max_message_bytes:

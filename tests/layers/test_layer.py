@@ -1,0 +1,359 @@
+"""What Channels promises of a layer, over each backplane, in one process and between two."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from channels.exceptions import ChannelFull
+
+from tests.layers.conftest import Layer, Make
+from tests.pod.world import EVERY
+from via_state.exceptions import MessageTooLarge
+from via_state.layers import layer as layers
+
+Message = dict[str, Any]
+
+
+async def soon(coming: Coroutine[Any, Any, Message]) -> Message:
+    return await asyncio.wait_for(coming, 10)
+
+
+async def nothing(layer: Layer, channel: str) -> None:
+    """Nothing comes: a message that follows is the first."""
+    await layer.send(channel, {"type": "follows"})
+    assert await soon(layer.receive(channel)) == {"type": "follows"}
+
+
+def of(number: int) -> Message:
+    return {"type": "message", "number": number}
+
+
+# One channel --------------------------------------------------------------------------------------------------
+
+
+async def test_a_message_is_received_from_a_channel_that_any_process_may_read(one: Layer) -> None:
+    for number in range(3):
+        await one.send("worker", of(number))
+    assert [await soon(one.receive("worker")) for _ in range(3)] == [of(0), of(1), of(2)]
+
+
+async def test_a_message_is_received_from_a_channel_of_this_process(one: Layer) -> None:
+    channel = await one.new_channel("prefix")
+    assert channel.startswith("prefix.")
+    assert len(channel) < 100
+    for number in range(3):
+        await one.send(channel, of(number))
+    assert [await soon(one.receive(channel)) for _ in range(3)] == [of(0), of(1), of(2)]
+
+
+async def test_a_message_reaches_a_channel_of_another_process(two: tuple[Layer, Layer]) -> None:
+    here, there = two
+    channel = await there.new_channel()
+    receiving = asyncio.ensure_future(there.receive(channel))
+    for number in range(3):
+        await here.send(channel, of(number))
+    assert await soon(asyncio.wait_for(receiving, 10)) == of(0)
+    assert [await soon(there.receive(channel)) for _ in range(2)] == [of(1), of(2)]
+    with pytest.raises(AssertionError, match="another process"):
+        await here.receive(channel)
+
+
+async def test_messages_are_data_of_their_reader(one: Layer) -> None:
+    channel = await one.new_channel()
+    message = {"type": "x", "bytes": b"\0\xff", "text": "ü", "list": [1, 2.5, None, True], "dict": {"1": {}}}
+    await one.send(channel, message)
+    received = await soon(one.receive(channel))
+    assert received == message
+    received["list"].append("mine")
+    assert message["list"] == [1, 2.5, None, True]
+    for wrong in ("text", b"bytes", None, ["list"]):
+        with pytest.raises(TypeError):
+            await one.send(channel, wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        await one.send(channel, {"type": "x", "object": object()})
+
+
+@pytest.mark.parametrize("make", EVERY[:1], indirect=True)
+@pytest.mark.parametrize("name", ["", "a b", "ü", "x" * 100, "=+135!", None, 5])
+async def test_a_name_that_is_none_is_refused(one: Layer, name: Any) -> None:
+    channel = await one.new_channel()
+    for verb in (
+        lambda: one.send(name, {"type": "x"}),
+        lambda: one.receive(name),
+        lambda: one.group_add(name, channel),
+        lambda: one.group_add("group", name),
+        lambda: one.group_discard(name, channel),
+        lambda: one.group_send(name, {"type": "x"}),
+    ):
+        with pytest.raises(TypeError):
+            await verb()
+
+
+async def test_a_full_channel_is_said_to_whoever_sends(make: Make) -> None:
+    layer = make(capacity=3, channel_capacity={"tiny*": 1})
+    channel = await layer.new_channel()
+    for name, capacity in ((channel, 3), ("worker", 3), ("tiny.worker", 1)):
+        for number in range(capacity):
+            await layer.send(name, of(number))
+        with pytest.raises(ChannelFull):
+            await layer.send(name, of(capacity))
+        assert [(await soon(layer.receive(name)))["number"] for _ in range(capacity)] == [*range(capacity)]
+
+
+async def test_a_message_that_nobody_takes_expires(make: Make) -> None:
+    layer = make(expiry=0.05)
+    channel = await layer.new_channel()
+    for name in (channel, "worker"):
+        await layer.send(name, of(1))
+        deadline = time.monotonic() + 0.1
+        while time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        await nothing(layer, name)
+
+
+async def test_a_receive_that_is_cancelled_takes_nothing(one: Layer) -> None:
+    channel = await one.new_channel()
+    for number in range(200):
+        receiving = asyncio.ensure_future(one.receive(channel))
+        for _ in range(number % 4):
+            await asyncio.sleep(0)
+        await one.send(channel, of(number))
+        for _ in range(number % 3):
+            await asyncio.sleep(0)
+        receiving.cancel()
+        try:
+            assert (await receiving)["number"] == number
+        except asyncio.CancelledError:
+            assert (await soon(one.receive(channel)))["number"] == number
+
+
+def test_channels_are_read_on_several_event_loops(one: Layer) -> None:
+    """As sync views do: each call of `async_to_sync` has a loop of its own."""
+    first, second = async_to_sync(one.new_channel)(), async_to_sync(one.new_channel)()
+    async_to_sync(one.send)(first, of(1))
+    async_to_sync(one.send)(second, of(2))
+    received: list[Message] = []
+    threads = [
+        threading.Thread(target=lambda name=name: received.append(async_to_sync(one.receive)(name)))
+        for name in (second, first, "worker")
+    ]
+    for thread in threads:
+        thread.start()
+    async_to_sync(one.send)("worker", of(3))
+    for thread in threads:
+        thread.join(10)
+    assert sorted(message["number"] for message in received) == [1, 2, 3]
+
+
+async def test_names_do_not_depend_on_the_random_seed(make: Make) -> None:
+    names = []
+    for _ in range(2):
+        random.seed(1)
+        layer = make()
+        names += [await layer.new_channel(), await layer.new_channel()]
+        random.seed(1)
+        names.append(await layer.new_channel())
+    assert len(set(names)) == 6
+
+
+# Channels that any process may read ----------------------------------------------------------------------------
+
+
+async def test_exactly_one_of_several_processes_gets_a_message(make: Make) -> None:
+    sender, *readers = layers_ = [make(capacity=100) for _ in range(4)]
+    got: list[int] = []
+
+    async def read(layer: Layer) -> None:
+        while True:
+            got.append((await layer.receive("worker"))["number"])
+
+    reading = [asyncio.ensure_future(read(layer)) for layer in readers for _ in range(2)]
+    for number in range(60):
+        await layers_[number % 4].send("worker", of(number))
+    deadline = time.monotonic() + 30
+    while len(got) < 60:
+        assert time.monotonic() < deadline, got
+        await asyncio.sleep(0.01)
+    await asyncio.gather(*(sender.send("worker", of(100 + number)) for number in range(20)))
+    while len(got) < 80:
+        assert time.monotonic() < deadline, got
+        await asyncio.sleep(0.01)
+    for task in reading:
+        task.cancel()
+    await asyncio.gather(*reading, return_exceptions=True)
+    assert sorted(got) == [*range(60), *range(100, 120)]
+
+
+async def test_a_message_waits_where_it_was_sent_until_a_process_reads(two: tuple[Layer, Layer]) -> None:
+    here, there = two
+    await here.send("worker", of(1))
+    assert await soon(there.receive("worker")) == of(1)
+
+
+async def test_a_reader_that_left_does_not_keep_a_message_to_itself(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asked, and is gone when the message comes: another process that asks gets it from there."""
+    monkeypatch.setattr(layers, "WANT_AGAIN", 0.05)
+    here, left, comes = make(), make(), make()
+    gone = asyncio.ensure_future(left.receive("worker"))
+    deadline = time.monotonic() + 10
+    while not here._wanted.get("worker"):
+        await here._attach()
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    await here.send("worker", of(1))
+    assert await soon(comes.receive("worker")) == of(1)
+
+
+# Groups ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_group_message_reaches_the_members_of_all_processes_once(two: tuple[Layer, Layer]) -> None:
+    here, there = two
+    members = [(layer, await layer.new_channel()) for layer in (here, here, there)]
+    (_, left), outside = (here, await here.new_channel()), await there.new_channel()
+    for layer, channel in members:
+        await layer.group_add("group", channel)
+        await layer.group_add("group", channel)  # twice is once
+    await here.group_add("group", left)
+    await here.group_discard("group", left)
+    await here.group_discard("group", left)
+    await there.group_add("other", outside)
+    for sender, number in ((here, 1), (there, 2)):
+        await sender.group_send("group", of(number))
+        for layer, channel in members:
+            assert await soon(layer.receive(channel)) == of(number)
+    await nothing(here, left)
+    await nothing(there, outside)
+    for layer, channel in members:
+        await nothing(layer, channel)
+
+
+async def test_members_over_capacity_miss_a_group_message_and_the_others_do_not(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="via_state.layers")
+    layer = make(capacity=3)
+    full, free = await layer.new_channel(), await layer.new_channel()
+    await layer.group_add("group", full)
+    await layer.group_add("group", free)
+    await layer.send(full, of(0))
+    for number in (1, 2, 3):
+        await layer.group_send("group", of(number))
+        if number < 3:
+            assert await soon(layer.receive(free)) == of(number)
+    assert await soon(layer.receive(free)) == of(3)
+    assert [await soon(layer.receive(full)) for _ in range(3)] == [of(0), of(1), of(2)]
+    await nothing(layer, full)
+    assert "1 of 2 channels over capacity in group group" in caplog.text
+
+
+async def test_a_channel_of_another_process_may_be_put_into_a_group_and_taken_out(
+    two: tuple[Layer, Layer],
+) -> None:
+    here, there = two
+    channel = await there.new_channel()
+    await here.group_add("group", channel)
+    number = 0
+    receiving = asyncio.ensure_future(there.receive(channel))
+    deadline = time.monotonic() + 10
+    while not receiving.done():  # it may take a moment
+        assert time.monotonic() < deadline
+        number += 1
+        await here.group_send("group", of(number))
+        await asyncio.wait({receiving}, timeout=0.02)
+    await here.group_discard("group", channel)
+    while there._groups:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def test_a_channel_that_any_process_may_read_can_be_a_member(two: tuple[Layer, Layer]) -> None:
+    here, there = two
+    await here.group_add("group", "worker")
+    await there.group_send("group", of(1))
+    assert await soon(there.receive("worker")) == of(1)
+
+
+async def test_a_member_that_is_not_added_again_leaves(make: Make) -> None:
+    layer = make(group_expiry=0.05)
+    stays, leaves = await layer.new_channel(), await layer.new_channel()
+    await layer.group_add("group", leaves)
+    deadline = time.monotonic() + 10
+    while leaves in layer._groups.get("group", {}):
+        assert time.monotonic() < deadline
+        await layer.group_add("group", stays)
+        await layer.group_send("group", of(1))
+        await asyncio.sleep(0.01)
+    assert stays in layer._groups["group"]
+
+
+async def test_a_group_without_members_costs_nothing(two: tuple[Layer, Layer]) -> None:
+    here, there = two
+    channel = await here.new_channel()
+    for _ in range(3):
+        await here.group_add("group", channel)
+        await here.group_discard("group", channel)
+    await there.group_send("group", of(1))
+    await nothing(here, channel)
+    assert here._groups == {}
+    deadline = time.monotonic() + 10
+    while len(here._hearings) > 2:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def test_a_flush_forgets_what_this_process_has(one: Layer) -> None:
+    channel = await one.new_channel()
+    await one.group_add("group", channel)
+    await one.send(channel, of(1))
+    await one.send("worker", of(1))
+    await one.flush()
+    await one.group_send("group", of(2))
+    await nothing(one, channel)
+    await nothing(one, "worker")
+
+
+async def test_a_large_message_travels_and_one_that_is_too_large_is_refused(two: tuple[Layer, Layer]) -> None:
+    here, there = two
+    channel = await there.new_channel()
+    await here.send(channel, {"type": "x", "text": "y" * 900_000})
+    assert len((await soon(there.receive(channel)))["text"]) == 900_000
+    with pytest.raises(MessageTooLarge):
+        await here.send(channel, {"type": "x", "text": "y" * 70_000_000})
+    await nothing(there, channel)
+
+
+async def test_a_layer_follows_the_pod_of_its_process(make: Make) -> None:
+    """Groups and channels stay, when the pod was closed and another one is there."""
+    here, there = make(), make()
+    channel = await here.new_channel()
+    await here.group_add("group", channel)
+    await here.of_test.aclose()
+    here.of_test = make().of_test
+    await here.new_channel()
+    await there.group_send("group", of(1))
+    assert await soon(here.receive(channel)) == of(1)
+    await there.send(channel, of(2))
+    assert await soon(here.receive(channel)) == of(2)
+
+
+@pytest.mark.parametrize("make", EVERY[:1], indirect=True)
+async def test_garbage_is_dropped(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    layer = make()
+    channel = await layer.new_channel()
+    pod = layer.of_test
+    for data in (b"", b"\xc1", b"\x93\xa6Letter\xa1c\xc4\x01x", b"\x91\xa4Evil", b"\x80"):
+        await pod.thread.acall(pod.messages.publish(f"layer-p-{layer.process}", data))
+    await nothing(layer, channel)
+    assert caplog.text.count("was dropped") == 5
