@@ -19,11 +19,13 @@ from via_state.backplanes.nats.options import DEFAULTS as NATS_OPTIONS
 from via_state.backplanes.postgres.backend import DEFAULTS as POSTGRES_OPTIONS
 from via_state.conf import DEFAULTS
 from via_state.declarations.registry import registry
+from via_state.metrics import catalog
 from via_state.pod.pod import Pod
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 REFERENCE = (DOCS / "reference.md").read_text()
+METRICS = (DOCS / "metrics.md").read_text()
 CODE = {path: path.read_text() for path in (ROOT / "via_state").rglob("*.py")}
 
 
@@ -99,12 +101,16 @@ def test_the_reference_names_every_error() -> None:
             assert f"{name}`" in REFERENCE, name
 
 
-def test_the_reference_lists_every_metric() -> None:
+def test_the_catalogue_of_metrics_is_current() -> None:
+    assert catalog.as_markdown() == METRICS, "python -m via_state.metrics.catalog > docs/metrics.md"
+
+
+def test_the_catalogue_lists_every_metric() -> None:
     ours = set()
     for metric in REGISTRY.collect():
         if metric.name.startswith("via_"):
             ours.add(f"{metric.name}_total" if metric.type == "counter" else metric.name)
-    assert set(re.findall(r"`(via_[a-z_]+)`", REFERENCE)) == ours
+    assert set(re.findall(r"`(via_[a-z_]+)`", METRICS)) == ours
 
 
 @pytest.mark.parametrize("source", DIAGRAMS, ids=lambda path: path.stem)

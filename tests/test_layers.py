@@ -14,7 +14,7 @@ ROOT = Path(via_state.__file__).parent
 #: A room may import those below it. Those in one line do not know each other.
 LAYERS = [
     ["testing", "apps"],
-    ["admin", "middleware", "checks", "constraints"],
+    ["admin", "middleware", "views", "checks", "constraints"],
     ["management"],
     ["live", "layers"],
     ["metrics"],

@@ -98,6 +98,30 @@ class OutboxCounted(Event, frozen=True, gc=False):
     aside: Count
 
 
+class AppendFailed(Event, frozen=True, gc=False):
+    """So many calls of append get an error. ``reason``: "unavailable", nothing was written; "unknown", it may have been; "refused"."""
+
+    reason: str
+    calls: Count
+
+
+class UpdateEnded(Event, frozen=True, gc=False):
+    """A call of update, or set, ended. ``seconds``: with all rounds. ``outcome``: "ok"; "contended", it was given up."""
+
+    key: str
+    template: str
+    seconds: Seconds
+    outcome: str
+
+
+class ReadWaited(Event, frozen=True, gc=False):
+    """A read with at_least ended. ``outcome``: "caught_up", "timeout", "epoch" (the log was rewritten), "halted"."""
+
+    key: str
+    template: str
+    outcome: str
+
+
 class UpdateContended(Event, frozen=True, gc=False):
     """A round of compare-and-swap was lost to another writer."""
 
@@ -146,6 +170,26 @@ class StrangerMet(Event, frozen=True, gc=False):
     server: str
 
 
+class Swept(Event, frozen=True, gc=False):
+    """A sweep succeeded. ``keys``: those that its answer named. ``rung``: doorbells since the sweep before."""
+
+    seconds: Seconds
+    keys: Count
+    rung: Count
+
+
+class SweepFailed(Event, frozen=True, gc=False):
+    """A sweep failed; it is tried again."""
+
+
+class KeysHeld(Event, frozen=True, gc=False):
+    """After a sweep: the keys in memory, and those of them (``found``) whose change the sweep told before a doorbell did."""
+
+    logs: Count
+    cells: Count
+    found: Count
+
+
 class LoopBeat(Event, frozen=True, gc=False):
     """The loop of this process had a turn; it has one each second. ``late``: by how much this one was."""
 
@@ -160,6 +204,15 @@ class LogLoaded(Event, frozen=True, gc=False):
 
     key: str
     template: str
+
+
+class LogReady(Event, frozen=True, gc=False):
+    """A key that this process began to fold has its value. ``origin``: what the fold began with, "genesis" or "snapshot"."""
+
+    key: str
+    template: str
+    seconds: Seconds
+    origin: str
 
 
 class Folded(Event, frozen=True, gc=False):
@@ -267,11 +320,12 @@ class DeliveryBegan(Event, frozen=True, gc=False):
 
 
 class DeliveryEnded(Event, frozen=True, gc=False):
-    """A handler returned or raised. ``seconds``: for how long it ran."""
+    """A handler returned or raised. ``seconds``: for how long it ran. ``outcome``: "ok" or "raised"."""
 
     handler: str
     template: str
     seconds: Seconds
+    outcome: str
 
 
 class DeliveryFailed(Event, frozen=True, gc=False):
@@ -300,6 +354,20 @@ class HandlerBlocked(Event, frozen=True, gc=False):
     handler: str
     template: str
     key: str
+
+
+class HandlerFenced(Event, frozen=True, gc=False):
+    """A position was taken from a worker, by another one or by an operator."""
+
+    handler: str
+    template: str
+    key: str
+
+
+class LeaseRenewed(Event, frozen=True, gc=False):
+    """A worker holds its positions until then."""
+
+    until: Annotated[float, "seconds since 1970"]
 
 
 class HandlerStuck(Event, frozen=True, gc=False):
@@ -334,14 +402,6 @@ class HandlerLag(Event, frozen=True, gc=False):
     handler: str
     template: str
     change: Events
-
-
-class HandlerLagged(Event, frozen=True, gc=False):
-    """For how long the log that waits longest has had records for this handler on this worker; 0 when none has."""
-
-    handler: str
-    template: str
-    seconds: Seconds
 
 
 # What is added up -----------------------------------------------------------------------------------------

@@ -123,13 +123,14 @@ class Deliverer:
         if claim.last_error == DIED and spec.retry.exhausted(claim.attempts, claim.failing_for()):
             # Not once more: it may kill this worker, too.
             return self._failed(record, delivery, RuntimeError(DIED), Failure.TAKEN_OVER, behind)
-        started = time.perf_counter()
+        started, outcome = time.perf_counter(), "raised"
         try:
             self._execute(
                 lambda: call(spec.function, record.event, delivery),
                 lambda claim: self._store.advance(claim, record.position, behind),
                 delivery,
             )
+            outcome = "ok"
             return None
         except (Fenced, OutcomeUnclear):
             raise
@@ -142,7 +143,7 @@ class Deliverer:
             failure = Failure.CONTENDED if contended(error) else Failure.RAISED
             return self._failed(record, delivery, error, failure, behind)
         finally:
-            telemetry.DeliveryEnded(*self._labels, time.perf_counter() - started).emit()
+            telemetry.DeliveryEnded(*self._labels, time.perf_counter() - started, outcome).emit()
 
     @property
     def _labels(self) -> tuple[str, str]:

@@ -131,6 +131,7 @@ class Runner:
             except Closed:
                 return
             except Fenced:
+                telemetry.HandlerFenced(*self.labels, self.key).emit()
                 logger.info("%s on %r was taken over by another worker.", self.handler.name, self.key)
                 self.claim, wait = None, 0.0  # by an operator, perhaps, who left it free
                 self._lent = Backoff(0.05, min(1.0, worker.lease / 3))

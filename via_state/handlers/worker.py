@@ -138,6 +138,7 @@ class Worker(Service):
         started = time.monotonic()
         alive = await self._control.run(self.store.renew, self.id, self._worker_group, self.lease)
         self._lease_until = started + self.lease
+        telemetry.LeaseRenewed(time.time() + self._lease_until - time.monotonic()).emit()
         if alive != self.alive:
             logger.info("%s workers share the event handlers.", len(alive))
             self.alive = alive
@@ -258,7 +259,6 @@ class Worker(Service):
             self._see(changes, cast(set[str], mark))
 
     async def _keep_house(self) -> None:
-        self.measures.tick()
         await self._look_at_halted()
         await self._forget_idle()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from typing import Protocol
 
@@ -28,7 +27,7 @@ class WorkerMetrics:
         #: Records that this worker has passed.
         self.handled = 0
         self._stuck: dict[tuple[str, str], dict[Shown, int]] = defaultdict(dict)
-        self._behind: dict[tuple[str, str], dict[Shown, float]] = defaultdict(dict)
+        self._waiting: set[Shown] = set()
 
     def delivered(self, count: int) -> None:
         """So many more records are done."""
@@ -51,11 +50,10 @@ class WorkerMetrics:
         if events != runner.lag:
             telemetry.HandlerLag(*runner.labels, events - runner.lag).emit()
         runner.lag = events
-        waiting = self._behind[runner.labels]
         if events:
-            waiting.setdefault(runner, time.monotonic())
-        elif waiting.pop(runner, None) is not None and not waiting:
-            telemetry.HandlerLagged(*runner.labels, 0.0).emit()
+            self._waiting.add(runner)
+        else:
+            self._waiting.discard(runner)
 
     def halted(self, runner: Shown, reason: str) -> str:
         """It stands still for this reason, or no longer when that is empty."""
@@ -66,13 +64,6 @@ class WorkerMetrics:
                 telemetry.HandlerHalted(*runner.labels, runner.key, reason).emit()
         return reason
 
-    def tick(self) -> None:
-        """Let the seconds pass."""
-        now = time.monotonic()
-        for labels, waiting in self._behind.items():
-            if waiting:
-                telemetry.HandlerLagged(*labels, now - min(waiting.values())).emit()
-
     def forget(self, runner: Shown) -> None:
         """It is gone from this worker."""
         self.stuck(runner, 0)
@@ -82,7 +73,7 @@ class WorkerMetrics:
     @property
     def total_lag(self) -> int:
         """Records that all handlers of this worker have before them."""
-        return sum(runner.lag for waiting in self._behind.values() for runner in waiting)
+        return sum(runner.lag for runner in self._waiting)
 
     @property
     def stuck_now(self) -> int:

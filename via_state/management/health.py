@@ -10,7 +10,9 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from via_state.metrics import exposition
 
 #: Connections that are served at once, and the seconds that one may be silent.
 MOST, SILENCE = 32, 5.0
@@ -70,7 +72,7 @@ class HealthServer:
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
                 if path == "/metrics":
-                    self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
+                    self._answer(200, CONTENT_TYPE_LATEST, exposition.page())
                 elif path == "/livez":
                     ok = alive()
                     self._answer(200 if ok else 503, "text/plain", b"ok\n" if ok else b"ended: restart it\n")

@@ -79,6 +79,12 @@ def current_pod() -> Pod:
         return _current.pod
 
 
+def existing_pod() -> Pod | None:
+    """This process's pod where there is one; in tests, only one that somebody chose or used. For those who look on."""
+    current = _current
+    return current.pod if current is not None and current.fits else None
+
+
 @contextmanager
 def use_pod(pod: Pod) -> Iterator[Pod]:
     """Make ``pod`` the process's pod for a while. For tests."""

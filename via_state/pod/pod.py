@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar, cast
 
+from via_state import telemetry
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.books import books_of
 from via_state.conf import settings
@@ -22,7 +23,7 @@ from via_state.core.metadata import Metadata
 from via_state.core.offsets import Offset, Offsets, check_offset
 from via_state.core.records import Position
 from via_state.core.specs import CellSpec, LogSpec
-from via_state.exceptions import BackplaneRefused, KeyHalted, NotCaughtUp
+from via_state.exceptions import BackplaneRefused, EpochChanged, KeyHalted, NotCaughtUp
 from via_state.pod.halted_keys import HaltedKeys
 from via_state.pod.messages import Messages
 from via_state.pod.reading.cell_copy import CachedCell, Read
@@ -67,8 +68,9 @@ class Pod:
         self.thread: LoopThread = current_loop()
         self._owns_backplane = owns_backplane
         self._settling: list[Callable[[], Awaitable[None]]] = []
-        self._database = database_threads()
-        books = books_of(backplane, self._database)
+        #: Threads for statements on ``DATABASE``.
+        self.database = database_threads()
+        books = books_of(backplane, self.database)
         self.snapshots = Snapshotter(backplane, books.snapshots, self.pod_id)
         self._halts = HaltedKeys(self.pod_id, books.halted_keys)
         #: What runs in the background, from the first use of the pod to its end.
@@ -163,13 +165,20 @@ class Pod:
         if at_least is not None:
             check_offset(at_least)
         seconds = settings.READ_TIMEOUT if timeout is None else timeout
-        projector = self.replicas.log(key, spec)
+        projector, outcome = self.replicas.log(key, spec), "caught_up"
         try:
             async with asyncio.timeout(seconds):
                 await projector.ready()
                 if at_least is not None and (future := projector.reach(at_least.epoch, at_least)) is not None:
                     await future
+        except EpochChanged:
+            outcome = "epoch"
+            raise
+        except KeyHalted:
+            outcome = "halted"
+            raise
         except TimeoutError:
+            outcome = "timeout"
             if projector.error is not None:
                 raise again(projector.error) from None
             status = projector.status
@@ -178,6 +187,9 @@ class Pod:
                 f"{key!r} is at offset {status.position.offset} on this pod and did not reach {wanted} in {seconds} s. "
                 "Read without at_least, or wait longer."
             ) from None
+        finally:
+            if at_least is not None:
+                telemetry.ReadWaited(key, spec.name, outcome).emit()
         return projector.read()
 
     def status(self, key: str, spec: LogSpec[V]) -> ProjectionStatus:
@@ -356,7 +368,7 @@ class Pod:
 
     async def disconnected(self) -> None:
         """After `close`: wait until its threads have ended, and with them their connections to the database."""
-        await self._database.close()
+        await self.database.close()
 
     async def _list_halts(self) -> None:
         await self._halts.update(self.replicas.logs())
@@ -374,6 +386,6 @@ class Pod:
         await self.replicas.close()
         await self.services.stop()
         await self._halts.update(())
-        await self._database.close(0)  # what runs there is not waited for
+        await self.database.close(0)  # what runs there is not waited for
         if self._owns_backplane:
             await self.backplane.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from via_state import telemetry
@@ -15,14 +16,22 @@ logger = logging.getLogger("via_state.projector")
 class FoldReport:
     """Remembers which halt it has announced, so that each is announced once, and taken back."""
 
-    __slots__ = ("_folds", "_key", "_reason", "_spec", "_unread")
+    __slots__ = ("_began", "_folds", "_key", "_reason", "_spec", "_unread", "loading", "origin")
 
     def __init__(self, key: str, spec: LogSpec[Any]) -> None:
         self._key, self._spec = key, spec
         self._reason: str | None = None
         self._unread: Unread | None = None
+        self._began = time.monotonic()
+        #: Until there is a value; what the fold began with.
+        self.loading, self.origin = True, "genesis"
         self._folds = telemetry.folds(spec.name)
         telemetry.LogLoaded(key, spec.name).emit()
+
+    def ready(self) -> None:
+        """There is a value for the first time."""
+        self.loading = False
+        telemetry.LogReady(self._key, self._spec.name, time.monotonic() - self._began, self.origin).emit()
 
     def count(self, outcome: Outcome, projection: Projection[Any]) -> None:
         """After each batch: adds up, and tells at once only what is rare."""

@@ -196,6 +196,7 @@ class Projector(Replica[Place], Generic[V]):
                 logger.warning("%r was overtaken by a compaction, and continues from a snapshot.", self.key)
             projection.seed(found.value, found.position)
             self._visibility.restored()
+            self._report.origin = "snapshot"
             self.snapshots.start_over()
             return Outcome(undecodable=outcome.undecodable, unknown=outcome.unknown)
         if outcome.action is Action.NEEDS_SNAPSHOT:
@@ -212,6 +213,8 @@ class Projector(Replica[Place], Generic[V]):
             self._verifier.give(visibility.shown.value)
             if self._verifier.found is not None:
                 self.snapshots.found_impure(self._verifier.found)
+        if self._report.loading and visibility.loaded:
+            self._report.ready()
         if moved:
             self.subscribers.ring()
         if not visibility.rebuilding and projection.halt is None:

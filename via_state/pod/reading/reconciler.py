@@ -8,9 +8,11 @@ turn, so that one that is slow or fails costs itself a round, and neither the sw
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from typing import Protocol
 
+from via_state import telemetry
 from via_state.backplanes.base import Backplane, Watch
 from via_state.conf import settings
 from via_state.core.records import Changes, Head, Revision
@@ -107,6 +109,7 @@ class Reconciler(Service):
         self._wanted: Counter[str] = Counter()
         self._watch: Watch | None = None
         self._cursor: object | None = None
+        self._rung = 0  # doorbells since the last sweep
         self._flight = SingleFlight(
             "The sweep",
             self._sweep,
@@ -168,13 +171,22 @@ class Reconciler(Service):
         if key is None:
             self._flight.ring()
             return
+        self._rung += 1
         for following in self._followings:
             following.follower.rang(key)
 
     async def _sweep(self) -> float:
         followings = list(self._followings)
         marks = [one.follower.mark() for one in followings]
-        changes = await self.backplane.changed(self._cursor)
+        started = time.monotonic()
+        try:
+            changes = await self.backplane.changed(self._cursor)
+        except Exception:
+            telemetry.SweepFailed().emit()
+            raise
+        rung, self._rung = self._rung, 0
+        keys = len(changes.logs) + len(changes.cells)
+        telemetry.Swept(time.monotonic() - started, keys, rung).emit()
         if self._cursor is None:
             changes = changes._replace(everything=True)
         self._cursor = changes.cursor

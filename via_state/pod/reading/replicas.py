@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar, cast
 
+from via_state import telemetry
 from via_state.conf import settings
 from via_state.core.records import Changes, Position
 from via_state.core.specs import CellSpec, LogSpec
@@ -136,26 +137,32 @@ class Replicas:
 
     async def moved(self, changes: Changes, mark: object) -> None:
         """The answer of a sweep."""
-        marked = cast(Marks, mark or {})
+        marked, found = cast(Marks, mark or {}), 0
         if changes.everything:
             for one in self._all():
                 one.ring()
         else:
-            self._ring_changed(changes)
+            found = self._ring_changed(changes)
             self._ring_unknown(changes, marked)
             self._ring_expired()
         self._swept = marked
         self._evict()
+        telemetry.KeysHeld(len(self._logs), len(self._cells), found).emit()
 
-    def _ring_changed(self, changes: Changes) -> None:
+    def _ring_changed(self, changes: Changes) -> int:
+        """Ring what moved; returns how many of these no doorbell had rung."""
+        found = 0
         for key, head in changes.logs.items():
             projector = self._logs.get(key)
             if projector is not None and head.position != projector.position:
+                found += projector.task is None
                 projector.ring()
         for key, revision in changes.cells.items():
             cell = self._cells.get(key)
             if cell is not None and cell.loaded and cell.stored != revision:
+                found += cell.task is None
                 cell.ring()
+        return found
 
     def _ring_unknown(self, changes: Changes, marked: Marks) -> None:
         """Look at what moved here since the last sweep, and not there: the server may have come back without it, and its

@@ -238,6 +238,8 @@ class Appender:
 
 def _settle(answers: list[tuple[Waiter, Any]]) -> None:
     """Answer waiters of any thread: one wake-up for each event loop, however many wait on it."""
+    if answers and isinstance(error := answers[0][1], BaseException):
+        telemetry.AppendFailed(_reason(error), len(answers)).emit()
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Waiter, Any]]] = {}
     for waiter, answer in answers:
         if isinstance(waiter, asyncio.Future):
@@ -247,6 +249,13 @@ def _settle(answers: list[tuple[Waiter, Any]]) -> None:
     for loop, batch in by_loop.items():
         if not loop.is_closed():
             loop.call_soon_threadsafe(_answer, batch)
+
+
+def _reason(error: BaseException) -> str:
+    """What an append's error says of its outcome, as telemetry calls it."""
+    if isinstance(error, OutcomeUnknown):
+        return "unknown"
+    return "refused" if isinstance(error, BackplaneRefused | AppendTooLarge) else "unavailable"
 
 
 def _answer(batch: list[tuple[Waiter, Any]]) -> None:

@@ -21,7 +21,8 @@ class CellUpdate:
 
     def __init__(self, replicas: Replicas, key: str, spec: CellSpec[Any]) -> None:
         self._residents, self._key, self._spec = replicas, key, spec
-        self._deadline = time.monotonic() + settings.UPDATE_TIMEOUT
+        self._started = time.monotonic()
+        self._deadline = self._started + settings.UPDATE_TIMEOUT
         self._backoff = Backoff(base=0.001, cap=0.05)
         self._cell: CachedCell[Any] | None = None
         self._base: Read[Any]
@@ -45,12 +46,18 @@ class CellUpdate:
         """Write the new value; False when another writer was first and the function must run again."""
         assert self._cell is not None, "current() comes first"
         if await self._cell.write(self._base, value, self._deadline):
+            self._ended("ok")
             return True
         telemetry.UpdateContended(self._key, self._spec.name).emit()
         if time.monotonic() >= self._deadline:
+            self._ended("contended")
             raise UpdateContended(
                 f"{self._key!r}: other writers won {self._backoff.attempts + 1} rounds in a row. Nothing was written. "
                 "For a hot key declare a StateAppEvents: appends never conflict."
             )
         await self._backoff.pause()
         return False
+
+    def _ended(self, outcome: str) -> None:
+        seconds = time.monotonic() - self._started
+        telemetry.UpdateEnded(self._key, self._spec.name, seconds, outcome).emit()

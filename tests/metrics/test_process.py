@@ -1,0 +1,151 @@
+"""What one process counts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prometheus_client import REGISTRY, Gauge
+
+from tests.pod.board import Add, Board
+from via_state import telemetry
+from via_state.metrics import consumers, exposition, folds, process
+from via_state.metrics.declared import CATALOG, Family
+from via_state.testing import pods
+
+
+def sample(metric: str, /, **labels: str) -> float | None:
+    return REGISTRY.get_sample_value(metric, labels)
+
+
+def series(key: str) -> set[str]:
+    """The names of all series with this key."""
+    return {one.name for metric in REGISTRY.collect() for one in metric.samples if one.labels.get("key") == key}
+
+
+def test_a_log_that_is_loaded_has_every_counter_at_0() -> None:
+    telemetry.LogLoaded("new.7", "new.{room}").emit()
+    for one in CATALOG:
+        if one.kind == "counter" and one.labels == ("key",) and one.module == folds.__name__:
+            assert sample(one.name, key="new.{room}") == 0, one.name
+
+
+def test_a_handler_that_is_registered_has_every_counter_at_0() -> None:
+    telemetry.HandlerRegistered("mail", "new.{room}").emit()
+    for one in CATALOG:
+        if one.kind == "counter" and one.labels == ("name", "key"):
+            assert sample(one.name, name="mail", key="new.{room}") == 0, one.name
+    for outcome in consumers.OUTCOMES:
+        assert sample("via_consumer_deliveries_total", name="mail", key="new.{room}", outcome=outcome) == 0
+
+
+def test_the_number_of_series_does_not_grow_with_the_members_of_a_family() -> None:
+    template = "tests.room.{room}"
+    with pods(1) as (pod,):
+        for room in range(30):
+            Board.room.using(pod).at(room=room).append(Add(1))
+            Board.room.using(pod).at(room=room).read()
+            if room == 0:
+                telemetry.flush()
+                before = series(template)
+        telemetry.flush()
+        assert before == series(template) != set()
+        found = {one.labels.get("key", "") for metric in REGISTRY.collect() for one in metric.samples}
+        assert not [key for key in found if key.startswith("tests.room.") and key != template]
+
+
+def test_every_gauge_says_how_processes_are_joined() -> None:
+    for module in (process, folds, consumers):
+        for name, one in vars(module).items():
+            gauge = getattr(one._labels, "__self__", None) if isinstance(one, Family) else one
+            if isinstance(gauge, Gauge):
+                assert gauge._multiprocess_mode.startswith("live"), name
+
+
+def test_a_failed_append_and_a_wait_are_counted_by_their_outcome() -> None:
+    def appended() -> float:
+        return sample("via_append_errors_total", reason="unavailable") or 0.0
+
+    def waited() -> float:
+        return sample("via_read_waits_total", key="tests.numbers", outcome="caught_up") or 0.0
+
+    before = appended(), waited()
+    with pods(1) as (pod,):
+        offset = Board.numbers.using(pod).append(Add(1))
+        Board.numbers.using(pod).read(at_least=offset)
+    with pytest.raises(Exception, match=r"closed|stopped"):
+        Board.numbers.using(pod).append(Add(1))
+    assert (appended() - before[0], waited() - before[1]) == (1, 1)
+
+
+CHILD = """
+import os, sys, time
+import django
+from django.conf import settings
+settings.configure(INSTALLED_APPS=["via_state"])
+django.setup()
+from via_state import telemetry
+telemetry.KeyHalted("feed.1", "feed.{n}", "fold").emit()
+telemetry.EpochReset("feed.1", "feed.{n}").emit()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_gauges_of_a_process_that_was_killed_are_gone(tmp_path: Path) -> None:
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", CHILD],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    try:
+        for child in children:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+        code = "print(__import__('via_state.metrics.exposition', fromlist=['page']).page().decode())"
+        looking = CHILD.partition("telemetry.KeyHalted")[0] + code
+
+        def page() -> str:
+            return subprocess.run(
+                [sys.executable, "-c", looking],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=60,
+            ).stdout
+
+        halted, reset = 'via_halted{key="feed.{n}",reason="fold"}', 'via_events_epoch_reset_total{key="feed.{n}"}'
+        assert f"{halted} 2.0" in page()
+        children[0].send_signal(signal.SIGKILL)
+        children[0].wait(30)
+        shown = page()
+        assert f"{halted} 1.0" in shown
+        assert f"{reset} 2.0" in shown  # counters stay
+        assert children[1].stdin is not None
+        children[1].stdin.close()
+        children[1].wait(30)
+        assert halted not in page()  # one that ends says so itself
+    finally:
+        for child in children:
+            child.kill()
+            child.wait(30)
+            for pipe in (child.stdin, child.stdout):
+                if pipe is not None and not pipe.closed:
+                    pipe.close()
+
+
+def test_the_page_has_the_shared_truth_and_what_the_process_counts() -> None:
+    shown = exposition.page().decode()
+    assert "# HELP via_consumer_oldest_timestamp_seconds" in shown
+    assert "# HELP via_events_appended_total" in shown

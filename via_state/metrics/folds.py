@@ -1,0 +1,171 @@
+"""What one process counts of its projections and their snapshots."""
+
+from __future__ import annotations
+
+from via_state import telemetry
+from via_state.metrics.declared import counter, counters, gauges, histograms
+
+fold_events = counters("via_fold_events", "Events that a process folded.", unit="events")
+fold_offset = gauges(
+    "via_fold_offset",
+    "Offset up to which a process has folded the log; of keys that are not families.",
+    "livemin",
+    unit="offset",
+)
+cold_start_seconds = histograms(
+    "via_cold_start_seconds",
+    "From the first use of a log in a process to its value, by what the fold began with: genesis, snapshot.",
+    ("key", "origin"),
+    "genesis above 5 s: the log has no snapshot",
+    buckets=(0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0),
+)
+events_undecodable = counters(
+    "via_events_undecodable",
+    "Records that folds skipped because they do not decode.",
+    worry="any increase: manage.py check --database names them",
+    unit="records",
+)
+events_unknown = counters(
+    "via_events_unknown",
+    "Records that folds skipped because no declared event has their name.",
+    worry="any increase, unless older code runs beside newer",
+    unit="records",
+)
+events_forward_incompatible = counters(
+    "via_events_forward_incompatible",
+    "Times a key halted at a record of a newer version.",
+    worry="any increase that is not of a deploy",
+)
+epoch_reset = counters(
+    "via_events_epoch_reset",
+    "Folds started over because history was rewritten.",
+    worry="any increase without a restore",
+)
+compaction_gap_halt = counters(
+    "via_events_compaction_gap_halt",
+    "Times a key halted because a discarded prefix is needed.",
+    worry="any increase",
+)
+compaction_reseed = counters(
+    "via_events_compaction_reseed", "Folds that were overtaken by a compaction and continued from a snapshot."
+)
+fold_divergence = counters(
+    "via_fold_divergence",
+    "Times a fold was seen not to give one value everywhere.",
+    worry="any increase: the fold is not pure, and its log only grows",
+)
+halted = gauges(
+    "via_halted",
+    "Keys that are halted in a process, by reason: fold, newer, gap, code.",
+    "livesum",
+    ("key", "reason"),
+    "above 0 for 1 min: that process shows an old value",
+    "keys",
+)
+snapshots_saved = counters("via_snapshot_saved", "Snapshots that a process stored.")
+snapshots_refused = counters(
+    "via_snapshot_refused", "Values that could not be stored in a snapshot.", worry="any increase"
+)
+snapshots_unbridgeable = counters(
+    "via_snapshot_unbridgeable",
+    "Times a key halted because its snapshots are of other code.",
+    worry="any increase: a migration is missing",
+)
+snapshot_errors = counter(
+    "via_snapshot_errors", "Calls of the snapshot store that failed.", "increases for 15 min"
+)
+compactions = counters("via_compactions", "Times a process moved the floor of a log.")
+
+#: Counters of halts, beside the gauge of those that are halted now.
+HALTS = {
+    "newer": events_forward_incompatible,
+    "gap": compaction_gap_halt,
+    "code": snapshots_unbridgeable,
+}
+_OF_A_LOG = (
+    fold_events,
+    events_undecodable,
+    events_unknown,
+    events_forward_incompatible,
+    epoch_reset,
+    compaction_gap_halt,
+    compaction_reseed,
+    fold_divergence,
+    snapshots_saved,
+    snapshots_refused,
+    snapshots_unbridgeable,
+    compactions,
+)
+
+
+@telemetry.LogLoaded.subscribe
+def _(event: telemetry.LogLoaded) -> None:
+    """Begin every counter at 0: an increase from nothing to 1 raises no alert."""
+    if (event.template,) not in fold_events:
+        for family in _OF_A_LOG:
+            family[event.template,].inc(0)
+
+
+@telemetry.LogReady.subscribe
+def _(event: telemetry.LogReady) -> None:
+    cold_start_seconds[event.template, event.origin].observe(event.seconds)
+
+
+@telemetry.Folded.subscribe
+def _(event: telemetry.Folded) -> None:
+    fold_events[event.template,].inc(event.events)
+    if event.offset:
+        fold_offset[event.template,].set(event.offset)
+
+
+@telemetry.RecordsSkipped.subscribe
+def _(event: telemetry.RecordsSkipped) -> None:
+    events_undecodable[event.template,].inc(event.undecodable)
+    events_unknown[event.template,].inc(event.unknown)
+
+
+@telemetry.EpochReset.subscribe
+def _(event: telemetry.EpochReset) -> None:
+    epoch_reset[event.template,].inc()
+
+
+@telemetry.KeyHalted.subscribe
+def _(event: telemetry.KeyHalted) -> None:
+    halted[event.template, event.reason].inc()
+    if event.reason in HALTS:
+        HALTS[event.reason][event.template,].inc()
+
+
+@telemetry.KeyResumed.subscribe
+def _(event: telemetry.KeyResumed) -> None:
+    halted[event.template, event.reason].dec()
+
+
+@telemetry.Reseeded.subscribe
+def _(event: telemetry.Reseeded) -> None:
+    compaction_reseed[event.template,].inc()
+
+
+@telemetry.FoldDiverged.subscribe
+def _(event: telemetry.FoldDiverged) -> None:
+    fold_divergence[event.template,].inc()
+
+
+@telemetry.SnapshotSaved.subscribe
+def _(event: telemetry.SnapshotSaved) -> None:
+    snapshots_saved[event.template,].inc()
+
+
+@telemetry.SnapshotRefused.subscribe
+def _(event: telemetry.SnapshotRefused) -> None:
+    snapshots_refused[event.template,].inc()
+
+
+@telemetry.SnapshotStoreFailed.subscribe
+def _(event: telemetry.SnapshotStoreFailed) -> None:
+    snapshot_errors.inc()
+
+
+@telemetry.Compacted.subscribe
+def _(event: telemetry.Compacted) -> None:
+    compactions[event.template,].inc()

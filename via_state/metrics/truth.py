@@ -1,0 +1,231 @@
+"""The looks behind `shared_truth`: rows, and the first event that each handler has not had."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from via_state.backplanes.base import Backplane
+from via_state.bookkeeping.database import halted_keys, outbox, tables, workers
+from via_state.bookkeeping.positions import BLOCKED
+from via_state.core.delivery import Treatment, records_after
+from via_state.core.metadata import metadata_of
+from via_state.core.records import GENESIS, Head, Position
+from via_state.declarations.catalog import handled_logs
+from via_state.handlers.worker import HandledLog
+from via_state.pod.pod import Pod
+
+#: Figures by the values of their labels, by metric.
+Facts: TypeAlias = "dict[str, dict[tuple[str, ...], float]]"
+
+#: Rows of one statement, logs of one look; positions whose next record is read, those that fail first; and how many at once.
+LIMIT, READS, AT_ONCE = 10_000, 200, 8
+#: Records of one read, and reads of one position: among so many somebody's are looked for who wants few of them.
+RECORDS, TRIES = 500, 4
+STATES = ("idle", "running", "stuck", "blocked", "halted")
+
+
+class At(NamedTuple):
+    """A position: of which handler (name and declared key), and where it is."""
+
+    name: str
+    template: str
+    key: str
+    position: Position
+    failing: bool
+
+
+class Rows(NamedTuple):
+    """What the database says. ``handlers``: name and declared key of those that are registered."""
+
+    handlers: list[tuple[str, str]]
+    positions: list[At]
+    facts: Facts
+
+
+async def gather(pod: Pod, prefix: str) -> Facts:
+    """One look. On the pod's loop. Raises what the database and the backplane raise."""
+    rows = await pod.database.run(read_rows)
+    rows.facts["via_consumer_oldest_timestamp_seconds"] = await oldest(pod.backplane, rows)
+    return rows.facts
+
+
+# Rows: on a database thread -------------------------------------------------------------------------------
+
+
+def read_rows() -> Rows:
+    """Everything that is in tables."""
+    registered = {
+        pk: (name, log) for pk, name, log in tables.handlers.rows().values_list("pk", "name", "log")[:LIMIT]
+    }
+    handlers = sorted(set(registered.values()))
+    alive = set(workers.alive().values_list("pk", flat=True)[:LIMIT])
+    lost = tables.workers.rows().filter(lease_until__lte=Now())[:LIMIT].count()
+    positions, states = _positions(registered, alive)
+    counted: dict[tuple[str, ...], float] = {(*handler, state): 0.0 for handler in handlers for state in STATES}
+    waiting, since = _letters()
+    facts: Facts = {
+        "via_workers": {("alive",): float(len(alive)), ("lost",): float(lost)},
+        "via_consumer_positions": {**counted, **states},
+        "via_deadletters_waiting": {**dict.fromkeys(handlers, 0.0), **waiting},
+        "via_deadletters_oldest_timestamp_seconds": since,
+        "via_halted_pods": _halted(),
+        **_outbox(),
+    }
+    return Rows(handlers, positions, facts)
+
+
+def _positions(
+    registered: Mapping[int, tuple[str, str]], alive: set[str]
+) -> tuple[list[At], dict[tuple[str, ...], float]]:
+    rows = tables.positions.rows().filter(handler__in=list(registered))
+    trouble = ~Q(halted="") | Q(stuck_since__isnull=False)
+    columns = (
+        "handler_id",
+        "key",
+        "epoch",
+        "offset",
+        "record_id",
+        "halted",
+        "last_error",
+        "stuck_since",
+        "worker",
+        "in_flight_offset",
+    )
+    found = list(rows.filter(trouble).order_by("stuck_since").values_list(*columns)[:LIMIT])
+    found += rows.exclude(trouble).values_list(*columns)[: LIMIT - len(found)]
+    states: Counter[tuple[str, ...]] = Counter()
+    places = []
+    for pk, key, epoch, offset, record_id, halted, error, stuck, worker, in_flight in found:
+        if halted:
+            state = "halted"
+        elif error == BLOCKED:
+            state = "blocked"
+        elif stuck is not None:
+            state = "stuck"
+        else:
+            state = "running" if in_flight and worker in alive else "idle"
+        states[*registered[pk], state] += 1
+        places.append(At(*registered[pk], key, Position(epoch, offset, record_id), stuck is not None))
+    return places, {labels: float(count) for labels, count in states.items()}
+
+
+def _letters() -> tuple[dict[tuple[str, ...], float], dict[tuple[str, ...], float]]:
+    """Dead letters that wait, and since when the oldest does."""
+    rows = tables.dead_letters.rows().filter(status="new").order_by("buried_at", "id")
+    waiting: Counter[tuple[str, ...]] = Counter()
+    since: dict[tuple[str, ...], float] = {}
+    for handler, log, at, now in rows.values_list("handler", "log", "buried_at", Now())[:LIMIT]:
+        waiting[handler, log] += 1
+        since.setdefault((handler, log), time.time() - (now - at).total_seconds())
+    return {labels: float(count) for labels, count in waiting.items()}, since
+
+
+def _halted() -> dict[tuple[str, ...], float]:
+    logs = handled_logs(without_handlers=True)
+    found: Counter[tuple[str, ...]] = Counter()
+    for key, reason in halted_keys.current(tables.halted_keys.rows()).values_list("key", "reason")[:LIMIT]:
+        found[template_of(key, logs), reason] += 1
+    return {labels: float(count) for labels, count in found.items()}
+
+
+def template_of(key: str, logs: list[HandledLog]) -> str:
+    """The declared key of a key; what nothing in this code declares is "undeclared"."""
+    return next((one.spec.name for one in logs if one.reads(key)), "undeclared")
+
+
+def _outbox() -> Facts:
+    found = outbox.backlog()
+    facts: Facts = {
+        "via_outbox_waiting": {(): float(found.waiting)},
+        "via_outbox_set_aside": {(): float(found.aside)},
+    }
+    if found.waiting:
+        facts["via_outbox_oldest_timestamp_seconds"] = {(): time.time() - found.oldest}
+    return facts
+
+
+# Logs: on the loop ----------------------------------------------------------------------------------------
+
+
+async def oldest(backplane: Backplane, rows: Rows) -> dict[tuple[str, ...], float]:
+    """When the first event was appended that each handler has not had, of those that have not had one."""
+    behind = sorted(_places(rows, await _heads(backplane)), key=lambda one: not one.failing)
+    logs = {one.spec.name: one for one in handled_logs(without_handlers=True)}
+    left = iter(behind[:READS])
+    found: dict[tuple[str, ...], float] = {}
+
+    async def look() -> None:
+        for at in left:
+            seconds = await first_after(backplane, at, logs.get(at.template))
+            labels = at.name, at.template
+            if seconds is not None and seconds < found.get(labels, float("inf")):
+                found[labels] = seconds
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(AT_ONCE, len(behind))):
+            group.create_task(look())
+    return found
+
+
+async def _heads(backplane: Backplane) -> dict[str, Head]:
+    heads: dict[str, Head] = {}
+    while len(heads) < LIMIT and (page := await backplane.logs(next(reversed(heads), ""))):
+        heads.update(page)
+    return heads
+
+
+def _places(rows: Rows, heads: Mapping[str, Head]) -> list[At]:
+    """The positions that have records after them, and logs that a handler has not begun."""
+    found = []
+    begun = set()
+    for at in rows.positions:
+        begun.add((at.name, at.template, at.key))
+        head = heads.get(at.key)
+        if head is not None and (head.position.offset, head.position.epoch) != (
+            at.position.offset,
+            at.position.epoch,
+        ):
+            found.append(at)
+    templates = {template for _, template in rows.handlers}
+    logs = [one for one in handled_logs(without_handlers=True) if one.spec.name in templates]
+    for key, head in heads.items():
+        if not head.position.offset:
+            continue
+        template = template_of(key, logs)
+        for name, log in rows.handlers:
+            if log == template and (name, log, key) not in begun:
+                found.append(At(name, log, key, GENESIS, False))
+    return found
+
+
+async def first_after(backplane: Backplane, at: At, log: HandledLog | None) -> float | None:
+    """When the first event after a position was appended that its handler wants; None where there is none, or it has no time."""
+    position = at.position
+    for _ in range(TRIES):
+        batch = await backplane.read(at.key, position, RECORDS)
+        spec: Any = None if log is None else log.handlers.get(at.name)
+        if spec is None or log is None:  # of code that is not this one's
+            pack = next((one for one in batch.packs if one.last > position.offset), None)
+            return None if pack is None else _time(pack.data, pack.count, max(0, position.offset + 1 - pack.first))
+        last = None
+        for record in records_after(batch, position, log.spec.events, spec.events):
+            if record.treatment is not Treatment.PASS:
+                pack = record.pack
+                return _time(pack.data, pack.count, record.position.offset - pack.first)
+            last = record.position
+        if last is None or last.offset >= batch.head.offset:
+            return None
+        position = last
+    return None
+
+
+def _time(data: bytes, count: int, index: int) -> float | None:
+    seconds = metadata_of(data, count, index).time / 1000
+    return seconds or None
