@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +15,10 @@ ROOT = Path(via_state.__file__).parent
 #: A room may import those below it. Those in one line do not know each other.
 LAYERS = [
     ["testing", "apps"],
-    ["admin", "middleware", "views", "checks", "constraints"],
-    ["management"],
+    ["admin", "management", "middleware", "views", "checks", "constraints"],
     ["live", "layers"],
     ["metrics"],
+    ["operations"],
     ["declarations"],
     ["handlers"],
     ["pod"],
@@ -59,3 +60,16 @@ def test_a_module_imports_what_is_below_it(module: Path) -> None:
     here = room(module)
     for name in imported(module):
         assert name == here or RANK[name] > RANK[here], f"{here} imports {name}"
+
+
+def test_one_module_names_the_database_and_the_prefix_of_rows() -> None:
+    """Whoever forgets one of them sees the rows of another project, or looks into another database."""
+    by_hand = re.compile(r"\.objects\.using\(|\bprefix=settings\.PREFIX|save\(using=")
+    found = {str(one.relative_to(ROOT)) for one in MODULES if by_hand.search(one.read_text())}
+    assert found == {"bookkeeping/database/tables.py"}
+
+
+@pytest.mark.parametrize("caller", ["admin", "management"])
+def test_the_admin_and_the_commands_know_no_tables(caller: str) -> None:
+    for module in (ROOT / caller).rglob("*.py"):
+        assert "bookkeeping.database" not in module.read_text(), f"{module} should ask operations/"

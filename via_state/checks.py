@@ -15,6 +15,7 @@ from django.db.utils import load_backend
 from django.utils.module_loading import import_string
 
 from via_state.backplanes.base import Backplane
+from via_state.bookkeeping.database import tables
 from via_state.conf import settings
 from via_state.core.events import Unreadable
 from via_state.declarations.bridges import missing_bridge, parse_manifests
@@ -149,12 +150,10 @@ def check_bridges(databases: Collection[str] | None = None, **_: Any) -> list[Ch
     """
     if settings.problems() or settings.DATABASE not in (databases or ()):
         return []
-    from via_state.models import SnapshotRow
-
     connection = connections[settings.DATABASE]
-    if SnapshotRow._meta.db_table not in connection.introspection.table_names():
+    if tables.snapshots.model._meta.db_table not in connection.introspection.table_names():
         return []
-    rows = SnapshotRow.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
+    rows = tables.snapshots.rows()
     found: list[CheckMessage] = []
     for definition in registry.definitions():
         if not isinstance(definition, LogDefinition) or definition.problem() is not None:
@@ -182,7 +181,7 @@ def check_records(databases: Collection[str] | None = None, **_: Any) -> list[Ch
     if backend is None or not backend.durable or not logs:
         return []
     pod = current_pod()
-    if not pod.backplane.durable:
+    if not pod.books.shared:
         return []
     try:
         found = pod.thread.call(sample(pod.backplane, list(logs.values())))

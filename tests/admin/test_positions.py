@@ -17,9 +17,9 @@ from tests.handlers.world import Cancelled, Placed, until
 from via_state import Delivery, RetryAfter
 from via_state.admin import aside
 from via_state.exceptions import BackplaneUnavailable
-from via_state.handlers.moves import plan
-from via_state.handlers.operations import set_aside
 from via_state.models import DeadLetter, HandlerPosition, HandlerWorker
+from via_state.operations.moves import plan
+from via_state.operations.positions import set_aside
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
 
@@ -267,7 +267,7 @@ def test_a_log_that_was_made_anew_loses_no_record_to_the_poisoned_ones(office: O
     row = office.stuck(1, 2)
     positions().update(offset=1, record_id="another")
     page = office.get(f"{set_aside_url()}?item={row.pk}")
-    assert "is not the log in which the handler stood" in page
+    assert "is not the log in which the handler has its position" in page
     assert items(page) == []
 
 

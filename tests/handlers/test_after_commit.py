@@ -18,8 +18,8 @@ from tests.handlers.test_faults import metric, position
 from tests.handlers.world import Cancelled, Placed, Shop, until
 from via_state import Delivery, Poison, Retry
 from via_state.exceptions import Closed
-from via_state.handlers.operations import next_record, set_aside
 from via_state.models import DeadLetter, OutboxLane
+from via_state.operations.positions import next_record, set_aside
 from via_state.pod.default import use_pod
 from via_state.runtime.loop import LoopThread
 

@@ -16,9 +16,9 @@ from django.db.models.functions import Now
 from tests.conftest import POSTGRES_ALIAS
 from tests.handlers.world import Cancelled, Placed, Shop, until
 from via_state import Delivery, Poison
-from via_state.handlers.operations import next_record, set_aside
-from via_state.handlers.replay import discard
 from via_state.models import DeadLetter, EventHandler, HandlerPosition
+from via_state.operations.dead_letters import discard
+from via_state.operations.positions import next_record, set_aside
 from via_state.pod.default import use_pod
 
 
@@ -267,6 +267,6 @@ def test_dead_letters_are_discarded_by_command_and_kept(site: Shop) -> None:
 
 
 def test_many_dead_letters_are_pruned_in_portions(site: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("via_state.management.commands.prune_dead_letters.PORTION", 1)
+    monkeypatch.setattr("via_state.operations.dead_letters.PORTION", 1)
     poisoned(site)
     assert "2 dead letters removed." in run("prune_dead_letters", "--older-than", "0s", "--status", "new")

@@ -23,8 +23,8 @@ from via_state.bookkeeping.database.retention import handler_holds
 from via_state.bookkeeping.positions import HandlerId
 from via_state.core.records import GENESIS
 from via_state.exceptions import BackplaneUnavailable, Fenced
-from via_state.handlers.operations import find_position, resume
 from via_state.models import DeadLetter, EventHandler, HandlerPosition
+from via_state.operations.positions import find_position, resume
 
 SHIP = HandlerId("orders", "ship")
 UNREAD = "It can't be decoded: "

@@ -11,7 +11,7 @@ import pytest
 from tests.handlers.test_faults import position, recorder
 from tests.handlers.world import Shop, until
 from tests.pod import backups
-from via_state.handlers.operations import find_position, resume
+from via_state.operations.positions import find_position, resume
 from via_state.runtime.backoff import Backoff
 
 

@@ -13,9 +13,9 @@ from tests.handlers.test_commands import run
 from tests.handlers.test_faults import position, recorder
 from tests.handlers.world import Cancelled, Placed, Shop, until
 from via_state import Delivery
-from via_state.handlers.moves import plan
-from via_state.handlers.operations import resume
 from via_state.models import EventHandler
+from via_state.operations.moves import plan
+from via_state.operations.positions import resume
 from via_state.pod.default import use_pod
 
 AGAIN = ("resume_handler", "ship", "first", "--key", "orders")

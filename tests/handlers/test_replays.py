@@ -21,8 +21,9 @@ from via_state import Delivery, Poison
 from via_state.bookkeeping.positions import HandlerId
 from via_state.declarations.catalog import handled_logs
 from via_state.exceptions import ViaStateError
-from via_state.handlers.replay import Replay, Replayed, discard
 from via_state.models import DeadLetter, EventHandler, HandlerPosition, HandlerWorker
+from via_state.operations.dead_letters import discard
+from via_state.operations.replay import Replay, Replayed
 from via_state.pod.default import use_pod
 
 

@@ -85,7 +85,7 @@ def test_logs_cells_handlers_and_snapshots_go_on_where_they_were(shop: Shop) -> 
         said = move()
         assert "2 logs with 5 records and 2 cells" in said, said
         assert move() == said.replace(
-            said.rpartition("; ")[2], "0 snapshots, handler positions and dead letters go on there.\n"
+            said.rpartition("; ")[2], "0 snapshots, handler positions and dead letters continue there.\n"
         )
         after = pod.thread.call(pod.backplane.read("orders", GENESIS))
         ids = [(pack.id, pack.count, pack.data) for pack in after.packs]

@@ -15,9 +15,9 @@ from via_state.core.delivery import Record, Treatment
 from via_state.core.specs import LogSpec
 from via_state.exceptions import ViaStateError
 from via_state.handlers.declaration import HandlerSpec
-from via_state.handlers.operations import next_record, set_aside
-from via_state.management.handlers import declared
 from via_state.models import HandlerPosition
+from via_state.operations.handlers import declared
+from via_state.operations.positions import next_record, set_aside
 from via_state.pod.default import current_pod
 
 #: Records in one request, and the seconds that the backplane has to show them all.

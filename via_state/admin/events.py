@@ -9,8 +9,8 @@ import msgspec
 from via_state.core.events import EventCodec, Unreadable
 from via_state.declarations.catalog import handled_logs
 from via_state.exceptions import ViaStateError
-from via_state.handlers.replay import event_of
 from via_state.models import DeadLetter
+from via_state.operations.replay import event_of
 
 
 class Shown(NamedTuple):

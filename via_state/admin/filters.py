@@ -7,18 +7,11 @@ from typing import Any
 
 from django.contrib.admin import SimpleListFilter
 from django.db.models import Q, QuerySet
-from django.db.models.functions import Now
 from django.http import HttpRequest
 
 from via_state.admin.events import codecs
-from via_state.conf import settings
-from via_state.management.handlers import declared
-from via_state.models import EventHandler, HandlerWorker
-
-
-def registered_handlers() -> QuerySet[EventHandler]:
-    """Those of this project."""
-    return EventHandler.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
+from via_state.operations.handlers import all_registered, declared
+from via_state.operations.peers import alive_workers
 
 
 class _Named(SimpleListFilter):
@@ -43,7 +36,7 @@ class HandlerFilter(_Named):
     parameter_name = "handler"
 
     def names(self) -> Iterable[str]:
-        return [*registered_handlers().values_list("name", flat=True), *(name for _, name in declared())]
+        return [*all_registered().values_list("name", flat=True), *(name for _, name in declared())]
 
 
 class LogFilter(_Named):
@@ -51,7 +44,7 @@ class LogFilter(_Named):
     parameter_name = "log"
 
     def names(self) -> Iterable[str]:
-        return [*registered_handlers().values_list("log", flat=True), *(log for log, _ in declared())]
+        return [*all_registered().values_list("log", flat=True), *(log for log, _ in declared())]
 
 
 class EventNameFilter(_Named):
@@ -59,7 +52,7 @@ class EventNameFilter(_Named):
     parameter_name = "event_name"
 
     def names(self) -> Iterable[str]:
-        logs = {log for log, _ in declared()} | set(registered_handlers().values_list("log", flat=True))
+        logs = {log for log, _ in declared()} | set(all_registered().values_list("log", flat=True))
         types = [one for log, codec in codecs().items() if log in logs for one in codec.types]
         return {name for one in types for name in (one.name, *one.aliases)}
 
@@ -71,7 +64,7 @@ class PositionHandlerFilter(SimpleListFilter):
     parameter_name = "of"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(row.pk), str(row)) for row in registered_handlers().order_by("name", "log")]
+        return [(str(row.pk), str(row)) for row in all_registered().order_by("name", "log")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
@@ -103,9 +96,3 @@ class StandingFilter(SimpleListFilter):
 #: A record fails; the handler was told to stand still. As the indexes find them.
 STUCK = Q(stuck_since__isnull=False, halted="")
 HALTED = Q(halted__gt="")
-
-
-def alive_workers() -> QuerySet[HandlerWorker]:
-    """Those whose lease holds, by the database's clock."""
-    rows = HandlerWorker.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
-    return rows.filter(lease_until__gt=Now())

@@ -7,8 +7,8 @@ from django.db.models import QuerySet
 
 from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.text import block, first_line
-from via_state.bookkeeping.database.halted_keys import current
 from via_state.models import HaltedKey
+from via_state.operations.pages import current_halts
 
 
 @admin.register(HaltedKey)
@@ -22,7 +22,7 @@ class HaltedAdmin(ReadOnlyAdmin):
 
     def own(self, rows: QuerySet[HaltedKey]) -> QuerySet[HaltedKey]:
         # A row that nobody renewed belongs to a pod that died.
-        return current(super().own(rows))
+        return current_halts(super().own(rows))
 
     @admin.display(description="why")
     def shown_text(self, row: HaltedKey) -> str:

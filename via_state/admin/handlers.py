@@ -14,9 +14,8 @@ from django.utils.html import format_html
 from via_state.admin.filters import HALTED, STUCK
 from via_state.admin.lags import Place, lags_of, place_of
 from via_state.admin.readonly import ReadOnlyAdmin
-from via_state.conf import settings
-from via_state.management.handlers import declared
 from via_state.models import EventHandler, HandlerPosition
+from via_state.operations.handlers import declared, positions_of
 
 #: Keys are counted so far; the lag is added up for handlers with no more keys than this.
 COUNTED, SUMMED = 1_000, 20
@@ -51,7 +50,7 @@ class HandlerAdmin(ReadOnlyAdmin):
 
     def prepare(self, request: HttpRequest, rows: Sequence[Any]) -> None:
         code = declared()
-        some = {row.pk: list(_positions(row).only(*NEEDED)[: SUMMED + 1]) for row in rows}
+        some = {row.pk: list(positions_of(row).only(*NEEDED)[: SUMMED + 1]) for row in rows}
         summed = [one for few in some.values() if len(few) <= SUMMED for one in few]
         begun = {one.handler_id for few in some.values() for one in few}
         plain = {row.pk: Place(row.log) for row in rows if row.pk not in begun and _is_plain(row, code)}
@@ -64,7 +63,7 @@ class HandlerAdmin(ReadOnlyAdmin):
             )
             few = some[row.pk]
             row.total = _lag(few, lags) if few else _unbegun(plain.get(row.pk), lags)
-            first = _positions(row).filter(stuck_since__isnull=False).order_by("stuck_since")
+            first = positions_of(row).filter(stuck_since__isnull=False).order_by("stuck_since")
             row.since = first.values_list("stuck_since", flat=True).first()
 
     @admin.display(description="declared")
@@ -105,12 +104,8 @@ class HandlerAdmin(ReadOnlyAdmin):
         return format_html('<a class="{}" href="{}">{}</a>', bad, self._url(row, state), text)
 
 
-def _positions(row: EventHandler) -> Any:
-    return HandlerPosition.objects.using(settings.DATABASE).filter(handler_id=row.pk)
-
-
 def _count(row: EventHandler, which: Q | None = None) -> int:
-    rows = _positions(row)
+    rows = positions_of(row)
     found: int = (rows if which is None else rows.filter(which))[: COUNTED + 1].count()
     return found
 

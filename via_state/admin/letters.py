@@ -20,9 +20,8 @@ from via_state.admin.keys import shown_parameters
 from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.settling import DISCARD, MOST, REPLAY, SETTLINGS, Outcome, Settling, settle
 from via_state.admin.text import block, first_line, moment
-from via_state.bookkeeping.database.retention import hash_key
-from via_state.conf import settings
-from via_state.models import DeadLetter, HandlerPosition
+from via_state.models import DeadLetter
+from via_state.operations.dead_letters import position_of
 
 #: Failures that a message of their own tells of, and log entries that a page shows.
 TOLD, ENTRIES = 10, 20
@@ -78,13 +77,7 @@ class LetterAdmin(ReadOnlyAdmin):
 
     @admin.display(description="event handler")
     def shown_handler(self, letter: DeadLetter) -> str:
-        rows = HandlerPosition.objects.using(settings.DATABASE).filter(
-            handler__prefix=letter.prefix,
-            handler__log=letter.log,
-            handler__name=letter.handler,
-            key_hash=hash_key(letter.key),
-        )
-        pk = rows.values_list("pk", flat=True).first()
+        pk = position_of(letter)
         if pk is None:
             return letter.handler
         url = reverse(f"{self.admin_site.name}:via_state_handlerposition_change", args=[pk])

@@ -17,8 +17,8 @@ from via_state.admin.confirmation import Item, Question, confirmation
 from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.text import block, first_line
 from via_state.models import OutboxRecord
+from via_state.operations.outbox import discard, put_back
 from via_state.pod.default import current_pod
-from via_state.pod.writing.outbox.operations import discard, put_back
 
 #: Records in one request.
 MOST = 100

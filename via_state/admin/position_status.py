@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Case, Q, Value, When
-from django.db.models.functions import Now
-
 from via_state.admin.lags import lags_of, place_of
-from via_state.conf import settings
 from via_state.models import HandlerPosition, HandlerWorker
+from via_state.operations.peers import workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +24,7 @@ class Standing:
 def positions(rows: Sequence[HandlerPosition]) -> dict[int, Standing]:
     """By the rows' primary keys."""
     lags = lags_of(place_of(row) for row in rows)
-    alive = Case(When(Q(lease_until__gt=Now()), then=Value(True)), default=Value(False))
-    workers = HandlerWorker.objects.using(settings.DATABASE).annotate(alive=alive)
-    found = workers.in_bulk([row.worker for row in rows if row.worker])
+    found = workers([row.worker for row in rows if row.worker])
     return {row.pk: _standing(row, lags.get(place_of(row)), found.get(row.worker)) for row in rows}
 
 

@@ -14,13 +14,14 @@ from django.utils.html import format_html
 
 from via_state.admin import aside
 from via_state.admin.confirmation import Question, confirmation
-from via_state.admin.filters import PositionHandlerFilter, StandingFilter, registered_handlers
+from via_state.admin.filters import PositionHandlerFilter, StandingFilter
 from via_state.admin.keys import shown_parameters
 from via_state.admin.position_status import positions
 from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.text import block, first_line, moment
 from via_state.bookkeeping.positions import AWAY, BLOCKED
 from via_state.models import HandlerPosition
+from via_state.operations.pages import of_handlers
 
 EXPLANATION = (
     "Each of these records becomes a dead letter of its event handler, which goes on with the record behind it as "
@@ -69,8 +70,7 @@ class PositionAdmin(ReadOnlyAdmin):
     )
 
     def own(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        # Their numbers rather than a join: the database then knows how many rows to expect.
-        return rows.filter(handler__in=list(registered_handlers().values_list("pk", flat=True)))
+        return of_handlers(rows)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("handler")

@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 
 from via_state.admin.changelist import BoundedChangeList, BoundedPaginator
 from via_state.conf import settings
+from via_state.operations.pages import ours
 
 logger = logging.getLogger("via_state.admin")
 
@@ -82,11 +83,11 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return found
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return self.own(super().get_queryset(request).using(settings.DATABASE))
+        return self.own(super().get_queryset(request))
 
     def own(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """The rows of this project."""
-        return rows.filter(prefix=settings.PREFIX)
+        return ours(rows)
 
     def get_changelist(self, request: HttpRequest, **_: Any) -> type[BoundedChangeList]:
         return BoundedChangeList

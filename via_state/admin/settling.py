@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from via_state.handlers.replay import discard, replay
-from via_state.management.handlers import declared
 from via_state.models import DeadLetter
+from via_state.operations.dead_letters import discard
+from via_state.operations.handlers import declared
+from via_state.operations.replay import replay
 
 #: Records in one request, and the seconds after which no further one is begun: a browser waits for the answer.
 MOST, SECONDS = 100, 20.0

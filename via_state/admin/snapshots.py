@@ -13,8 +13,8 @@ from django.utils.timesince import timesince
 
 from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.text import block
-from via_state.bookkeeping.database.snapshots import DATA
 from via_state.models import SnapshotRow
+from via_state.operations.pages import SNAPSHOT_DATA
 
 
 @admin.register(SnapshotRow)
@@ -43,7 +43,7 @@ class SnapshotAdmin(ReadOnlyAdmin):
     readonly_fields = ("size", "shown_manifest", "shown_divergence")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        found: QuerySet[Any] = super().get_queryset(request).defer(*DATA).annotate(bytes=Length("data"))
+        found: QuerySet[Any] = super().get_queryset(request).defer(*SNAPSHOT_DATA).annotate(bytes=Length("data"))
         return found
 
     @admin.display(description="size")

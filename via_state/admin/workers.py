@@ -8,10 +8,9 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from via_state.admin.filters import alive_workers
 from via_state.admin.readonly import ReadOnlyAdmin
-from via_state.conf import settings
-from via_state.models import HandlerPosition, HandlerWorker
+from via_state.models import HandlerWorker
+from via_state.operations.peers import alive_workers, held_by
 
 COUNTED = 1_000
 
@@ -24,10 +23,9 @@ class WorkerAdmin(ReadOnlyAdmin):
     readonly_fields = ("lease",)
 
     def prepare(self, request: HttpRequest, rows: Sequence[Any]) -> None:
-        positions = HandlerPosition.objects.using(settings.DATABASE)
         alive = set(alive_workers().filter(pk__in=[row.pk for row in rows]).values_list("pk", flat=True))
         for row in rows:
-            row.alive, row.count = row.pk in alive, positions.filter(worker=row.pk)[: COUNTED + 1].count()
+            row.alive, row.count = row.pk in alive, held_by(row.pk)[: COUNTED + 1].count()
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         row = super().get_object(request, object_id, from_field)

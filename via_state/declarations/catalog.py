@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, MutableMapping
 from typing import Any, Protocol, TypeVar, cast
 
-from via_state.bookkeeping.memory.positions import MemoryPositions
 from via_state.declarations.log_definition import LogDefinition
 from via_state.declarations.problems import Problem
 from via_state.declarations.registry import registry
@@ -94,11 +93,11 @@ def add_handler(
 
 def run_in_process(pod: Pod) -> None:
     """Run the handlers in this process, where no other one can see the events. In tests `drain` runs them, on the test's thread."""
-    if pod.backplane.durable or in_tests():
+    if pod.books.shared or in_tests():
         return
     logs = handled_logs()
     if logs:
-        worker = Worker(pod.reconciler, MemoryPositions(), logs)
+        worker = Worker(pod.reconciler, pod.books.positions(), logs)
         pod.add(worker, worker.settle)
 
 

@@ -70,7 +70,7 @@ class Pod:
         self._settling: list[Callable[[], Awaitable[None]]] = []
         #: Threads for statements on ``DATABASE``.
         self.database = database_threads()
-        books = books_of(backplane, self.database)
+        self.books = books = books_of(backplane, self.database)
         self.snapshots = Snapshotter(backplane, books.snapshots, self.pod_id)
         self._halts = HaltedKeys(self.pod_id, books.halted_keys)
         #: What runs in the background, from the first use of the pod to its end.

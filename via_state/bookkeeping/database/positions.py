@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from django.db import connections
 from django.db.models import Case, DateTimeField, Exists, F, IntegerField, Q, QuerySet, TextField, Value, When
@@ -18,8 +19,10 @@ from via_state.bookkeeping.positions import AWAY, DIED, Claim, HandlerId, Letter
 from via_state.conf import settings
 from via_state.core.records import GENESIS, Head, Position
 from via_state.exceptions import Fenced
-from via_state.models import EventHandler, HandlerPosition
 from via_state.runtime.database_errors import reaching
+
+if TYPE_CHECKING:
+    from via_state.models import EventHandler, HandlerPosition
 
 #: What ``in_flight_offset`` is while a dead letter is replayed: the position's own record is not delivered.
 REPLAYING = -1
@@ -233,7 +236,7 @@ class RowPositions(PositionStore):
     def _create(self, handler: HandlerId, key: str, key_hash: str) -> bool:
         if not tables.handlers.rows().filter(pk=self._ids[handler]).exists():
             return False
-        row = HandlerPosition(handler_id=self._ids[handler], key_hash=key_hash, key=key)
+        row = tables.positions.new(handler_id=self._ids[handler], key_hash=key_hash, key=key)
         tables.positions.add(row, keep=True)
         return True
 
@@ -327,7 +330,7 @@ def _expect(claim: Claim, changed: int) -> None:
 
 def _position(row: EventHandler, key: str, position: Position) -> HandlerPosition:
     epoch, offset, record_id = position
-    return HandlerPosition(
+    return tables.positions.new(
         handler=row,
         key_hash=hash_key(key),
         key=key,

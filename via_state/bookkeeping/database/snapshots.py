@@ -280,7 +280,7 @@ def _decide(key: str, epoch: str, spec: LogSpec[Any], proven: Collection[Positio
         pin = decide_floor(lineage_of(own), others, handler_holds(spec.name, key, epoch), old, proven)
         if not dry and pin.offset > own.compacted:
             own.compacted = pin.offset
-            own.save(using=settings.DATABASE, update_fields=["compacted"])
+            tables.save(own, "compacted")
             stale = own.now - KEEP_EPOCHS
             same = tables.snapshots.rows().filter(key=key)
             same.exclude(epoch=epoch).filter(saved_at__lt=stale).delete()
@@ -291,4 +291,4 @@ def _diverge(key: str, epoch: str, spec: LogSpec[Any], why: str) -> None:
     with tables.atomic():
         row, _ = _created(key, epoch, spec)
         row.diverged = row.diverged or why
-        row.save(using=settings.DATABASE, update_fields=["diverged"])
+        tables.save(row, "diverged")

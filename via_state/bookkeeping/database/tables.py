@@ -30,7 +30,7 @@ class Table(Generic[M]):
 
     def rows(self) -> QuerySet[M]:
         """The rows of this project."""
-        return self._all().filter(prefix=settings.PREFIX)
+        return ours(self._all())
 
     def new(self, **columns: Any) -> M:
         """A row of this project that is not stored yet."""
@@ -69,6 +69,23 @@ halted_keys: Table[models.HaltedKey] = Table("HaltedKey")
 outbox: Table[models.OutboxRecord] = Table("OutboxRecord")
 outbox_lanes: Table[models.OutboxLane] = Table("OutboxLane")
 erasures: Table[models.OwnerErasure] = Table("OwnerErasure")
+
+
+def ours(rows: QuerySet[M]) -> QuerySet[M]:
+    """Of any rows of one of our tables, those of this project."""
+    return rows.using(settings.DATABASE).filter(prefix=settings.PREFIX)
+
+
+def of_handlers(rows: QuerySet[models.HandlerPosition]) -> QuerySet[models.HandlerPosition]:
+    """The same of positions, which have no prefix."""
+    # Their numbers rather than a join: the database then knows how many rows to expect.
+    pks = list(handlers.rows().values_list("pk", flat=True))
+    return rows.using(settings.DATABASE).filter(handler__in=pks)
+
+
+def save(row: Model, *columns: str) -> None:
+    """Store a row that was read; only some columns, where they are named."""
+    row.save(using=settings.DATABASE, update_fields=columns or None)
 
 
 def atomic(*, durable: bool = False) -> AbstractContextManager[Any]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import socket
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from via_state.bookkeeping.database import tables
-from via_state.models import HandlerWorker
+
+if TYPE_CHECKING:
+    from via_state.models import HandlerWorker
 
 #: Rows of workers that died so long ago are removed.
 FORGET = timedelta(days=1)

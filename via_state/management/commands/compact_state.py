@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.template.defaultfilters import filesizeformat
 
-from via_state.core.records import GENESIS, Position
-from via_state.core.specs import LogSpec
 from via_state.exceptions import ViaStateError
+from via_state.management.arguments import add_key_argument
 from via_state.management.base import StateCommand, counted
-from via_state.management.selection import Selected, add_key_argument, durable_pod, selected
-from via_state.pod.pod import Pod
-
-
-class Freed(NamedTuple):
-    """Records and bytes of a prefix."""
-
-    records: int
-    size: int
+from via_state.operations.compaction import Freed, compact
+from via_state.operations.logs import durable_pod, selected
 
 
 class Command(StateCommand):
@@ -41,7 +33,7 @@ class Command(StateCommand):
             raise CommandError("This backplane keeps all records for ever.", returncode=2)
         for log in selected(pod, options["key"]):
             try:
-                freed, why = self._compact(pod, log, dry)
+                freed, why = compact(pod, log, dry=dry)
             except ViaStateError as error:
                 raise CommandError(f"{log.key}: {error}", returncode=2) from error
             looked += 1
@@ -56,40 +48,6 @@ class Command(StateCommand):
         verb = "would be discarded" if dry else "discarded"
         total = _text(Freed(records, size))
         self.stdout.write(self.style.SUCCESS(f"{total} {verb} in {compacted:,} of {counted(looked, 'log')}."))
-
-    def _compact(self, pod: Pod, log: Selected, dry: bool) -> tuple[Freed, str]:
-        if log.definition is None:
-            return Freed(0, 0), "nothing in this code declares it"
-        spec = log.definition.built()
-        if spec.snapshots is None or not spec.snapshots.compact:
-            return Freed(0, 0), "its declaration"
-        return pod.thread.call(_compact(pod, log, spec, dry))
-
-
-async def _compact(pod: Pod, log: Selected, spec: LogSpec[Any], dry: bool) -> tuple[Freed, str]:
-    epoch = log.head.position.epoch
-    pin = await pod.snapshots.decide(log.key, epoch, spec, dry=dry)
-    freed = await _measure(pod, log.key, log.head.floor, pin.offset)
-    if pin.offset and not dry:
-        await pod.backplane.compact(log.key, pin.offset, epoch)
-    return freed, pin.why
-
-
-async def _measure(pod: Pod, key: str, floor: Position, through: int) -> Freed:
-    """What lies between the floor and an offset. Of a pack that reaches beyond it, the bytes stay."""
-    records = size = 0
-    after = floor if floor.offset else GENESIS
-    while after.offset < through:
-        batch = await pod.backplane.read(key, after, 5000)
-        if not batch.packs:
-            break
-        for pack in batch.packs:
-            first, last = max(pack.first, after.offset + 1), min(pack.last, through)
-            records += max(0, last - first + 1)
-            size += len(pack.data) if pack.last <= through else 0
-        end = batch.packs[-1]
-        after = Position(batch.head.epoch, end.last, end.record_id(end.last))
-    return Freed(records, size)
 
 
 def _text(freed: Freed) -> str:

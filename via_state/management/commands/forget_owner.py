@@ -11,15 +11,13 @@ from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.management.base import CommandError, CommandParser
 
-from via_state.conf import settings
 from via_state.core.cells import Holds, holds_of
 from via_state.declarations.accounts import account_home
-from via_state.declarations.catalog import concrete_logs
 from via_state.declarations.session_id import home_of_session, read_sid
 from via_state.exceptions import InvalidKey, ViaStateError
 from via_state.management.base import StateCommand, counted
-from via_state.management.selection import durable_pod
-from via_state.models import DeadLetter, OutboxRecord, OwnerErasure, SnapshotRow
+from via_state.operations.erasures import erased, not_erased
+from via_state.operations.logs import durable_pod
 from via_state.pod.pod import Pod
 
 
@@ -62,8 +60,7 @@ class Command(StateCommand):
                 failed.append(_short(key, home))
                 self.stderr.write(self.style.ERROR(f"{failed[-1]} could not be removed: {error}"))
         if home is not None and not failed and not options["dry_run"]:
-            rows = OwnerErasure.objects.using(settings.DATABASE)
-            rows.filter(prefix=settings.PREFIX, home=home).delete()
+            erased(home)
         self._say(removed, failed, options["dry_run"], options["json"])
         if failed:
             raise SystemExit(1)
@@ -80,7 +77,7 @@ class Command(StateCommand):
         self.progress("")
 
     def _say(self, removed: list[str], failed: list[str], dry: bool, as_json: bool) -> None:
-        kept = _kept()
+        kept = not_erased()._asdict()
         if as_json:
             self.document({"removed": removed, "failed": failed, "dry_run": dry, "not_erased": kept})
             return
@@ -121,15 +118,3 @@ def _home_of_session(key: str) -> str | None:
 def _short(key: str, home: str | None) -> str:
     """The key as it is declared."""
     return "(the list of its members)" if key == home else key.removeprefix(f"{home}.")
-
-
-def _kept() -> dict[str, Any]:
-    database = settings.DATABASE
-    return {
-        "logs": sorted({one.template().text for one in concrete_logs()}),
-        "snapshots": SnapshotRow.objects.using(database)
-        .filter(prefix=settings.PREFIX, data__isnull=False)
-        .count(),
-        "dead_letters": DeadLetter.objects.using(database).filter(prefix=settings.PREFIX).count(),
-        "outbox": OutboxRecord.objects.using(database).filter(prefix=settings.PREFIX).count(),
-    }

@@ -7,17 +7,14 @@ import os
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 from django.views.debug import SafeExceptionReporterFilter
 
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
 from via_state.management.base import StateCommand, counted
-from via_state.management.copy_backplane import Mover
-from via_state.management.selection import durable_pod
-from via_state.management.translate_positions import offsets_of, translate
-from via_state.models import HandlerWorker, OutboxRecord
+from via_state.operations.logs import durable_pod
+from via_state.operations.moving import Moving
 from via_state.pod.pod import Pod
 
 
@@ -56,27 +53,19 @@ class Command(StateCommand):
             pod.thread.call(source.close())
 
     def _move(self, pod: Pod, source: Backplane, dry: bool) -> None:
-        if not dry:
-            _check_quiet()
-        mover = Mover(source, pod.backplane)
-        logs = records = rows = 0
-        after = ""
-        while page := pod.thread.call(source.logs(after)):
-            for after in page:
-                if not dry:
-                    moved = pod.thread.call(mover.log(after, offsets_of(after)))
-                    records, rows = records + moved.records, rows + translate(after, moved)
-                logs += 1
-                self.progress(f"{counted(logs, 'log')}, {counted(records, 'record')}")
+        moving = Moving(pod, source, dry=dry)
+        for done in moving.logs():
+            self.progress(f"{counted(done.logs, 'log')}, {counted(done.records, 'record')}")
         self.progress("")
+        done = moving.done
         if dry:
-            self.stdout.write(f"{counted(logs, 'log')} would be moved, and the cells.")
+            self.stdout.write(f"{counted(done.logs, 'log')} would be moved, and the cells.")
             return
-        cells = pod.thread.call(mover.cells())
+        cells = moving.cells()
         self.stdout.write(
             self.style.SUCCESS(
-                f"{counted(logs, 'log')} with {counted(records, 'record')} and {counted(cells, 'cell')} are on {settings.BACKEND}, and were compared; "
-                f"{rows:,} snapshots, handler positions and dead letters go on there."
+                f"{counted(done.logs, 'log')} with {counted(done.records, 'record')} and {counted(cells, 'cell')} are on {settings.BACKEND}, and were compared; "
+                f"{done.rows:,} snapshots, handler positions and dead letters continue there."
             )
         )
 
@@ -121,19 +110,3 @@ def _named(option: str) -> tuple[str, Any]:
         return name, json.loads(text)
     except ValueError:
         return name, text
-
-
-def _check_quiet() -> None:
-    """Raise `CommandError` while somebody is at work, or something waits to be appended."""
-    workers = HandlerWorker.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX, lease_until__gt=Now())
-    if (worker := workers.first()) is not None:
-        raise CommandError(
-            f"A worker is running ({worker}). Stop all workers and web processes first.", returncode=2
-        )
-    waiting = OutboxRecord.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX).count()
-    if waiting:
-        raise CommandError(
-            f"The outbox is not empty ({counted(waiting, 'append')}). With the old backend in VIA_STATE run: "
-            "manage.py run_projectors --until-caught-up",
-            returncode=2,
-        )

@@ -6,19 +6,12 @@ import getpass
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.db.models import Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import QuerySet
 
-from via_state.conf import settings
-from via_state.handlers.replay import discard
 from via_state.management.ages import age
 from via_state.management.base import StateCommand, counted
-from via_state.management.handlers import check_names, declared
-from via_state.management.selection import check_keys
 from via_state.models import DeadLetter
-
-#: Rows of one statement: a short lock, and a step of the progress.
-PORTION = 500
+from via_state.operations.dead_letters import choose, discard_all, prune
 
 
 class Command(StateCommand):
@@ -48,19 +41,13 @@ class Command(StateCommand):
         parser.add_argument("--json", action="store_true", help="a JSON object")
 
     def answer(self, *args: Any, **options: Any) -> None:
-        every = DeadLetter.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
         statuses = options["status"] or [DeadLetter.Status.REPLAYED, DeadLetter.Status.DISCARDED]
-        if options["discard"]:
-            statuses = [DeadLetter.Status.NEW]
-        letters = every.filter(status__in=statuses, buried_at__lt=Now() - age(options["older_than"]))
-        if options["handler"]:
-            known = [*every.values_list("handler", flat=True).distinct(), *(name for _, name in declared())]
-            check_names(options["handler"], known, "event handler")
-            letters = letters.filter(handler__in=options["handler"])
-        if options["key"]:
-            pairs = every.values_list("key", "log").distinct()
-            check_keys(options["key"], (name for pair in pairs for name in pair))
-            letters = letters.filter(Q(key__in=options["key"]) | Q(log__in=options["key"]))
+        letters = choose(
+            statuses=[DeadLetter.Status.NEW] if options["discard"] else statuses,
+            handlers=options["handler"],
+            keys=options["key"],
+            older_than=age(options["older_than"]),
+        )
         done = letters.count() if options["dry_run"] else self._do(letters, options["discard"])
         verb = "discarded" if options["discard"] else "removed"
         if options["json"]:
@@ -70,15 +57,9 @@ class Command(StateCommand):
         self.stdout.write(self.style.SUCCESS(f"{counted(done, 'dead letter')} {said}."))
 
     def _do(self, letters: QuerySet[DeadLetter], discarding: bool) -> int:
-        total, seen, done, after = letters.count(), 0, 0, 0
-        by = f"manage.py ({getpass.getuser()})"
-        while portion := list(letters.filter(pk__gt=after).order_by("pk").only("pk")[:PORTION]):
-            after = portion[-1].pk
-            if discarding:
-                done += sum(discard(letter, by) for letter in portion)
-            else:
-                # With the conditions: a letter that was given up anew meanwhile stays.
-                done += letters.filter(pk__in=[letter.pk for letter in portion]).delete()[0]
-            seen += len(portion)
+        total, seen, done = letters.count(), 0, 0
+        portions = discard_all(letters, f"manage.py ({getpass.getuser()})") if discarding else prune(letters)
+        for looked_at, changed in portions:
+            seen, done = seen + looked_at, done + changed
             self.progress(f"{seen:,} of {total:,}")
         return done

@@ -5,17 +5,15 @@ from __future__ import annotations
 import getpass
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
-from django.db.models import Q, QuerySet
-from django.db.models.functions import Now
+from django.core.management.base import CommandParser
+from django.db.models import QuerySet
 
-from via_state.conf import settings
-from via_state.handlers.replay import Replay
 from via_state.management.ages import age
 from via_state.management.base import StateCommand, counted
-from via_state.management.handlers import check_names, declared
-from via_state.management.selection import check_keys
 from via_state.models import DeadLetter
+from via_state.operations.dead_letters import choose
+from via_state.operations.handlers import declared
+from via_state.operations.replay import Replay
 
 
 class Command(StateCommand):
@@ -36,28 +34,14 @@ class Command(StateCommand):
         parser.add_argument("--dry-run", action="store_true", help="list them, and run nothing")
 
     def answer(self, *args: Any, **options: Any) -> None:
-        all_letters = DeadLetter.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
-        letters = all_letters.filter(status=DeadLetter.Status.NEW)
-        code = declared()
-        if options["handler"]:
-            known = [*all_letters.values_list("handler", flat=True).distinct(), *(name for _, name in code)]
-            check_names(options["handler"], known, "event handler")
-            letters = letters.filter(handler__in=options["handler"])
-        if options["key"]:
-            check_keys(
-                options["key"], (key for pair in all_letters.values_list("key", "log").distinct() for key in pair)
-            )
-            letters = letters.filter(Q(key__in=options["key"]) | Q(log__in=options["key"]))
-        if options["id"]:
-            found = set(all_letters.filter(pk__in=options["id"]).values_list("pk", flat=True))
-            if missing := sorted(set(options["id"]) - found):
-                raise CommandError(f"There is no dead letter {missing[0]}.", returncode=2)
-            letters = letters.filter(pk__in=options["id"])
-        if options["older_than"]:
-            letters = letters.filter(buried_at__lt=Now() - age(options["older_than"]))
-        if options["newer_than"]:
-            letters = letters.filter(buried_at__gte=Now() - age(options["newer_than"]))
-        letters = letters.order_by("pk")
+        older, newer = options["older_than"], options["newer_than"]
+        letters = choose(
+            handlers=options["handler"],
+            keys=options["key"],
+            ids=options["id"],
+            older_than=age(older) if older else None,
+            newer_than=age(newer) if newer else None,
+        )
         if options["dry_run"]:
             for letter in letters.iterator(100):
                 self.stdout.write(f"{_where(letter)}: {letter.error}")

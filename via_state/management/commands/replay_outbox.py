@@ -7,12 +7,11 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from via_state.bookkeeping.database import outbox as rows
 from via_state.exceptions import ViaStateError
 from via_state.management.base import StateCommand, counted
-from via_state.management.selection import check_keys, durable_pod
+from via_state.operations.logs import durable_pod
+from via_state.operations.outbox import put_back, set_aside
 from via_state.pod.pod import Pod
-from via_state.pod.writing.outbox.operations import put_back
 
 
 class Command(StateCommand):
@@ -30,15 +29,7 @@ class Command(StateCommand):
 
     def answer(self, *args: Any, **options: Any) -> None:
         pod = durable_pod()
-        found = rows.set_aside()
-        if options["key"]:
-            check_keys(options["key"], found.values_list("key", flat=True).distinct())
-            found = found.filter(key__in=options["key"])
-        if options["id"]:
-            if missing := sorted(set(options["id"]) - set(found.values_list("pk", flat=True))):
-                raise CommandError(f"There is no record {missing[0]} that is set aside.", returncode=2)
-            found = found.filter(pk__in=options["id"])
-        chosen = list(found.order_by("pk").values_list("pk", "key", "error"))
+        chosen = list(set_aside(options["key"], options["id"]).values_list("pk", "key", "error"))
         if options["dry_run"]:
             for pk, key, error in chosen:
                 self.stdout.write(f"{pk}: {key}: {error}")
@@ -47,7 +38,7 @@ class Command(StateCommand):
         by = f"manage.py ({getpass.getuser()})"
         put = [pk for pk, _, _ in chosen if put_back(pk, by)]
         self._relay(pod)
-        failed = rows.set_aside().filter(pk__in=put).order_by("pk")
+        failed = set_aside().filter(pk__in=put)
         for row in failed:
             self.stdout.write(self.style.ERROR(f"{row.pk}: {row.key}: {row.error}"))
         count = len(failed)

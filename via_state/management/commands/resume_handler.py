@@ -6,15 +6,13 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from via_state.conf import settings
 from via_state.exceptions import ViaStateError
-from via_state.handlers.moves import Move, plan
-from via_state.handlers.operations import resume
 from via_state.management.base import StateCommand
 from via_state.management.confirming import add_no_input_argument, confirm
-from via_state.management.handlers import check_names, registered
-from via_state.management.selection import durable_pod
-from via_state.models import EventHandler, HandlerPosition
+from via_state.operations.handlers import registered
+from via_state.operations.logs import durable_pod
+from via_state.operations.moves import Move, plan
+from via_state.operations.positions import positions_to_move, resume
 
 
 class Command(StateCommand):
@@ -45,8 +43,9 @@ class Command(StateCommand):
             what = "An offset belongs to" if where.isdecimal() else "--force is for"
             raise CommandError(f"{what} one log: give --key.", returncode=2)
         handler = registered(options["name"], options["log"])
+        rows = positions_to_move(handler, key)
         try:
-            moves = [pod.thread.call(plan(pod.backplane, row, where)) for row in _rows(handler, key)]
+            moves = [pod.thread.call(plan(pod.backplane, row, where)) for row in rows]
         except (ValueError, ViaStateError) as error:
             raise CommandError(str(error), returncode=2) from error
         if refused := [move for move in moves if not move.allowed]:
@@ -74,14 +73,3 @@ class Command(StateCommand):
                     f"{name} on {key} is not halted. It will go on {move.text}.",
                     interactive=options["interactive"],
                 )
-
-
-def _rows(handler: EventHandler, key: str | None) -> list[HandlerPosition]:
-    rows = HandlerPosition.objects.using(settings.DATABASE).filter(handler=handler).select_related("handler")
-    found = list(rows.exclude(halted="") if key is None else rows.filter(key=key))
-    if not found and key is not None:
-        check_names([key], rows.values_list("key", flat=True), f"position of {handler.name!r} on")
-    if not found:
-        state = "halted on any key" if key is None else f"known on {key!r}"
-        raise CommandError(f"Handler {handler.name!r} is not {state}. Nothing was changed.", returncode=2)
-    return found

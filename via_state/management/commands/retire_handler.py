@@ -6,12 +6,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from via_state.conf import settings
-from via_state.handlers.operations import retire, worker_of
 from via_state.management.base import StateCommand, counted
-from via_state.management.handlers import declared, registered
-from via_state.management.selection import durable_pod
-from via_state.models import EventHandler
+from via_state.operations.handlers import all_registered, declared, positions_of, registered, retire, worker_of
+from via_state.operations.logs import durable_pod
 
 
 class Command(StateCommand):
@@ -29,8 +26,8 @@ class Command(StateCommand):
         durable_pod()
         code = declared()
         if options["name"] is None:
-            rows = EventHandler.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX)
-            for row in rows.order_by("log", "name"):
+            rows = all_registered().order_by("log", "name")
+            for row in rows:
                 here = "" if (row.log, row.name) in code else "  (nothing in this code declares it)"
                 self.stdout.write(f"{row.name}  {row.log}{here}")
             if not rows:
@@ -50,7 +47,7 @@ class Command(StateCommand):
                 returncode=2,
             )
         if options["dry_run"]:
-            count = row.positions.using(settings.DATABASE).count()
+            count = positions_of(row).count()
             self.stdout.write(f"{row.name} on {row.log} would be retired, with {counted(count, 'position')}.")
             return
         self.stdout.write(

@@ -13,14 +13,14 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from via_state.bookkeeping.database.positions import RowPositions
 from via_state.declarations.catalog import handled_logs
 from via_state.handlers.projection_keeper import ProjectionKeeper
 from via_state.handlers.worker import Worker
+from via_state.management.arguments import add_key_argument
 from via_state.management.base import StateCommand, counted
-from via_state.management.handlers import check_names
 from via_state.management.health import HealthServer
-from via_state.management.selection import add_key_argument, check_keys, durable_pod
+from via_state.operations.logs import check_keys, durable_pod
+from via_state.operations.names import check_names
 from via_state.pod.pod import Pod
 from via_state.runtime import outage
 
@@ -70,7 +70,7 @@ class Command(StateCommand):
         wanted = _wanted(keys, every) if keys else None
         worker = Worker(
             pod.reconciler,
-            RowPositions(),
+            pod.books.positions(),
             logs,
             concurrency=options["concurrency"],
             wanted=wanted,

@@ -9,12 +9,12 @@ from django.core.management.base import CommandParser, OutputWrapper
 from django.utils.timesince import timesince
 from django.utils.timezone import now
 
-from via_state.bookkeeping.database.outbox import Backlog
-from via_state.conf import settings
+from via_state.management.arguments import add_key_argument
 from via_state.management.base import StateCommand, counted
-from via_state.management.report import Handled, LogReport, reports
-from via_state.management.selection import add_key_argument, durable_pod, selected
-from via_state.models import OwnerErasure
+from via_state.operations.erasures import waiting
+from via_state.operations.logs import durable_pod, selected
+from via_state.operations.outbox import Backlog
+from via_state.operations.reports import Handled, LogReport, reports
 
 #: Seconds after which a record that waits in the outbox is a fault.
 STALLED = 60.0
@@ -36,7 +36,7 @@ class Command(StateCommand):
         pod = durable_pod()
         found = list(reports(pod, selected(pod, options["key"])))
         outbox = pod.thread.call(pod.outbox.backlog())
-        halted = [one for one in found if one.stands_still]
+        halted = [one for one in found if one.is_halted]
         shown = halted if options["halted"] else found
         if options["json"]:
             self.document([dataclasses.asdict(one) for one in shown])
@@ -51,11 +51,9 @@ class Command(StateCommand):
             raise SystemExit(1)
 
     def _erasures(self) -> None:
-        rows = OwnerErasure.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX).order_by("asked_at")
-        if (first := rows.first()) is not None:
-            failed = rows.exclude(last_error="").order_by("-attempts").first()
-            why = f" The last error: {failed.last_error}" if failed is not None else ""
-            text = f"State waits to be erased, of {counted(rows.count(), 'deleted user')}, since {first.asked_at:%Y-%m-%d %H:%M:%S}.{why}"
+        if (found := waiting()) is not None:
+            why = f" The last error: {found.error}" if found.error else ""
+            text = f"State waits to be erased, of {counted(found.owners, 'deleted user')}, since {found.since:%Y-%m-%d %H:%M:%S}.{why}"
             self.stdout.write(self.style.WARNING(text))
 
     def _outbox(self, outbox: Backlog, stalled: bool, out: OutputWrapper) -> None:

@@ -1,4 +1,4 @@
-"""Dead letters, run again or discarded by a person."""
+"""Dead letters, run again by a person."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
+from via_state.bookkeeping.database import tables
 from via_state.bookkeeping.positions import HandlerId
-from via_state.conf import settings
 from via_state.core.events import EventCodec, Stored, Unreadable
 from via_state.core.offsets import Offset
 from via_state.core.specs import LogSpec
 from via_state.core.text import error_line, error_trace
 from via_state.exceptions import Fenced
-from via_state.handlers.borrowing import Borrower, NotBorrowed
 from via_state.handlers.declaration import Delivery, HandlerSpec
 from via_state.handlers.execution import OutcomeUnclear, call, execute
 from via_state.models import DeadLetter
+from via_state.operations.borrowing import Borrower, NotBorrowed
 
 #: Seconds for which a replay waits for a worker to end the event that it handles.
 PATIENCE = 10.0
@@ -60,12 +60,10 @@ class Replay(Borrower):
         except Fenced:
             self.give_back()
             return Replayed(False, "This process lost its lease. Try again.", False)
-        new = _new(letter)
-        if not new.update(attempts=F("attempts") + 1):
+        row = new(letter)
+        if not row.update(attempts=F("attempts") + 1):
             return Replayed(False, tried=False)
-        attempt: int = (
-            DeadLetter.objects.using(settings.DATABASE).values_list("attempts", flat=True).get(pk=letter.pk)
-        )
+        attempt: int = tables.dead_letters.rows().values_list("attempts", flat=True).get(pk=letter.pk)
         delivery = Delivery(
             letter.handler,
             letter.key,
@@ -79,7 +77,7 @@ class Replay(Borrower):
         def settle() -> None:
             if spec.atomic:
                 self.store.keep(claim)
-            if not new.update(status=DeadLetter.Status.REPLAYED, settled_at=Now(), settled_by=self._by):
+            if not row.update(status=DeadLetter.Status.REPLAYED, settled_at=Now(), settled_by=self._by):
                 raise _SettledMeanwhile("Somebody settled it while its handler ran.")
 
         try:
@@ -96,7 +94,7 @@ class Replay(Borrower):
         except (OutcomeUnclear, _SettledMeanwhile) as error:
             return Replayed(False, str(error))
         except Exception as error:
-            new.update(error=error_line(error), traceback=error_trace(error))
+            row.update(error=error_line(error), traceback=error_trace(error))
             return Replayed(False, error_line(error))
         return Replayed(True)
 
@@ -114,13 +112,9 @@ def replay(letter: DeadLetter, spec: HandlerSpec, log: LogSpec[Any], by: str) ->
         return Replayed(False, str(error), False)
 
 
-def discard(letter: DeadLetter, by: str) -> bool:
-    """Say that nothing more is to be done about a letter; False when it was settled already."""
-    return bool(_new(letter).update(status=DeadLetter.Status.DISCARDED, settled_at=Now(), settled_by=by))
-
-
-def _new(letter: DeadLetter) -> QuerySet[DeadLetter]:
-    return DeadLetter.objects.using(settings.DATABASE).filter(pk=letter.pk, status=DeadLetter.Status.NEW)
+def new(letter: DeadLetter) -> QuerySet[DeadLetter]:
+    """The row of a letter, as long as nothing was done about it."""
+    return tables.dead_letters.rows().filter(pk=letter.pk, status=DeadLetter.Status.NEW)
 
 
 def event_of(letter: DeadLetter, codec: EventCodec) -> Any:

@@ -1,19 +1,18 @@
-"""Which logs a command is about."""
+"""Which logs an operation is about."""
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from django.core.management.base import CommandError
 from django.utils.module_loading import import_string
 
 from via_state.conf import settings
 from via_state.core.records import Head
 from via_state.declarations.catalog import concrete_logs
 from via_state.declarations.log_definition import LogDefinition
-from via_state.management.handlers import check_names
+from via_state.operations.names import check_names
+from via_state.operations.refusal import Refused
 from via_state.pod.default import current_pod, sheltered
 from via_state.pod.pod import Pod
 
@@ -26,43 +25,30 @@ class Selected(NamedTuple):
     definition: LogDefinition | None
 
 
-def add_key_argument(parser: ArgumentParser) -> None:
-    """``--key``, as often as wanted."""
-    parser.add_argument(
-        "--key",
-        action="append",
-        default=[],
-        metavar="KEY",
-        help="a key (items, room.7) or a family's template (room.{room}); may be given several times; all logs without it",
-    )
-
-
 def durable_pod() -> Pod:
-    """The pod of this command. Raises `CommandError` where a command has nothing to look at."""
+    """The pod of this command. Raises `Refused` where a command has nothing to look at."""
     pod = current_pod()
-    if not pod.backplane.durable:
+    if not pod.books.shared:
         if sheltered() and import_string(settings.BACKEND).durable:
-            raise CommandError(
+            raise Refused(
                 "State is in memory while tests run, where a command finds nothing. For this test use settings_pod of "
                 "via_state.testing.",
-                returncode=2,
             )
-        raise CommandError(
+        raise Refused(
             "The memory backplane keeps state inside each process, where a command can't see it. Set VIA_STATE['BACKEND'].",
-            returncode=2,
         )
     return pod
 
 
-def check_keys(keys: Sequence[str], stored: Iterable[str]) -> None:
-    """Raise `CommandError` for a key that is neither in ``stored`` nor declared, nor a member of a declared family."""
+def check_keys(keys: Collection[str], stored: Iterable[str]) -> None:
+    """Raise `Refused` for a key that is neither in ``stored`` nor declared, nor a member of a declared family."""
     templates = [one.template() for one in concrete_logs()]
     if unknown := [key for key in keys if not any(one.text == key or one.reads(key) for one in templates)]:
         check_names(unknown, [*stored, *(one.text for one in templates)], "log")
 
 
 def selected(pod: Pod, keys: Sequence[str]) -> Iterator[Selected]:
-    """The logs that exist on the backplane and that ``keys`` name. Raises `CommandError` for a key that names none."""
+    """The logs that exist on the backplane and that ``keys`` name. Raises `Refused` for a key that names none."""
     declared = list(concrete_logs())
     left = set(keys)
     after, known = "", []

@@ -1,25 +1,26 @@
-"""What an operator does to positions: let one go on, retire a handler, set the record aside that blocks."""
+"""What an operator does to positions: let one continue, set the record aside that blocks it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.db.models import F
-from django.db.models.functions import Now
 
 from via_state.backplanes.base import Backplane
+from via_state.bookkeeping.database import tables
 from via_state.bookkeeping.database.commits import committing
 from via_state.bookkeeping.database.dead_letters import keep_letter
 from via_state.bookkeeping.database.retention import lock_log
 from via_state.bookkeeping.positions import HandlerId, Letter
-from via_state.conf import settings
 from via_state.core.cursor import CursorCheck, check_cursor
 from via_state.core.delivery import Record, Treatment, records_after
 from via_state.core.records import GENESIS, Position
 from via_state.core.specs import LogSpec
 from via_state.exceptions import ViaStateError
 from via_state.handlers.declaration import HandlerSpec
-from via_state.models import EventHandler, HandlerPosition, HandlerWorker
+from via_state.models import EventHandler, HandlerPosition
+from via_state.operations.names import check_names
+from via_state.operations.refusal import Refused
 
 
 async def find_position(backplane: Backplane, key: str, where: str) -> tuple[Position, bool]:
@@ -45,14 +46,26 @@ async def find_position(backplane: Backplane, key: str, where: str) -> tuple[Pos
     return Position(batch.head.epoch, offset, batch.cursor_id), False
 
 
+def positions_to_move(handler: EventHandler, key: str | None) -> list[HandlerPosition]:
+    """The position on a key; without one, all that are halted. Raises `Refused` where there is none."""
+    rows = tables.positions.rows().filter(handler=handler).select_related("handler")
+    found = list(rows.exclude(halted="") if key is None else rows.filter(key=key))
+    if not found and key is not None:
+        check_names([key], rows.values_list("key", flat=True), f"position of {handler.name!r} on")
+    if not found:
+        state = "halted on any key" if key is None else f"known on {key!r}"
+        raise Refused(f"Handler {handler.name!r} is not {state}. Nothing was changed.")
+    return found
+
+
 def resume(row: HandlerPosition, position: Position, from_floor: bool) -> bool:
-    """Let a handler go on after ``position``. Whoever runs it now is told to ask again.
+    """Let a handler continue after ``position``. Whoever runs it now is told to ask again.
 
     False when somebody else resumed it, it halted meanwhile, or a replay has its position; nothing is changed then.
     """
     with committing("operation", f"the resuming of {row.handler.name} on {row.key!r}"):
         lock_log(row.handler.log)
-        rows = HandlerPosition.objects.using(settings.DATABASE).filter(
+        rows = tables.positions.rows().filter(
             pk=row.pk, epoch=row.epoch, halted=row.halted, in_flight_offset__gte=0
         )
         changed = rows.update(
@@ -74,25 +87,6 @@ def resume(row: HandlerPosition, position: Position, from_floor: bool) -> bool:
     return bool(changed)
 
 
-def worker_of(handler: EventHandler) -> tuple[str, str] | None:
-    """A worker that runs a handler now, in words, and the key on which it does; None while none does."""
-    alive = HandlerWorker.objects.using(settings.DATABASE).filter(lease_until__gt=Now())
-    rows = HandlerPosition.objects.using(settings.DATABASE).filter(handler=handler, worker__in=alive.values("id"))
-    row = rows.first()
-    worker = None if row is None else alive.filter(id=row.worker).first()
-    return None if row is None or worker is None else (str(worker), row.key)
-
-
-def retire(handler: EventHandler) -> int:
-    """End a handler: it keeps no more records, and its positions are gone. Returns how many there were."""
-    with committing("operation", f"the retirement of {handler.name}"):
-        lock_log(handler.log)
-        positions = HandlerPosition.objects.using(settings.DATABASE).filter(handler=handler)
-        found = positions.count()
-        EventHandler.objects.using(settings.DATABASE).filter(pk=handler.pk).delete()
-    return found
-
-
 async def next_record(
     backplane: Backplane, row: HandlerPosition, spec: HandlerSpec, log: LogSpec[Any]
 ) -> Record | None:
@@ -102,8 +96,8 @@ async def next_record(
         batch = await backplane.read(row.key, position, 500)
         if check_cursor(position, batch, row.from_floor) not in (CursorCheck.CONTINUES, CursorCheck.FROM_FLOOR):
             raise ViaStateError(
-                f"{row.key!r} is not the log in which the handler stood: it was restored, recreated, or lost records. "
-                "manage.py resume_handler says where it goes on."
+                f"{row.key!r} is not the log in which the handler has its position: it was restored, recreated, or lost records. "
+                "manage.py resume_handler says where it resumes."
             )
         for record in records_after(batch, position, log.events, spec.events):
             if record.treatment in (Treatment.DELIVER, Treatment.BLOCK):
@@ -121,7 +115,7 @@ def set_aside(row: HandlerPosition, record: Record, log: LogSpec[Any], by: str) 
     if record.treatment is not Treatment.DELIVER:
         raise ViaStateError("Only newer code knows the event. Deploy it, or put its name into retired=.")
     with committing("operation", f"the setting aside of a record of {row.handler.name} on {row.key!r}"):
-        rows = HandlerPosition.objects.using(settings.DATABASE).filter(
+        rows = tables.positions.rows().filter(
             pk=row.pk, offset=row.offset, epoch=row.epoch, in_flight_offset__gte=0
         )
         if not rows.update(

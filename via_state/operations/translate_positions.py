@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from django.db import transaction
 from django.db.models import QuerySet
 
+from via_state.bookkeeping.database import tables
 from via_state.bookkeeping.database.snapshots import log_hash
 from via_state.conf import settings
 from via_state.core.records import Position
-from via_state.management.copy_backplane import Moved
 from via_state.models import DeadLetter, HandlerPosition, SnapshotRow
+from via_state.operations.copy_backplane import Moved
 
 
 def offsets_of(key: str) -> set[int]:
@@ -25,7 +25,7 @@ def offsets_of(key: str) -> set[int]:
 def translate(key: str, moved: Moved) -> int:
     """Let all rows of the old epoch speak of the new log; returns how many do. What can't be found there stays as it is."""
     places, count = moved.places, 0
-    with transaction.atomic(using=settings.DATABASE):
+    with tables.atomic():
         for row in _snapshots(key).filter(epoch=moved.old_epoch).select_for_update():
             if row.offset and row.offset not in places:
                 continue
@@ -36,18 +36,18 @@ def translate(key: str, moved: Moved) -> int:
             row.marked_data = row.marked_data if row.marked else None
             row.settled_data = row.settled_data if row.settled else None
             row.compacted = _place(places, row.compacted)[0] or row.compacted
-            row.save(using=settings.DATABASE)
+            tables.save(row)
             count += 1
         for position in _positions(key).filter(epoch=moved.old_epoch).select_for_update():
             if position.offset in places or not position.offset:
                 position.epoch = moved.new_epoch
                 position.offset, position.record_id = _place(places, position.offset)
-                position.save(using=settings.DATABASE)
+                tables.save(position)
                 count += 1
         for letter in _letters(key).filter(epoch=moved.old_epoch, offset__in=list(places)).select_for_update():
             letter.epoch = moved.new_epoch
             letter.offset, letter.record_id = _place(places, letter.offset)
-            letter.save(using=settings.DATABASE)
+            tables.save(letter)
             count += 1
     return count
 
@@ -58,12 +58,12 @@ def _place(places: dict[int, Position], offset: int) -> tuple[int, str]:
 
 
 def _snapshots(key: str) -> QuerySet[SnapshotRow]:
-    return SnapshotRow.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX, key=key)
+    return tables.snapshots.rows().filter(key=key)
 
 
 def _positions(key: str) -> QuerySet[HandlerPosition]:
-    return HandlerPosition.objects.using(settings.DATABASE).filter(handler__prefix=settings.PREFIX, key=key)
+    return tables.positions.rows().filter(handler__in=tables.handlers.rows().values("pk"), key=key)
 
 
 def _letters(key: str) -> QuerySet[DeadLetter]:
-    return DeadLetter.objects.using(settings.DATABASE).filter(prefix=settings.PREFIX, key=key)
+    return tables.dead_letters.rows().filter(key=key)

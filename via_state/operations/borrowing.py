@@ -9,8 +9,7 @@ import uuid
 from types import TracebackType
 from typing import Self
 
-from django.db import transaction
-
+from via_state.bookkeeping.database import tables
 from via_state.bookkeeping.database.positions import RowPositions
 from via_state.bookkeeping.positions import Claim, HandlerId
 from via_state.conf import settings
@@ -43,7 +42,7 @@ class Borrower:
 
     def __enter__(self) -> Self:
         try:
-            with transaction.atomic(using=settings.DATABASE, durable=True):
+            with tables.atomic(durable=True):
                 self._renew()
         except RuntimeError as error:
             raise NotBorrowed(

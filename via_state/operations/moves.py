@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.positions import AWAY, BLOCKED
 from via_state.core.records import Position
-from via_state.handlers.operations import find_position
 from via_state.models import HandlerPosition
+from via_state.operations.positions import find_position
 
 
 @dataclass(frozen=True, slots=True)

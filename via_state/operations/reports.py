@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 
 from django.db.models.functions import Now
 
-from via_state.bookkeeping.database import tables
+from via_state.bookkeeping.database import tables, workers
 from via_state.bookkeeping.database.halted_keys import current
 from via_state.bookkeeping.database.retention import handler_hold, hash_key
 from via_state.bookkeeping.database.snapshots import DATA, lineage_of, seconds_of
 from via_state.conf import settings
 from via_state.core.snapshot_generations import RetentionHold, decide_floor
 from via_state.declarations.catalog import handled_logs
-from via_state.management.selection import Selected
-from via_state.models import EventHandler, HandlerPosition, HandlerWorker, SnapshotRow
+from via_state.models import EventHandler, HandlerPosition, SnapshotRow
+from via_state.operations.logs import Selected
 from via_state.pod.pod import Pod
 
 PAGE = 500  # logs whose rows are read at once
@@ -24,7 +24,7 @@ PAGE = 500  # logs whose rows are read at once
 
 @dataclass
 class Halted:
-    """One pod on which the key stands still, or would if this code ran; ``since`` is None for the latter."""
+    """One pod on which the key is halted, or would if this code ran; ``since`` is None for the latter."""
 
     pod: str
     host: str
@@ -74,14 +74,13 @@ class LogReport:
     parameters: dict[str, str] = field(default_factory=dict)
 
     @property
-    def stands_still(self) -> bool:
+    def is_halted(self) -> bool:
         """Whether it is halted somewhere, or one of its handlers is."""
         return bool(self.halted) or any(one.halted for one in self.handlers)
 
 
 def reports(pod: Pod, logs: Iterable[Selected]) -> Iterator[LogReport]:
     """A report for each log. Raises `ViaStateError` when the backplane does not answer."""
-    database = settings.DATABASE
     halted: dict[str, list[Halted]] = {}
     for row in current(tables.halted_keys.rows()):
         one = Halted(row.pod, row.host, row.reason, row.text, row.since.isoformat())
@@ -90,7 +89,7 @@ def reports(pod: Pod, logs: Iterable[Selected]) -> Iterator[LogReport]:
     left = iter(logs)
     while page := list(itertools.islice(left, PAGE)):
         rows: dict[tuple[str, str], list[SnapshotRow]] = {}
-        stored = SnapshotRow.objects.using(database).filter(prefix=settings.PREFIX)
+        stored = tables.snapshots.rows()
         now = 0.0  # by the database's clock, as when snapshots are made and records discarded
         for snapshot in stored.filter(key__in=[log.key for log in page]).annotate(now=Now()).defer(*DATA):
             rows.setdefault((snapshot.key, snapshot.epoch), []).append(snapshot)
@@ -102,21 +101,19 @@ def reports(pod: Pod, logs: Iterable[Selected]) -> Iterator[LogReport]:
 
 
 class Register:
-    """The event handlers, and where they stand in a page of logs."""
+    """The event handlers, and their positions in a page of logs."""
 
     def __init__(self, pod: Pod) -> None:
         self._pod = pod
-        database = settings.DATABASE
-        self._handlers = list(EventHandler.objects.using(database).filter(prefix=settings.PREFIX).order_by("name"))
+        self._handlers = list(tables.handlers.rows().order_by("name"))
         self._code = {(log.spec.name, name) for log in handled_logs() for name in log.handlers}
-        alive = HandlerWorker.objects.using(database).filter(prefix=settings.PREFIX, lease_until__gt=Now())
-        self._workers = {row.pk: str(row) for row in alive}
+        self._workers = {row.pk: str(row) for row in workers.alive()}
         self._rows: dict[str, dict[int, HandlerPosition]] = {}
 
     def read(self, keys: list[str]) -> None:
         """Read the positions in these logs."""
         self._rows = {key: {} for key in keys}
-        rows = HandlerPosition.objects.using(settings.DATABASE).filter(
+        rows = tables.positions.rows().filter(
             handler__in=[row.pk for row in self._handlers], key_hash__in=[hash_key(key) for key in keys]
         )
         for row in rows.defer("last_traceback"):
@@ -128,7 +125,7 @@ class Register:
         return [handler_hold(handler.name, row, epoch) for handler, row in self._of(log)]
 
     def handled(self, log: Selected) -> list[Handled]:
-        """Where the handlers of a log stand."""
+        """How far the handlers of a log have come."""
         return [self._handled(handler, row, log) for handler, row in self._of(log)]
 
     def _of(self, log: Selected) -> Iterator[tuple[EventHandler, HandlerPosition | None]]:

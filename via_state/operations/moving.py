@@ -1,0 +1,62 @@
+"""From another backplane to the one of the settings, with everything that the books say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from via_state.backplanes.base import Backplane
+from via_state.bookkeeping.database import tables, workers
+from via_state.operations.copy_backplane import Mover
+from via_state.operations.refusal import Refused
+from via_state.operations.translate_positions import offsets_of, translate
+from via_state.pod.pod import Pod
+
+
+class Moved(NamedTuple):
+    """What was moved so far. ``rows`` of the books speak of the new logs."""
+
+    logs: int = 0
+    records: int = 0
+    rows: int = 0
+
+
+class Moving:
+    """First `logs`, to its end, then `cells`. ``dry`` only counts the logs. Interrupted, it continues when it is begun again.
+
+    Raises `Refused` while somebody works with the old one, `MoveError` for what is in the way.
+    """
+
+    def __init__(self, pod: Pod, source: Backplane, *, dry: bool = False) -> None:
+        self._pod, self._source, self._dry = pod, source, dry
+        self._mover = Mover(source, pod.backplane)
+        self.done = Moved()
+        if not dry:
+            _check_quiet()
+
+    def logs(self) -> Iterator[Moved]:
+        """Move the logs; after each, what is done."""
+        call, after = self._pod.thread.call, ""
+        while page := call(self._source.logs(after)):
+            for after in page:
+                logs, records, rows = self.done
+                if not self._dry:
+                    moved = call(self._mover.log(after, offsets_of(after)))
+                    records, rows = records + moved.records, rows + translate(after, moved)
+                self.done = Moved(logs + 1, records, rows)
+                yield self.done
+
+    def cells(self) -> int:
+        """Copy the cells; returns how many there are."""
+        return self._pod.thread.call(self._mover.cells())
+
+
+def _check_quiet() -> None:
+    if (worker := workers.alive().first()) is not None:
+        raise Refused(f"A worker is running ({worker}). Stop all workers and web processes first.")
+    if waiting := tables.outbox.rows().count():
+        noun = "append" if waiting == 1 else "appends"
+        raise Refused(
+            f"The outbox is not empty ({waiting:,} {noun}). With the old backend in VIA_STATE run: manage.py run_projectors "
+            "--until-caught-up"
+        )
