@@ -1,4 +1,4 @@
-"""The other process of a benchmark: ``python -m benchmarks.child folded|listen|hear|update|raw-update``."""
+"""The other process of a benchmark: ``python -m benchmarks.child folded|listen|hear|layer|raw-notify|raw-subscribe|update|raw-update``."""
 
 from __future__ import annotations
 
@@ -55,6 +55,52 @@ def hear() -> None:
     asyncio.run(follow())
 
 
+def heard(stamp: float, what: str) -> None:
+    """A message came. ``what`` to say: "ages" of all, or when the "last" is there."""
+    if what == "ages":
+        say(time.monotonic() - stamp)
+    elif stamp == 1.0:
+        say("last")
+
+
+def receive(what: str) -> None:
+    """Receive from a group of the channel layer."""
+    from via_state.layers import BackplaneChannelLayer
+
+    async def follow() -> None:
+        layer = BackplaneChannelLayer(capacity=100_000)
+        channel = await layer.new_channel()
+        await layer.group_add("bench", channel)
+        say("ready")
+        while True:
+            heard((await layer.receive(channel))["stamp"], what)
+
+    asyncio.run(follow())
+
+
+def raw_notify(dsn: str, what: str) -> None:
+    """The same by hand, over PostgreSQL."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("LISTEN raw_message")
+        say("ready")
+        for notification in connection.notifies():
+            heard(float(notification.payload.split()[0]), what)
+
+
+def raw_subscribe(what: str) -> None:
+    """The same by hand, over NATS."""
+
+    async def follow() -> None:
+        client = await nats.connect(os.environ["VIA_BENCH_NATS"])
+        messages = await client.subscribe("raw.message")
+        await client.flush()
+        say("ready")
+        async for message in messages.messages:
+            heard(float(message.data.split()[0]), what)
+
+    asyncio.run(follow())
+
+
 def update() -> None:
     """Count up a shared cell."""
     from prometheus_client import REGISTRY
@@ -97,8 +143,15 @@ if __name__ == "__main__":
     job = sys.argv[1]
     if job == "hear":
         hear()
+    elif job == "raw-notify":
+        raw_notify(address, sys.argv[2])
+    elif job == "raw-subscribe":
+        raw_subscribe(sys.argv[2])
     elif job in ("listen", "raw-update"):
         (listen if job == "listen" else raw_update)(address)
     else:
         django.setup()
-        (folded if job == "folded" else update)()
+        if job == "layer":
+            receive(sys.argv[2])
+        else:
+            (folded if job == "folded" else update)()

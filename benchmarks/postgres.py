@@ -127,9 +127,10 @@ def select_and_decode() -> float:
         return REPLAY / (time.perf_counter() - started)
 
 
-def _child(job: str, **environment: str) -> subprocess.Popen[str]:
+def child_of(job: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """The other process, at its ``job``."""
     return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "benchmarks.child", job],
+        [sys.executable, "-W", "ignore", "-m", "benchmarks.child", job, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -137,20 +138,21 @@ def _child(job: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def _line(child: subprocess.Popen[str]) -> str:
+def line_of(child: subprocess.Popen[str]) -> str:
+    """What it says next."""
     assert child.stdout is not None
     return child.stdout.readline()
 
 
 def latencies(job: str, send: Callable[[], object], **environment: str) -> list[float]:
     """Milliseconds until a child process had each stamp; one at a time, as a person clicks."""
-    child = _child(job, **environment)
+    child = child_of(job, **environment)
     try:
-        assert _line(child).strip() == "ready"
+        assert line_of(child).strip() == "ready"
         found = []
         for _ in range(STAMPS):
             send()
-            found.append(float(_line(child)) * 1000)
+            found.append(float(line_of(child)) * 1000)
         return sorted(found)
     finally:
         child.kill()
@@ -185,15 +187,15 @@ conflicts: list[float] = []
 
 
 def _together(job: str) -> list[dict[str, float]]:
-    children = [_child(job) for _ in range(PROCESSES)]
+    children = [child_of(job) for _ in range(PROCESSES)]
     try:
         for child in children:
-            assert _line(child).strip() == "ready"
+            assert line_of(child).strip() == "ready"
         for child in children:
             assert child.stdin is not None
             child.stdin.write(f"{UPDATES}\n")
             child.stdin.flush()
-        return [json.loads(_line(child)) for child in children]
+        return [json.loads(line_of(child)) for child in children]
     finally:
         for child in children:
             child.kill()

@@ -66,6 +66,9 @@ class Connection:
         self._trouble: Exception | None = None  # what nats-py said last
         self._waiting: dict[str, Callable[[Reply | None], None]] = {}  # called with None when the connection ends
         self._ended = False
+        self._round: asyncio.Future[Exception | None] | None = None  # under way: see `_round_trip`
+        self._next_round: asyncio.Future[Exception | None] | None = None
+        self._rounds: asyncio.Task[None] | None = None
 
     @property
     def alive(self) -> bool:
@@ -142,13 +145,32 @@ class Connection:
         before = self._trouble
         async with self._patience(subject, write=True):
             await self._publish(subject, data, "", None)
-        try:
-            for _ in range(2):  # nats-py's first ping overtakes what was published, the second one does not
-                await self.client.flush(math.ceil(self._timeout))
-        except (Error, OSError) as error:
+        if (error := await self._round_trip()) is not None:
             raise OutcomeUnknown(f"The connection to NATS broke, or NATS did not answer {subject!r}.") from error
         if self._trouble is not before and self._denied(subject):
             raise self._refusal(subject)
+
+    async def _round_trip(self) -> Exception | None:
+        """Return when the server has what was published before, or what kept it from that. All who wait share one."""
+        if self._next_round is None:
+            self._next_round = asyncio.get_running_loop().create_future()
+            if self._rounds is None or self._rounds.done():
+                self._rounds = asyncio.get_running_loop().create_task(self._make_rounds())
+        return await asyncio.shield(self._next_round)
+
+    async def _make_rounds(self) -> None:
+        while self._next_round is not None:
+            self._round, self._next_round = self._next_round, None
+            try:
+                for _ in range(2):  # nats-py's first ping overtakes what was published, the second one does not
+                    await self.client.flush(math.ceil(self._timeout))
+                self._end_round(None)
+            except (Error, OSError) as error:
+                self._end_round(error)
+
+    def _end_round(self, error: Exception | None) -> None:
+        if self._round is not None and not self._round.done():
+            self._round.set_result(error)
 
     async def _publish(self, subject: str, data: bytes, inbox: str, headers: dict[str, str] | None) -> None:
         try:
@@ -216,6 +238,7 @@ class Connection:
 
     async def _closed(self) -> None:
         self._ended = True
+        self._end_round(ConnectionClosedError())
         for hear in tuple(self._waiting.values()):
             hear(None)
         self.when_ended()

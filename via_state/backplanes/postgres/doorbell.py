@@ -7,6 +7,7 @@ connect to the database may NOTIFY and LISTEN: see `code`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 
@@ -27,7 +28,7 @@ logger = logging.getLogger("via_state.postgres")
 
 Open = Callable[[], Coroutine[None, None, Connection]]
 
-#: Seconds between two NOTIFYs of a process: what happens meanwhile rings together.
+#: Seconds between two NOTIFYs of doorbells of a process: what happens meanwhile rings together.
 INTERVAL = 0.002
 #: Bytes that PostgreSQL takes; longer ones ring as "anything may have changed".
 MAX_PAYLOAD = 7999
@@ -59,6 +60,7 @@ class Notifier:
         self._connection: Connection | None = None
         self._keys: set[str] = set()
         self._messages: list[tuple[list[str], asyncio.Future[None]]] = []
+        self._hurry = asyncio.Event()  # set while there are messages
         self._task: asyncio.Task[None] | None = None
 
     def ring(self, key: str) -> None:
@@ -70,6 +72,7 @@ class Notifier:
         """Send a message, together with what is sent meanwhile. Raises `BackplaneUnavailable`, `OutcomeUnknown`, `Closed`."""
         sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._messages.append((parts(self._code.of_topic(topic), data), sent))
+        self._hurry.set()
         self._start()
         await sent
 
@@ -81,13 +84,16 @@ class Notifier:
         try:
             while self._keys or self._messages:
                 await self._notify()
-                await asyncio.sleep(INTERVAL)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(INTERVAL):  # a message does not wait for rings
+                        await self._hurry.wait()
         finally:
             self._task = None
 
     async def _notify(self) -> None:
         keys, self._keys = self._keys, set()
         messages, self._messages = self._messages, []
+        self._hurry.clear()
         payloads = [payload for of_one, _ in messages for payload in of_one]
         channels = [self._code.messages] * len(payloads)
         if keys:
