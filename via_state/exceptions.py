@@ -94,7 +94,7 @@ class NotInTransaction(ViaStateError):
 
 
 class NotCaughtUp(Transient, TimeoutError):
-    """This pod did not fold the asked offset in time. Read without ``at_least``, or wait longer."""
+    """This pod did not come to the asked offset or revision in time. Read without ``at_least``, or wait longer."""
 
 
 class EpochChanged(ViaStateError):

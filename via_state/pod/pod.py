@@ -15,19 +15,19 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar, cast
 
-from via_state import telemetry
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.books import books_of
 from via_state.conf import settings
 from via_state.core.metadata import Metadata
-from via_state.core.offsets import Offset, Offsets, check_offset
-from via_state.core.records import Position
+from via_state.core.offsets import Offset, Offsets
+from via_state.core.records import Position, Revision
 from via_state.core.specs import CellSpec, LogSpec
-from via_state.exceptions import BackplaneRefused, EpochChanged, KeyHalted, NotCaughtUp
+from via_state.core.visibility import Shown
 from via_state.pod.halted_keys import HaltedKeys
 from via_state.pod.messages import Messages
-from via_state.pod.reading.cell_copy import CachedCell, Read
+from via_state.pod.reading.cell_copy import CellCopy
 from via_state.pod.reading.projector import ProjectionStatus, Projector
+from via_state.pod.reading.reads import Reads
 from via_state.pod.reading.reconciler import Reconciler
 from via_state.pod.reading.replicas import Replicas
 from via_state.pod.reading.subscribers import Subscription, latest_values, subscribe
@@ -37,7 +37,6 @@ from via_state.pod.writing.cell_update import MISSING, CellUpdate
 from via_state.pod.writing.erasures import Erasures
 from via_state.pod.writing.outbox import ImmediateOutbox, Outbox, RelayedOutbox
 from via_state.runtime.backoff import patiently
-from via_state.runtime.kept_errors import again
 from via_state.runtime.loop import LoopThread, current_loop, refuse_in_event_loop
 from via_state.runtime.periodic import Periodic
 from via_state.runtime.pure_functions import refuse_in_pure_function
@@ -76,6 +75,7 @@ class Pod:
         #: What runs in the background, from the first use of the pod to its end.
         self.reconciler = Reconciler(backplane)
         self.replicas = Replicas(self.reconciler, self.snapshots, self.begin)
+        self._reads = Reads(self.replicas)
         self._appender = Appender(self.thread, backplane, self.replicas.appended)
         self.outbox: Outbox = (
             RelayedOutbox(self.thread, backplane, self.pod_id, self.replicas.appended)
@@ -151,7 +151,7 @@ class Pod:
             refuse_in_event_loop("read", "aread")
         if at_least is None and (projector := self.replicas.loaded_log(key)) is not None:
             return cast(V, projector.read())
-        return self.thread.call(self._read(key, spec, at_least, timeout))
+        return self.thread.call(self._reads.log(key, spec, at_least, timeout))
 
     async def aread(
         self, key: str, spec: LogSpec[V], *, at_least: Offset | None = None, timeout: float | None = None
@@ -159,55 +159,16 @@ class Pod:
         """`read`, awaited."""
         if at_least is None and (projector := self.replicas.loaded_log(key)) is not None:
             return cast(V, projector.read())
-        return await self.thread.acall(self._read(key, spec, at_least, timeout))
-
-    async def _read(self, key: str, spec: LogSpec[V], at_least: Offset | None, timeout: float | None) -> V:
-        if at_least is not None:
-            check_offset(at_least)
-        seconds = settings.READ_TIMEOUT if timeout is None else timeout
-        projector, outcome = self.replicas.log(key, spec), "caught_up"
-        try:
-            async with asyncio.timeout(seconds):
-                await projector.ready()
-                if at_least is not None and (future := projector.reach(at_least.epoch, at_least)) is not None:
-                    await future
-        except EpochChanged:
-            outcome = "epoch"
-            raise
-        except KeyHalted:
-            outcome = "halted"
-            raise
-        except TimeoutError:
-            outcome = "timeout"
-            if projector.error is not None:
-                raise again(projector.error) from None
-            status = projector.status
-            wanted = "its head" if at_least is None else f"offset {at_least}"
-            raise NotCaughtUp(
-                f"{key!r} is at offset {status.position.offset} on this pod and did not reach {wanted} in {seconds} s. "
-                "Read without at_least, or wait longer."
-            ) from None
-        finally:
-            if at_least is not None:
-                telemetry.ReadWaited(key, spec.name, outcome).emit()
-        return projector.read()
+        return await self.thread.acall(self._reads.log(key, spec, at_least, timeout))
 
     def status(self, key: str, spec: LogSpec[V]) -> ProjectionStatus:
         """Where the projection of this pod stands, and why it stands still if it does."""
         refuse_in_event_loop("status", "astatus")
-        return self.thread.call(self._status(key, spec))
+        return self.thread.call(self._reads.status(key, spec))
 
     async def astatus(self, key: str, spec: LogSpec[V]) -> ProjectionStatus:
         """`status`, awaited."""
-        return await self.thread.acall(self._status(key, spec))
-
-    async def _status(self, key: str, spec: LogSpec[V]) -> ProjectionStatus:
-        projector = self.replicas.log(key, spec)
-        # A key that stands still, or a backplane that is away, is what a status is asked for.
-        with contextlib.suppress(KeyHalted, BackplaneRefused, TimeoutError):
-            async with asyncio.timeout(settings.READ_TIMEOUT):
-                await projector.ready()
-        return projector.status
+        return await self.thread.acall(self._reads.status(key, spec))
 
     async def _log(self, key: str, spec: LogSpec[V]) -> Projector[V]:
         return self.replicas.log(key, spec)
@@ -216,41 +177,39 @@ class Pod:
         """The value now, then each newer one. A slow reader misses values in between, never the newest."""
         await self.aread(key, spec)
         projector = await self.thread.acall(self._log(key, spec))
-        async with contextlib.aclosing(latest_values(self.thread, projector, projector.read)) as values:
+        async with contextlib.aclosing(latest_values(self.thread, projector)) as values:
             async for value in values:
                 yield value
 
     # Cells ------------------------------------------------------------------------------------------------
 
-    def get(self, key: str, spec: CellSpec[T]) -> T:
-        """The current value, from this pod's copy; loaded on first use."""
+    def get(
+        self, key: str, spec: CellSpec[T], *, at_least: Revision | None = None, timeout: float | None = None
+    ) -> T:
+        """The current value, from this pod's copy; loaded on first use. With ``at_least``: waits until the copy has that revision, or a
+        later one.
+
+        Raises `NotCaughtUp` after ``timeout`` seconds, `CellUnreadable` and `CellFromNewerVersion`, `BackplaneUnavailable`.
+        """
         refuse_in_pure_function("read")
-        if spec.family:
+        if at_least is not None or spec.family:
             refuse_in_event_loop("read", "aread")
         cell = self.replicas.loaded_cell(key)
-        if cell is not None and spec.ttl is None:
+        if cell is not None and spec.ttl is None and at_least is None:
             return cast(T, cell.value())
-        return self.thread.call(self._get(key, spec))
+        return self.thread.call(self._reads.cell(key, spec, at_least, timeout))
 
-    async def aget(self, key: str, spec: CellSpec[T]) -> T:
+    async def aget(
+        self, key: str, spec: CellSpec[T], *, at_least: Revision | None = None, timeout: float | None = None
+    ) -> T:
         """`get`, awaited."""
         cell = self.replicas.loaded_cell(key)
-        if cell is not None and spec.ttl is None:
+        if cell is not None and spec.ttl is None and at_least is None:
             return cast(T, cell.value())
-        return await self.thread.acall(self._get(key, spec))
+        return await self.thread.acall(self._reads.cell(key, spec, at_least, timeout))
 
-    async def _get(self, key: str, spec: CellSpec[T]) -> T:
-        cell = self.replicas.cell(key, spec)
-        if not cell.loaded or cell.expired:
-            await self._load(cell)
-        cell.touch_if_old()
-        return cell.value()
-
-    async def _cell(self, key: str, spec: CellSpec[T]) -> CachedCell[T]:
+    async def _cell(self, key: str, spec: CellSpec[T]) -> CellCopy[T]:
         return self.replicas.cell(key, spec)
-
-    async def _load(self, cell: CachedCell[T]) -> Read[T]:
-        return await patiently(settings.READ_TIMEOUT, f"Loading {cell.key!r}", cell.load)
 
     def update(self, key: str, spec: CellSpec[T], fn: Callable[[T], T]) -> T:
         """Replace the value by ``fn(value)``, in the caller's thread; ``fn`` runs again when another writer was first.
@@ -319,11 +278,27 @@ class Pod:
         """The value now, then each newer one. A slow reader misses values in between, never the newest."""
         await self.aget(key, spec)
         cell = await self.thread.acall(self._cell(key, spec))
-        async with contextlib.aclosing(latest_values(self.thread, cell, cell.value)) as values:
+        async with contextlib.aclosing(latest_values(self.thread, cell)) as values:
             async for value in values:
                 yield value
 
     # Both -------------------------------------------------------------------------------------------------
+
+    def shown(self, key: str, spec: LogSpec[T] | CellSpec[T]) -> Shown[T]:
+        """Value, position and what halts it, of one moment, O(1) once loaded. A cell's position is its revision's number and write id.
+
+        Raises what `read` and `get` raise.
+        """
+        if (loaded := self._reads.loaded(key, spec)) is not None:
+            return loaded
+        refuse_in_event_loop("shown", "ashown")
+        return self.thread.call(self._reads.shown(key, spec))
+
+    async def ashown(self, key: str, spec: LogSpec[T] | CellSpec[T]) -> Shown[T]:
+        """`shown`, awaited."""
+        if (loaded := self._reads.loaded(key, spec)) is not None:
+            return loaded
+        return await self.thread.acall(self._reads.shown(key, spec))
 
     async def subscribe(
         self, key: str, spec: LogSpec[Any] | CellSpec[Any], callback: Callable[[], None]

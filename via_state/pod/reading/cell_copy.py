@@ -10,23 +10,22 @@ import time
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from via_state import telemetry
 from via_state.backplanes.base import Backplane
 from via_state.core.cells import RESET_TTL, CellState, Holds, Write, holds_of
-from via_state.core.records import Cell, Revision
+from via_state.core.records import GENESIS, Cell, Position, Revision
 from via_state.core.specs import CellSpec
+from via_state.core.visibility import Shown
 from via_state.exceptions import (
-    BackplaneUnavailable,
+    BackplaneRefused,
     CellFromNewerVersion,
     CellUnreadable,
-    Closed,
     SessionEnded,
     ViaStateError,
 )
-from via_state.pod.reading.subscribers import Subscribers
+from via_state.pod.reading.replica import Replica
 from via_state.pod.writing.cell_write import CellWrite
-from via_state.runtime.backoff import Backoff
 from via_state.runtime.kept_errors import again
+from via_state.runtime.single_flight import Hold, Rest
 
 T = TypeVar("T")
 logger = logging.getLogger("via_state.cells")
@@ -36,11 +35,11 @@ TOUCH_AFTER = 0.1  # of the time to live: how often an expiring cell that is in 
 
 
 class Read(NamedTuple, Generic[T]):
-    """What a cell held. ``state`` and ``revision`` are None for an absent one; where there is no value ``value`` is the zero
+    """What a cell held. ``state`` and ``revision`` are None for an absent one; where there is no value ``value`` is the initial
     value.
 
-    ``written`` and ``expires`` are times of this process's `time.monotonic`, counted from what the store said: never
-    compared with another machine's clock.
+    ``error`` says why a later value, which the store has, can't be shown. ``written`` and ``expires`` are times of this process's
+    `time.monotonic`, counted from what the store said: never compared with another machine's clock.
     """
 
     value: T
@@ -49,6 +48,7 @@ class Read(NamedTuple, Generic[T]):
     data: bytes = b""
     written: float = 0.0
     expires: float = math.inf
+    error: ViaStateError | None = None
 
     @property
     def writes(self) -> Sequence[Write]:
@@ -59,51 +59,32 @@ class Read(NamedTuple, Generic[T]):
         return self.state is None or self.state.holds is not Holds.VALUE
 
 
-class CachedCell(Generic[T]):
-    """One cell on this pod. `value` goes back to an older write only where the store did."""
+class CellCopy(Replica[Revision], Generic[T]):
+    """One cell on this pod. It goes back to an older write only where the store did.
 
-    __slots__ = (
-        "__weakref__",
-        "_again",
-        "_backplane",
-        "_moved",
-        "_touching",
-        "current",
-        "error",
-        "key",
-        "loaded",
-        "spec",
-        "stored",
-        "subscribers",
-        "task",
-        "used",
-    )
+    ``current`` is replaced as a whole, so any thread may look at it.
+    """
+
+    __slots__ = ("_backplane", "_moved", "_touching", "current", "loaded", "spec", "stored")
 
     def __init__(self, key: str, spec: CellSpec[T], backplane: Backplane) -> None:
-        self.key = key
+        super().__init__(key, kind="cell")
         self.spec = spec
         self._backplane = backplane
         self.current: Read[T] = Read(spec.initial())
         #: The revision that was seen last, also of a value that can't be read.
         self.stored: Revision | None = None
         self.loaded = False
-        #: Why the stored value can't be shown; `current` is then the last good one.
-        self.error: ViaStateError | None = None
-        self.subscribers = Subscribers()
-        self.used = time.monotonic()
         self._moved = 0  # counts what was taken over, so that an older answer is recognised
-        self.task: asyncio.Task[None] | None = None
-        self._again = False
-        self._touching = False
+        self._touching: asyncio.Task[None] | None = None
 
     @property
-    def idle(self) -> bool:
-        """Nobody listens to it and it does nothing: it may be evicted."""
-        return self.task is None and not self.subscribers
+    def error(self) -> ViaStateError | None:
+        """Why the stored value can't be shown; `current` is then the last good one."""
+        return self.current.error
 
     @property
     def at(self) -> object:
-        """Where it stands: another one whenever it has moved; None while it has nothing."""
         return self.stored
 
     @property
@@ -111,11 +92,20 @@ class CachedCell(Generic[T]):
         """The store may have forgotten it: ask before it is shown."""
         return self.current.expires <= time.monotonic()
 
+    @property
+    def shown(self) -> Shown[T]:
+        """Value, position and what stands in the way of a later one, of one moment; from any thread."""
+        read = self.current
+        revision = read.revision
+        position = GENESIS if revision is None else Position("", revision.number, revision.write_id)
+        return Shown(read.value, position, None if read.error is None else str(read.error))
+
     def value(self) -> T:
         """The value to hand out. Raises where there is none: the stored one can't be read and there is no older one."""
-        if self.error is not None and self.current.empty:
-            raise again(self.error)
-        return self.current.value
+        read = self.current
+        if read.error is not None and read.empty:
+            raise again(read.error)
+        return read.value
 
     def private(self, read: Read[T]) -> T:
         """A value that belongs to the caller alone: an update that changes it in place must not change `current`."""
@@ -123,78 +113,89 @@ class CachedCell(Generic[T]):
             return self.spec.initial()
         return self.spec.codec.decode(read.data).value
 
-    def ring(self) -> None:
-        """It may have changed: load it again. On the loop."""
-        self._again = True
-        if self.task is None:
-            self.task = asyncio.get_running_loop().create_task(self._reload())
-            self.task.add_done_callback(self._reloaded)
+    # Loading ----------------------------------------------------------------------------------------------
 
-    def _reloaded(self, task: asyncio.Task[None]) -> None:
-        self.task = None
-        if task.cancelled():
-            return
-        if (error := task.exception()) is not None:
-            logger.error("Loading the cell %r failed.", self.key, exc_info=error)
-        elif self._again:
-            self.ring()  # between the last look and this callback
+    def _name(self) -> str:
+        return f"The loading of the cell {self.key!r}"
 
-    async def _reload(self) -> None:
-        backoff = Backoff()
-        while self._again:
-            self._again = False
-            try:
-                await self.load()
-            except Closed:
-                return
-            except BackplaneUnavailable:
-                telemetry.CallFailed().emit()
-                self._again = True
-                await backoff.pause()
-            except (CellUnreadable, CellFromNewerVersion) as error:
-                logger.error("%s", error)
-            if self._again:
-                # Rung again while loading: a hot cell. Its values in between are worth nothing to a reader.
-                await asyncio.sleep(HOT_PAUSE)
+    async def _catch_up(self) -> Rest:
+        try:
+            await self.load()
+        except (CellUnreadable, CellFromNewerVersion) as error:
+            logger.error("%s", error)
+        except BackplaneRefused as error:
+            refusal = error
+            self.waiters.refuse(lambda: again(refusal))  # waiting does not help
+            raise
+        # Rung again while loading: a hot cell. Its values in between are worth nothing to a reader.
+        return Hold(HOT_PAUSE) if self.flight.rung else None
 
     async def load(self) -> Read[T]:
         """Read the cell from the backplane. Raises `CellUnreadable` or `CellFromNewerVersion`, keeping the last good one."""
         while True:
-            before, asked = self._moved, time.monotonic()
+            self.waiters.reads += 1
+            before, asked, number = self._moved, time.monotonic(), self.waiters.reads
             cell = await self._backplane.load(self.key)
             # Nothing was taken over meanwhile: the store is right, even when it was restored and is older.
             if self._moved == before or (cell is not None and self._newer(cell.revision)):
-                return self._take(cell, asked)
+                return self._take(cell, asked, number)
 
     def _newer(self, revision: Revision) -> bool:
         return self.stored is None or revision == self.stored or revision.number > self.stored.number
 
-    def _take(self, cell: Cell | None, asked: float) -> Read[T]:
-        """Take over what the store said when it was ``asked``, at that time or later."""
+    def _take(self, cell: Cell | None, asked: float, number: int = 0) -> Read[T]:
+        """Take over what the store said when it was ``asked``, at that time or later, in the read of this ``number``."""
+        self._replace(self._decoded(cell, asked), None if cell is None else cell.revision)
+        if self.waiters:
+            self.waiters.answer(self._reached, number)
+        if self.error is not None:
+            raise again(self.error)
+        return self.current
+
+    def _decoded(self, cell: Cell | None, asked: float) -> Read[T]:
         if cell is None:
-            return self._replace(Read(self.spec.initial()))
+            return Read(self.spec.initial())
         expires = math.inf if cell.ttl is None else asked + cell.ttl
         if cell.revision == self.stored and self.loaded and self.error is None:
-            self.current = self.current._replace(expires=expires)
-            return self.current
-        self.stored = cell.revision
+            return self.current._replace(expires=expires)
         try:
             state = self.spec.codec.decode(cell.data)
         except (CellUnreadable, CellFromNewerVersion) as error:
-            self.loaded = True
-            self.error = type(error)(f"The cell {self.key!r}: {error}")
-            raise again(self.error) from error
+            told = type(error)(f"The cell {self.key!r}: {error}")
+            told.__cause__ = error
+            return self.current._replace(error=told)
         value = state.value if state.holds is Holds.VALUE else self.spec.initial()
-        return self._replace(Read(value, state, cell.revision, cell.data, asked - cell.age, expires))
+        return Read(value, state, cell.revision, cell.data, asked - cell.age, expires)
 
-    def _replace(self, read: Read[T]) -> Read[T]:
-        moved = read.revision != self.current.revision or not self.loaded or self.error is not None
-        self.loaded, self.error = True, None
-        self.current, self.stored = read, read.revision
+    def _replace(self, read: Read[T], stored: Revision | None) -> None:
+        before = self.current
+        moved = stored != self.stored or not self.loaded or str(read.error) != str(before.error)
+        self.current, self.stored = read, stored
+        self.loaded = True
         if moved:
             self._moved += 1
             self.subscribers.ring()
-        return read
+
+    def reach(self, revision: Revision) -> asyncio.Future[None] | None:
+        """A future that is done once this copy has ``revision`` or a later one; None when it has already. On the loop.
+
+        It raises what `load` raises where that one can't be read.
+        """
+        if self.loaded and self._reached(revision, fresh=False) is True:
+            return None
+        future = self.waiters.add(revision)
+        self.ring()
+        return future
+
+    def _reached(self, wanted: Revision, fresh: bool) -> bool | Exception:
+        """What is known about a waiter. ``fresh``: the copy was read after it came."""
+        if self.stored is None:
+            return fresh  # it expired since, or was reset long ago
+        if self.stored != wanted and self.stored.number <= wanted.number:
+            return False
+        return True if self.error is None else again(self.error)
+
+    # Writing ----------------------------------------------------------------------------------------------
 
     async def write(self, base: Read[T], value: T, deadline: float) -> bool:
         """Replace the value that ``base`` was read with; False when another writer was first.
@@ -249,23 +250,17 @@ class CachedCell(Generic[T]):
 
     def touch_if_old(self) -> None:
         """Renew the time to live of a cell in use. On the loop; failing is harmless, the next use tries again."""
-        if self.spec.ttl is None or self.current.empty or self._touching:
+        if self.spec.ttl is None or self.current.empty or self._touching is not None:
             return
         if time.monotonic() - self.current.written < self.spec.ttl * TOUCH_AFTER:
             return
-        self._touching = True
-        task = asyncio.get_running_loop().create_task(self._touch(self.current))
-        task.add_done_callback(self._touched)
+        self._touching = asyncio.get_running_loop().create_task(self._touch(self.current))
+        self._touching.add_done_callback(self._touched)
 
     async def _touch(self, base: Read[T]) -> None:
         await self.write(base, base.value, time.monotonic())
 
     def _touched(self, task: asyncio.Task[None]) -> None:
-        self._touching = False
+        self._touching = None
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.info("Renewing %r failed: %s", self.key, error)
-
-    def stop(self) -> None:
-        """Stop loading."""
-        if self.task is not None:
-            self.task.cancel()

@@ -37,7 +37,7 @@ V = TypeVar("V")
 logger = logging.getLogger("via_state.projector")
 
 READ_LIMIT = 1000  # records in one read: bounds how long a fold holds the loop
-HALTED_RETRY = 5.0  # seconds: a halted key, and one that is refused, looks again whether the cause is gone
+HALTED_RETRY = 5.0  # seconds: a halted key looks again whether its cause is gone
 
 
 class ProjectionStatus(NamedTuple):
@@ -77,7 +77,7 @@ class Projector(Replica[Place], Generic[V]):
     )
 
     def __init__(self, key: str, spec: LogSpec[V], backplane: Backplane, snapshotter: Snapshotter) -> None:
-        super().__init__(key, patience=HALTED_RETRY, kind="projection")
+        super().__init__(key, kind="projection")
         self.spec = spec
         self._backplane = backplane
         self._verifier: Verifier[V] | None = Verifier() if settings.FOLD_VERIFY else None
@@ -223,7 +223,7 @@ class Projector(Replica[Place], Generic[V]):
             self._ready.set()
         if self.waiters:
             at_head = outcome.action is Action.AT_HEAD
-            self.waiters.answer(lambda wanted, fresh: self._reached(wanted, fresh and at_head))
+            self.waiters.answer(lambda wanted, fresh: self._reached(wanted, fresh and at_head), self.waiters.reads)
 
     # Waiting ----------------------------------------------------------------------------------------------
 

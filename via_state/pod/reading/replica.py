@@ -13,6 +13,9 @@ from via_state.runtime.single_flight import Rest, SingleFlight
 
 W = TypeVar("W")
 
+#: Seconds between two looks, at most, while the server refuses: whoever reads is told so at once.
+PATIENCE = 5.0
+
 
 class Replica(Generic[W]):
     """One key on this pod. Idle it is a small object without a task; a ring makes it look at the backplane.
@@ -22,13 +25,13 @@ class Replica(Generic[W]):
 
     __slots__ = ("__weakref__", "flight", "key", "subscribers", "used", "waiters")
 
-    def __init__(self, key: str, *, patience: float, kind: str) -> None:
+    def __init__(self, key: str, *, kind: str) -> None:
         self.key = key
         self.subscribers = Subscribers()
         self.waiters: Waiters[W] = Waiters()
         #: When a verb asked for it last, of `time.monotonic`.
         self.used = time.monotonic()
-        self.flight = SingleFlight(self._name, self._catch_up, patience=patience, kind=kind)
+        self.flight = SingleFlight(self._name, self._catch_up, patience=PATIENCE, kind=kind)
 
     def _name(self) -> str:
         raise NotImplementedError

@@ -12,7 +12,7 @@ from via_state.conf import settings
 from via_state.core.records import Changes, Position
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.exceptions import Closed
-from via_state.pod.reading.cell_copy import CachedCell
+from via_state.pod.reading.cell_copy import CellCopy
 from via_state.pod.reading.projector import Projector
 from via_state.pod.reading.reconciler import Reconciler
 from via_state.pod.snapshots.snapshotter import Snapshotter
@@ -21,7 +21,7 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 #: Where projections and copies stood at a moment.
-Marks: TypeAlias = "dict[Projector[Any] | CachedCell[Any], object]"
+Marks: TypeAlias = "dict[Projector[Any] | CellCopy[Any], object]"
 
 
 class Replicas:
@@ -35,7 +35,7 @@ class Replicas:
         self._snapshots = snapshots
         self._begin = begin
         self._logs: dict[str, Projector[Any]] = {}
-        self._cells: dict[str, CachedCell[Any]] = {}
+        self._cells: dict[str, CellCopy[Any]] = {}
         #: Where each key stood here before the last sweep.
         self._swept: Marks = {}
         self._closed = False
@@ -45,7 +45,7 @@ class Replicas:
     def name(self) -> str:
         return "The projections of this pod"
 
-    def _all(self) -> list[Projector[Any] | CachedCell[Any]]:
+    def _all(self) -> list[Projector[Any] | CellCopy[Any]]:
         return [*self._logs.values(), *self._cells.values()]
 
     # What a verb finds ------------------------------------------------------------------------------------
@@ -58,7 +58,7 @@ class Replicas:
         projector.used = time.monotonic()
         return projector
 
-    def loaded_cell(self, key: str) -> CachedCell[Any] | None:
+    def loaded_cell(self, key: str) -> CellCopy[Any] | None:
         """The copy of a cell that was loaded once, from any thread."""
         cell = self._cells.get(key)
         if cell is None or not cell.loaded or self._closed:
@@ -78,13 +78,13 @@ class Replicas:
         projector.used = time.monotonic()
         return projector
 
-    def cell(self, key: str, spec: CellSpec[T]) -> CachedCell[T]:
+    def cell(self, key: str, spec: CellSpec[T]) -> CellCopy[T]:
         """The copy of a cell; the caller loads it if need be. On the loop."""
         self._refuse_closed()
         cell = self._cells.get(key)
         if cell is None:
             self._open(key)
-            cell = self._cells[key] = CachedCell(key, spec, self._backplane)
+            cell = self._cells[key] = CellCopy(key, spec, self._backplane)
         cell.spec = spec  # a session's time to live follows the session
         cell.used = time.monotonic()
         return cell
@@ -188,7 +188,13 @@ class Replicas:
 
     async def settle(self) -> None:
         """Wait until every projector and cell that was rung has caught up. For tests."""
-        while tasks := [one.task for one in self._all() if one.task is not None]:
+        while True:
+            for one in self._all():
+                if one.flight.rung:
+                    one.flight.wake()
+            tasks = [one.task for one in self._all() if one.task is not None]
+            if not tasks:
+                return
             await asyncio.wait(tasks)
 
     async def close(self) -> None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from via_state.core.visibility import Shown
 from via_state.runtime.loop import LoopThread
 
 T = TypeVar("T")
 
 
-class Subscribed(Protocol):
+class Subscribed(Protocol[T]):
     """A projection or a copy of a cell, as its readers see it."""
 
     subscribers: Subscribers
+
+    @property
+    def shown(self) -> Shown[T]:
+        """What readers have now; from any thread."""
 
 
 class _Readers:
@@ -97,7 +102,7 @@ class Subscription:
             self._of.leave(self._group)
 
 
-async def subscribe(thread: LoopThread, subject: Subscribed, callback: Callable[[], None]) -> Subscription:
+async def subscribe(thread: LoopThread, subject: Subscribed[Any], callback: Callable[[], None]) -> Subscription:
     """Have ``callback()`` called on the running loop after each change of ``subject``, from now on."""
     subscription = Subscription(thread, subject.subscribers)
     try:
@@ -108,18 +113,20 @@ async def subscribe(thread: LoopThread, subject: Subscribed, callback: Callable[
     return subscription
 
 
-async def latest_values(
-    thread: LoopThread, subject: Subscribed, value: Callable[[], T]
-) -> AsyncGenerator[T, None]:
-    """``value()`` now, and again each time ``subject`` changes. Holds one value, never a queue."""
+async def latest_values(thread: LoopThread, subject: Subscribed[T]) -> AsyncGenerator[T, None]:
+    """The value now, and each newer one. Holds one value, never a queue; a halt and its end are no values."""
     changed, loop = asyncio.Event(), asyncio.get_running_loop()
     subscription = await subscribe(thread, subject, changed.set)
     forget = thread.at_end(lambda _: loop.call_soon_threadsafe(changed.set))
+    last: Shown[T] | None = None
     try:
         while True:
             thread.refuse_ended()
             changed.clear()
-            yield value()
+            now = subject.shown
+            if last is None or now.position != last.position or now.value is not last.value:
+                yield now.value
+            last = now
             await changed.wait()
     finally:
         forget()

@@ -26,7 +26,7 @@ class Waiters(Generic[W]):
         self.reads = 0
 
     def __bool__(self) -> bool:
-        return bool(self._waiters)
+        return any(not one.future.done() for one in self._waiters)
 
     def add(self, wanted: W) -> asyncio.Future[None]:
         """One more. The future is done when the key has come so far; it raises where it never will."""
@@ -34,16 +34,16 @@ class Waiters(Generic[W]):
         self._waiters.append(_Waiter(wanted, self.reads, future))
         return future
 
-    def answer(self, judge: Callable[[W, bool], bool | Exception]) -> None:
+    def answer(self, judge: Callable[[W, bool], bool | Exception], read: int) -> None:
         """Ask about each: True, it is there; an exception, it never will be; False, not yet.
 
-        The second argument says whether the last read began after the waiter came.
+        ``read``: the number of the read that has brought news. The second argument says whether it began after the waiter came.
         """
         waiting = []
         for waiter in self._waiters:
             if waiter.future.done():
                 continue
-            verdict = judge(waiter.wanted, self.reads > waiter.reads)
+            verdict = judge(waiter.wanted, read > waiter.reads)
             if isinstance(verdict, Exception):
                 waiter.future.set_exception(verdict)
             elif verdict:
@@ -54,4 +54,4 @@ class Waiters(Generic[W]):
 
     def refuse(self, error: Callable[[], Exception]) -> None:
         """Disappoint all, each with an error of its own."""
-        self.answer(lambda wanted, fresh: error())
+        self.answer(lambda wanted, fresh: error(), self.reads)

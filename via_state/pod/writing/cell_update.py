@@ -9,7 +9,7 @@ from via_state import telemetry
 from via_state.conf import settings
 from via_state.core.specs import CellSpec
 from via_state.exceptions import UpdateContended
-from via_state.pod.reading.cell_copy import CachedCell, Read
+from via_state.pod.reading.cell_copy import CellCopy, Read
 from via_state.pod.reading.replicas import Replicas
 from via_state.runtime.backoff import Backoff, patiently
 
@@ -24,7 +24,7 @@ class CellUpdate:
         self._started = time.monotonic()
         self._deadline = self._started + settings.UPDATE_TIMEOUT
         self._backoff = Backoff(base=0.001, cap=0.05)
-        self._cell: CachedCell[Any] | None = None
+        self._cell: CellCopy[Any] | None = None
         self._base: Read[Any]
 
     def cached(self) -> Any:
