@@ -57,6 +57,8 @@ def run(only: str) -> None:
             result.note += f"; {sum(postgres.conflicts) / len(postgres.conflicts):.2f} conflicts per update"
         elif benchmark.id == "bloat-postgres":
             result.note += f"; {snapshots.notes[-1]}"
+        elif benchmark.id == "new-keys":
+            result.note += f"; {handlers.waits[-1]}"
         elif benchmark.id == "outbox":
             result.note += f"; {outbox.held_while_frozen()} locks and transactions while NATS is frozen"
         results.append(result)

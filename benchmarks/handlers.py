@@ -31,6 +31,8 @@ from via_state.pod.pod import Pod
 SECONDS_OF_WORK = 5_000  # deliveries in one round
 LATENCIES = 200
 IDLE_KEYS, IDLE_SECONDS = 10_000, 30.0
+NEW_KEYS = 10_000
+waits: list[str] = []  # what the rounds of `new-keys` noted
 runs = itertools.count()
 
 
@@ -182,6 +184,83 @@ def _idle() -> float:
         return found
 
 
+def _new_keys() -> float:
+    """New keys of a family that are handled in a second; what another handler and the end of a worker wait for is noted."""
+    global counted
+    with override_settings(VIA_STATE={"DATABASE": "default", "PREFIX": uuid.uuid4().hex, **_backend()}):
+        pod = Pod(PostgresBackplane({"PREFIX": _prefix()}))
+        _fill(pod)
+        counted, target[0] = itertools.count(1), NEW_KEYS
+        finished.clear()
+        worker = Worker(pod.reconciler, RowPositions(), handled_logs(["count", "time"]))
+        started = time.perf_counter()
+        pod.thread.call(worker.start())
+        other = [_another(pod) for _ in range(5)]
+        assert finished.wait(120)
+        rate = NEW_KEYS / (time.perf_counter() - started)
+        pod.thread.call(worker.stop())
+
+        _fill(pod)
+        counted, target[0] = itertools.count(1), NEW_KEYS // 10
+        finished.clear()
+        worker = Worker(pod.reconciler, RowPositions(), handled_logs(["count", "time"]))
+        pod.thread.call(worker.start())
+        assert finished.wait(120)
+        ending = time.perf_counter()
+        pod.thread.call(worker.stop())
+        ending = time.perf_counter() - ending
+        pod.close()
+        waits.append(
+            f"another handler's event after {max(other):.2f} s at most, the end of the worker after {ending:.2f} s"
+        )
+        return rate
+
+
+def _another(pod: Pod) -> float:
+    begun.clear()
+    started = time.perf_counter()
+    Consumed.timed.using(pod).append(Tick(), wait=False)
+    assert begun.wait(60)
+    return time.perf_counter() - started
+
+
+def _fill(pod: Pod) -> None:
+    """One event on each of many keys."""
+
+    async def fill() -> None:
+        for first in range(0, NEW_KEYS, 100):
+            lanes = range(first, first + 100)
+            await asyncio.gather(
+                *(Consumed.lane.at(lane=one).using(pod).aappend(Tick(), wait=False) for one in lanes)
+            )
+
+    asyncio.run(fill())
+
+
+def _raw_new_keys() -> float:
+    """Raw: psycopg in 8 threads; for each key a row inserted, read, marked as begun, and marked as done, a commit each but for the read."""
+    each = NEW_KEYS // 8
+
+    def work(number: int) -> None:
+        with psycopg.connect(dsn(), autocommit=True) as raw:
+            for key in range(number * each, (number + 1) * each):
+                raw.execute("INSERT INTO raw_new_key (key, pos, begun) VALUES (%s, 0, 0)", (key,))
+                raw.execute("SELECT pos FROM raw_new_key WHERE key = %s", (key,)).fetchone()
+                raw.execute("UPDATE raw_new_key SET begun = 1 WHERE key = %s", (key,))
+                raw.execute("UPDATE raw_new_key SET pos = 1, begun = 0 WHERE key = %s", (key,))
+
+    with psycopg.connect(dsn(), autocommit=True) as raw:
+        raw.execute("DROP TABLE IF EXISTS raw_new_key")
+        raw.execute("CREATE TABLE raw_new_key (key int PRIMARY KEY, pos bigint, begun bigint)")
+    running = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    started = time.perf_counter()
+    for one in running:
+        one.start()
+    for one in running:
+        one.join()
+    return NEW_KEYS / (time.perf_counter() - started)
+
+
 def _statements(seconds: float) -> float:
     """How many this process gives to the database, each second."""
     asked = [0]
@@ -219,6 +298,14 @@ def benchmarks() -> list[Benchmark]:
             lambda: _raw_commits(1),
             f"{note}; one row written by each",
             rounds=3,
+        ),
+        Benchmark(
+            "new-keys",
+            "keys/s",
+            _new_keys,
+            _raw_new_keys,
+            f"{NEW_KEYS:,} new keys of a family with one event each, {note}",
+            rounds=1,
         ),
         Benchmark(
             "consumer-latency",

@@ -20,7 +20,7 @@ from tests.handlers.world import LEASE, Cancelled, Placed, Shop, shop_of, until
 from via_state import Delivery, Retry
 from via_state.bookkeeping.database.positions import RowPositions
 from via_state.bookkeeping.database.retention import handler_holds
-from via_state.bookkeeping.positions import HandlerId
+from via_state.bookkeeping.positions import Claim, HandlerId, Held
 from via_state.core.records import GENESIS
 from via_state.exceptions import BackplaneUnavailable, Fenced
 from via_state.models import DeadLetter, EventHandler, HandlerPosition
@@ -236,11 +236,11 @@ def test_a_position_that_can_not_be_loaded_replays_nothing(
     shop.stop(worker)
     whole = RowPositions.claim
 
-    def claim(self: RowPositions, handler: HandlerId, key: str, worker: str) -> object:
+    def claim(self: RowPositions, *args: Any) -> object:
         if fails[0]:
             fails[0] -= 1
             raise BackplaneUnavailable("injected")
-        return whole(self, handler, key, worker)
+        return whole(self, *args)
 
     monkeypatch.setattr(RowPositions, "claim", claim)
     shop.place(3)
@@ -312,8 +312,8 @@ def test_a_record_that_kills_its_workers_is_given_up(durable_shop: Shop) -> None
     store._ids[SHIP] = EventHandler.objects.using(POSTGRES_ALIAS).get(prefix=shop.world.prefix).pk
     for name in ("dead-1", "dead-2"):
         store.renew(name, "worker_group", 0.3)
-        claim = store.claim(SHIP, "orders", name)
-        assert claim is not None
+        claim = store.claim(SHIP, ["orders"], name)["orders"]
+        assert isinstance(claim, Claim)
         store.announce(claim, 1)
         until(lambda name=name: name not in store.renew("me", "worker_group", 1.0))  # type: ignore[misc]
     shop.work()
@@ -362,14 +362,13 @@ def test_a_stale_worker_can_not_commit(durable_shop: Shop) -> None:
     store = RowPositions()
     store._ids[SHIP] = EventHandler.objects.using(POSTGRES_ALIAS).get(prefix=shop.world.prefix).pk
     store.renew("stale", "worker_group", 0.2)
-    stale = store.claim(SHIP, "orders", "stale")
-    assert stale is not None
+    stale = store.claim(SHIP, ["orders"], "stale")["orders"]
+    assert isinstance(stale, Claim)
     assert "fresh" in store.renew("fresh", "worker_group", 30)
-    assert stale is not None
     until(lambda: "stale" not in store.renew("fresh", "worker_group", 30))
-    fresh = store.claim(SHIP, "orders", "fresh")
-    assert fresh is not None
-    assert store.claim(SHIP, "orders", "stale") is None
+    fresh = store.claim(SHIP, ["orders"], "fresh")["orders"]
+    assert isinstance(fresh, Claim)
+    assert isinstance(store.claim(SHIP, ["orders"], "stale")["orders"], Held)
     here = shop.head("orders").position
     writes: list[Callable[[], None]] = [
         lambda: store.advance(stale, here, 0),

@@ -21,6 +21,7 @@ def shop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     if request.param == "postgres":
         request.getfixturevalue("postgres")
     monkeypatch.setattr(runner, "READ_LIMIT", 50)
+    monkeypatch.setattr(runner, "TURN", 60.0)
     with shop_of(request.param) as made:
         yield made
 

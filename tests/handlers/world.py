@@ -79,11 +79,11 @@ class Shop:
         log = self.log() if shelf is None else self.shelf().using(self.pod).at(shelf=shelf)
         return [log.append(Placed(number), wait=False) for number in numbers]
 
-    def work(self, **options: Any) -> Worker:
-        """A new worker, as a process that starts."""
+    def work(self, *handlers: str, **options: Any) -> Worker:
+        """A new worker, as a process that starts, of all handlers or of these."""
         store = self.memory if self.kind == "memory" else RowPositions()
         reconciler = Reconciler(self.world.plane)
-        worker = Worker(reconciler, store, handled_logs(), **options)
+        worker = Worker(reconciler, store, handled_logs(handlers), **options)
         self.world.run(reconciler.start())
         self.world.run(worker.start())
         self._workers.append(worker)
@@ -124,6 +124,7 @@ class Shop:
 
 async def _freeze(worker: Worker) -> None:
     worker.stopping = True
+    worker.schedule.close()
     await worker._lease.ended()
     await worker._housekeeping.stop()
     for runner in worker._runners.values():

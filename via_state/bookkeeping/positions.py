@@ -78,6 +78,15 @@ class Claim:
         self.attempts, self.last_error, self.in_flight_offset = attempts, error, 0
 
 
+class Held(NamedTuple):
+    """A position that somebody else holds. ``idle``: nothing is delivered at this moment."""
+
+    position: Position
+    idle: bool
+
+
+#: For `PositionStore.claim`: take nothing from anyone.
+NOBODY: Mapping[str, int] = {}
 #: Why a record became a dead letter.
 FAILED, UNREADABLE = "failed", "unreadable"
 
@@ -107,8 +116,10 @@ class PositionStore(ABC):
         """Set where a new handler begins in the logs that exist."""
 
     @abstractmethod
-    def positions(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Position]:
-        """All positions; a log without one has not been begun."""
+    def positions(
+        self, handlers: Iterable[HandlerId], keys: Sequence[str]
+    ) -> dict[tuple[HandlerId, str], Position]:
+        """The positions of these handlers on these keys; a log without one has not been begun."""
 
     @abstractmethod
     def halted(self, positions: Sequence[tuple[HandlerId, str]]) -> set[tuple[HandlerId, str]]:
@@ -126,12 +137,21 @@ class PositionStore(ABC):
         """The ids of the claims that are the worker's now."""
 
     @abstractmethod
+    def release_idle(self, worker: str) -> None:
+        """Give everything up that the worker holds and delivers nothing of. Claims of it are no longer the newest."""
+
+    @abstractmethod
     def leave(self, worker: str) -> None:
         """Give everything up that the worker holds."""
 
     @abstractmethod
-    def claim(self, handler: HandlerId, key: str, worker: str) -> Claim | None:
-        """Take a position that nobody alive holds; None when somebody does, or the handler was retired."""
+    def claim(
+        self, handler: HandlerId, keys: Sequence[str], worker: str, idle: Mapping[str, int] = NOBODY
+    ) -> dict[str, Claim | Held]:
+        """Take the positions of one handler on these keys that nobody alive holds. Nothing is returned of a handler that was retired.
+
+        ``idle``: offsets by key; one that is still there, and where nothing is delivered at this moment, is taken from its holder.
+        """
 
     @abstractmethod
     def release(self, worker: str, positions: Sequence[tuple[HandlerId, str]]) -> None:

@@ -36,6 +36,8 @@ class HandlerOptions(TypedDict, total=False):
     dead_letter: Callable[[Any, Delivery, Exception], Any] | None
     atomic: bool
     start: Start
+    concurrency: int | None
+    timeout: float | None
 
 
 class Foldable(Protocol[V]):
@@ -121,7 +123,8 @@ class EventLog(Handle[LogSpec[Any]], Generic[E_co]):
         async, called with the event and a `Delivery`. What it raises is a failure, and is tried again as ``retry`` says;
         events after it wait. `RetryAfter` and `Poison` say more. ``dead_letter(event, delivery, error)`` is called before a
         record is given up. ``atomic`` puts what it writes to ``DATABASE`` and its position into one transaction: exactly
-        once. ``start``: a new handler begins with the "first" record that is still there, or after the "head".
+        once. ``concurrency``: how many of its keys a worker handles at once, so that a slow handler leaves threads to others.
+        ``timeout``: seconds after which a delivery of an async function is ended, and has failed. ``start``: a new handler begins with the "first" record that is still there, or after the "head".
         The position is kept under ``name``, which must stay. Where a log has ``value=``, name the types, so that a type
         checker knows them. Raises `DeclarationError`.
         """

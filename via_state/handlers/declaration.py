@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -38,7 +40,9 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HandlerSpec:
-    """A declared handler. ``events`` are the types that it wants; empty: all of the log."""
+    """A declared handler. ``events`` are the types that it wants; empty: all of the log. ``concurrency``: how many of its keys a worker
+    handles at once. ``timeout``: seconds for one delivery of an async function.
+    """
 
     name: str
     function: Callable[[Any, Delivery], Any]
@@ -47,6 +51,8 @@ class HandlerSpec:
     dead_letter: Callable[[Any, Delivery, Exception], Any] | None = None
     atomic: bool = False
     start: Start = "first"
+    concurrency: int | None = None
+    timeout: float | None = None
 
 
 def declare(handlers: MutableMapping[str, HandlerSpec], spec: HandlerSpec, log: str) -> None:
@@ -86,6 +92,20 @@ def _problem(spec: HandlerSpec) -> str | None:
         return f"atomic= is {spec.atomic!r}. Write True or False."
     if spec.start not in ("first", "head"):
         return f"start= is {spec.start!r}. Write 'first' or 'head'."
+    return _bound_problem(spec)
+
+
+def _bound_problem(spec: HandlerSpec) -> str | None:
+    most: object = spec.concurrency
+    if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
+        return f"concurrency= is {most!r}. Give a whole number from 1, of keys that a worker handles at once."
+    limit: object = spec.timeout
+    if limit is None:
+        return None
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit < math.inf:
+        return f"timeout= is {limit!r}. Give a number of seconds above 0."
+    if not inspect.iscoroutinefunction(spec.function):
+        return "timeout= is for async functions: Python can't end a thread. Give what the function calls a timeout of its own."
     return None
 
 

@@ -126,7 +126,7 @@ class Deliverer:
         started, outcome = time.perf_counter(), "raised"
         try:
             self._execute(
-                lambda: call(spec.function, record.event, delivery),
+                lambda: call(spec.function, record.event, delivery, timeout=spec.timeout),
                 lambda claim: self._store.advance(claim, record.position, behind),
                 delivery,
             )

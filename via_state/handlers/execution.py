@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import time
 from collections.abc import Callable
@@ -78,14 +79,19 @@ def _in_one_transaction(run: Callable[[], None], settle: Callable[[], None], wha
         raise OutcomeUnclear(f"The outcome of a transaction is not known: {error}") from error
 
 
-def call(function: Callable[..., Any], *args: Any) -> None:
-    """Call what a project wrote, sync or async. The database work of an async function runs on this thread, too.
+def call(function: Callable[..., Any], *args: Any, timeout: float | None = None) -> None:
+    """Call what a project wrote, sync or async; the latter for ``timeout`` seconds at most. The database work of an async function runs on this thread, too.
 
     What would end the process or the task that waits for it, such as ``sys.exit``, is an error like any other.
     """
     try:
         if inspect.iscoroutinefunction(function):
-            async_to_sync(function)(*args)
+
+            async def bounded() -> None:
+                async with asyncio.timeout(timeout):
+                    await function(*args)
+
+            async_to_sync(bounded)()
             return
         answer = function(*args)
         if inspect.isgenerator(answer) or inspect.isasyncgen(answer):

@@ -9,16 +9,18 @@ from typing import Any, Protocol
 
 from via_state import telemetry
 from via_state.backplanes.base import Backplane
-from via_state.bookkeeping.positions import AWAY, BLOCKED, Claim, HandlerId, PositionStore
+from via_state.bookkeeping.positions import AWAY, BLOCKED, Claim, HandlerId, Held, PositionStore
 from via_state.core.cursor import CursorCheck, check_cursor
 from via_state.core.delivery import Treatment, records_after
 from via_state.core.records import Head, Position
 from via_state.core.specs import LogSpec
 from via_state.core.text import error_line
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, Closed, Fenced, Stalled
+from via_state.handlers.claims import Claims
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.delivering import Deliverer, Result, Turn
 from via_state.handlers.reading import Reading
+from via_state.handlers.schedule import Schedule
 from via_state.handlers.worker_metrics import WorkerMetrics
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.outage import Outage
@@ -30,6 +32,7 @@ logger = logging.getLogger("via_state.handlers")
 
 READ_LIMIT = 500  # records in one read, but for those of the last pack, and in one turn
 TURN = 0.25  # seconds on a thread, then others have theirs
+LOOK = 0.1  # seconds, at least, between two looks at a position that somebody else has
 
 _HALTS = {
     CursorCheck.REWRITTEN: "the log was restored or recreated since this handler's last record, or is of another backplane",
@@ -51,6 +54,8 @@ class Employer(Protocol):
     store: PositionStore
     threads: WorkerThreads
     measures: WorkerMetrics
+    schedule: Schedule
+    claims: Claims
 
     def may_go_on(self) -> bool: ...
 
@@ -58,11 +63,11 @@ class Employer(Protocol):
 
     def done(self, handler: HandlerId, key: str, position: Position) -> None: ...
 
-    async def drop(self, *runners: Runner) -> None: ...
+    def drop(self, *runners: Runner) -> None: ...
 
 
 class Runner:
-    """Idle it is a small object without a task; a ring makes it work to the head."""
+    """Idle it is a small object without a task; a ring puts it in line, and it works to the head, step by step."""
 
     def __init__(
         self, worker: Employer, handler: HandlerId, spec: HandlerSpec, log: LogSpec[Any], key: str
@@ -72,6 +77,7 @@ class Runner:
         self._worker = worker
         self.claim: Claim | None = None
         self.task: asyncio.Task[None] | None = None
+        self._in_line = False
         self._timer: asyncio.TimerHandle | None = None
         self._again = False
         self._dropped = False
@@ -89,30 +95,51 @@ class Runner:
         )
         self._backoff: Backoff | None = None  # since it fails, also over later tasks
         self._told = False  # that it fails, by the position's row
-        self._lent: Backoff | None = None  # since somebody took or asked for its position
+        self._held_by_others: Backoff | None = None  # since somebody else has its position, or asked for it
+        self._seen: Position | None = None  # where that one stood, delivering nothing
 
     @property
     def labels(self) -> tuple[str, str]:
         """Name and declared key, for `telemetry`."""
         return self.handler.name, self.handler.log
 
+    @property
+    def busy(self) -> bool:
+        """Whether it works, or stands in line for that."""
+        return self.task is not None or self._in_line
+
     def ring(self) -> None:
         """There may be something to do. On the loop."""
-        if self._dropped:
+        if self._dropped or self._worker.stopping:
             return
         if self.task is not None:
             self._again = True
-        elif self._timer is None and not self.halted:
+        elif self._timer is None and not self.halted and not self._in_line:
             self._rang = time.monotonic()
-            self.idle_since = None
-            self.task = asyncio.get_running_loop().create_task(self._run())
-            self.task.add_done_callback(self._ended)
+            self._line_up()
+
+    def seen(self, events: int) -> None:
+        """The sweep says that there are about so many events before it: its lag, until it has had a thread."""
+        if not self.halted:
+            self._worker.measures.lag(self, max(events, self.lag))
+
+    def _line_up(self) -> None:
+        self.idle_since = None
+        self._in_line = True
+        self._worker.schedule.put(self)
+
+    def begin(self) -> None:
+        """It is its turn."""
+        self._in_line = False
+        self.task = asyncio.get_running_loop().create_task(self._run())
+        self.task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.task = None
-        if self._again and not task.cancelled():
-            self._again = False
-            self.ring()
+        if self._again and not task.cancelled() and not self._dropped and self._timer is None:
+            self._line_up()
+        self._again = False
+        self._worker.schedule.ended(self)
 
     def wake(self) -> None:
         """Try now what would be tried later."""
@@ -123,34 +150,42 @@ class Runner:
         self.ring()
 
     async def _run(self) -> None:
+        """One step. What is to follow stands in line again, so that others have their turn."""
         worker = self._worker
-        while not worker.stopping:
-            self._again = False
-            try:
-                wait = await self._step()
-            except Closed:
-                return
-            except Fenced:
-                telemetry.HandlerFenced(*self.labels, self.key).emit()
-                logger.info("%s on %r was taken over by another worker.", self.handler.name, self.key)
-                self.claim, wait = None, 0.0  # by an operator, perhaps, who left it free
-                self._lent = Backoff(0.05, min(1.0, worker.lease / 3))
-            except Exception as error:
-                wait = await self._failed(error)
-            else:
-                if self._outage.long:
-                    self._stuck(0 if self.claim is None else self.claim.attempts)
-                self._outage.answered()
-                self._backoff, self._told = None, False
-            if wait is None:
-                mine = self.claim is None or worker.owns(self.handler, self.key)
-                if mine and not self._again:
-                    self._reading = None
-                    self.idle_since = time.monotonic()
-                    return
-            elif wait > 0:
-                self._later(wait)
-                return
+        self._again = False
+        try:
+            wait = await self._step()
+        except Closed:
+            return
+        except Fenced:
+            telemetry.HandlerFenced(*self.labels, self.key).emit()
+            logger.info("%s on %r was taken over by another worker.", self.handler.name, self.key)
+            self.claim, wait = None, 0.0  # by an operator, perhaps, who left it free
+            self._others()
+        except Exception as error:
+            wait = await self._failed(error)
+        else:
+            if self._outage.long:
+                self._stuck(0 if self.claim is None else self.claim.attempts)
+            self._outage.answered()
+            self._backoff, self._told = None, False
+        if worker.stopping:
+            worker.drop(self)
+        elif wait is None:
+            self._again = self._again or (self.claim is not None and not worker.owns(self.handler, self.key))
+            if not self._again:
+                self._reading = None
+                self.idle_since = time.monotonic()
+        elif wait > 0:
+            self._later(wait)
+        else:
+            self._again = True
+
+    def _others(self) -> Backoff:
+        """The pauses while somebody else has its position."""
+        if self._held_by_others is None:
+            self._held_by_others = Backoff(0.05, self._worker.lease / 3)
+        return self._held_by_others
 
     async def _failed(self, error: Exception) -> float:
         """Nothing came of a step. Seconds to wait; what lasts is kept in sight by the position's row, too."""
@@ -191,15 +226,18 @@ class Runner:
         """One read and one turn. None: nothing to do until a ring; else the seconds to wait, 0 for at once."""
         worker = self._worker
         if not worker.owns(self.handler, self.key):
-            await worker.drop(self)
+            worker.drop(self)
             return None
         if self.claim is None:
             self._reading = None
-            self.claim = await worker.threads.run(worker.store.claim, self.handler, self.key, worker.id)
-            if self.claim is None:
-                # A replay soon gives it back; a worker keeps it, or has died and keeps it until its lease ends.
-                return worker.lease / 3 * rng.uniform(0.8, 1.0) if self._lent is None else self._lent.next()
-            self._lent = None
+            idle_at = None if self._seen is None else self._seen.offset
+            found = await worker.claims.take(self.handler, self.key, idle_at)
+            if found is None:
+                worker.measures.lag(self, 0)  # it was retired
+                return worker.lease / 3 * rng.uniform(0.8, 1.0)
+            if isinstance(found, Held):
+                return await self._wait_for(found)
+            self.claim, self._held_by_others, self._seen = found, None, None
             if not self._outage.long:
                 self._stuck(self.claim.attempts)
             if self.claim.halted:
@@ -230,7 +268,8 @@ class Runner:
         if records[0].treatment is Treatment.DELIVER:
             telemetry.DeliveryBegan(*self.labels, time.monotonic() - self._rang).emit()
         deliverer = Deliverer(worker.store, self._spec, self._log, claim, worker.may_go_on)
-        turn = await worker.threads.run(deliverer.turn, records, TURN)
+        async with worker.schedule.place(self.handler):
+            turn = await worker.threads.run(deliverer.turn, records, TURN)
         self._rang = time.monotonic()
         taken = len(records)
         passed = reading.passed(claim.position)
@@ -240,6 +279,21 @@ class Runner:
         wait = await self._after(turn, claim, reading.ends.position)
         # Rings since it was read were for what it does not hold.
         return 0.0 if again and wait is None and self.claim is not None else wait
+
+    async def _wait_for(self, held: Held) -> float | None:
+        """Somebody else has the position: seconds until the next look. Who had it idle at two looks, at the same place, loses it:
+        a worker whose threads are all busy keeps nobody from what it does not do.
+        """
+        worker = self._worker
+        worker.measures.lag(self, 0)  # whoever has it says its lag
+        head = await worker.backplane.head(self.key)
+        if head.position == held.position:
+            worker.done(self.handler, self.key, held.position)
+            self._seen = None
+            return None
+        # A replay soon gives it back; a worker works on it, or has died and keeps it until its lease ends.
+        self._seen = held.position if held.idle else None
+        return LOOK + self._others().next()
 
     async def _read(self, claim: Claim) -> Reading | None:
         """What follows the claim's position; None where the evidence halts the handler."""
@@ -264,8 +318,8 @@ class Runner:
         if failed:
             return turn.wait
         if turn.result is Result.WANTED:
-            self.claim, self._lent = None, Backoff(0.05, min(1.0, self._worker.lease / 3))
-            return self._lent.next()
+            self.claim = None
+            return self._others().next()
         if turn.result is Result.BLOCKED:
             self._blocks += 1
             telemetry.HandlerBlocked(*self.labels, self.key).emit()
@@ -298,4 +352,7 @@ class Runner:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._in_line:
+            self._in_line = False
+            self._worker.schedule.discard(self)
         self._worker.measures.forget(self)

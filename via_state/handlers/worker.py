@@ -11,6 +11,7 @@ import hashlib
 import logging
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -20,8 +21,10 @@ from via_state.conf import settings
 from via_state.core.records import Changes, Head, Position
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
+from via_state.handlers.claims import Claims
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.runner import Runner
+from via_state.handlers.schedule import Schedule
 from via_state.handlers.worker_metrics import WorkerMetrics
 from via_state.pod.reading.reconciler import Following, Reconciler
 from via_state.runtime.backoff import Backoff
@@ -33,6 +36,10 @@ from via_state.runtime.worker_threads import WorkerThreads
 
 logger = logging.getLogger("via_state.handlers")
 
+#: Keys of which a worker knows how far they are handled, and hears the doorbells. Of others it hears by the sweep.
+KEYS = 20_000
+#: The group of those that leave: they share nothing with anybody.
+LEAVING = ""
 #: Runners that had nothing to do for so long leave memory, seconds.
 IDLE = 60.0
 
@@ -43,6 +50,13 @@ class HandledLog(NamedTuple):
     spec: LogSpec[Any]
     handlers: Mapping[str, HandlerSpec]
     reads: Callable[[str], bool]
+
+
+class _Known(NamedTuple):
+    """A key that was met: its log, if that is one to handle, and how far its handlers have come."""
+
+    log: HandledLog | None
+    done: dict[HandlerId, Position]
 
 
 class Worker(Service):
@@ -70,16 +84,20 @@ class Worker(Service):
             HandlerId(one.spec.name, name): spec for one in self.logs for name, spec in one.handlers.items()
         }
         names = "\0".join([worker_group, *sorted(f"{log}\0{name}" for log, name in self._specs)])
-        self._worker_group = hashlib.blake2b(names.encode(), digest_size=16).hexdigest()
+        self._group = hashlib.blake2b(names.encode(), digest_size=16).hexdigest()
         self.threads = WorkerThreads(concurrency, "via-state-handler", store.end_of_work)
         self._control = WorkerThreads(1, "via-state-lease", store.end_of_work)
+        self._claiming = WorkerThreads(1, "via-state-claim", store.end_of_work)
+        self.claims = Claims(store, self.id, self._claiming)
+        limits = {at: spec.concurrency or concurrency for at, spec in self._specs.items()}
+        self.schedule = Schedule(concurrency, limits)
         self.alive: list[str] = []
         self._lease_until = 0.0
         self._runners: dict[tuple[HandlerId, str], Runner] = {}
         self._returning: set[tuple[HandlerId, str]] = set()
-        self._done: dict[tuple[HandlerId, str], Position] = {}
+        self._returns = SingleFlight(lambda: "The release of claims", self._give_back)
         self._since: set[str] = set()  # keys on which something was done since the last sweep
-        self._log_of: dict[str, HandledLog | None] = {}
+        self._keys: OrderedDict[str, _Known] = OrderedDict()
         self._following: Following | None = None
         self._lease = SingleFlight(
             lambda: "The lease of this worker",
@@ -105,30 +123,27 @@ class Worker(Service):
         return max(self.alive, key=lambda worker: _weight(worker, handler, key)) == self.id
 
     def done(self, handler: HandlerId, key: str, position: Position) -> None:
-        """A runner has come to ``position``."""
-        self._done[handler, key] = position
+        """A runner has come to ``position``, or knows that somebody has."""
+        self._know(key).done[handler] = position
         self._since.add(key)
 
-    async def drop(self, *runners: Runner) -> None:
-        """They have nothing to do, or it is another worker's turn. What can't be given back now is given back later."""
+    def drop(self, *runners: Runner) -> None:
+        """They have nothing to do, or it is another worker's turn: what they hold is given back, soon."""
         for runner in runners:
             at = runner.handler, runner.key
             runner.stop()
             if self._runners.get(at) is runner:
                 del self._runners[at]
             self._returning.add(at)
-        await self._give_back()
+        if self._returning:
+            self._returns.ring()
 
     async def _give_back(self) -> None:
         """Give back what was dropped: others wait for it while this worker's lease is renewed."""
         self._returning.difference_update(self._runners)  # needed again
         if returning := list(self._returning):
-            try:
-                await self._control.run(self.store.release, self.id, returning)
-            except BackplaneUnavailable as error:
-                logger.debug("Positions can't be given back; that is tried again with the lease: %s", error)
-            else:
-                self._returning.difference_update(returning)
+            await self._control.run(self.store.release, self.id, returning)
+            self._returning.difference_update(returning)
 
     async def _keep_lease(self) -> float:
         await self._renew()
@@ -136,25 +151,25 @@ class Worker(Service):
 
     async def _renew(self) -> None:
         started = time.monotonic()
-        alive = await self._control.run(self.store.renew, self.id, self._worker_group, self.lease)
+        alive = await self._control.run(self.store.renew, self.id, self._group, self.lease)
         self._lease_until = started + self.lease
         telemetry.LeaseRenewed(time.time() + self._lease_until - time.monotonic()).emit()
+        if self.stopping:
+            return
         if alive != self.alive:
             logger.info("%s workers share the event handlers.", len(alive))
             self.alive = alive
             self._rescan()
-            await self._hand_over()
-        else:
-            await self._give_back()
+            self._hand_over()
         await self._look_at_claims()
 
     async def _look_at_claims(self) -> None:
         """An operator, or a replay, may have taken a position from a runner that has nothing to do."""
-        resting = [one for one in self._runners.values() if one.task is None and one.claim is not None]
+        resting = [one for one in self._runners.values() if not one.busy and one.claim is not None]
         if resting:
             held = await self._control.run(self.store.held, self.id)
             for one in resting:
-                if one.task is None and one.claim is not None and one.claim.id not in held:
+                if not one.busy and one.claim is not None and one.claim.id not in held:
                     one.claim = None
                     one.wake()
 
@@ -162,11 +177,9 @@ class Worker(Service):
         if self._following is not None:
             self._following.look_at_everything()
 
-    async def _hand_over(self) -> None:
+    def _hand_over(self) -> None:
         """Give up what is another worker's now, as far as nothing runs on it; runners that run see for themselves."""
-        await self.drop(
-            *(runner for at, runner in self._runners.items() if runner.task is None and not self.owns(*at))
-        )
+        self.drop(*(runner for at, runner in self._runners.items() if runner.task is None and not self.owns(*at)))
 
     # Finding work -----------------------------------------------------------------------------------------
 
@@ -215,26 +228,33 @@ class Worker(Service):
             if self.owns(handler, key):
                 self._runner(handler, key).ring()
 
+    def _know(self, key: str) -> _Known:
+        """What is known of a key. The keys that were met last are."""
+        known = self._keys.get(key)
+        if known is not None:
+            self._keys.move_to_end(key)
+            return known
+        log = next((one for one in self.logs if one.reads(key)), None)
+        if self._wanted is not None and not self._wanted(key):
+            log = None
+        known = self._keys[key] = _Known(log, {})
+        if log is not None and self._following is not None:
+            self._following.watch(key)
+        if len(self._keys) > KEYS:
+            oldest, gone = self._keys.popitem(last=False)
+            if gone.log is not None and gone.log.spec.family and self._following is not None:
+                self._following.unwatch(oldest)
+        return known
+
     def _handlers_of(self, key: str) -> Iterator[HandlerId]:
-        if key in self._log_of:
-            log = self._log_of[key]
-        else:
-            log = next((one for one in self.logs if one.reads(key)), None)
-            if self._wanted is not None and not self._wanted(key):
-                log = None
-            if len(self._log_of) > 100_000:
-                self._log_of.clear()
-            self._log_of[key] = log
-            if log is not None and self._following is not None:
-                self._following.watch(key)
-        if log is not None:
+        if (log := self._know(key).log) is not None:
             for name in log.handlers:
                 yield HandlerId(log.spec.name, name)
 
     def _runner(self, handler: HandlerId, key: str) -> Runner:
         runner = self._runners.get((handler, key))
         if runner is None:
-            log = self._log_of[key]
+            log = self._know(key).log
             assert log is not None
             runner = Runner(self, handler, self._specs[handler], log.spec, key)
             self._runners[handler, key] = runner
@@ -242,8 +262,12 @@ class Worker(Service):
 
     def _moved(self, key: str, head: Head) -> None:
         for handler in self._handlers_of(key):
-            if self._done.get((handler, key)) != head.position and self.owns(handler, key):
-                self._runner(handler, key).ring()
+            done = self._know(key).done.get(handler)
+            if done != head.position and self.owns(handler, key):
+                runner = self._runner(handler, key)
+                after = head.floor if done is None else done
+                runner.seen(max(1, head.position.offset - after.offset) if self.backplane.dense else 1)
+                runner.ring()
 
     def mark(self) -> object:
         """The keys on which something was done since the last sweep."""
@@ -260,7 +284,7 @@ class Worker(Service):
 
     async def _keep_house(self) -> None:
         await self._look_at_halted()
-        await self._forget_idle()
+        self._forget_idle()
 
     def _see(self, changes: Changes, since: set[str]) -> None:
         for key, head in changes.logs.items():
@@ -273,13 +297,16 @@ class Worker(Service):
 
     async def _scan(self) -> None:
         """Look at every log and every position once."""
-        positions = await self._control.run(self.store.positions, self._specs)
-        for at, position in positions.items():
-            runner = self._runners.get(at)
-            if runner is None or runner.task is None:
-                self._done[at] = position
-        async for key, head in self._existing():
-            if head.position.offset:
+        after = ""
+        while page := await self.backplane.logs(after):
+            after = next(reversed(page))
+            heads = {key: head for key, head in page.items() if head.position.offset and self._know(key).log}
+            positions = await self._control.run(self.store.positions, self._specs, list(heads))
+            for (handler, key), position in positions.items():
+                runner = self._runners.get((handler, key))
+                if runner is None or not runner.busy:
+                    self._know(key).done[handler] = position
+            for key, head in heads.items():
                 self._moved(key, head)
 
     async def _look_at_halted(self) -> None:
@@ -289,15 +316,14 @@ class Worker(Service):
                 if at not in still and (runner := self._runners.get(at)) is not None:
                     runner.wake()
 
-    async def _forget_idle(self) -> None:
+    def _forget_idle(self) -> None:
         horizon = time.monotonic() - IDLE
         idle = [
             runner
             for runner in self._runners.values()
-            if runner.task is None and not runner.halted and (runner.idle_since or horizon) < horizon
+            if not runner.busy and not runner.halted and (runner.idle_since or horizon) < horizon
         ]
-        if idle:
-            await self.drop(*idle)
+        self.drop(*idle)
 
     # Ending -----------------------------------------------------------------------------------------------
 
@@ -317,17 +343,25 @@ class Worker(Service):
                 self.scanned.clear()
                 self._rescan()
                 await self.scanned.wait()
-                tasks = [one.task for one in self._runners.values() if one.task is not None]
-                if not tasks:
+                if not self.schedule.busy:
                     return
-                await asyncio.wait(tasks)
+                await self.schedule.quiet()
 
     async def _drain(self) -> None:
-        """Begin no record; let those end that are being delivered."""
+        """Leave the others what nothing runs on, begin no record, and let those end that are being delivered."""
         self.stopping = True
+        self._group = LEAVING
+        self.schedule.close()
+        self.claims.close()
         await self._housekeeping.stop()
         if self._following is not None:
             await self._following.close()
+        try:
+            await self._control.run(self.store.renew, self.id, self._group, self.lease)
+            # What is announced at this moment is either released here, and not begun, or in flight.
+            await self._control.run(self.store.release_idle, self.id)
+        except BackplaneUnavailable as error:
+            logger.warning("The worker could not give its keys to others before it ends: %s", error)
         running = [one.task for one in self._runners.values() if one.task is not None]
         if running:
             await asyncio.wait(running)
@@ -336,14 +370,15 @@ class Worker(Service):
         """Give everything up."""
         await self._drain()
         await self._lease.ended()
-        for runner in self._runners.values():
+        await self._returns.ended()
+        for runner in list(self._runners.values()):
             runner.stop()
         try:
             await self._control.run(self.store.leave, self.id)
         except BackplaneUnavailable as error:
             logger.warning("The worker could not say that it leaves; its lease ends by itself: %s", error)
-        await self.threads.close()
-        await self._control.close()
+        for threads in (self.threads, self._claiming, self._control):
+            await threads.close()
 
 
 def _interval() -> float:

@@ -82,7 +82,7 @@ class Replay(Borrower):
 
         try:
             execute(
-                lambda: call(spec.function, event, delivery),
+                lambda: call(spec.function, event, delivery, timeout=spec.timeout),
                 settle,
                 atomic=spec.atomic,
                 what="replay",

@@ -77,8 +77,8 @@ class _Course:
     def _on(
         self, pod: Pod, handler: HandlerId, spec: HandlerSpec, log: LogSpec[Any], key: str, budget: Iterator[int]
     ) -> bool:
-        claim = self._store.claim(handler, key, WORKER)
-        assert claim is not None, "it was registered, and nobody else claims here"
+        claim = self._store.claim(handler, [key], WORKER)[key]
+        assert isinstance(claim, Claim), "it was registered, and nobody else claims here"
         handed = False
         while records := _records(pod, claim, spec, log):
             for record in records:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.db import connections
-from django.db.models import Case, DateTimeField, Exists, F, IntegerField, Q, QuerySet, TextField, Value, When
+from django.db.models import F, QuerySet
 from django.db.models.functions import Coalesce, Now
 
-from via_state.bookkeeping.database import position_sql, tables, workers
+from via_state.bookkeeping.database import claiming, position_sql, tables, workers
 from via_state.bookkeeping.database.commits import committing
 from via_state.bookkeeping.database.dead_letters import keep_letter
 from via_state.bookkeeping.database.retention import hash_key, lock_log
-from via_state.bookkeeping.positions import AWAY, DIED, Claim, HandlerId, Letter, PositionStore, Registration
+from via_state.bookkeeping.positions import (
+    AWAY,
+    NOBODY,
+    Claim,
+    HandlerId,
+    Held,
+    Letter,
+    PositionStore,
+    Registration,
+)
 from via_state.conf import settings
 from via_state.core.records import GENESIS, Head, Position
 from via_state.exceptions import Fenced
@@ -84,15 +92,19 @@ class RowPositions(PositionStore):
             tables.positions.add(*begun, keep=True)
             tables.handlers.rows().filter(pk=row.pk).update(ready=True)
 
-    def positions(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Position]:
+    def positions(
+        self, handlers: Iterable[HandlerId], keys: Sequence[str]
+    ) -> dict[tuple[HandlerId, str], Position]:
         names = {self._ids[handler]: handler for handler in handlers}
+        found: dict[tuple[HandlerId, str], Position] = {}
         with reaching(WHAT):
-            rows = tables.positions.rows().filter(handler__in=list(names))
-            found = rows.values_list("handler_id", "key", "epoch", "offset", "record_id").iterator(5000)
-            return {
-                (names[handler], key): Position(epoch, offset, record_id)
-                for handler, key, epoch, offset, record_id in found
-            }
+            for start in range(0, len(keys), 500):
+                hashes = [hash_key(key) for key in keys[start : start + 500]]
+                rows = tables.positions.rows().filter(handler__in=list(names), key_hash__in=hashes)
+                columns = rows.values_list("handler_id", "key", "epoch", "offset", "record_id")
+                for handler, key, epoch, offset, record_id in columns:
+                    found[names[handler], key] = Position(epoch, offset, record_id)
+        return found
 
     def halted(self, positions: Sequence[tuple[HandlerId, str]]) -> set[tuple[HandlerId, str]]:
         with reaching(WHAT):
@@ -128,6 +140,12 @@ class RowPositions(PositionStore):
         with reaching(WHAT):
             return set(tables.positions.rows().filter(worker=worker).values_list("pk", flat=True))
 
+    def release_idle(self, worker: str) -> None:
+        with reaching(WHAT):
+            tables.positions.rows().filter(worker=worker, in_flight_offset=0).update(
+                worker="", fence=F("fence") + 1
+            )
+
     def leave(self, worker: str) -> None:
         with reaching(WHAT):
             tables.positions.rows().filter(worker=worker).update(
@@ -137,66 +155,19 @@ class RowPositions(PositionStore):
 
     # Positions --------------------------------------------------------------------------------------------
 
-    def claim(self, handler: HandlerId, key: str, worker: str) -> Claim | None:
-        return self._claim(handler, key, worker, Q(pk__in=[]), 0)
+    def claim(
+        self, handler: HandlerId, keys: Sequence[str], worker: str, idle: Mapping[str, int] = NOBODY
+    ) -> dict[str, Claim | Held]:
+        with reaching(WHAT):
+            return claiming.claim(handler, self._ids[handler], keys, worker, claiming.still_idle(idle))
 
     def borrow(self, handler: HandlerId, key: str, worker: str) -> Claim | None:
         """`claim` for a replay: also from a worker that delivers nothing at this moment. Nobody borrows it meanwhile."""
-        return self._claim(handler, key, worker, Q(in_flight_offset=0), REPLAYING)
-
-    def _claim(self, handler: HandlerId, key: str, worker: str, also: Q, in_flight_offset: int) -> Claim | None:
-        key_hash = hash_key(key)
-        with reaching(WHAT), tables.atomic():
-            rows = tables.positions.rows().filter(handler=self._ids[handler], key_hash=key_hash)
-            if not self._take(rows, worker, also, in_flight_offset):
-                if rows.exists() or not self._create(handler, key, key_hash):
-                    return None
-                if not self._take(rows, worker, also, in_flight_offset):
-                    return None
-            row = rows.annotate(now=Now()).get()
-        wait = 0.0 if row.next_attempt_at is None else (row.next_attempt_at - row.now).total_seconds()
-        failing = (
-            None if row.stuck_since is None or not row.attempts else (row.now - row.stuck_since).total_seconds()
-        )
-        return Claim(
-            row.pk,
-            handler,
-            key,
-            worker,
-            row.fence,
-            Position(row.epoch, row.offset, row.record_id),
-            row.from_floor,
-            in_flight_offset,
-            row.attempts,
-            max(0.0, wait),
-            row.halted,
-            row.halted_text,
-            row.last_error,
-            first_failed=None if failing is None else time.monotonic() - max(0.0, failing),
-        )
-
-    @staticmethod
-    def _take(rows: QuerySet[HandlerPosition], worker: str, also: Q, in_flight_offset: int) -> int:
-        alive = workers.alive()
-        ids = alive.values("id")
-        free = Q(worker__in=("", worker)) | ~Q(worker__in=ids) | also
-        unwanted = Q(wanted_by__in=("", worker)) | ~Q(wanted_by__in=ids)
-        died = Q(in_flight_offset__gt=0) & ~Q(worker__in=("", worker))
-        return rows.filter(free & unwanted & Exists(alive.filter(id=worker))).update(
-            worker=worker,
-            fence=F("fence") + 1,
-            attempts=Case(When(died, then=F("attempts") + 1), default=F("attempts"), output_field=IntegerField()),
-            last_error=Case(When(died, then=Value(DIED)), default=F("last_error"), output_field=TextField()),
-            last_traceback=Case(When(died, then=Value("")), default=F("last_traceback"), output_field=TextField()),
-            stuck_since=Case(
-                When(died & Q(attempts=0), then=Now()),  # it may have waited before: that was no failure
-                When(died, then=Coalesce("stuck_since", Now())),
-                default=F("stuck_since"),
-                output_field=DateTimeField(),
-            ),
-            in_flight_offset=in_flight_offset,
-            wanted_by="",
-        )
+        with reaching(WHAT):
+            found = claiming.claim(
+                handler, self._ids[handler], [key], worker, claiming.WHATEVER_IS_IDLE, REPLAYING
+            ).get(key)
+        return found if isinstance(found, Claim) else None
 
     def ask(self, handler: HandlerId, key: str, worker: str) -> None:
         """Let whoever holds a position hand it over when the record that is being delivered is done."""
@@ -232,13 +203,6 @@ class RowPositions(PositionStore):
         if row is not None:
             self._ids[handler] = row.pk
         return row is not None
-
-    def _create(self, handler: HandlerId, key: str, key_hash: str) -> bool:
-        if not tables.handlers.rows().filter(pk=self._ids[handler]).exists():
-            return False
-        row = tables.positions.new(handler_id=self._ids[handler], key_hash=key_hash, key=key)
-        tables.positions.add(row, keep=True)
-        return True
 
     def release(self, worker: str, positions: Sequence[tuple[HandlerId, str]]) -> None:
         with reaching(WHAT):

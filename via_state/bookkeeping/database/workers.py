@@ -25,9 +25,9 @@ def alive() -> QuerySet[HandlerWorker]:
 
 
 def renew(worker: str, worker_group: str, lease: float) -> list[str]:
-    """Be alive for ``lease`` seconds from now; returns who of the group is."""
+    """Be alive in this group for ``lease`` seconds from now; returns who of the group is."""
     until = Now() + timedelta(seconds=lease)
-    if not tables.workers.rows().filter(id=worker).update(lease_until=until):
+    if not tables.workers.rows().filter(id=worker).update(lease_until=until, worker_group=worker_group):
         tables.workers.create(
             id=worker,
             worker_group=worker_group,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from django.db import connections
 
-from via_state.bookkeeping.positions import Claim, HandlerId, Letter, PositionStore, Registration
+from via_state.bookkeeping.positions import NOBODY, Claim, HandlerId, Held, Letter, PositionStore, Registration
 from via_state.core.records import Head, Position
 from via_state.exceptions import Fenced
 
@@ -50,10 +50,12 @@ class MemoryPositions(PositionStore):
             claim = self._claims[handler, key] = Claim(next(self._ids), handler, key, "", 0)
         return claim
 
-    def positions(self, handlers: Iterable[HandlerId]) -> dict[tuple[HandlerId, str], Position]:
+    def positions(
+        self, handlers: Iterable[HandlerId], keys: Sequence[str]
+    ) -> dict[tuple[HandlerId, str], Position]:
         with self._lock:
-            wanted = set(handlers)
-            return {at: claim.position for at, claim in self._claims.items() if at[0] in wanted}
+            wanted = [(handler, key) for handler in handlers for key in keys]
+            return {at: self._claims[at].position for at in wanted if at in self._claims}
 
     def halted(self, positions: Sequence[tuple[HandlerId, str]]) -> set[tuple[HandlerId, str]]:
         with self._lock:
@@ -66,20 +68,29 @@ class MemoryPositions(PositionStore):
         with self._lock:
             return {claim.id for claim in self._claims.values() if claim.worker == worker}
 
+    def release_idle(self, worker: str) -> None:
+        with self._lock:
+            for claim in self._claims.values():
+                if claim.worker == worker and not claim.in_flight_offset:
+                    claim.worker, claim.fence = "", claim.fence + 1
+
     def leave(self, worker: str) -> None:
         with self._lock:
             for claim in self._claims.values():
                 if claim.worker == worker:
                     claim.worker, claim.fence = "", claim.fence + 1
 
-    def claim(self, handler: HandlerId, key: str, worker: str) -> Claim | None:
+    def claim(
+        self, handler: HandlerId, keys: Sequence[str], worker: str, idle: Mapping[str, int] = NOBODY
+    ) -> dict[str, Claim | Held]:
         with self._lock:
-            if handler not in self._handlers:
-                return None
-            claim = self._of(handler, key)
-            claim.worker, claim.fence = worker, claim.fence + 1
-            claim.wait = max(0.0, self._due.get(claim.id, 0.0) - time.monotonic())
-            return self._copy(claim)
+            found: dict[str, Claim | Held] = {}
+            for key in keys if handler in self._handlers else ():
+                claim = self._of(handler, key)
+                claim.worker, claim.fence = worker, claim.fence + 1
+                claim.wait = max(0.0, self._due.get(claim.id, 0.0) - time.monotonic())
+                found[key] = self._copy(claim)
+            return found
 
     @staticmethod
     def _copy(claim: Claim) -> Claim:
