@@ -17,7 +17,7 @@ LAYERS = [
     ["testing", "apps"],
     ["admin", "management", "middleware", "views", "checks", "constraints"],
     ["live", "layers"],
-    ["metrics"],
+    ["health", "metrics"],
     ["operations"],
     ["declarations"],
     ["handlers"],

@@ -22,6 +22,7 @@ DEFAULTS: Mapping[str, Any] = {
     "APPEND_TIMEOUT": 10.0,
     "FOLD_TIMEOUT": 2.0,
     "READ_TIMEOUT": 5.0,
+    "READY_TIMEOUT": 30.0,
     "UPDATE_TIMEOUT": 10.0,
     "OUTBOX_INTERVAL": 5.0,
     "OUTBOX_LEASE": 15.0,
@@ -48,7 +49,8 @@ class Settings:
     ``DATABASE``: alias of the database that keeps the outbox and the snapshots. ``PREFIX``: keeps projects apart that share a server.
     ``RECONCILE_INTERVAL``: how long a lost doorbell can delay a change. ``APPEND_TIMEOUT``, ``UPDATE_TIMEOUT``: how
     long a write is tried while the backplane is away. ``FOLD_TIMEOUT``: how long ``append`` waits for this pod's own
-    fold. ``READ_TIMEOUT``: how long a read waits for the first load, or for ``at_least``. ``OUTBOX_INTERVAL``: how
+    fold. ``READ_TIMEOUT``: how long a read waits for the first load, or for ``at_least``.
+    ``READY_TIMEOUT``: how long ``readyz`` answers 503 for declared keys that are not loaded yet. ``OUTBOX_INTERVAL``: how
     often records are looked for that a killed process left in the outbox. ``OUTBOX_LEASE``: for how long a process that is
     frozen keeps others from relaying a part of the outbox; an append from there may take half of it. ``IDLE_TTL``: how long the state of a
     family's member, a session or a user stays in memory unused. ``SNAPSHOT_INTERVAL``: folds between two snapshots of a

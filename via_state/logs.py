@@ -16,6 +16,7 @@ LOGGERS = (
     "via_state.commits",
     "via_state.erasures",
     "via_state.handlers",
+    "via_state.health",
     "via_state.metrics",
     "via_state.outbox",
     "via_state.pod",

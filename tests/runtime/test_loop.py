@@ -16,6 +16,7 @@ from tests.faults import FaultyBackplane
 from tests.pod.board import Add, Board
 from via_state.backplanes.memory import MemoryBackplane
 from via_state.exceptions import AppendOutcomeUnknown, LoopEnded
+from via_state.health import why_dead
 from via_state.management.health import HealthServer
 from via_state.pod.default import current_pod, use_pod
 from via_state.pod.pod import Pod
@@ -164,7 +165,7 @@ def test_a_process_whose_loop_ended_gets_no_new_pod_without_what_was_in_memory(
 
 
 def test_a_worker_whose_loop_ended_is_not_alive(thread: LoopThread) -> None:
-    health = HealthServer("127.0.0.1", 0, lambda: thread.alive)
+    health = HealthServer("127.0.0.1", 0, lambda: why_dead(thread))
     health.ready = True
     try:
         for path in ("livez", "readyz"):

@@ -59,10 +59,17 @@ class _Server(ThreadingHTTPServer):
 class HealthServer:
     """Serves ``/metrics``, ``/livez`` and ``/readyz`` in a thread. Raises OSError.
 
-    ``alive()`` decides the second one: False means that only a restart helps. ``ready`` decides the last one, where it is alive.
+    ``dead()`` says what only a restart helps against, ``unready()`` why the process should get nothing to do now; both "" where all is well.
+    Before `ready` is set nothing is ready.
     """
 
-    def __init__(self, host: str, port: int, alive: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        dead: Callable[[], str] = lambda: "",
+        unready: Callable[[], str] = lambda: "",
+    ) -> None:
         self.ready = False
         outer = self
 
@@ -74,13 +81,14 @@ class HealthServer:
                 if path == "/metrics":
                     self._answer(200, CONTENT_TYPE_LATEST, exposition.page())
                 elif path == "/livez":
-                    ok = alive()
-                    self._answer(200 if ok else 503, "text/plain", b"ok\n" if ok else b"ended: restart it\n")
+                    self._say(dead())
                 elif path == "/readyz":
-                    ok = outer.ready and alive()
-                    self._answer(200 if ok else 503, "text/plain", b"ok\n" if ok else b"not ready\n")
+                    self._say(dead() or (unready() if outer.ready else "It starts, or ends."))
                 else:
                     self._answer(404, "text/plain", b"not found\n")
+
+            def _say(self, problem: str) -> None:
+                self._answer(503 if problem else 200, "text/plain", f"{problem or 'ok'}\n".encode())
 
             def _answer(self, status: int, kind: str, body: bytes) -> None:
                 self.send_response(status)

@@ -242,6 +242,11 @@ def current_loop() -> LoopThread:
         return _current
 
 
+def existing_loop() -> LoopThread | None:
+    """This process's loop thread, where it was ever used."""
+    return _current
+
+
 def _after_fork() -> None:
     """The child has neither the thread nor a usable lock: another thread may have held it at the fork."""
     global _lock, _current

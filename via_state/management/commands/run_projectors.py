@@ -16,6 +16,7 @@ from django.core.management.base import CommandError, CommandParser
 from via_state.declarations.catalog import handled_logs
 from via_state.handlers.projection_keeper import ProjectionKeeper
 from via_state.handlers.worker import Worker
+from via_state.health import why_dead, why_unready
 from via_state.management.arguments import add_key_argument
 from via_state.management.base import StateCommand, counted
 from via_state.management.health import HealthServer
@@ -81,7 +82,13 @@ class Command(StateCommand):
 
     def _run(self, pod: Pod, worker: Worker, keeper: ProjectionKeeper | None, options: dict[str, Any]) -> None:
         stop = threading.Event()
-        health = _health(options, lambda: pod.thread.alive)
+
+        def unready() -> str:
+            if stop.is_set():
+                return "This worker ends."
+            return why_unready(pod) or ("" if worker.may_go_on() else "The lease of this worker is over.")
+
+        health = _health(options, lambda: why_dead(pod.thread), unready)
         with _signals(stop):
             self._work(pod, worker, keeper, options, stop, health)
 
@@ -191,10 +198,10 @@ class Command(StateCommand):
         future.result()
 
 
-def _health(options: dict[str, Any], alive: Callable[[], bool]) -> HealthServer | None:
+def _health(options: dict[str, Any], dead: Callable[[], str], unready: Callable[[], str]) -> HealthServer | None:
     host, port = options["metrics_host"], options["metrics_port"]
     try:
-        return None if port is None else HealthServer(host, port, alive)
+        return None if port is None else HealthServer(host, port, dead, unready)
     except (OSError, UnicodeError) as error:
         raise CommandError(
             f"Nothing can be served at --metrics-host {host}, --metrics-port {port}: {error}", returncode=2

@@ -118,6 +118,11 @@ class Reconciler(Service):
         )
 
     @property
+    def away(self) -> Exception | None:
+        """Why the last sweep failed, until one succeeds. From any thread."""
+        return self._flight.failing
+
+    @property
     def obstacle(self) -> Exception | None:
         """What keeps the sweep, or a follower, from its work; None where that may pass soon."""
         flights = [self._flight, *(one.flight for one in list(self._followings))]
