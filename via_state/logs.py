@@ -17,6 +17,7 @@ LOGGERS = (
     "via_state.erasures",
     "via_state.handlers",
     "via_state.health",
+    "via_state.layers",
     "via_state.metrics",
     "via_state.outbox",
     "via_state.pod",
