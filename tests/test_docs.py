@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from django.core.management import get_commands, load_command_class
 from prometheus_client import REGISTRY
 
 from docs.diagrams.draw import digest_of
@@ -118,3 +119,45 @@ def test_a_diagram_is_drawn_from_its_source(source: Path) -> None:
     drawing = source.with_suffix(".svg")
     assert f"source: {digest_of(source)}" in drawing.read_text(), "make diagrams"
     assert f"diagrams/{drawing.name}" in (DOCS / "how-it-works.md").read_text()
+
+
+PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+COMMANDS = {name for name, app in get_commands().items() if app == "via_state"}
+
+
+def anchors(page: Path) -> set[str]:
+    """Those of its headings, as a forge makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_links_to_what_is_there(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", page.read_text())):
+        if re.match(r"\w+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = page.parent / path if path else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_commands_and_options_that_exist(page: Path) -> None:
+    for name, rest in re.findall(
+        r"manage\.py (\w+)([^`\n|;&]*)", page.read_text().replace("run_projectors, --", "run_projectors --")
+    ):
+        if name not in COMMANDS:
+            continue
+        known = load_command_class("via_state", name).create_parser("manage.py", name)._option_string_actions
+        for option in re.findall(r"(?<!\S)(--[a-z][a-z-]*)", rest):
+            assert option in known, f"{name} {option}"
+
+
+def test_the_pages_for_operators_name_metrics_that_exist() -> None:
+    for page in ("production.md", "troubleshooting.md", "deploy.md"):
+        text = (DOCS / page).read_text()
+        for name in re.findall(r"\bvia_[a-z_]+\b", text):
+            assert name in METRICS or name in ("via_state", "via_state_worker"), name
+        for check in re.findall(r"\b[EW]0\d\d\b", text):
+            assert f"via_state.{check}" in REFERENCE, check
