@@ -27,6 +27,7 @@ DEFAULTS: Mapping[str, Any] = {
     "OUTBOX_INTERVAL": 5.0,
     "OUTBOX_LEASE": 15.0,
     "IDLE_TTL": 600.0,
+    "MAX_REPLICAS": 10_000,
     "SNAPSHOT_INTERVAL": 64,
     "COMPACT_MIN_AGE": 600.0,
     "FOLD_VERIFY": None,
@@ -53,7 +54,8 @@ class Settings:
     ``READY_TIMEOUT``: how long ``readyz`` answers 503 for declared keys that are not loaded yet. ``OUTBOX_INTERVAL``: how
     often records are looked for that a killed process left in the outbox. ``OUTBOX_LEASE``: for how long a process that is
     frozen keeps others from relaying a part of the outbox; an append from there may take half of it. ``IDLE_TTL``: how long the state of a
-    family's member, a session or a user stays in memory unused. ``SNAPSHOT_INTERVAL``: folds between two snapshots of a
+    family's member, a session or a user stays in memory unused. ``MAX_REPLICAS``: how many keys a
+    process has in memory before the least recently used leave. ``SNAPSHOT_INTERVAL``: folds between two snapshots of a
     log, 0 for none. ``COMPACT_MIN_AGE``: records are discarded when a snapshot has covered them for that long.
     ``FOLD_VERIFY``: fold every event twice, to find folds that are not pure; what ``DEBUG`` says if it is left out.
     ``HANDLER_LEASE``: for how long a worker that is not heard of keeps its event handlers; they are taken over within twice
@@ -103,6 +105,10 @@ class Settings:
         if isinstance(interval, bool) or not isinstance(interval, int) or interval < 0:
             hint = "Give the number of folds between two snapshots, or 0 for none."
             found.append((f"VIA_STATE['SNAPSHOT_INTERVAL'] is {interval!r}.", hint))
+        most = self.MAX_REPLICAS
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            hint = "Give the number of keys that a process has in memory, from 1."
+            found.append((f"VIA_STATE['MAX_REPLICAS'] is {redacted(most)}.", hint))
         if self._configured_value("FOLD_VERIFY") not in (True, False, None):
             found.append(
                 (f"VIA_STATE['FOLD_VERIFY'] is {self.FOLD_VERIFY!r}.", "Give True or False, or leave it out.")

@@ -15,7 +15,6 @@ from via_state.core.specs import CellSpec
 from via_state.core.visibility import Shown
 from via_state.exceptions import BackplaneUnavailable, CellUnreadable, NotCaughtUp
 from via_state.pod.pod import Pod
-from via_state.pod.reading.subscribers import latest_values
 
 KEY = Board.hits.key
 #: What other code declares under the same key.
@@ -140,8 +139,7 @@ async def test_readers_of_a_cell_are_told_that_a_later_value_can_not_be_read_and
 async def test_a_halt_and_its_end_are_no_values_of_changes(pod: Pod) -> None:
     fragile = Board.fragile.using(pod)
     await fragile.aappend(Fragile(1))
-    projector = await pod.thread.acall(pod._log(Board.fragile.key, Board.fragile.definition.spec()))
-    values = latest_values(pod.thread, projector)
+    values = fragile.changes()
     assert await anext(values) == 1
     following = asyncio.ensure_future(anext(values))
     told: list[int] = []

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from via_state.backplanes.base import Backplane
@@ -175,9 +176,8 @@ class Pod:
 
     async def changes(self, key: str, spec: LogSpec[V]) -> AsyncGenerator[V, None]:
         """The value now, then each newer one. A slow reader misses values in between, never the newest."""
-        await self.aread(key, spec)
-        projector = await self.thread.acall(self._log(key, spec))
-        async with contextlib.aclosing(latest_values(self.thread, projector)) as values:
+        find, load = partial(self.replicas.log, key, spec), partial(self.aread, key, spec)
+        async with contextlib.aclosing(latest_values(self.thread, find, load)) as values:
             async for value in values:
                 yield value
 
@@ -276,9 +276,8 @@ class Pod:
 
     async def cell_changes(self, key: str, spec: CellSpec[T]) -> AsyncGenerator[T, None]:
         """The value now, then each newer one. A slow reader misses values in between, never the newest."""
-        await self.aget(key, spec)
-        cell = await self.thread.acall(self._cell(key, spec))
-        async with contextlib.aclosing(latest_values(self.thread, cell)) as values:
+        find, load = partial(self.replicas.cell, key, spec), partial(self.aget, key, spec)
+        async with contextlib.aclosing(latest_values(self.thread, find, load)) as values:
             async for value in values:
                 yield value
 
@@ -307,8 +306,13 @@ class Pod:
 
         Changes in quick succession are one call. All subscribers of a key on one loop cost one wake-up of that loop.
         """
-        subject = self._log(key, spec) if isinstance(spec, LogSpec) else self._cell(key, spec)
-        return await subscribe(self.thread, await self.thread.acall(subject), callback)
+        find: Callable[[], Projector[Any] | CellCopy[Any]] = (
+            partial(self.replicas.log, key, spec)
+            if isinstance(spec, LogSpec)
+            else partial(self.replicas.cell, key, spec)
+        )
+        subscription, _ = await subscribe(self.thread, find, callback)
+        return subscription
 
     # ------------------------------------------------------------------------------------------------------
 

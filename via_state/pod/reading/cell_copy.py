@@ -65,7 +65,7 @@ class CellCopy(Replica[Revision], Generic[T]):
     ``current`` is replaced as a whole, so any thread may look at it.
     """
 
-    __slots__ = ("_backplane", "_moved", "_touching", "current", "loaded", "spec", "stored")
+    __slots__ = ("_backplane", "_loaded", "_moved", "_touching", "current", "spec", "stored")
 
     def __init__(self, key: str, spec: CellSpec[T], backplane: Backplane) -> None:
         super().__init__(key, kind="cell")
@@ -74,7 +74,7 @@ class CellCopy(Replica[Revision], Generic[T]):
         self.current: Read[T] = Read(spec.initial())
         #: The revision that was seen last, also of a value that can't be read.
         self.stored: Revision | None = None
-        self.loaded = False
+        self._loaded = False
         self._moved = 0  # counts what was taken over, so that an older answer is recognised
         self._touching: asyncio.Task[None] | None = None
 
@@ -82,6 +82,10 @@ class CellCopy(Replica[Revision], Generic[T]):
     def error(self) -> ViaStateError | None:
         """Why the stored value can't be shown; `current` is then the last good one."""
         return self.current.error
+
+    @property
+    def loaded(self) -> bool:
+        return self._loaded
 
     @property
     def at(self) -> object:
@@ -171,7 +175,7 @@ class CellCopy(Replica[Revision], Generic[T]):
         before = self.current
         moved = stored != self.stored or not self.loaded or str(read.error) != str(before.error)
         self.current, self.stored = read, stored
-        self.loaded = True
+        self._loaded = True
         if moved:
             self._moved += 1
             self.subscribers.ring()

@@ -124,6 +124,10 @@ class Projector(Replica[Place], Generic[V]):
         return self.position if self.position.offset else None
 
     @property
+    def idle(self) -> bool:
+        return super().idle and not self.snapshots.due
+
+    @property
     def status(self) -> ProjectionStatus:
         halt = self._projection.halt
         halted = None if halt is None else str(halt)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from typing import Protocol
 
 from via_state import telemetry
@@ -32,7 +31,7 @@ class Follower(Protocol):
         """What log lines call it."""
 
     def rang(self, key: str) -> None:
-        """A doorbell of any key that somebody watches. Must not block nor raise."""
+        """A doorbell of a key that it watches. Must not block nor raise."""
 
     def mark(self) -> object:
         """A sweep begins. What is returned comes back with its answer."""
@@ -50,25 +49,22 @@ class Following:
     def __init__(self, reconciler: Reconciler, follower: Follower) -> None:
         self._reconciler = reconciler
         self.follower = follower
-        self._keys: set[str] = set()
         self._logs: dict[str, Head] = {}
         self._cells: dict[str, Revision | None] = {}
         self._mark: object = None
         self._everything = True
         self._cursor: object | None = None
         self.flight = SingleFlight(lambda: follower.name, self._tell)
+        #: One tuple for all keys that nobody else watches.
+        self.alone = (self,)
 
     def watch(self, key: str) -> None:
         """Doorbells of this key, from now on; twice is harmless."""
-        if key not in self._keys:
-            self._keys.add(key)
-            self._reconciler.want(key)
+        self._reconciler.want(key, self)
 
     def unwatch(self, key: str) -> None:
         """No more doorbells of this key."""
-        if key in self._keys:
-            self._keys.discard(key)
-            self._reconciler.leave(key)
+        self._reconciler.leave(key, self)
 
     def look_at_everything(self) -> None:
         """Sweep now, and have the follower told that anything may have moved."""
@@ -95,8 +91,6 @@ class Following:
     async def close(self) -> None:
         """The follower leaves."""
         self._reconciler.forget(self)
-        for key in list(self._keys):
-            self.unwatch(key)
         await self.flight.ended()
 
 
@@ -106,7 +100,8 @@ class Reconciler(Service):
     def __init__(self, backplane: Backplane) -> None:
         self.backplane = backplane
         self._followings: list[Following] = []
-        self._wanted: Counter[str] = Counter()
+        #: By key, who wants its doorbells. Most keys have one follower.
+        self._wanted: dict[str, tuple[Following, ...]] = {}
         self._watch: Watch | None = None
         self._cursor: object | None = None
         self._rung = 0  # doorbells since the last sweep
@@ -139,22 +134,33 @@ class Reconciler(Service):
         """Tell it no more."""
         if following in self._followings:
             self._followings.remove(following)
+        for key in [key for key, wanted in self._wanted.items() if following in wanted]:
+            self.leave(key, following)
 
     def look(self) -> None:
         """Sweep now."""
         if self.running:
             self._flight.ring()
 
-    def want(self, key: str) -> None:
+    def want(self, key: str, following: Following) -> None:
         """One more follower watches a key."""
-        self._wanted[key] += 1
-        if self._watch is not None and self._wanted[key] == 1:
-            self._watch.add(key)
+        wanted = self._wanted.get(key)
+        if wanted is None:
+            self._wanted[key] = following.alone
+            if self._watch is not None:
+                self._watch.add(key)
+        elif following not in wanted:
+            self._wanted[key] = (*wanted, following)
 
-    def leave(self, key: str) -> None:
+    def leave(self, key: str, following: Following) -> None:
         """One follower less watches it."""
-        self._wanted[key] -= 1
-        if not self._wanted[key]:
+        wanted = self._wanted.get(key, ())
+        if following not in wanted:
+            return
+        left = tuple(one for one in wanted if one is not following)
+        if left:
+            self._wanted[key] = left
+        else:
             del self._wanted[key]
             if self._watch is not None:
                 self._watch.discard(key)
@@ -177,7 +183,7 @@ class Reconciler(Service):
             self._flight.ring()
             return
         self._rung += 1
-        for following in self._followings:
+        for following in self._wanted.get(key, ()):
             following.follower.rang(key)
 
     async def _sweep(self) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from via_state.core.visibility import Shown
 from via_state.exceptions import Closed
 from via_state.pod.reading.subscribers import Subscribers
 from via_state.pod.reading.waiters import Waiters
@@ -42,6 +43,21 @@ class Replica(Generic[W]):
     @property
     def at(self) -> object:
         """Opaque marker that changes whenever this copy does; None while nothing is loaded."""
+        raise NotImplementedError
+
+    @property
+    def blank(self) -> bool:
+        """Whether it was looked at, and there was nothing: so it is for a key under which nothing was ever written."""
+        return self.loaded and self.at is None and self.shown.halted is None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether there is something to hand out."""
+        raise NotImplementedError
+
+    @property
+    def shown(self) -> Shown[Any]:
+        """What readers have."""
         raise NotImplementedError
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar, cast
@@ -19,6 +20,9 @@ from via_state.pod.snapshots.snapshotter import Snapshotter
 
 T = TypeVar("T")
 V = TypeVar("V")
+
+#: Seconds for which an unused key stays in memory under which nothing was ever written: reading it again costs a look.
+UNWRITTEN_TTL = 10.0
 
 #: Where projections and copies stood at a moment.
 Marks: TypeAlias = "dict[Projector[Any] | CellCopy[Any], object]"
@@ -38,6 +42,7 @@ class Replicas:
         self._cells: dict[str, CellCopy[Any]] = {}
         #: Where each key stood here before the last sweep.
         self._swept: Marks = {}
+        self._full = 0  # not before so many keys is room made again
         self._closed = False
         self._following = reconciler.follow(self)
 
@@ -122,6 +127,7 @@ class Replicas:
 
     def _open(self, key: str) -> None:
         self._begin()
+        self._make_room()
         self._following.watch(key)
 
     def rang(self, key: str) -> None:
@@ -179,12 +185,34 @@ class Replicas:
                 cell.ring()
 
     def _evict(self) -> None:
-        horizon = time.monotonic() - settings.IDLE_TTL
-        for replicas in (self._logs, self._cells):
-            idle = [key for key, one in replicas.items() if one.spec.family and one.used < horizon and one.idle]
-            for key in idle:
-                replicas.pop(key).stop()
-                self._following.unwatch(key)
+        """Those leave that nobody has used for a while; sooner, if nothing was ever written under the key."""
+        now = time.monotonic()
+        used, unwritten = now - settings.IDLE_TTL, now - min(settings.IDLE_TTL, UNWRITTEN_TTL)
+        for one in self._all():
+            if one.used < unwritten and (one.used < used or one.blank) and self._may_leave(one):
+                self._drop(one)
+
+    def _make_room(self) -> None:
+        """At ``MAX_REPLICAS`` a tenth leaves: first those under whose keys nothing was ever written, then those that were not used
+        for longest. Nobody leaves who is watched, waited for or at work.
+        """
+        most = settings.MAX_REPLICAS
+        if len(self._logs) + len(self._cells) < most or len(self._logs) + len(self._cells) < self._full:
+            return
+        idle = [one for one in self._all() if self._may_leave(one)]
+        for one in heapq.nsmallest(most // 10 or 1, idle, key=lambda one: (not one.blank, one.used)):
+            self._drop(one)
+        # Where too few could leave, the next look is not at the very next key.
+        self._full = max(most, len(self._logs) + len(self._cells) + (most // 100 or 1))
+
+    @staticmethod
+    def _may_leave(one: Projector[Any] | CellCopy[Any]) -> bool:
+        return one.spec.family and one.idle
+
+    def _drop(self, one: Projector[Any] | CellCopy[Any]) -> None:
+        replicas: dict[str, Any] = self._logs if isinstance(one, Projector) else self._cells
+        replicas.pop(one.key).stop()
+        self._following.unwatch(one.key)
 
     async def settle(self) -> None:
         """Wait until every projector and cell that was rung has caught up. For tests."""

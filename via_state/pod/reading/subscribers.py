@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Protocol, TypeVar
 
 from via_state.core.visibility import Shown
 from via_state.runtime.loop import LoopThread
@@ -78,48 +78,65 @@ class Subscribers:
 class Subscription:
     """One reader. Its callback runs on the reader's loop, soon after each change; changes in quick succession are one call."""
 
-    __slots__ = ("_group", "_of", "_thread")
+    __slots__ = ("_closed", "_group", "_of", "_thread")
 
-    def __init__(self, thread: LoopThread, of: Subscribers) -> None:
-        self._thread, self._of = thread, of
+    def __init__(self, thread: LoopThread) -> None:
+        self._thread = thread
+        self._closed = False
+        self._of: Subscribers | None = None
         self._group: _Readers | None = None
 
-    async def enter(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-        """Begin. On the pod's loop."""
-        self._group = self._of.of(loop)
-        self._group.callbacks[self] = callback
+    async def enter(
+        self, find: Callable[[], Subscribed[T]], loop: asyncio.AbstractEventLoop, callback: Callable[[], None]
+    ) -> Subscribed[T]:
+        """Begin. On the pod's loop: what is found has a reader before anything else happens there, so that it stays."""
+        subject = find()
+        if not self._closed:
+            self._of = subject.subscribers
+            self._group = self._of.of(loop)
+            self._group.callbacks[self] = callback
+        return subject
 
     def close(self) -> None:
         """Call no more. Closing twice is harmless."""
+        self._closed = True  # whoever closes while it enters may be faster
         if self._group is not None:
             self._group.callbacks.pop(self, None)
         if self._thread.alive:
             self._thread.soon(self._leave)
 
     def _leave(self) -> None:
-        if self._group is not None:
+        if self._of is not None and self._group is not None:
             self._group.callbacks.pop(self, None)
             self._of.leave(self._group)
 
 
-async def subscribe(thread: LoopThread, subject: Subscribed[Any], callback: Callable[[], None]) -> Subscription:
-    """Have ``callback()`` called on the running loop after each change of ``subject``, from now on."""
-    subscription = Subscription(thread, subject.subscribers)
+async def subscribe(
+    thread: LoopThread, find: Callable[[], Subscribed[T]], callback: Callable[[], None]
+) -> tuple[Subscription, Subscribed[T]]:
+    """Have ``callback()`` called on the running loop after each change of what ``find()`` gives on the pod's loop, from now on."""
+    subscription = Subscription(thread)
     try:
-        await thread.acall(subscription.enter(asyncio.get_running_loop(), callback))
+        subject = await thread.acall(subscription.enter(find, asyncio.get_running_loop(), callback))
     except BaseException:
         subscription.close()
         raise
-    return subscription
+    return subscription, subject
 
 
-async def latest_values(thread: LoopThread, subject: Subscribed[T]) -> AsyncGenerator[T, None]:
-    """The value now, and each newer one. Holds one value, never a queue; a halt and its end are no values."""
+async def latest_values(
+    thread: LoopThread, find: Callable[[], Subscribed[T]], load: Callable[[], Awaitable[object]]
+) -> AsyncGenerator[T, None]:
+    """The value now, and each newer one. Holds one value, never a queue; a halt and its end are no values.
+
+    ``load`` returns when there is a value.
+    """
     changed, loop = asyncio.Event(), asyncio.get_running_loop()
-    subscription = await subscribe(thread, subject, changed.set)
+    subscription, subject = await subscribe(thread, find, changed.set)
     forget = thread.at_end(lambda _: loop.call_soon_threadsafe(changed.set))
     last: Shown[T] | None = None
     try:
+        await load()
         while True:
             thread.refuse_ended()
             changed.clear()

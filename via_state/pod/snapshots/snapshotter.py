@@ -69,6 +69,10 @@ class Snapshotter:
         self._due[source] = None
         self._flight.ring()
 
+    def waits_for(self, source: Source) -> bool:
+        """Whether a snapshot of a key is due and not made yet."""
+        return source in self._due
+
     def forget(self, source: Source) -> None:
         """A projector leaves."""
         self._due.pop(source, None)

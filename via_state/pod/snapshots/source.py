@@ -68,6 +68,11 @@ class SnapshotSource:
         interval = self.spec.snapshots.interval
         return settings.SNAPSHOT_INTERVAL if interval is None else interval
 
+    @property
+    def due(self) -> bool:
+        """Whether a snapshot is to be made soon."""
+        return self._snapshotter.waits_for(self)
+
     def folded(self, events: int) -> None:
         """More of the log is folded, and not in a snapshot yet."""
         self._folded += events
