@@ -13,7 +13,7 @@ from django.test import override_settings
 from testproject.servers.nats import Nats
 from tests.conftest import server_folder
 from tests.faults import FaultyBackplane
-from tests.pod.board import Add, Board
+from tests.pod.board import Add, Board, eventually
 from via_state import State, StateAppEvents
 from via_state.backplanes.nats import NatsBackplane
 from via_state.exceptions import AppendOutcomeUnknown, AppendTooLarge, UpdateOutcomeUnknown
@@ -108,3 +108,20 @@ async def test_one_append_that_is_too_large_fails_alone() -> None:
 
 async def _pod(plane: NatsBackplane) -> Pod:
     return Pod(plane)
+
+
+async def test_a_copy_of_a_cell_is_loaded_again_after_a_foreign_error(
+    pod: Pod,
+    peer: Pod,
+    backplane: FaultyBackplane,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert await Board.hits.using(peer).aread() == 0
+    backplane.deaf = True
+    cell = peer.replicas.cell("tests.hits", Board.hits.definition.spec())
+    await Board.hits.using(pod).aset(7)
+    monkeypatch.setattr(backplane, "load_many", once(backplane.load_many, KeyError("data")))
+    peer.thread.soon(cell.ring)
+    await eventually(lambda: "is tried again" in caplog.text, "the error was logged")
+    await eventually(lambda: cell.current.value == 7 and cell.task is None, "the copy was loaded")

@@ -6,9 +6,17 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-from via_state.backplanes.base import Hear, Hearing
+from via_state.backplanes.base import Hear, Hearing, Ring
 
 logger = logging.getLogger("via_state")
+
+
+def tell(ring: Ring, key: str | None) -> None:
+    """Ring for a key. One that raises costs neither the others nor whoever listens for them all."""
+    try:
+        ring(key)
+    except Exception:
+        logger.exception("A doorbell failed where it was heard.")
 
 
 class Hearings:

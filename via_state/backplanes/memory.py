@@ -16,7 +16,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Error
 
 from via_state.backplanes.base import Backplane, Hear, Hearing, Ring, Watch, check_key
-from via_state.backplanes.hearings import Hearings
+from via_state.backplanes.hearings import Hearings, tell
 from via_state.core.holes import before_hole
 from via_state.core.records import GENESIS, Batch, Cell, Changes, Head, Pack, Position, Revision
 from via_state.exceptions import CASConflict, Closed
@@ -320,7 +320,7 @@ class _MemoryWatch(Watch):
 
     def rang(self, key: str) -> None:
         if key in self._keys:
-            self._ring(key)
+            tell(self._ring, key)
 
     async def close(self) -> None:
         self._watches.discard(self)

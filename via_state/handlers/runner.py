@@ -136,7 +136,12 @@ class Runner:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.task = None
-        if self._again and not task.cancelled() and not self._dropped and self._timer is None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("Running %s on %r ended, and begins again.", self.handler.name, self.key, exc_info=error)
+            self.claim = None
+            if self._timer is None and not self._dropped:
+                self._later(UNEXPECTED * rng.random())
+        elif self._again and not task.cancelled() and not self._dropped and self._timer is None:
             self._line_up()
         self._again = False
         self._worker.schedule.ended(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from nats.aio.msg import Msg
@@ -11,7 +12,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error
 
 from via_state.backplanes.base import Hear, Hearing, Ring, Watch
-from via_state.backplanes.hearings import Hearings
+from via_state.backplanes.hearings import Hearings, tell
 from via_state.backplanes.nats.connection import Connection
 from via_state.backplanes.nats.connections import Connections
 from via_state.backplanes.nats.subjects import Subjects
@@ -20,11 +21,12 @@ from via_state.core.retry import full_jitter
 from via_state.exceptions import BackplaneUnavailable
 from via_state.runtime.outage import Outage
 from via_state.runtime.rng import rng
+from via_state.runtime.single_flight import UNEXPECTED
 
 logger = logging.getLogger("via_state")
 
-#: Pauses between attempts to listen again, in seconds: from, to.
-PAUSES = 0.05, 1.0
+#: Longest pauses between attempts to listen again, in seconds, and the first one.
+LONGEST, FIRST = 1.0, 0.05
 #: Seconds until the server must have taken the subscriptions.
 FLUSH_TIMEOUT = 10
 
@@ -89,17 +91,17 @@ class Listener:
     async def _listen_for_ever(self) -> None:
         attempt = 0
         while True:
+            began, cap = time.monotonic(), LONGEST
             try:
                 connection = await self._connections.get()
-                attempt = 0
                 self._outage.answered()
                 await self._listen(connection)
-            except (BackplaneUnavailable, Error) as error:
-                self._outage.failed(error)
-            except Exception:
-                logger.exception("Hearing doorbells failed; it goes on.")
-            attempt += 1
-            await asyncio.sleep(full_jitter(attempt, *PAUSES, rng.random))
+            except Exception as error:
+                expected = isinstance(error, BackplaneUnavailable | Error)
+                self._outage.failed(error, expected=expected)
+                cap = LONGEST if expected else UNEXPECTED
+            attempt = 1 if time.monotonic() - began > UNEXPECTED else attempt + 1
+            await asyncio.sleep(full_jitter(attempt, FIRST, cap, rng.random))
 
     async def _listen(self, connection: Connection) -> None:
         subscribed: dict[str, Subscription] = {}
@@ -187,7 +189,7 @@ class _NatsWatch(Watch):
 
     def rang(self, key: str | None) -> None:
         if key is None or key in self.keys:
-            self._ring(key)
+            tell(self._ring, key)
 
     async def close(self) -> None:
         self._listener.forget(self)

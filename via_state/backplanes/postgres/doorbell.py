@@ -9,20 +9,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Coroutine, Sequence
 
 import psycopg
 
 from via_state.backplanes.base import Hear, Hearing, Ring, Watch
-from via_state.backplanes.hearings import Hearings
+from via_state.backplanes.hearings import Hearings, tell
 from via_state.backplanes.postgres.code import Code, names_in
 from via_state.backplanes.postgres.connection import Connection, deadline, ended, hang_up
 from via_state.backplanes.postgres.messages import Assembler, parts
 from via_state.core.retry import full_jitter
-from via_state.exceptions import BackplaneUnavailable, Closed, ViaStateError
+from via_state.core.text import error_line
+from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown, ViaStateError
 from via_state.runtime.kept_errors import again
 from via_state.runtime.outage import Outage
 from via_state.runtime.rng import rng
+from via_state.runtime.single_flight import UNEXPECTED
 
 logger = logging.getLogger("via_state.postgres")
 
@@ -36,6 +39,8 @@ MAX_PAYLOAD = 7999
 PAUSE = 0.05
 #: Seconds without a doorbell after which the listening connection is asked whether it lives.
 SILENCE = 15.0
+#: Longest pause between attempts to listen again, in seconds, while the server is away.
+LONGEST = 1.0
 
 
 #: Channels and payloads, in this order, in one transaction.
@@ -105,6 +110,10 @@ class Notifier:
         except (BackplaneUnavailable, psycopg.Error) as error:
             logger.info("Doorbells were not rung, or messages not sent: %s", error)
             _tell(messages, self._translated(error) if isinstance(error, psycopg.Error) else error)
+            await self._drop_connection()
+        except Exception as error:
+            logger.exception("Doorbells were not rung, or messages not sent, in a way that nobody expected.")
+            _tell(messages, OutcomeUnknown(f"A message may not have been sent: {error_line(error)}"))
             await self._drop_connection()
         except BaseException:  # cancelled by `close`
             _tell(messages, Closed("This PostgreSQL backplane was closed."))
@@ -194,31 +203,31 @@ class Listener:
     async def _listen_for_ever(self) -> None:
         attempt = 0
         while not self._closed:
+            began, cap = time.monotonic(), LONGEST
             try:
                 self._connection = await self._open()
                 with deadline(self._connection, self._timeout):
                     for code in self._codes:
                         await self._connection.execute(f"LISTEN {code.channel}")
                         await self._connection.execute(f"LISTEN {code.messages}")
-                attempt = 0
                 self._outage.answered()
                 self._holds = True
                 self._hearings.hold(self._hearings.topics())
                 self._rang_for_all()  # while nobody listened, anything may have changed
                 await self._listen(self._connection)
-            except (BackplaneUnavailable, psycopg.Error) as error:
-                self._outage.failed(error)
-            except Exception:
-                logger.exception("Hearing doorbells failed; it goes on.")
+            except Exception as error:
+                expected = isinstance(error, BackplaneUnavailable | psycopg.Error)
+                self._outage.failed(error, expected=expected)
+                cap = LONGEST if expected else UNEXPECTED
             finally:
                 self._holds = False
                 self._hearings.lose()
                 if self._connection is not None:
                     await self._connection.close()
                     self._connection = None
-            attempt += 1
+            attempt = 1 if time.monotonic() - began > UNEXPECTED else attempt + 1
             if not self._closed:
-                await asyncio.sleep(full_jitter(attempt, 0.05, 1.0, rng.random))
+                await asyncio.sleep(full_jitter(attempt, 0.05, cap, rng.random))
 
     async def _listen(self, connection: Connection) -> None:
         assemblers = {code.messages: Assembler() for code in self._codes}
@@ -295,9 +304,9 @@ class _PostgresWatch(Watch):
     def rang(self, name: str | None) -> None:
         """``name``: a key's in one of the codes; None: anything may have changed."""
         if name is None:
-            self._ring(None)
+            tell(self._ring, None)
         elif (key := self._keys.get(name)) is not None:
-            self._ring(key)
+            tell(self._ring, key)
 
     async def close(self) -> None:
         self._watches.discard(self)

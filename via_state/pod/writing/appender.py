@@ -219,7 +219,11 @@ class Appender:
             offset, index = offset + entry.count, index + entry.count
             answers.append((entry, Position(last.epoch, offset, f"{append_id}-{index}")))
         telemetry.Appended(key, index + 1, [now - entry.started for entry in group]).emit()
-        fold = self._appended(key, last)
+        try:
+            fold = self._appended(key, last)
+        except Exception:  # it is in the log, and that is what the callers are told
+            logger.exception("What was appended to %r is not waited for here.", key)
+            fold = None
         if fold is None or fold.done():
             _settle([(entry.waiter, position) for entry, position in answers])
             return

@@ -1,0 +1,111 @@
+"""What listens and rings for a whole process outlives whatever happens to it: logged, and begun again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.conftest import POSTGRES_ALIAS
+from via_state.backplanes.base import Backplane
+from via_state.backplanes.memory import MemoryBackplane
+from via_state.backplanes.nats import NatsBackplane
+from via_state.backplanes.postgres import PostgresBackplane
+from via_state.testing.conformance.harness import append
+
+
+@pytest.fixture(params=["memory", "postgres", "nats"])
+def made(request: pytest.FixtureRequest) -> Backplane:
+    prefix = uuid.uuid4().hex
+    if request.param == "memory":
+        return MemoryBackplane({})
+    if request.param == "nats":
+        return NatsBackplane({"PREFIX": prefix, "SERVERS": request.getfixturevalue("nats").url})
+    request.getfixturevalue("postgres")
+    return PostgresBackplane({"PREFIX": prefix, "DATABASE": POSTGRES_ALIAS})
+
+
+@pytest_asyncio.fixture
+async def plane(made: Backplane) -> AsyncIterator[Backplane]:
+    yield made
+    await made.close()
+
+
+async def rung(plane: Backplane, heard: list[str | None]) -> None:
+    """Append until that is heard."""
+    deadline = time.monotonic() + 30
+    while "log" not in heard:
+        assert time.monotonic() < deadline, "nothing was heard"
+        await append(plane, "log", b"x")
+        await asyncio.sleep(0.02)
+
+
+async def test_a_doorbell_that_raises_costs_no_other_watch_and_no_append(
+    plane: Backplane, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[str | None] = []
+
+    def raises(key: str | None) -> None:
+        raise KeyError("of a follower")
+
+    watches = [plane.watch(raises), plane.watch(heard.append), plane.watch(raises)]
+    for watch in watches:
+        watch.add("log")
+
+    await rung(plane, heard)
+    heard.clear()
+    await rung(plane, heard)
+    assert "A doorbell failed where it was heard" in caplog.text
+    assert "goes on" not in caplog.text
+    for watch in watches:
+        await watch.close()
+
+
+@pytest.mark.parametrize("made", ["postgres", "nats"], indirect=True)
+async def test_listening_begins_again_after_an_error_that_nobody_expects(
+    plane: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    listen, failures = plane._listener._listen, [KeyError("one"), KeyError("two")]
+
+    async def fails_twice(connection: Any) -> None:
+        if failures:
+            raise failures.pop()
+        await listen(connection)
+
+    monkeypatch.setattr(plane._listener, "_listen", fails_twice)
+    heard: list[str | None] = []
+    plane.watch(heard.append).add("log")
+
+    await rung(plane, heard)
+    assert not failures
+    assert "The listening for doorbells" in caplog.text
+
+
+@pytest.mark.parametrize("made", ["postgres"], indirect=True)
+async def test_doorbells_are_rung_again_after_an_error_that_nobody_expects(
+    plane: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = plane._notifier._open
+    failures = [ValueError("a file that is closed")]
+
+    async def fails_once() -> Any:
+        if failures:
+            raise failures.pop()
+        return await opened()
+
+    monkeypatch.setattr(plane._notifier, "_open", fails_once)
+    heard: list[str | None] = []
+    plane.watch(heard.append).add("log")
+    unretrieved: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unretrieved.append(context))
+
+    await rung(plane, heard)
+    assert not failures
+    assert "in a way that nobody expected" in caplog.text
+    await plane.close()
+    assert unretrieved == []
