@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Each command below has its own settings.
 unexport DJANGO_SETTINGS_MODULE
 
-.PHONY: help demo test lint bench pictures diagrams clean
+.PHONY: help demo test lint client bench pictures diagrams clean
 
 help:
 	@echo "make demo            two pods and a worker over PostgreSQL; PORT=9001 moves the first"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench           the table of figures; ONLY=fold runs one"
 	@echo "make pictures        the pictures of the documentation, from a running demo; needs Chromium"
 	@echo "make diagrams        the diagrams of the documentation; needs Graphviz"
+	@echo "make client          the client script of live pages, from client/"
 	@echo "make clean           remove the environment and the demo's data"
 
 $(VENV)/made:
@@ -40,10 +41,17 @@ $(VENV)/dev: $(VENV)/demo
 	@$(BIN)/python -m pip install --quiet --group dev
 	@touch $@
 
+# What bundles the client script: the bundler from the npm registry, run by the Node that came as a wheel.
+BUNDLER := $(VENV)/client/node_modules/.package-lock.json
+$(BUNDLER): client/package-lock.json | $(VENV)/dev
+	@echo "Installing the bundler of the client script (once)..."
+	@$(BIN)/python -m client.build install
+	@touch $@
+
 demo: $(VENV)/demo
 	@exec $(BIN)/python -m testproject.demo --end-with-parent --port "$(PORT)" --backplane "$(BACKPLANE)"
 
-test: lint
+test: lint $(BUNDLER)
 	$(BIN)/python manage.py makemigrations --check --dry-run --settings testproject.settings_test
 	$(BIN)/python -m pytest -q
 
@@ -58,6 +66,9 @@ pictures: $(VENV)/dev
 
 diagrams: $(VENV)/made
 	$(BIN)/python -m docs.diagrams.draw
+
+client: $(BUNDLER)
+	$(BIN)/python -m client.build
 
 bench: $(VENV)/dev
 	$(BIN)/python -m benchmarks $(ONLY)

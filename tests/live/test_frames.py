@@ -22,7 +22,6 @@ GOOD: list[dict[str, Any]] = [
     {"hello": "ticket"},
     {"add": [["token", {}]]},
     {"drop": ["abcdefghijkl"]},
-    {"need": ["abcdefghijkl"]},
     {"ack": 16},
     {"ping": 1},
 ]  # fmt: skip
@@ -118,6 +117,7 @@ def test_each_frame_is_as_the_client_reads_it() -> None:
         frames.same_frame("id", {}),
         frames.rewritten_frame("id"),
         frames.token_frame("id", "token"),
+        frames.stale_frame("id"),
         frames.gone_frame("id", "denied"),
     ]
 
@@ -127,21 +127,24 @@ def test_each_frame_is_as_the_client_reads_it() -> None:
         ["id", {}, "="],
         ["id", {}, "r"],
         ["id", {}, "k", "token"],
+        ["id", {}, "s"],
         ["id", {}, "x", "denied"],
     ]
 
 
 def test_each_other_line_is_as_the_client_reads_it() -> None:
     lines = [
-        frames.welcome_line("pod", 1000, 25, 32),
-        frames.refusal_line("id", "token"),
+        frames.welcome_line("pod", 1000),
+        frames.welcome_line("pod", 1000, "next"),
+        frames.refusal_line("a token of some length", "token"),
         frames.bye_line("drain", 5000),
         frames.PONG,
     ]
 
     assert [json.loads(line) for line in frames.message_of(lines).split("\n")] == [
-        {"hi": {"pod": "pod", "spread": 1000, "beat": 25, "window": 32}},
-        {"no": ["id", "token"]},
+        {"hi": {"pod": "pod", "spread": 1000}},
+        {"hi": {"pod": "pod", "spread": 1000, "page": "next"}},
+        {"no": [" some length", "token"]},
         {"bye": {"why": "drain", "in": 5000}},
         {"pong": 1},
     ]

@@ -1,7 +1,7 @@
 """The protocol ``via.1``: lines of JSON, several in one text message. What a tab says, and what it is told.
 
 A tab opens with ``hello``: its page's ticket, and the token, position vector and etag of each of its nodes. It says ``add`` and
-``drop`` when nodes come and go, ``need`` for nodes of which it must have the whole, ``ack``, ``ping``. It is told ``f``: frames.
+``drop`` when nodes come and go, ``add`` again for a node of which it lacks something, ``ack``, ``ping``. It is told ``f``: frames.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Etag = Annotated[str, msgspec.Meta(max_length=16)]
 #: A wire key: its name and its parameters are 400 characters at most.
 Key = Annotated[str, msgspec.Meta(max_length=512)]
 
-Why = Literal["denied", "missing", "error"]
+Why = Literal["denied", "missing"]
 Refusal = Literal["token", "limit"]
 
 
@@ -46,7 +46,7 @@ class Asked(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=
 
 
 class Message(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One line from a tab. Exactly one of the verbs ``hello``, ``add``, ``drop``, ``need``, ``ack`` and ``ping`` is set."""
+    """One line from a tab. Exactly one of the verbs ``hello``, ``add``, ``drop``, ``ack`` and ``ping`` is set."""
 
     #: The page's ticket; with it come ``nodes``, whether the socket compresses, and for how many seconds the tab was away.
     hello: Token | None = None
@@ -55,7 +55,6 @@ class Message(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     away: Annotated[float, msgspec.Meta(ge=0)] = 0
     add: list[Asked] | None = None
     drop: list[Id] | None = None
-    need: list[Id] | None = None
     ack: Count | None = None
     ping: Literal[1] | None = None
 
@@ -85,7 +84,7 @@ def decode(text: object, most: int) -> list[Message]:
 
 
 def _has_one_verb(message: Message) -> bool:
-    verbs = (message.hello, message.add, message.drop, message.need, message.ack, message.ping)
+    verbs = (message.hello, message.add, message.drop, message.ack, message.ping)
     companions = message.nodes or message.deflate or message.away
     return sum(verb is not None for verb in verbs) == 1 and (message.hello is not None or not companions)
 
@@ -129,8 +128,13 @@ def token_frame(id: str, token: str) -> Frame:
     return _frame(id, {}, "k", token)
 
 
+def stale_frame(id: str) -> Frame:
+    """What is shown can't be followed for now: a render failed, the key is halted, or this process is behind the page."""
+    return _frame(id, {}, "s")
+
+
 def gone_frame(id: str, why: Why) -> Frame:
-    """The node is no longer shown to this visitor (``denied``), is no longer there (``missing``), or failed (``error``)."""
+    """The node is no longer shown to this visitor (``denied``), or is no longer there (``missing``)."""
     return _frame(id, {}, "x", why)
 
 
@@ -139,17 +143,18 @@ def frames_line(frames: Sequence[Frame]) -> str:
     return _line(f=frames)
 
 
-def welcome_line(pod: str, spread: int, beat: int, window: int) -> str:
+def welcome_line(pod: str, spread: int, ticket: str | None = None) -> str:
     """The answer to ``hello``. ``spread``: a tab that loses its socket comes back within so many milliseconds, at random.
 
-    ``beat``: after so many seconds without a message the server sends an empty one. ``window``: unacknowledged messages.
+    Another one may follow, with the page's next ``ticket``.
     """
-    return _line(hi={"pod": pod, "spread": spread, "beat": beat, "window": window})
+    hi: dict[str, Any] = {"pod": pod, "spread": spread}
+    return _line(hi=hi if ticket is None else {**hi, "page": ticket})
 
 
-def refusal_line(id: str, why: Refusal) -> str:
-    """A node is not served."""
-    return _line(no=[id, why])
+def refusal_line(token: str, why: Refusal) -> str:
+    """What a token names is not served. The last twelve characters tell which one it was."""
+    return _line(no=[token[-12:], why])
 
 
 def bye_line(why: Literal["drain", "reload", "signed-out"], within: int = 0) -> str:

@@ -8,8 +8,6 @@ from collections import deque
 MESSAGES_BURST, MESSAGES_RATE = 20, 5.0
 #: Bytes that may be under way to a tab before it acknowledges.
 WINDOW_BYTES = 256 * 1024
-#: The client acknowledges whenever it has received so many frame messages.
-ACK_EVERY = 16
 
 
 class TokenBucket:
@@ -32,7 +30,7 @@ class TokenBucket:
 
 
 class Window:
-    """The frame messages to one tab that it has not acknowledged."""
+    """The messages to one tab that it has not acknowledged, from the welcome on. The client does so after 16 or 64 KiB."""
 
     __slots__ = ("_acknowledged", "_bytes", "_messages", "_sizes")
 

@@ -1,0 +1,1 @@
+"""The client script of live pages, and what builds it."""
