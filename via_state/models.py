@@ -151,8 +151,36 @@ class SnapshotRow(models.Model):
         return f"{self.key} ({self.fingerprint})"
 
 
+class PeerRow(models.Model):
+    """A process. It is alive until ``lease_until``, by the database's clock, and leaves when it ends well.
+
+    ``id`` is its pod's, which halted keys, snapshot leases and workers name. ``fingerprints`` and ``events``: what its code reads, see
+    `bookkeeping.peers.Code`.
+    """
+
+    id = models.CharField(primary_key=True, max_length=32)
+    prefix = models.CharField(max_length=100)
+    host = NameField(max_length=200)
+    pid = models.PositiveIntegerField()
+    roles = models.CharField(max_length=200, default="")
+    doorbell = models.CharField(max_length=10, default="unknown")
+    fingerprints = models.JSONField(default=dict)
+    events = models.JSONField(default=dict)
+    started_at = models.DateTimeField()
+    lease_until = models.DateTimeField()
+
+    class Meta:
+        db_table = "via_state_peer"
+        verbose_name = _("process")
+        verbose_name_plural = _("processes")
+        indexes: ClassVar = [models.Index(fields=["prefix", "lease_until"], name="via_state_peer_alive")]
+
+    def __str__(self) -> str:
+        return f"{self.host}, process {self.pid}"
+
+
 class HaltedKey(models.Model):
-    """A projection that stands still on one pod. The pod renews ``seen`` while it does, and removes the row after."""
+    """A projection that is halted on one pod, which renews the row's lease while it is, and removes it after."""
 
     prefix = models.CharField(max_length=100)
     key = models.CharField(max_length=512)
@@ -162,7 +190,7 @@ class HaltedKey(models.Model):
     text = LineField()
     offset = models.BigIntegerField()
     since = models.DateTimeField()
-    seen = models.DateTimeField()
+    lease_until = models.DateTimeField()
 
     class Meta:
         verbose_name = _("halted key")
@@ -252,12 +280,13 @@ class HandlerPosition(models.Model):
 class HandlerWorker(models.Model):
     """A process that runs event handlers. Its positions are free when ``lease_until`` has passed.
 
-    A ``worker_group`` shares the same handlers and keys.
+    A ``worker_group`` shares the same handlers and keys. ``peer`` is the process that it is in; empty for a replay.
     """
 
     id = models.CharField(primary_key=True, max_length=32)
     prefix = models.CharField(max_length=100)
     worker_group = models.CharField(max_length=32)
+    peer = models.CharField(_("process"), max_length=32, default="")
     host = NameField(max_length=200)
     pid = models.PositiveIntegerField()
     started_at = models.DateTimeField()

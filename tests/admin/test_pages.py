@@ -25,12 +25,14 @@ from via_state.models import (
     HaltedKey,
     HandlerPosition,
     HandlerWorker,
+    OwnerErasure,
+    PeerRow,
     SnapshotRow,
 )
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
 
-MODELS = (DeadLetter, EventHandler, HaltedKey, HandlerPosition, HandlerWorker, SnapshotRow)
+MODELS = (DeadLetter, EventHandler, HaltedKey, HandlerPosition, HandlerWorker, OwnerErasure, PeerRow, SnapshotRow)
 EVIL = "<script>alert('x')</script>"
 
 
@@ -72,12 +74,17 @@ def rows_of(prefix: str, alias: str, text: str) -> list[Any]:
     letter.event_version, letter.payload, letter.error, letter.traceback = 1, f'"{text}"', text, f"{text}\n{text}"
     letter.attempts, letter.settled_by, letter.buried_at = 1, text, Now()
     halted = HaltedKey(prefix=prefix, key=text, pod="p", host=text, reason="fold", text=text, offset=1)
-    halted.since = halted.seen = Now()
+    halted.since, halted.lease_until = Now(), Now() + timedelta(hours=1)
     snapshot = SnapshotRow(
         log="l" * 32, fingerprint="f", prefix=prefix, name=text, key=text, epoch=text, version=1
     )
     snapshot.manifest, snapshot.diverged, snapshot.data, snapshot.saved_at = text, text, b"", Now()
-    made: list[Any] = [position, letter, halted, snapshot]
+    peer = PeerRow(
+        id="p", prefix=prefix, host=text, pid=1, roles=text, fingerprints={text: text}, events={text: {text: 1}}
+    )
+    peer.started_at, peer.lease_until = Now(), Now() + timedelta(hours=1)
+    erasure = OwnerErasure(prefix=prefix, home=text, keys=[text], attempts=1, last_error=text)
+    made: list[Any] = [position, letter, halted, peer, erasure, snapshot]
     for one in made:
         one.save(using=alias)
     return [handler, worker, *made]
@@ -131,7 +138,7 @@ def test_looking_needs_the_permission_to_view(office: Office, model: type[Model]
 def test_the_rows_of_another_project_are_not_shown(office: Office, model: type[Model]) -> None:
     row = next(one for one in rows(office, "x") if isinstance(one, model))
     EventHandler.objects.using(POSTGRES_ALIAS).update(prefix="another")
-    for other in (DeadLetter, HaltedKey, HandlerWorker, SnapshotRow):
+    for other in (DeadLetter, HaltedKey, HandlerWorker, OwnerErasure, PeerRow, SnapshotRow):
         other._default_manager.using(POSTGRES_ALIAS).update(prefix="another")
     assert f"0 {model._meta.verbose_name_plural}" in office.get(changelist(names(model)))
     assert office.client.get(change(row)).status_code == 302

@@ -45,3 +45,5 @@ if os.environ.get("VIA_SNAPSHOTS") == "eager":
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if "VIA_LEASE" in os.environ:
     VIA_STATE |= {"HANDLER_LEASE": float(os.environ["VIA_LEASE"])}
+if "VIA_PEER_LEASE" in os.environ:
+    VIA_STATE |= {"PEER_LEASE": float(os.environ["VIA_PEER_LEASE"])}

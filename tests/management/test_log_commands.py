@@ -15,15 +15,20 @@ import pytest
 from django.conf import settings
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
 
 from testproject.servers.waiting import wait_until
 from tests.conftest import POSTGRES_ALIAS
 from tests.pod.world import World, world_of
 from via_state import State, StateAppEvents
+from via_state.bookkeeping.database import peers as peer_rows
 from via_state.bookkeeping.database import snapshots as rows
+from via_state.bookkeeping.peers import Peer
 from via_state.declarations.registry import registry
 from via_state.exceptions import KeyHalted
 from via_state.models import HaltedKey, SnapshotRow
+from via_state.operations.peers import peers
 from via_state.pod.default import use_pod
 from via_state.pod.pod import Pod
 
@@ -253,3 +258,43 @@ def test_a_check_finds_code_that_cannot_go_on_from_the_stored_snapshots(pod: Pod
 def _bridges() -> list[Any]:
     found = run_checks(tags=["database"], databases=[POSTGRES_ALIAS])
     return [one for one in found if str(one.id).startswith("via_state.")]
+
+
+async def listed(pod: Pod) -> None:
+    await pod.services.start()
+    await pod.peer._renew()
+
+
+def test_the_processes_are_shown(world: World, pod: Pod) -> None:
+    other = world.start()
+    for one in (pod, other):
+        world.run(listed(one))
+    world.run(other.books.peers.renew(Peer("dead", "elsewhere", 4711, ("event handlers",)), -1.0))
+    said = run("state_status", "--peers")
+    assert "2 of 3 alive." in said
+    dead = next(line for line in said.splitlines() if "4711" in line)
+    assert "gone since" in dead
+    assert "event handlers" in dead
+    shown = {one["id"]: one for one in json.loads(run("state_status", "--peers", "--json"))}
+    assert [shown[one]["alive"] for one in (pod.pod_id, other.pod_id, "dead")] == [True, True, False]
+    assert set(shown["dead"]) >= {"host", "pid", "roles", "doorbell", "fingerprints", "events", "lease_until"}
+    other.close()
+    assert other.pod_id not in run("state_status", "--peers")
+
+
+def test_a_renewal_is_one_statement(world: World, pod: Pod) -> None:
+    peer = Peer("here", "host", 1)
+    peer_rows._renew(peer, 10.0)
+    with CaptureQueriesContext(connections[POSTGRES_ALIAS]) as captured:
+        peer_rows._renew(peer, 10.0)
+    assert len(captured) == 1
+
+
+def test_pods_in_memory_know_each_other() -> None:
+    with world_of("memory") as world:
+        one, other = world.start(), world.start()
+        for pod in (one, other):
+            world.run(listed(pod))
+        assert {known.peer.id for known in peers(one)} == {one.pod_id, other.pod_id}
+        other.close()
+        assert {known.peer.id for known in peers(one)} == {one.pod_id}

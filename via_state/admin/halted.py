@@ -13,11 +13,11 @@ from via_state.operations.pages import current_halts
 
 @admin.register(HaltedKey)
 class HaltedAdmin(ReadOnlyAdmin):
-    list_display = ("key", "reason", "offset", "shown_text", "host", "shown_pod", "since", "seen")
+    list_display = ("key", "reason", "offset", "shown_text", "host", "shown_pod", "since", "lease_until")
     ordering = ("-since", "-id")
     search_fields = ("key",)
     search_help_text = "A key, or how it begins."
-    fields = ("key", "reason", "offset", "full_text", "host", "pod", "since", "seen")
+    fields = ("key", "reason", "offset", "full_text", "host", "pod", "since", "lease_until")
     readonly_fields = ("full_text",)
 
     def own(self, rows: QuerySet[HaltedKey]) -> QuerySet[HaltedKey]:

@@ -9,14 +9,17 @@ from weakref import WeakKeyDictionary
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.database.erasures import RowErasures
 from via_state.bookkeeping.database.halted_keys import RowHaltedKeys
+from via_state.bookkeeping.database.peers import RowPeers
 from via_state.bookkeeping.database.positions import RowPositions
 from via_state.bookkeeping.database.snapshots import RowSnapshots
 from via_state.bookkeeping.erasures import ErasureStore
 from via_state.bookkeeping.halted_keys import HaltedKeyStore
 from via_state.bookkeeping.memory.erasures import NoErasures
 from via_state.bookkeeping.memory.halted_keys import MemoryHaltedKeys
+from via_state.bookkeeping.memory.peers import MemoryPeers
 from via_state.bookkeeping.memory.positions import MemoryPositions
 from via_state.bookkeeping.memory.snapshots import MemorySnapshots
+from via_state.bookkeeping.peers import PeerStore
 from via_state.bookkeeping.positions import PositionStore
 from via_state.bookkeeping.snapshots import SnapshotStore
 from via_state.runtime.worker_threads import WorkerThreads
@@ -31,6 +34,7 @@ class Books:
     positions: Callable[[], PositionStore]
     snapshots: SnapshotStore
     halted_keys: HaltedKeyStore
+    peers: PeerStore
     erasures: ErasureStore
 
 
@@ -38,9 +42,16 @@ class Books:
 _in_memory: WeakKeyDictionary[Backplane, Books] = WeakKeyDictionary()
 
 
-def books_of(backplane: Backplane, threads: WorkerThreads) -> Books:
+def books_of(backplane: Backplane, threads: WorkerThreads, pod_id: str) -> Books:
     """Rows, whose statements run on ``threads``, for a backplane that keeps what it has; else memory."""
     if backplane.durable:
-        return Books(True, RowPositions, RowSnapshots(threads), RowHaltedKeys(threads), RowErasures(threads))
-    in_memory = Books(False, MemoryPositions, MemorySnapshots(), MemoryHaltedKeys(), NoErasures())
+        return Books(
+            True,
+            lambda: RowPositions(pod_id),
+            RowSnapshots(threads),
+            RowHaltedKeys(threads),
+            RowPeers(threads),
+            RowErasures(threads),
+        )
+    in_memory = Books(False, MemoryPositions, MemorySnapshots(), MemoryHaltedKeys(), MemoryPeers(), NoErasures())
     return _in_memory.setdefault(backplane, in_memory)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, MutableMapping
 from typing import Any, Protocol, TypeVar, cast
 
+from via_state.bookkeeping.peers import Code
 from via_state.declarations.log_definition import LogDefinition
 from via_state.declarations.problems import Problem
 from via_state.declarations.registry import registry
@@ -101,4 +102,19 @@ def run_in_process(pod: Pod) -> None:
         pod.add(worker, worker.settle)
 
 
-on_new_pod.append(run_in_process)
+def code_of_process() -> Code:
+    """What this process reads, for the list of processes."""
+    fingerprints, events = {}, {}
+    for definition in concrete_logs():
+        spec = definition.built()
+        if spec.snapshots is not None:
+            fingerprints[spec.name] = spec.snapshots.manifest.fingerprint
+        events[spec.name] = {one.name: one.version for one in spec.events.types}
+    return Code(fingerprints, events)
+
+
+def _describe(pod: Pod) -> None:
+    pod.peer.code = code_of_process
+
+
+on_new_pod += [_describe, run_in_process]

@@ -18,6 +18,8 @@ logger = logging.getLogger("via_state.handlers")
 class ProjectionKeeper(Service):
     """Loads the projections of logs that moved, and of all that are not families. On the pod's loop."""
 
+    role = "projections"
+
     def __init__(self, pod: Pod, logs: Sequence[HandledLog], wanted: Callable[[str], bool] | None) -> None:
         self._pod = pod
         self._logs = logs

@@ -62,6 +62,8 @@ class _Known(NamedTuple):
 class Worker(Service):
     """Runs handlers until it is stopped. All on the loop, but what runs on its threads."""
 
+    role = "event handlers"
+
     def __init__(
         self,
         reconciler: Reconciler,

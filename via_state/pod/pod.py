@@ -26,6 +26,7 @@ from via_state.core.specs import CellSpec, LogSpec
 from via_state.core.visibility import Shown
 from via_state.pod.halted_keys import HaltedKeys
 from via_state.pod.messages import Messages
+from via_state.pod.peer import PeerLease
 from via_state.pod.reading.cell_copy import CellCopy
 from via_state.pod.reading.projector import ProjectionStatus, Projector
 from via_state.pod.reading.reads import Reads
@@ -70,7 +71,7 @@ class Pod:
         self._settling: list[Callable[[], Awaitable[None]]] = []
         #: Threads for statements on ``DATABASE``.
         self.database = database_threads()
-        self.books = books = books_of(backplane, self.database)
+        self.books = books = books_of(backplane, self.database, self.pod_id)
         self.snapshots = Snapshotter(backplane, books.snapshots, self.pod_id)
         self._halts = HaltedKeys(self.pod_id, books.halted_keys)
         #: What runs in the background, from the first use of the pod to its end.
@@ -85,14 +86,20 @@ class Pod:
         )
         self.erasures = Erasures(self, books.erasures)
         self.messages = Messages(backplane)
+        #: This process among the others.
+        self.peer = PeerLease(self.pod_id, books.peers, self.messages, self._roles)
         self.services = ServiceGroup(
             self.reconciler,
+            self.peer,
             Periodic("Pruning", self._prune, lambda: PRUNE_INTERVAL, later=True),
             Periodic("The list of halted keys", self._list_halts, lambda: settings.RECONCILE_INTERVAL),
             self.erasures,
         )
         self.thread.on_stop(self._close)
         self.outbox.start()
+
+    def _roles(self) -> set[str]:
+        return {one.role for one in self.services.services if one.role}
 
     def begin(self) -> None:
         """Start what runs in the background. On the loop; twice is harmless."""

@@ -23,6 +23,8 @@ class Service:
     * ``_stop`` gives back what ``_start`` took, also of a start that failed or was interrupted by `stop`. Without a start it does not run.
     """
 
+    #: What a process that runs it does for the others, in words; empty where every process runs it.
+    role = ""
     _starting: asyncio.Task[None] | None = None
     _draining: asyncio.Task[None] | None = None
     _stopping: asyncio.Task[None] | None = None

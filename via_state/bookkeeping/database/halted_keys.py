@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from via_state.bookkeeping.database import tables
+from via_state.bookkeeping.database import leases, tables
 from via_state.bookkeeping.database.threads import OnThreads
 from via_state.bookkeeping.halted_keys import LEASE, HaltedKeyStore, HaltReport
 
@@ -27,15 +26,15 @@ class RowHaltedKeys(OnThreads, HaltedKeyStore):
 
 def current(rows: QuerySet[HaltedKey]) -> QuerySet[HaltedKey]:
     """Those of them whose pods live."""
-    return rows.filter(seen__gte=Now() - timedelta(seconds=LEASE))
+    return leases.alive(rows)
 
 
 def _change(pod: str, before: Mapping[str, HaltReport], now: Mapping[str, HaltReport]) -> None:
     rows = tables.halted_keys.rows()
     with tables.atomic():
-        rows.filter(seen__lt=Now() - timedelta(seconds=LEASE)).delete()
+        leases.forget(rows)
         rows.filter(pod=pod, key__in=[key for key, report in before.items() if now.get(key) != report]).delete()
-        rows.filter(pod=pod).update(seen=Now())
+        rows.filter(pod=pod).update(lease_until=leases.until(LEASE))
         tables.halted_keys.add(
             *(
                 tables.halted_keys.new(
@@ -46,7 +45,7 @@ def _change(pod: str, before: Mapping[str, HaltReport], now: Mapping[str, HaltRe
                     text=report.text,
                     offset=report.offset,
                     since=Now(),
-                    seen=Now(),
+                    lease_until=leases.until(LEASE),
                 )
                 for key, report in now.items()
                 if before.get(key) != report

@@ -39,9 +39,10 @@ WHAT = "positions of event handlers"
 
 
 class RowPositions(PositionStore):
-    """Rows of the database ``DATABASE``, for the projects with this ``PREFIX``."""
+    """Rows of the database ``DATABASE``, for the projects with this ``PREFIX``. ``peer``: the process whose worker asks."""
 
-    def __init__(self) -> None:
+    def __init__(self, peer: str = "") -> None:
+        self._peer = peer
         self._ids: dict[HandlerId, int] = {}
 
     # Handlers ---------------------------------------------------------------------------------------------
@@ -134,7 +135,7 @@ class RowPositions(PositionStore):
 
     def renew(self, worker: str, worker_group: str, lease: float) -> list[str]:
         with reaching(WHAT):
-            return workers.renew(worker, worker_group, lease)
+            return workers.renew(worker, worker_group, lease, self._peer)
 
     def held(self, worker: str) -> set[int]:
         with reaching(WHAT):

@@ -61,6 +61,7 @@ class _Parts(Table[M]):
 handlers: Table[models.EventHandler] = Table("EventHandler")
 #: Of handlers, or held by workers, that are this project's.
 positions: Table[models.HandlerPosition] = _Parts("HandlerPosition")
+peers: Table[models.PeerRow] = Table("PeerRow")
 workers: Table[models.HandlerWorker] = Table("HandlerWorker")
 dead_letters: Table[models.DeadLetter] = Table("DeadLetter")
 snapshots: Table[models.SnapshotRow] = Table("SnapshotRow")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import Any
 
 from django.core.management.base import CommandParser, OutputWrapper
@@ -14,6 +15,7 @@ from via_state.management.base import StateCommand, counted
 from via_state.operations.erasures import waiting
 from via_state.operations.logs import durable_pod, selected
 from via_state.operations.outbox import Backlog
+from via_state.operations.peers import KnownPeer, Peer, peers
 from via_state.operations.reports import Handled, LogReport, reports
 
 #: Seconds after which a record that waits in the outbox is a fault.
@@ -30,10 +32,20 @@ class Command(StateCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         add_key_argument(parser)
         parser.add_argument("--halted", action="store_true", help="only what stands still")
-        parser.add_argument("--json", action="store_true", help="a JSON array, one object for each log")
+        parser.add_argument(
+            "--peers",
+            action="store_true",
+            help="instead: the processes, those that are alive first; others for a day",
+        )
+        parser.add_argument(
+            "--json", action="store_true", help="a JSON array, one object for each log, or process"
+        )
 
     def answer(self, *args: Any, **options: Any) -> None:
         pod = durable_pod()
+        if options["peers"]:
+            self._peers(peers(pod), options["json"])
+            return
         found = list(reports(pod, selected(pod, options["key"])))
         outbox = pod.thread.call(pod.outbox.backlog())
         halted = [one for one in found if one.is_halted]
@@ -49,6 +61,19 @@ class Command(StateCommand):
             self._outbox(outbox, stalled, self.stderr if options["json"] else self.stdout)
         if halted or stalled:
             raise SystemExit(1)
+
+    def _peers(self, found: list[KnownPeer], as_json: bool) -> None:
+        if as_json:
+            self.document([_document(one) for one in found])
+            return
+        rows = [("PROCESS", "HOST", "PID", "ALIVE", "DOES", "DOORBELL", "CODE", "SINCE"), *map(_row, found)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        for row in rows:
+            self.stdout.write(
+                "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            )
+        alive = sum(one.alive for one in found)
+        self.stdout.write(f"{alive:,} of {len(found):,} alive.")
 
     def _erasures(self) -> None:
         if (found := waiting()) is not None:
@@ -100,6 +125,35 @@ class Command(StateCommand):
             self.stdout.write(f"{where}: {one.lag:,} behind, {runs}")
         if not one.declared:
             self.stdout.write(f"{where}: nothing in this code declares it; see manage.py retire_handler")
+
+
+def _row(one: KnownPeer) -> tuple[str, ...]:
+    peer = one.peer
+    alive = "yes" if one.alive else f"gone since {one.lease_until:%Y-%m-%d %H:%M:%S}"
+    does = ", ".join(peer.roles) or "state"
+    since = f"{one.started_at:%Y-%m-%d %H:%M:%S}"
+    return (peer.id, peer.host, str(peer.pid), alive, does, peer.doorbell, _code(peer), since)
+
+
+def _code(peer: Peer) -> str:
+    """One short text for all fingerprints: processes of the same code have the same."""
+    return hashlib.blake2b(repr(sorted(peer.code.fingerprints.items())).encode(), digest_size=4).hexdigest()
+
+
+def _document(one: KnownPeer) -> dict[str, Any]:
+    peer = one.peer
+    return {
+        "id": peer.id,
+        "host": peer.host,
+        "pid": peer.pid,
+        "alive": one.alive,
+        "roles": list(peer.roles),
+        "doorbell": peer.doorbell,
+        "fingerprints": dict(peer.code.fingerprints),
+        "events": dict(peer.code.events),
+        "started_at": one.started_at.isoformat(),
+        "lease_until": one.lease_until.isoformat(),
+    }
 
 
 def _cells(one: LogReport) -> tuple[str, ...]:
