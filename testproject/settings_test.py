@@ -15,9 +15,10 @@ from testproject.settings import *  # noqa: E402, F403
 from testproject.settings import INSTALLED_APPS, postgres  # noqa: E402
 
 # pytest-django reads settings before the fixtures start servers, so the port is chosen here. Child processes of the
-# tests import this module again and must find the same one.
-POSTGRES_PORT = int(os.environ.setdefault("VIA_TEST_POSTGRES_PORT", str(free_port())))
-NATS_PORT = int(os.environ.setdefault("VIA_TEST_NATS_PORT", str(free_port())))
+# tests import this module again and must find the same one; another worker of pytest-xdist has servers of its own.
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+POSTGRES_PORT = int(os.environ.setdefault(f"VIA_TEST_POSTGRES_PORT{_worker}", str(free_port())))
+NATS_PORT = int(os.environ.setdefault(f"VIA_TEST_NATS_PORT{_worker}", str(free_port())))
 POSTGRES_NAME = "postgres"
 
 INSTALLED_APPS = [*INSTALLED_APPS, "via_state.backplanes.postgres"]

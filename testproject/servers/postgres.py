@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from testproject.servers.accounts import unprivileged_account
@@ -37,10 +38,16 @@ class Postgres:
     """A server over ``folder``; the data in it is used again by the next start.
 
     It lets in who knows the password, which is in the file that ``PGPASSFILE`` of `environment` names: ``passfile``, or one
-    beside ``folder``.
+    beside ``folder``. ``options``: further ones of its configuration.
     """
 
-    def __init__(self, folder: Path, port: int | None = None, passfile: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int | None = None,
+        passfile: Path | None = None,
+        options: Mapping[str, str | int] | None = None,
+    ) -> None:
         self.host = HOST
         self.port = port or free_port()
         self.folder = folder
@@ -49,8 +56,11 @@ class Postgres:
         self._bin = postgres_binaries()
         self._data = folder / "data"
         flags = [
-            part for name, value in {**OPTIONS, "port": self.port}.items() for part in ("-c", f"{name}={value}")
+            part
+            for name, value in {**OPTIONS, **(options or {}), "port": self.port}.items()
+            for part in ("-c", f"{name}={value}")
         ]
+        self._hurried = (options or {}).get("fsync") == "off"
         self.process = Process(
             "PostgreSQL",
             [self._bin / "postgres", "-D", self._data, *flags],
@@ -112,8 +122,9 @@ class Postgres:
                 os.chown(given.fileno(), self.account.pw_uid, self.account.pw_gid)
             # A generated password needs no slow hash, and a machine that makes a connection again and again has no time for one.
             login = ["-U", USER, "-A", "scram-sha-256", f"--pwfile={given.name}", "-c", "scram_iterations=1"]
+            hurry = ["--no-sync"] if self._hurried else []
             done = subprocess.run(
-                [self._bin / "initdb", "-D", new, *login, "-E", "UTF8", *COLLATION],
+                [self._bin / "initdb", "-D", new, *login, "-E", "UTF8", *COLLATION, *hurry],
                 user=None if self.account is None else self.account.pw_uid,
                 group=None if self.account is None else self.account.pw_gid,
                 extra_groups=None if self.account is None else [],
