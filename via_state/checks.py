@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from via_state.core.snapshots import SnapshotSpec
     from via_state.models import SnapshotRow
 
+# Checks that ask a database have no tag of ours: from Django 6.1 on ``check --tag via_state`` would run them for every database.
+
 SESSION_MIDDLEWARE = "django.contrib.sessions.middleware.SessionMiddleware"
 STATE_MIDDLEWARE = "via_state.middleware.SessionStateMiddleware"
 
@@ -142,7 +144,7 @@ def check_snapshots(**_: Any) -> list[CheckMessage]:
     return found
 
 
-@register(Tags.database, "via_state")
+@register(Tags.database)
 def check_bridges(databases: Collection[str] | None = None, **_: Any) -> list[CheckMessage]:
     """E015, E016: code that can't go on from the snapshots of the code before, where the records are gone.
 
@@ -167,7 +169,7 @@ def check_bridges(databases: Collection[str] | None = None, **_: Any) -> list[Ch
     return found
 
 
-@register(Tags.database, "via_state")
+@register(Tags.database)
 def check_records(databases: Collection[str] | None = None, **_: Any) -> list[CheckMessage]:
     """E018 stored records that this code can't decode; W006 stored events that it does not declare, or of a newer version.
 

@@ -20,7 +20,7 @@ _APPS: dict[str, Callable[[], str]] = {
 }
 
 
-@register(Tags.database, "via_state")
+@register(Tags.database)
 def check_constraints(databases: Collection[str] | None = None, **_: Any) -> list[CheckMessage]:
     """E017: a unique constraint of our tables is missing, so that rows may be there twice.
 

@@ -299,3 +299,8 @@ def test_a_deployment_with_state_in_one_process_is_warned_of() -> None:
     assert ids(include_deployment_checks=True) == ["via_state.W002"]
     with override_settings(VIA_STATE={"BACKEND": f"{__name__}.SharedBackplane"}):
         assert ids(include_deployment_checks=True) == []
+
+
+def test_our_tag_asks_no_database() -> None:
+    """From Django 6.1 on, ``check --tag via_state`` names all databases. pytest-django lets nobody ask one here."""
+    run_checks(tags=["via_state"], databases=list(django_settings.DATABASES))
