@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from django.core.signals import setting_changed
@@ -33,6 +34,8 @@ class _Current(NamedTuple):
         return not self.pod.closed and self.sheltered == sheltered()
 
 
+#: The pod of one piece of code, over the process's.
+_chosen: ContextVar[Pod | None] = ContextVar("via_state_pod", default=None)
 _lock = threading.Lock()
 _current: _Current | None = None
 _asked = 0
@@ -63,8 +66,12 @@ def make_backplane() -> Backplane:
 
 
 def current_pod() -> Pod:
-    """This process's pod; a new one in a forked child, after it was closed or the setting changed, and where tests begin or end."""
+    """The pod that `using_pod` chose, or this process's: a new one in a forked child, after it was closed or the setting changed, and where
+    tests begin or end.
+    """
     global _current
+    if (chosen := _chosen.get()) is not None:
+        return chosen
     current = _current
     if current is not None and current.fits:
         return current.pod
@@ -83,6 +90,19 @@ def existing_pod() -> Pod | None:
     """This process's pod where there is one; in tests, only one that somebody chose or used. For those who look on."""
     current = _current
     return current.pod if current is not None and current.fits else None
+
+
+@contextmanager
+def using_pod(pod: Pod) -> Iterator[Pod]:
+    """Within the block, and in the tasks and threads that it starts with its context, declarations speak to ``pod``.
+
+    So several pods of one process can serve requests at the same time. A handle that `using` bound to another one keeps that.
+    """
+    token = _chosen.set(pod)
+    try:
+        yield pod
+    finally:
+        _chosen.reset(token)
 
 
 @contextmanager
@@ -129,6 +149,7 @@ def _after_fork() -> None:
     global _lock, _current
     _lock = threading.Lock()
     _current = None
+    _chosen.set(None)
 
 
 setting_changed.connect(_setting_changed)

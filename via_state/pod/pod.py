@@ -33,11 +33,13 @@ from via_state.pod.reading.reads import Reads
 from via_state.pod.reading.reconciler import Reconciler
 from via_state.pod.reading.replicas import Replicas
 from via_state.pod.reading.subscribers import Subscription, latest_values, subscribe
+from via_state.pod.reading.tracked_reads import tracked_reads
 from via_state.pod.snapshots.snapshotter import Snapshotter
 from via_state.pod.writing.appender import Appender
 from via_state.pod.writing.cell_update import MISSING, CellUpdate
 from via_state.pod.writing.erasures import Erasures
 from via_state.pod.writing.outbox import ImmediateOutbox, Outbox, RelayedOutbox
+from via_state.pod.writing.tracked_writes import wrote
 from via_state.runtime.backoff import patiently
 from via_state.runtime.loop import LoopThread, current_loop, refuse_in_event_loop
 from via_state.runtime.periodic import Periodic
@@ -122,13 +124,17 @@ class Pod:
         refuse_in_event_loop("append", "aappend")
         waiter: Future[Position] = Future()
         self._submit(key, spec, events, wait, waiter)
-        return Offsets(waiter.result(), len(events))
+        return self._appended(key, spec, Offsets(waiter.result(), len(events)))
 
     async def aappend(self, key: str, spec: LogSpec[V], events: Sequence[object], *, wait: bool = True) -> Offsets:
         """`append`, awaited. Cancelling it does not take an append back that was sent already."""
         waiter: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
         self._submit(key, spec, events, wait, waiter)
-        return Offsets(await waiter, len(events))
+        return self._appended(key, spec, Offsets(await waiter, len(events)))
+
+    def _appended(self, key: str, spec: LogSpec[V], offsets: Offsets) -> Offsets:
+        wrote(self, key, spec, offsets[-1] if offsets else None)
+        return offsets
 
     def _submit(
         self,
@@ -157,6 +163,9 @@ class Pod:
         refuse_in_pure_function("read")
         if at_least is not None or spec.family:
             refuse_in_event_loop("read", "aread")
+        if (tracked := tracked_reads.get()) is not None:
+            wait = None if at_least is None else self._reads.log(key, spec, at_least, timeout)
+            return tracked.read(self, self._reads, key, spec, wait)
         if at_least is None and (projector := self.replicas.loaded_log(key)) is not None:
             return cast(V, projector.read())
         return self.thread.call(self._reads.log(key, spec, at_least, timeout))
@@ -165,6 +174,9 @@ class Pod:
         self, key: str, spec: LogSpec[V], *, at_least: Offset | None = None, timeout: float | None = None
     ) -> V:
         """`read`, awaited."""
+        if (tracked := tracked_reads.get()) is not None:
+            wait = None if at_least is None else self._reads.log(key, spec, at_least, timeout)
+            return await tracked.aread(self, self._reads, key, spec, wait)
         if at_least is None and (projector := self.replicas.loaded_log(key)) is not None:
             return cast(V, projector.read())
         return await self.thread.acall(self._reads.log(key, spec, at_least, timeout))
@@ -201,6 +213,9 @@ class Pod:
         refuse_in_pure_function("read")
         if at_least is not None or spec.family:
             refuse_in_event_loop("read", "aread")
+        if (tracked := tracked_reads.get()) is not None:
+            wait = None if at_least is None else self._reads.cell(key, spec, at_least, timeout)
+            return tracked.read(self, self._reads, key, spec, wait)
         cell = self.replicas.loaded_cell(key)
         if cell is not None and spec.ttl is None and at_least is None:
             return cast(T, cell.value())
@@ -210,6 +225,9 @@ class Pod:
         self, key: str, spec: CellSpec[T], *, at_least: Revision | None = None, timeout: float | None = None
     ) -> T:
         """`get`, awaited."""
+        if (tracked := tracked_reads.get()) is not None:
+            wait = None if at_least is None else self._reads.cell(key, spec, at_least, timeout)
+            return await tracked.aread(self, self._reads, key, spec, wait)
         cell = self.replicas.loaded_cell(key)
         if cell is not None and spec.ttl is None and at_least is None:
             return cast(T, cell.value())
@@ -230,6 +248,7 @@ class Pod:
         while True:
             value = fn(self.thread.call(cell_update.current()) if old is MISSING else old)
             if self.thread.call(cell_update.offer(value)):
+                wrote(self, key, spec, cell_update.revision)
                 return value
             old = MISSING
 
@@ -241,6 +260,7 @@ class Pod:
             answer = fn(await self.thread.acall(cell_update.current()) if old is MISSING else old)
             value = cast(T, await answer if inspect.isawaitable(answer) else answer)
             if await self.thread.acall(cell_update.offer(value)):
+                wrote(self, key, spec, cell_update.revision)
                 return value
             old = MISSING
 
@@ -256,30 +276,32 @@ class Pod:
     def reset(self, key: str, spec: CellSpec[T], *, force: bool = False) -> None:
         """Remove the stored value, so that the initial value shows. ``force`` also removes one that can't be read."""
         refuse_in_event_loop("reset", "areset")
-        self.thread.call(self._reset(key, spec, force))
+        wrote(self, key, spec, self.thread.call(self._reset(key, spec, force)))
 
     async def areset(self, key: str, spec: CellSpec[T], *, force: bool = False) -> None:
         """`reset`, awaited."""
-        await self.thread.acall(self._reset(key, spec, force))
+        wrote(self, key, spec, await self.thread.acall(self._reset(key, spec, force)))
 
-    async def _reset(self, key: str, spec: CellSpec[T], force: bool) -> None:
+    async def _reset(self, key: str, spec: CellSpec[T], force: bool) -> Revision | None:
         cell = self.replicas.cell(key, spec)
         deadline = time.monotonic() + settings.UPDATE_TIMEOUT
         await patiently(settings.UPDATE_TIMEOUT, f"Resetting {key!r}", lambda: cell.reset(force, deadline))
+        return cell.stored
 
     def end(self, key: str, spec: CellSpec[T]) -> None:
         """Leave a tombstone in place of the value: reads give the initial value, writes raise `SessionEnded`."""
         refuse_in_event_loop("end", "aend")
-        self.thread.call(self._end(key, spec))
+        wrote(self, key, spec, self.thread.call(self._end(key, spec)))
 
     async def aend(self, key: str, spec: CellSpec[T]) -> None:
         """`end`, awaited."""
-        await self.thread.acall(self._end(key, spec))
+        wrote(self, key, spec, await self.thread.acall(self._end(key, spec)))
 
-    async def _end(self, key: str, spec: CellSpec[T]) -> None:
+    async def _end(self, key: str, spec: CellSpec[T]) -> Revision | None:
         cell = self.replicas.cell(key, spec)
         deadline = time.monotonic() + settings.UPDATE_TIMEOUT
         await patiently(settings.UPDATE_TIMEOUT, f"Ending {key!r}", lambda: cell.end(deadline))
+        return cell.stored
 
     async def cell_changes(self, key: str, spec: CellSpec[T]) -> AsyncGenerator[T, None]:
         """The value now, then each newer one. A slow reader misses values in between, never the newest."""

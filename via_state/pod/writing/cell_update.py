@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from via_state import telemetry
 from via_state.conf import settings
+from via_state.core.records import Revision
 from via_state.core.specs import CellSpec
 from via_state.exceptions import UpdateContended
 from via_state.pod.reading.cell_copy import CellCopy, Read
@@ -41,6 +42,11 @@ class CellUpdate:
         left = max(self._deadline - time.monotonic(), 0.1)
         self._base = await patiently(left, f"Loading {self._key!r}", cell.load)
         return cell.private(self._base)
+
+    @property
+    def revision(self) -> Revision | None:
+        """What the store holds once a round has won: that write, or a later one. From any thread."""
+        return None if self._cell is None else self._cell.stored
 
     async def offer(self, value: Any) -> bool:
         """Write the new value; False when another writer was first and the function must run again."""

@@ -1,0 +1,98 @@
+"""What a block of code reads: each key with its position, and the same value however often it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+
+from via_state.core.specs import CellSpec, LogSpec
+from via_state.core.visibility import Shown
+
+if TYPE_CHECKING:
+    from via_state.pod.pod import Pod
+    from via_state.pod.reading.reads import Reads
+
+T = TypeVar("T")
+
+
+class TrackedRead(NamedTuple):
+    """What was read under one key, at the first time."""
+
+    spec: LogSpec[Any] | CellSpec[Any]
+    shown: Shown[Any]
+
+
+class TrackedReads:
+    """The reads of one block of code, in the order of their first times.
+
+    Between two reads of a key nothing moves for the block: it gets the value of the first one again. A read with ``at_least``
+    gets what it asks for; where the key was read before, the position stays that of the first read, so that a block is never
+    said to be newer than any part of it.
+    """
+
+    def __init__(self) -> None:
+        self._reads: dict[Pod, dict[str, TrackedRead]] = {}
+
+    def of(self, pod: Pod) -> dict[str, TrackedRead]:
+        """What was read of this pod, by wire key."""
+        return dict(self._reads.get(pod, ()))
+
+    def read(
+        self,
+        pod: Pod,
+        reads: Reads,
+        key: str,
+        spec: LogSpec[T] | CellSpec[T],
+        wait: Coroutine[Any, Any, T] | None,
+    ) -> T:
+        """What a verb of the pod gives. ``wait`` is what a read with ``at_least`` waits for."""
+        if wait is not None:
+            pod.thread.call(wait)
+        elif (read := self._reads.get(pod, {}).get(key)) is not None:
+            return cast(T, read.shown.value)
+        shown = reads.loaded(key, spec)
+        if shown is None:
+            shown = pod.thread.call(reads.shown(key, spec))
+        return self._noted(pod, key, spec, shown, wait is None)
+
+    async def aread(
+        self,
+        pod: Pod,
+        reads: Reads,
+        key: str,
+        spec: LogSpec[T] | CellSpec[T],
+        wait: Coroutine[Any, Any, T] | None,
+    ) -> T:
+        """`read`, awaited."""
+        if wait is not None:
+            await pod.thread.acall(wait)
+        elif (read := self._reads.get(pod, {}).get(key)) is not None:
+            return cast(T, read.shown.value)
+        shown = reads.loaded(key, spec)
+        if shown is None:
+            shown = await pod.thread.acall(reads.shown(key, spec))
+        return self._noted(pod, key, spec, shown, wait is None)
+
+    def _noted(self, pod: Pod, key: str, spec: LogSpec[T] | CellSpec[T], shown: Shown[T], pinned: bool) -> T:
+        first = self._reads.setdefault(pod, {}).setdefault(key, TrackedRead(spec, shown)).shown
+        return cast(T, first.value) if pinned else shown.value
+
+
+#: None where nobody asks: that is all that it costs then.
+tracked_reads: ContextVar[TrackedReads | None] = ContextVar("via_state_tracked_reads", default=None)
+
+
+@contextmanager
+def track_reads() -> Iterator[TrackedReads]:
+    """Within the block, and in the tasks and threads that it starts with its context, reads are noted and stay as they are.
+
+    A block inside another one has reads of its own, and the outer one does not learn of them.
+    """
+    reads = TrackedReads()
+    token = tracked_reads.set(reads)
+    try:
+        yield reads
+    finally:
+        tracked_reads.reset(token)
