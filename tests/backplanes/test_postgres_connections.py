@@ -184,6 +184,78 @@ async def test_statements_are_prepared_unless_django_is_told_of_a_pooler(
     assert bool(await ask(plane, "SELECT count(*) FROM pg_prepared_statements")) is expected
 
 
+@asynccontextmanager
+async def picky_pooler(port: int) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """One that takes no startup parameter that it does not know, as pgbouncer does: the port that it listens on, and who came."""
+    came: list[bytes] = []
+    passed: set[asyncio.Task[None]] = set()
+    ends: list[asyncio.StreamWriter] = []
+
+    async def pipe(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while part := await source.read(65536):
+                target.write(part)
+        target.close()  # so that the other side ends, too
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends.append(writer)
+        said = await reader.read(65536)
+        while said[4:8] in (b"\x04\xd2\x16\x2f", b"\x04\xd2\x16\x30"):  # encryption? No.
+            writer.write(b"N")
+            said = await reader.read(65536)
+        came.append(said)
+        if b"\0options\0" in said:
+            text = b"SFATAL\0VFATAL\0C08P01\0Munsupported startup parameter: options\0\0"
+            writer.write(b"E" + (len(text) + 4).to_bytes(4, "big") + text)
+            writer.close()
+            return
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        ends.append(back)
+        back.write(said)
+        for task in (asyncio.create_task(pipe(reader, back)), asyncio.create_task(pipe(there, writer))):
+            passed.add(task)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1], came
+    finally:
+        server.close()
+        for task in passed:
+            task.cancel()
+        await asyncio.gather(*passed, return_exceptions=True)
+        for end in ends:
+            end.close()
+            with contextlib.suppress(OSError):
+                await end.wait_closed()
+
+
+SESSION = "SELECT count(*) FROM pg_settings WHERE source = 'session' AND name ~ 'timeout|isolation'"
+
+
+async def test_no_setting_of_ours_stays_in_a_session_that_a_pooler_gives_to_others(
+    make: Make, database: dict[str, Any]
+) -> None:
+    direct = make(TIMEOUT=5.0)
+    await append(direct, "log", b"x")
+    assert await ask(direct, "SHOW statement_timeout") == "4s"
+    assert await ask(direct, SESSION) == 0
+    async with picky_pooler(int(database["PORT"])) as (port, came):
+        database["PORT"] = str(port)
+        pooled = make(POOL_SIZE=1)
+        await append(pooled, "log", b"y")
+        assert await ask(pooled, SESSION) == 0
+        assert await ask(pooled, "SHOW statement_timeout") == "0"
+        assert any(b"options" in one for one in came)
+        await pooled.close()
+
+
+async def test_options_that_the_project_gives_are_kept_beside_ours(make: Make, database: dict[str, Any]) -> None:
+    database["OPTIONS"]["options"] = "-c work_mem=5MB"
+    plane = make()
+    assert await ask(plane, "SHOW work_mem") == "5MB"
+    assert await ask(plane, "SHOW default_transaction_isolation") == "read committed"
+
+
 async def test_the_second_host_is_tried_when_the_first_is_silent(make: Make, database: dict[str, Any]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         database["HOST"] = f"{database['HOST']},{database['HOST']}"

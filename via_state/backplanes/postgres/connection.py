@@ -8,8 +8,9 @@ import math
 import os
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import psycopg
@@ -39,14 +40,26 @@ _LEAST_TIMEOUT = 2
 _ROLE = "SELECT set_config('role', %s, false)"
 
 
-async def open_connection(alias: str, seconds: float) -> Connection:
+#: What poolers that know few startup parameters say of the others.
+_UNKNOWN_PARAMETER = "startup parameter"
+
+
+async def open_connection(
+    alias: str, seconds: float, settings: Mapping[str, str] = MappingProxyType({})
+) -> Connection:
     """A connection in autocommit mode, with the parameters that Django uses for ``alias`` at this moment, and prepared as
     Django's are: in the role that it assumes, and with what receivers of ``connection_created`` do.
 
-    ``seconds``: patience with each of its hosts. Raises `BackplaneUnavailable`.
+    ``seconds``: patience with each address of each of its hosts. ``settings``: of the session, from its start. Never set by a
+    statement: behind a transaction-pooling proxy that nobody told us of, a session is everybody's. Raises `BackplaneUnavailable`.
     """
     try:
-        return await _connected(alias, seconds)
+        try:
+            return await _connected(alias, seconds, settings)
+        except psycopg.OperationalError as error:
+            if not settings or _UNKNOWN_PARAMETER not in str(error):
+                raise
+            return await _connected(alias, seconds, {})
     except (psycopg.Error, TimeoutError, OSError) as error:
         error.with_traceback(None)  # its frames hold the password, and pages about errors show frames
         raise _unreachable(alias, seconds, error) from error
@@ -54,13 +67,17 @@ async def open_connection(alias: str, seconds: float) -> Connection:
         raise _unreachable(alias, seconds, error) from error
 
 
-async def _connected(alias: str, seconds: float) -> Connection:
+async def _connected(alias: str, seconds: float, settings: Mapping[str, str]) -> Connection:
     parameters = connections[alias].get_connection_params()
     each = max(_LEAST_TIMEOUT, math.ceil(seconds))
     hosts = str(parameters.get("host", "")).count(",") + 1
     added = {name: value for name, value in _DEFAULTS.items() if name not in parameters} | {
         "connect_timeout": each
     }
+    if settings and "service" not in parameters:  # whose file may have options of its own
+        given = parameters.get("options") or os.environ.get("PGOPTIONS", "")
+        # The last one of a name counts.
+        added["options"] = " ".join([given, *(f"-c {name}={value}" for name, value in settings.items())]).strip()
     async with asyncio.timeout(seconds if hosts == 1 else hosts * each + 1):
         if is_prepared(alias):
             return await prepared_connection(alias, added)

@@ -24,10 +24,6 @@ PREPARE_THRESHOLD = 3
 #: Part of the time for a verb that the server gets for a statement, so that it says no before we hang up on it.
 SERVER_SHARE = 0.8
 
-_SETTINGS = """
-SELECT set_config('statement_timeout', %s, false), set_config('default_transaction_isolation', 'read committed', false)
-"""
-
 
 class Connections:
     """At most ``size`` at once. A broken one is dropped, and the idle ones with it: they broke together.
@@ -80,8 +76,9 @@ class Connections:
         connection = await self._opened()
         self._used.add(connection)
         try:
+            # A pooler lets clients in before it has a server for them: what is never answered here was not a write.
             with deadline(connection, self._connect_timeout):
-                await self._set_up(connection)
+                await connection.execute("SELECT 1")
             self._check_open()
         except BaseException as error:
             await connection.close()
@@ -90,11 +87,27 @@ class Connections:
             raise
         finally:
             self._used.discard(connection)
+        settings = connections[self._alias].settings_dict
+        threshold = None if self._behind_pooler else PREPARE_THRESHOLD
+        connection.prepare_threshold = (
+            settings["OPTIONS"].get("prepare_threshold", threshold) if self._prepares else None
+        )
         return connection
+
+    @property
+    def _behind_pooler(self) -> bool:
+        """By Django's name for that: what one client sets or prepares there, others get."""
+        return bool(connections[self._alias].settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"))
+
+    def _settings(self) -> dict[str, str]:
+        if self._behind_pooler:
+            return {}
+        milliseconds = int(self._timeout * SERVER_SHARE * 1000) or 1
+        return {"statement_timeout": str(milliseconds), "default_transaction_isolation": r"read\ committed"}
 
     async def _opened(self) -> Connection:
         """A new connection. In a task of its own, which `close` can end while it is left in peace by us."""
-        opening = asyncio.create_task(open_connection(self._alias, self._connect_timeout))
+        opening = asyncio.create_task(open_connection(self._alias, self._connect_timeout, self._settings()))
         self._opening.add(opening)
         caller = asyncio.current_task()
         try:
@@ -107,18 +120,6 @@ class Connections:
             raise
         finally:
             self._opening.discard(opening)
-
-    async def _set_up(self, connection: Connection) -> None:
-        settings = connections[self._alias].settings_dict
-        # Django's name for "behind a transaction-pooling proxy": what one client sets or prepares there, others get.
-        behind_pooler = settings.get("DISABLE_SERVER_SIDE_CURSORS")
-        threshold = None if behind_pooler else PREPARE_THRESHOLD
-        connection.prepare_threshold = (
-            settings["OPTIONS"].get("prepare_threshold", threshold) if self._prepares else None
-        )
-        if not behind_pooler:
-            milliseconds = str(int(self._timeout * SERVER_SHARE * 1000) or 1)
-            await connection.execute(_SETTINGS, (milliseconds,))
 
     async def _judge(self, connection: Connection, error: psycopg.Error) -> None:
         """Drop the connections that will not serve the next verb either."""
