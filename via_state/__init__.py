@@ -4,9 +4,9 @@ from via_state.core.delivery import Retry
 from via_state.core.offsets import Offset
 from via_state.declarations.app import StateApp, StateAppEvents
 from via_state.declarations.event_log import Foldable
-from via_state.declarations.session import StateSess
+from via_state.declarations.session import StateSess, StateSessEvents
 from via_state.declarations.state import State
-from via_state.declarations.user import StateUser
+from via_state.declarations.user import StateUser, StateUserEvents
 from via_state.exceptions import Poison, RetryAfter
 from via_state.handlers.declaration import Delivery
 from via_state.pod.default import current_pod
@@ -22,7 +22,9 @@ __all__ = [
     "StateApp",
     "StateAppEvents",
     "StateSess",
+    "StateSessEvents",
     "StateUser",
+    "StateUserEvents",
     "current_pod",
 ]
 __version__ = "0.1.0"

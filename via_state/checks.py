@@ -22,6 +22,8 @@ from via_state.declarations.bridges import missing_bridge, parse_manifests
 from via_state.declarations.catalog import concrete_logs, handler_problems
 from via_state.declarations.log_definition import LogDefinition
 from via_state.declarations.registry import registry
+from via_state.declarations.session_scope import SESSION
+from via_state.declarations.user_scope import USER
 from via_state.exceptions import NotMigrated, ViaStateError
 from via_state.pod.default import current_pod
 from via_state.pod.sampling import DeclaredLog, Unread, sample
@@ -109,7 +111,7 @@ def check_schemas(**_: Any) -> list[CheckMessage]:
                 id="via_state.E026",
             )
         )
-    if changing and (of_users := [one for one in registry.definitions() if one.scope == "user"]):
+    if changing and (of_users := [one for one in registry.definitions() if one.scope is USER]):
         found.append(
             Error(
                 f"The engine of the database {min(changing)!r} changes schemas: users of several tenants have the same "
@@ -125,7 +127,7 @@ def check_schemas(**_: Any) -> list[CheckMessage]:
 @register("via_state")
 def check_sessions(**_: Any) -> list[CheckMessage]:
     """E013: session state without sessions. E040: session state in sessions that the browser keeps."""
-    if not any(definition.scope == "session" for definition in registry.definitions()):
+    if not any(definition.scope is SESSION for definition in registry.definitions()):
         return []
     return list(_session_problems(django_settings.MIDDLEWARE))
 
@@ -179,7 +181,7 @@ def check_records(databases: Collection[str] | None = None, **_: Any) -> list[Ch
     if settings.problems() or settings.DATABASE not in (databases or ()):
         return []
     backend = _backend()[0]
-    logs = {one.built().name: DeclaredLog(one.built(), one.template().reads) for one in concrete_logs()}
+    logs = {one.built().name: DeclaredLog(one.built(), one.wire().reads) for one in concrete_logs()}
     if backend is None or not backend.durable or not logs:
         return []
     pod = current_pod()
@@ -271,14 +273,14 @@ def _session_problems(middleware: list[str]) -> Iterator[CheckMessage]:
     if sessions is None or (states is not None and states < sessions):
         where = "" if states is None else f", before {STATE_MIDDLEWARE!r}"
         yield Error(
-            "A StateSess is declared, but requests have no session"
+            "Session state is declared, but requests have no session"
             + ("." if sessions is None else " early enough."),
             hint=f"Add {SESSION_MIDDLEWARE!r} to MIDDLEWARE{where}.",
             id="via_state.E013",
         )
     if _sessions_are_cookies():
         yield Error(
-            "A StateSess is declared, and sessions are kept in signed cookies: an old cookie would open the state of its "
+            "Session state is declared, and sessions are kept in signed cookies: an old cookie would open the state of its "
             "session after a logout, and after a login or a new password.",
             hint="Set SESSION_ENGINE to one that stores sessions, such as 'django.contrib.sessions.backends.cached_db'.",
             id="via_state.E040",

@@ -12,7 +12,7 @@ from django.template import Context, Template
 from django.test import RequestFactory
 
 from tests.declarations.events import AddItem
-from via_state import State, StateApp, StateAppEvents, StateSess, StateUser
+from via_state import State, StateApp, StateAppEvents, StateSess, StateSessEvents, StateUser, StateUserEvents
 from via_state.declarations.handle import READS, Handle
 from via_state.pod.pod import Pod
 
@@ -53,6 +53,9 @@ def kinds(base: type[Any] = Handle) -> Iterator[type[Any]]:
         yield from kinds(kind)
 
 
+LOGS = (StateAppEvents, StateSessEvents, StateUserEvents)
+
+
 def verbs(kind: type[Any]) -> set[str]:
     """All public methods that a kind of declaration adds to addressing it."""
     return {
@@ -63,7 +66,7 @@ def verbs(kind: type[Any]) -> set[str]:
 
 
 def test_every_verb_is_either_known_to_read_or_closed_to_templates() -> None:
-    assert {StateApp, StateSess, StateUser, StateAppEvents} <= set(kinds())
+    assert {StateApp, StateSess, StateUser, *LOGS} <= set(kinds())
     for kind in kinds():
         closed = {name for name in verbs(kind) if getattr(getattr(kind, name), "alters_data", False)}
         assert verbs(kind) - closed <= READS
@@ -71,7 +74,8 @@ def test_every_verb_is_either_known_to_read_or_closed_to_templates() -> None:
     for kind in (StateApp, StateSess, StateUser):
         assert verbs(kind) - READS == {"update", "aupdate", "set", "aset", "reset", "areset"}
     appends = {"append", "append_many", "append_on_commit"}
-    assert verbs(StateAppEvents) - READS == appends | {f"a{one}" for one in appends} | {"migration", "on_event"}
+    for log in LOGS:
+        assert verbs(log) - READS == appends | {f"a{one}" for one in appends} | {"migration", "on_event"}
 
 
 @pytest.mark.parametrize("verb", ["reset", "areset"])

@@ -264,7 +264,7 @@ def test_forget_owner_removes_the_state_of_a_session(pod: Pod, monkeypatch: pyte
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{key}\n"))
     call_command("forget_owner", "--session", "-", stdout=out)
-    assert "0 values removed." in out.getvalue()
+    assert "0 keys removed." in out.getvalue()
     assert "Not erased" in out.getvalue()
 
 

@@ -158,7 +158,7 @@ async def test_a_fold_that_raises_halts_its_key_alone_and_resumes(pod: Pod) -> N
         await fragile.aread(at_least=bad)
     assert await Board.numbers.using(pod).aappend(Add(1)) == 1, "other keys go on"
     board.healed.append(True)
-    pod.thread.soon(pod.replicas.log(fragile.key, Board.fragile._log()[1]).ring)
+    pod.thread.soon(pod.replicas.log(fragile.key, Board.fragile.definition.spec()).ring)
     assert await fragile.aread(at_least=await fragile.aappend(Fragile(1))) == 3
     assert (await fragile.astatus()).halted is None
     assert halted() == 0

@@ -13,7 +13,18 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
-from via_state import Delivery, Offset, Retry, State, StateApp, StateAppEvents, StateSess, StateUser
+from via_state import (
+    Delivery,
+    Offset,
+    Retry,
+    State,
+    StateApp,
+    StateAppEvents,
+    StateSess,
+    StateSessEvents,
+    StateUser,
+    StateUserEvents,
+)
 from via_state.pod.pod import Pod
 
 
@@ -91,6 +102,9 @@ class Feed(State):
     profile = StateSess(Profile)
     draft = StateSess[str | None](default=None)
     theme = StateUser(str, default="auto")
+    cart = StateSessEvents(AddItem | Clear)
+    visits = StateSessEvents(Scored, value=dict[str, int])
+    orders = StateUserEvents(AddItem, Clear, key="orders.{shop}")
     items = StateAppEvents(AddItem)
     room = StateAppEvents(AddItem, Clear, key="room.{room}", default=["welcome"], retired=("Old",))
     three = StateAppEvents(AddItem, Clear, Repeat)
@@ -148,6 +162,11 @@ def by_owner(request: HttpRequest, scope: dict[str, Any], session: SessionBase, 
     assert_type(Feed(scope).draft.read(), str | None)
     assert_type(Feed(session).profile.update(lambda old: old), Profile)
     assert_type(Feed(user).theme.read(), str)
+    assert_type(Feed(request).cart, StateSessEvents[AddItem | Clear])
+    assert_type(Feed(request).cart.append(Clear()), Offset)
+    assert_type(Feed(session).visits.read(), dict[str, int])
+    assert_type(Feed(user).orders, StateUserEvents[AddItem | Clear])
+    assert_type(Feed(user).orders.at(shop=1).read(), list[str])
     Feed(request.user).theme.reset()
     Feed(AnonymousUser()).theme.reset()
 

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.base import SessionBase
+
 from tests.typing.accepted import AddItem, Clear, Feed
 from via_state import Delivery, State, StateApp, StateAppEvents
 
@@ -40,6 +43,11 @@ Feed.items.append_on_commit(Foreign())  # type: ignore[arg-type]  # pyright: ign
 Feed.room.at(room=7).append(Foreign())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Feed.union.at(room=7).append(Foreign())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Feed.scores.append(Foreign())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def owned(session: SessionBase, user: User) -> None:
+    Feed(session).cart.append(Foreign())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Feed(user).orders.at(shop=1).append(Foreign())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 # Event handlers of other events, or with other options

@@ -1,4 +1,4 @@
-"""What is to be erased because its owner was deleted: the port."""
+"""What is to be erased because its owner was deleted or has ended: the port."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ class ErasureStore(ABC):
     @abstractmethod
     async def waiting(self) -> list[Erasure]:
         """The next `BATCH`, those first that failed least often."""
+
+    @abstractmethod
+    async def forget(self, key: str) -> None:
+        """Remove all that is kept about a log: snapshots, dead letters, positions of handlers, and what waits in the outbox."""
+
+    @abstractmethod
+    async def keys(self, begin: str, after: str) -> list[str]:
+        """The next keys of logs, in order, that begin so and about which something is kept."""
 
     @abstractmethod
     async def settle(self, done: Sequence[int], failed: Mapping[int, str]) -> None:

@@ -7,6 +7,7 @@ sessions store it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model
 
 from via_state.conf import settings
-from via_state.declarations.keys import escape
+from via_state.declarations.keys import escape, unescape
 from via_state.exceptions import InvalidKey, UserRequired
 
 if TYPE_CHECKING:
@@ -49,6 +50,26 @@ def home_of(user: User | None) -> str | None:
 def account_home(model: type[Model], pk: Any) -> str:
     """Where the state of the account with this primary key is. Raises `InvalidKey` for what is no primary key of the model."""
     return _table_of(model, get_user_model()).home(pk)
+
+
+def split_home(key: str) -> tuple[Mapping[str, str], str] | None:
+    """The key of user state as the parameters that name the account, as text, and the rest; None for another key.
+
+    A name that was too long to be stored is given as the hash that stands for it.
+    """
+    words = key.split(".", 4)
+    if words[:2] == ["via", "user"] and len(words) > 3:
+        return {"user": _shown(words[2])}, key.split(".", 3)[3]
+    if words[:2] == ["via", "account"] and len(words) > 4:
+        return {"user": _shown(words[3]), "model": _shown(words[2])}, words[4]
+    return None
+
+
+def _shown(word: str) -> str:
+    try:
+        return unescape(word)
+    except ValueError:
+        return word
 
 
 class _Table:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
-from via_state.declarations.cell import Address, Cell
+from via_state.declarations.cell import Cell
 from via_state.declarations.event_log import E1, E2, E3, E4, EventLog, Folds, FoundValue, GivenValue
+from via_state.declarations.scope import APP
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -18,11 +19,7 @@ E_co = TypeVar("E_co", covariant=True)
 class StateApp(Cell[T], Generic[T]):
     """``banner = StateApp(str)``: one value, the same on every pod."""
 
-    def _address(self, verb: str, *, writes: bool) -> Address[T]:
-        return Address(self._one_key(), self.definition.spec())
-
-    async def _aaddress(self, *, writes: bool) -> Address[T]:
-        return Address(self._one_key(), self.definition.spec())
+    scope = APP
 
 
 class StateAppEvents(EventLog[E_co], Generic[E_co]):
@@ -31,6 +28,8 @@ class StateAppEvents(EventLog[E_co], Generic[E_co]):
     Several event classes are a union, ``StateAppEvents(Posted | Left)``, or up to four are given one by one. The options are
     those of `EventLog`.
     """
+
+    scope = APP
 
     # A type checker finds the events in these signatures, and the value in their folds.
     @overload

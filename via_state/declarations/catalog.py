@@ -46,7 +46,7 @@ def handled_logs(
             continue
         before = found.get(spec.name)
         merged = handlers if before is None else {**handlers, **before.handlers}
-        found[spec.name] = HandledLog(spec, merged, definition.template().reads)
+        found[spec.name] = HandledLog(spec, merged, definition.wire().reads)
     return list(found.values())
 
 
@@ -64,7 +64,7 @@ def handler_problems(definition: LogDefinition, others: Collection[Any]) -> Iter
     for other in others:
         if not isinstance(other, LogDefinition) or other is definition or other.problem() is not None:
             continue
-        if other.template().text != definition.template().text:
+        if other.wire().text != definition.wire().text:
             continue
         for name in set(definition.handlers) & set(other.handlers):
             if definition.handlers[name] is not other.handlers[name]:

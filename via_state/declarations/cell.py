@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Generic, NamedTuple, TypeVar, cast, get_args
 
 from via_state.core.specs import CellSpec
 from via_state.declarations.cell_definition import CellDefinition
 from via_state.declarations.handle import Handle
 from via_state.declarations.initial import MISSING
+from via_state.declarations.scope import Place
 
 T = TypeVar("T")
 
@@ -106,16 +107,17 @@ class Cell(Handle[CellSpec[T]], Generic[T]):
             async for value in values:
                 yield value
 
-    @abstractmethod
     def _address(self, verb: str, *, writes: bool) -> Address[T] | None:
-        """Where the value is, or None where there is no session or user to have one and nobody writes.
+        place = self.scope.place(self, verb, writes=writes)
+        return None if place is None else self._stored(place)
 
-        ``verb`` is what the caller called, for the message when an event loop is running.
-        """
-
-    @abstractmethod
     async def _aaddress(self, *, writes: bool) -> Address[T] | None:
-        """`_address`, awaited."""
+        place = await self.scope.aplace(self, writes=writes)
+        return None if place is None else self._stored(place)
+
+    def _stored(self, place: Place) -> Address[T]:
+        spec = self.definition.spec()
+        return Address(place.key, spec if place.ttl is None else replace(spec, ttl=place.ttl))
 
     def _written(self, verb: str) -> Address[T]:
         return cast(Address[T], self._address(verb, writes=True))

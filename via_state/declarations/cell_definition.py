@@ -9,6 +9,7 @@ from via_state.core.specs import CellSpec
 from via_state.declarations.definition import Definition
 from via_state.declarations.initial import MISSING, make_zero
 from via_state.declarations.problems import Problem, refuse_bad_version
+from via_state.declarations.scope import Scope
 from via_state.declarations.value_types import refuse_undecodable
 from via_state.exceptions import ValueRefused
 
@@ -17,7 +18,7 @@ class CellDefinition(Definition[CellSpec[Any]]):
     """``value_type`` is `MISSING` until the handle knows its subscript, in ``StateApp[int | None](default=None)``."""
 
     def __init__(
-        self, kind: str, scope: str, key: str | None, value_type: Any, default: Any, version: int
+        self, kind: str, scope: Scope, key: str | None, value_type: Any, default: Any, version: int
     ) -> None:
         super().__init__(kind, scope, key)
         self.value_type = value_type
@@ -46,8 +47,7 @@ class CellDefinition(Definition[CellSpec[Any]]):
                 f"Its initial value {initial()!r:.60} is no {self.value_type!r}.",
                 "Give a default= of the type.",
             ).error() from None
-        family = self.template().family or self.scope != "app"
-        return CellSpec(self.template().text, codec, initial, family=family)
+        return CellSpec(self.template().text, codec, initial, family=self.wire().family)
 
     def agreement(self) -> tuple[object, ...]:
         spec = self.built()

@@ -12,6 +12,7 @@ from via_state.declarations.group import Group
 from via_state.declarations.keys import KeyTemplate
 from via_state.declarations.problems import Problem, problem_of
 from via_state.declarations.registry import label_of, registry
+from via_state.declarations.scope import Scope, WireTemplate
 from via_state.exceptions import DeclarationError
 
 S = TypeVar("S", bound=LogSpec[Any] | CellSpec[Any])
@@ -20,15 +21,16 @@ S = TypeVar("S", bound=LogSpec[Any] | CellSpec[Any])
 class Definition(ABC, Generic[S]):
     """A name, a key and types. Resolved on first use, not at import: the types may be defined later than it."""
 
-    def __init__(self, kind: str, scope: str, key: str | None) -> None:
+    def __init__(self, kind: str, scope: Scope, key: str | None) -> None:
         #: Its class's name, for messages.
         self.kind = kind
-        #: Keys collide only inside one: "app", "session" or "user".
+        #: Keys collide only inside one.
         self.scope = scope
         self.explicit_key = key
         self.state: type[Group] | None = None
         self.name = ""
         self._template: KeyTemplate | None = None
+        self._wire: WireTemplate | None = None
         self._spec: S | None = None
         self._usable = False
 
@@ -55,6 +57,13 @@ class Definition(ABC, Generic[S]):
                     raise Problem("E002", f"key= is {key!r}.", "Give a string, as in key='room.{room}'.").error()
                 self._template = KeyTemplate(self.name.lower() if self.explicit_key is None else self.explicit_key)
         return self._template
+
+    def wire(self) -> WireTemplate:
+        """The keys as they are stored, which name their owner. Raises `DeclarationError`."""
+        if self._wire is None:
+            with self._naming_itself():
+                self._wire = WireTemplate(self.scope, self.template())
+        return self._wire
 
     def built(self) -> S:
         """The types, resolved. Raises `DeclarationError`."""
@@ -92,7 +101,7 @@ class Definition(ABC, Generic[S]):
 
     def _collision(self, other: Definition[Any]) -> Problem | None:
         try:
-            if self.scope != other.scope or not self.template().overlaps(other.template()):
+            if self.scope is not other.scope or not self.template().overlaps(other.template()):
                 return None
             agree = self.agreement() == other.agreement()
         except DeclarationError:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Required, TypedDict, TypeVar, Unpack, overload
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Required, TypedDict, TypeVar, Unpack, cast, overload
 
 from asgiref.sync import sync_to_async
 
 from via_state.core.delivery import Retry
 from via_state.core.offsets import Offset
+from via_state.core.records import GENESIS
 from via_state.core.specs import LogSpec
 from via_state.declarations.catalog import Decorator, add_handler
 from via_state.declarations.handle import Handle
 from via_state.declarations.initial import MISSING
 from via_state.declarations.log_definition import LogDefinition, LogOptions, classes_in
-from via_state.exceptions import DeclarationError
+from via_state.declarations.scope import Place
+from via_state.exceptions import DeclarationError, NotCaughtUp
 from via_state.handlers.declaration import Delivery, HandlerSpec, Start
 from via_state.pod.reading.projector import ProjectionStatus
 
@@ -147,28 +150,30 @@ class EventLog(Handle[LogSpec[Any]], Generic[E_co]):
         """Append one event. Durable when it returns, and folded where this pod projects the key.
 
         ``wait=False`` does not wait for the fold, whose time is bounded anyway. Raises `EventRefused`, `AppendTooLarge`,
-        `BackplaneUnavailable` when nothing was written, and `AppendOutcomeUnknown`.
+        `BackplaneUnavailable` when nothing was written, and `AppendOutcomeUnknown`; for a log of a session `SessionEnded` and
+        `SessionRequired`, of a user `UserRequired`.
         """
-        return self._on().append(*self._log(), (event,), wait=wait)[0]
+        return self._append("append", (event,), wait)[0]
 
     async def aappend(self, event: E_co, *, wait: bool = True) -> Offset:  # type: ignore[misc]
         """`append`, awaited."""
-        return (await self._on().aappend(*self._log(), (event,), wait=wait))[0]
+        return (await self._aappend((event,), wait))[0]
 
     def append_many(self, events: Iterable[E_co], *, wait: bool = True) -> Sequence[Offset]:
         """Append events in this order, all or none. Raises as `append` does."""
-        return self._on().append(*self._log(), _sequence(events), wait=wait)
+        return self._append("append_many", _sequence(events), wait)
 
     async def aappend_many(self, events: Iterable[E_co], *, wait: bool = True) -> Sequence[Offset]:
         """`append_many`, awaited."""
-        return await self._on().aappend(*self._log(), _sequence(events), wait=wait)
+        return await self._aappend(_sequence(events), wait)
 
     def append_on_commit(self, event: E_co) -> None:  # type: ignore[misc]
         """Append with the caller's database transaction, or not at all; at once where there is no transaction.
 
         Raises `EventRefused` and `AppendTooLarge` here, not at the commit.
         """
-        self._on().append_on_commit(*self._log(), (event,))
+        place = cast(Place, self.scope.place(self, "append_on_commit", writes=True))
+        self._on().append_on_commit(place.key, self.definition.spec(), (event,))
 
     async def aappend_on_commit(self, event: E_co) -> None:  # type: ignore[misc]
         """`append_on_commit` on the thread where Django's async methods use the database."""
@@ -179,31 +184,74 @@ class EventLog(Handle[LogSpec[Any]], Generic[E_co]):
 
         With ``at_least``, waits until this pod has folded that offset: at most ``timeout`` seconds, or what
         ``READ_TIMEOUT`` says. It is what `append` returned, or `Offset.parse` read. Raises `NotCaughtUp`, `EpochChanged`,
-        `InvalidOffset`, and `KeyHalted` when there is no good value.
+        `InvalidOffset`, and `KeyHalted` when there is no good value. Never creates a session.
         """
-        value: V = self._on().read(*self._log(), at_least=at_least, timeout=timeout)
+        place = self.scope.place(self, "read", writes=False)
+        if place is None or not (place.written or at_least):
+            return cast(V, self._initial(at_least))
+        value: V = self._on().read(place.key, self.definition.spec(), at_least=at_least, timeout=timeout)
         return value
 
     async def aread(
         self: EventLog[Foldable[V]], *, at_least: Offset | None = None, timeout: float | None = None
     ) -> V:
         """`read`, awaited."""
-        return await self._on().aread(*self._log(), at_least=at_least, timeout=timeout)
+        place = await self.scope.aplace(self, writes=False)
+        if place is None or not (place.written or at_least):
+            return cast(V, self._initial(at_least))
+        return await self._on().aread(place.key, self.definition.spec(), at_least=at_least, timeout=timeout)
 
-    def changes(self: EventLog[Foldable[V]]) -> AsyncGenerator[V, None]:
-        """The value now, then each newer one; a slow reader misses values in between, never the newest."""
-        return self._on().changes(*self._log())
+    async def changes(self: EventLog[Foldable[V]]) -> AsyncGenerator[V, None]:
+        """The value now, then each newer one; a slow reader misses values in between, never the newest.
+
+        Where there is no session state yet, or no user, nothing can change it from here: it gives the initial value and
+        ends.
+        """
+        place = await self.scope.aplace(self, writes=False)
+        if place is None:
+            yield self._initial()
+            return
+        async with aclosing(self._on().changes(place.key, self.definition.spec())) as values:
+            async for value in values:
+                yield value
 
     def status(self) -> ProjectionStatus:
         """Where this pod's projection is, and why it is halted if it is."""
-        return self._on().status(*self._log())
+        place = self.scope.place(self, "status", writes=False)
+        return _empty(self._initial()) if place is None else self._on().status(place.key, self.definition.spec())
 
     async def astatus(self) -> ProjectionStatus:
         """`status`, awaited."""
-        return await self._on().astatus(*self._log())
+        place = await self.scope.aplace(self, writes=False)
+        if place is None:
+            return _empty(self._initial())
+        return await self._on().astatus(place.key, self.definition.spec())
 
-    def _log(self) -> tuple[str, LogSpec[Any]]:
-        return self._one_key(), self.definition.spec()
+    def _append(self, verb: str, events: Sequence[object], wait: bool) -> Sequence[Offset]:
+        place = cast(Place, self.scope.place(self, verb, writes=True))
+        offsets = self._on().append(place.key, self.definition.spec(), events, wait=wait)
+        self.scope.appended(self, place)
+        return offsets
+
+    async def _aappend(self, events: Sequence[object], wait: bool) -> Sequence[Offset]:
+        place = cast(Place, await self.scope.aplace(self, writes=True))
+        offsets = await self._on().aappend(place.key, self.definition.spec(), events, wait=wait)
+        await self.scope.aappended(self, place)
+        return offsets
+
+    def _initial(self, at_least: Offset | None = None) -> Any:
+        """The value of a log that nobody has. Raises `NotCaughtUp` for an offset, which it will not reach."""
+        if at_least is not None:
+            raise NotCaughtUp(
+                f"{self}: there is no log to wait for, because nobody is signed in, or the session has no state. Read without "
+                "at_least."
+            )
+        return self.definition.spec().initial()
+
+
+def _empty(initial: Any) -> ProjectionStatus:
+    """The status of a log that nobody has."""
+    return ProjectionStatus(GENESIS, None, initial)
 
 
 def _sequence(events: Iterable[object]) -> Sequence[object]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Never, NoReturn, Self,
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.declarations.definition import Definition
 from via_state.declarations.group import Declared, Group
-from via_state.declarations.keys import Parameter
+from via_state.declarations.keys import KeyTemplate, Parameter
+from via_state.declarations.scope import Scope
 from via_state.pod.default import current_pod
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Handle(Declared, Generic[S]):
     bound to a member of a family, a pod, an owner. All copies share one `Definition`.
     """
 
-    scope: ClassVar[str] = "app"
+    scope: ClassVar[Scope]
     #: What sets the value, for the message to somebody who assigns to the declaration.
     setter: ClassVar[str] = "set"
 
@@ -59,7 +60,7 @@ class Handle(Declared, Generic[S]):
 
     def refuse_assignment(self) -> NoReturn:
         """Raise AttributeError with the verb that was meant."""
-        owner = "" if self.scope == "app" else "(request)"
+        owner = "(request)" if self.scope.owner else ""
         raise AttributeError(
             f"{self} is a declaration, which stays as it is. To change its state, write "
             f"{self.definition.state_name}{owner}.{self.definition.name}.{self.setter}(...)."
@@ -91,8 +92,12 @@ class Handle(Declared, Generic[S]):
         return self._copy(_member=self.definition.template().fill(parameters))
 
     def parse(self, key: str) -> dict[str, str]:
-        """The parameters of a member by its key, as text: ``Feed.room.parse("room.7") == {"room": "7"}``. Raises `InvalidKey`."""
-        return self.definition.template().parse(key)
+        """The parameters of a key, as text: ``Feed.room.parse("room.7") == {"room": "7"}``. Raises `InvalidKey`.
+
+        Those of a whole wire key, as ``delivery.key`` is one, also name its owner: ``{"user": "7"}``.
+        """
+        wire = self.definition.wire()
+        return wire.parse(key) if wire.reads(key) else self.definition.template().parse(key)
 
     def using(self, pod: Pod) -> Self:
         """The same state as another pod sees it, as ``QuerySet.using`` does with databases."""
@@ -104,6 +109,11 @@ class Handle(Declared, Generic[S]):
             return self._member
         template = self.definition.template()
         return template.fill({}) if template.family else template.text
+
+    def _usable_template(self) -> KeyTemplate:
+        """The key as declared. Raises `DeclarationError` for a declaration that can't work, as every verb does."""
+        self.definition.spec()
+        return self.definition.template()
 
     def _on(self) -> Pod:
         return current_pod() if self._pod is None else self._pod

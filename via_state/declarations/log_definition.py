@@ -18,6 +18,7 @@ from via_state.declarations.definition import Definition
 from via_state.declarations.fingerprints import manifest_of
 from via_state.declarations.initial import MISSING, make_zero
 from via_state.declarations.problems import Problem, is_whole, problem_of, refuse_bad_version
+from via_state.declarations.scope import Scope
 from via_state.declarations.value_types import folded_type, refuse_undecodable
 from via_state.exceptions import DeclarationError, ValueRefused
 from via_state.handlers.declaration import HandlerSpec
@@ -42,7 +43,7 @@ class LogDefinition(Definition[LogSpec[Any]]):
     def __init__(
         self,
         kind: str,
-        scope: str,
+        scope: Scope,
         events: tuple[Any, ...],
         value: Any,
         default: Any,
@@ -106,9 +107,9 @@ class LogDefinition(Definition[LogSpec[Any]]):
         for event_type in event_types:
             _refuse_uncallable(event_type)
         initial = make_zero(self._value_type, self.default)
-        template = self.template()
+        wire = self.wire()
         snapshots = self._snapshots(codec, initial)
-        return LogSpec(template.text, codec, initial, template.family, snapshots, template.parse)
+        return LogSpec(wire.text, codec, initial, wire.family, snapshots, wire.parse)
 
     def _snapshots(self, events: EventCodec, initial: Callable[[], Any]) -> SnapshotSpec[Any] | None:
         version, interval = self.options.get("version", 1), self.options.get("snapshot_interval")

@@ -13,6 +13,7 @@ from via_state import telemetry
 from via_state.conf import settings
 from via_state.declarations.accounts import account_home, root_model
 from via_state.declarations.registry import registry
+from via_state.declarations.user_scope import USER
 from via_state.pod.default import current_pod
 
 logger = logging.getLogger("via_state.erasures")
@@ -47,7 +48,7 @@ def user_keys() -> tuple[list[str], bool]:
     """The keys that one user may have, and whether there are families beside them."""
     found, families = set(), False
     for definition in registry.definitions():
-        if definition.scope == "user" and definition.problem() is None:
+        if definition.scope is USER and definition.problem() is None:
             template = definition.template()
             families = families or template.family
             if not template.family:

@@ -1,28 +1,19 @@
-"""One value per browser session."""
+"""State of one browser session."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
-from django.contrib.sessions.backends.base import SessionBase
+from via_state.declarations.cell import Cell
+from via_state.declarations.event_log import E1, E2, E3, E4, EventLog, Folds, FoundValue, GivenValue
+from via_state.declarations.session_scope import SESSION
 
-from via_state.declarations.cell import Address, Cell
-from via_state.declarations.owners import Owner
-from via_state.declarations.session_id import (
-    amint_sid,
-    aread_sid,
-    home_of_session,
-    mint_sid,
-    read_sid,
-    refuse_cookie,
-    state_ttl,
-)
-from via_state.exceptions import NotBound, SessionRequired
-from via_state.pod import members
-from via_state.runtime.loop import refuse_in_event_loop
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
 
 T = TypeVar("T")
+V = TypeVar("V")
+E_co = TypeVar("E_co", covariant=True)
 
 
 class StateSess(Cell[T], Generic[T]):
@@ -33,55 +24,72 @@ class StateSess(Cell[T], Generic[T]):
     `SessionRequired`. So does every verb where sessions are kept in signed cookies, which can't be taken back.
     """
 
-    scope: ClassVar[str] = "session"
+    scope = SESSION
 
-    def _address(self, verb: str, *, writes: bool) -> Address[T] | None:
-        owner = self._bound()
-        refuse_in_event_loop(verb, f"a{verb}")
-        key, spec = self._one_key(), self.definition.spec()
-        session = self._session(owner)
-        sid = read_sid(session)
-        if sid is None:
-            if not writes:
-                return None
-            sid = mint_sid(self._startable(owner, session))
-        ttl = state_ttl(session.get_expiry_age())
-        if writes and self._member is not None:
-            members.remember(self._on(), home_of_session(sid), spec.name, key, ttl)
-        return Address(f"{home_of_session(sid)}.{key}", replace(spec, ttl=ttl))
 
-    async def _aaddress(self, *, writes: bool) -> Address[T] | None:
-        owner = self._bound()
-        key, spec = self._one_key(), self.definition.spec()
-        session = self._session(owner)
-        sid = await aread_sid(session)
-        if sid is None:
-            if not writes:
-                return None
-            sid = await amint_sid(self._startable(owner, session))
-        ttl = state_ttl(await session.aget_expiry_age())
-        if writes and self._member is not None:
-            await members.aremember(self._on(), home_of_session(sid), spec.name, key, ttl)
-        return Address(f"{home_of_session(sid)}.{key}", replace(spec, ttl=ttl))
+class StateSessEvents(EventLog[E_co], Generic[E_co]):
+    """``visited = StateSessEvents(Visited)``: a log of each session's, used as ``Feed(request).visited``.
 
-    def _bound(self) -> Owner:
-        if self._owner is None:
-            name = self.definition.name
-            raise NotBound(
-                f"{self} belongs to a session: say to which. Write {self.definition.state_name}(request).{name}, "
-                "or pass a WebSocket's scope or a session."
-            )
-        return self._owner
+    Sessions are those of `StateSess`, events and options those of `EventLog`. The log ends with its session: its records,
+    snapshots, dead letters, positions of event handlers and what waits in the outbox are removed, and who appends then gets
+    `SessionEnded`. So an event that a handler has not had by then is never handled: what must be handled belongs to a log of
+    everybody's.
+    """
 
-    def _session(self, owner: Owner) -> SessionBase:
-        session = owner.session()
-        refuse_cookie(session, self)
-        return session
+    scope = SESSION
 
-    def _startable(self, owner: Owner, session: SessionBase) -> SessionBase:
-        if not owner.may_start_session:
-            raise SessionRequired(
-                f"{self}: nothing was written in this session yet, and a connection that is open already can't set "
-                "its cookie. Make the first write from an HTTP request."
-            )
-        return session
+    # A type checker finds the events in these signatures, and the value in their folds.
+    @overload
+    def __init__(self: StateSessEvents[E1], events: TypeForm[E1], /, **options: Unpack[FoundValue]) -> None: ...
+    @overload
+    def __init__(
+        self: StateSessEvents[E1 | Folds[V]], events: TypeForm[E1], /, **options: Unpack[GivenValue[V]]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: StateSessEvents[E1 | E2], e1: type[E1], e2: type[E2], /, **options: Unpack[FoundValue]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: StateSessEvents[E1 | E2 | Folds[V]], e1: type[E1], e2: type[E2], /, **options: Unpack[GivenValue[V]]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: StateSessEvents[E1 | E2 | E3],
+        e1: type[E1],
+        e2: type[E2],
+        e3: type[E3],
+        /,
+        **options: Unpack[FoundValue],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: StateSessEvents[E1 | E2 | E3 | Folds[V]],
+        e1: type[E1],
+        e2: type[E2],
+        e3: type[E3],
+        /,
+        **options: Unpack[GivenValue[V]],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: StateSessEvents[E1 | E2 | E3 | E4],
+        e1: type[E1],
+        e2: type[E2],
+        e3: type[E3],
+        e4: type[E4],
+        /,
+        **options: Unpack[FoundValue],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: StateSessEvents[E1 | E2 | E3 | E4 | Folds[V]],
+        e1: type[E1],
+        e2: type[E2],
+        e3: type[E3],
+        e4: type[E4],
+        /,
+        **options: Unpack[GivenValue[V]],
+    ) -> None: ...
+    def __init__(self, *events: Any, **options: Any) -> None:
+        super().__init__(*events, **options)

@@ -17,14 +17,16 @@ from weakref import WeakKeyDictionary
 from django.http import HttpRequest
 
 from via_state import telemetry
-from via_state.core.specs import CellSpec
+from via_state.core.specs import CellSpec, LogSpec
 from via_state.declarations.definition import Definition
 from via_state.declarations.registry import registry
 from via_state.declarations.session_id import SESSION_KEY, home_of_session, read_sid, state_ttl
+from via_state.declarations.session_scope import SESSION
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown, UpdateContended, UpdateOutcomeUnknown
 from via_state.pod import members
-from via_state.pod.default import current_pod
+from via_state.pod.default import current_pod, on_new_pod
 from via_state.pod.pod import Pod
+from via_state.pod.session_logs import EndedSessions
 from via_state.runtime.backoff import patiently
 
 logger = logging.getLogger("via_state.sessions")
@@ -39,7 +41,7 @@ _pending: WeakKeyDictionary[Pod, set[Future[None]]] = WeakKeyDictionary()
 
 
 def end_session_state(sid: str) -> None:
-    """Leave tombstones in place of all that the session holds. Waits for `WAIT` seconds at most, and raises nothing."""
+    """Leave tombstones in place of all that the session holds, and remove its logs. Waits for `WAIT` seconds at most, and raises nothing."""
     try:
         ending = _begin(sid)
         if ending is not None and not _in_event_loop():
@@ -113,8 +115,8 @@ async def _end(pod: Pod, sid: str, declared: dict[str, Definition[Any]]) -> None
     """All of it at once; what fails keeps nothing else from being ended. Harmless to repeat."""
     ttl = state_ttl(0)
     steps = [pod.aend(key, replace(spec, ttl=ttl)) for key, spec in _plain_cells(sid, declared)]
-    if any(definition.template().family for definition in declared.values()):
-        steps.append(_end_members(pod, sid, declared, ttl))
+    if any(map(_is_listed, declared.values())):
+        steps.append(_end_listed(pod, sid, declared, ttl))
     errors = [
         one for one in await asyncio.gather(*steps, return_exceptions=True) if isinstance(one, BaseException)
     ]
@@ -122,16 +124,24 @@ async def _end(pod: Pod, sid: str, declared: dict[str, Definition[Any]]) -> None
         raise error  # what waiting does not mend is said at once
 
 
-async def _end_members(pod: Pod, sid: str, declared: dict[str, Definition[Any]], ttl: float) -> None:
+def _is_listed(definition: Definition[Any]) -> bool:
+    """Whether its keys are listed at the session's home: they can't be told by the declaration, or a late append has to find it ended."""
+    return definition.template().family or isinstance(definition.built(), LogSpec)
+
+
+async def _end_listed(pod: Pod, sid: str, declared: dict[str, Definition[Any]], ttl: float) -> None:
     try:
         keys = await members.aclose(pod, home_of_session(sid), ttl)
     except (UpdateContended, UpdateOutcomeUnknown) as error:
         raise OutcomeUnknown(str(error)) from error  # closing it twice is harmless
-    families = [definition for definition in declared.values() if definition.template().family]
+    listed = [definition for definition in declared.values() if _is_listed(definition)]
     for key in keys:
-        definition = next((one for one in families if one.template().reads(key)), None)
-        if definition is not None:
-            await pod.aend(f"{home_of_session(sid)}.{key}", replace(definition.built(), ttl=ttl))
+        definition = next((one for one in listed if one.template().reads(key)), None)
+        spec = None if definition is None else definition.built()
+        if isinstance(spec, CellSpec):
+            await pod.aend(f"{home_of_session(sid)}.{key}", replace(spec, ttl=ttl))
+        elif isinstance(spec, LogSpec):
+            await pod.erasures.remove_log(f"{home_of_session(sid)}.{key}")
 
 
 def _in_event_loop() -> bool:
@@ -146,12 +156,22 @@ def _declared_for_sessions() -> dict[str, Definition[Any]]:
     """By template. A declaration that can't work holds nothing."""
     found = {}
     for definition in registry.definitions():
-        if definition.scope == "session" and definition.problem() is None:
+        if definition.scope is SESSION and definition.problem() is None:
             found[definition.template().text] = definition
     return found
 
 
 def _plain_cells(sid: str, declared: dict[str, Definition[Any]]) -> Iterator[tuple[str, CellSpec[Any]]]:
     for template, definition in declared.items():
-        if not definition.template().family:
+        if not _is_listed(definition):
             yield f"{home_of_session(sid)}.{template}", definition.built()
+
+
+def remove_ended(pod: Pod) -> None:
+    """Have a pod remove logs that outlived their sessions, where any may be."""
+    if any(isinstance(one.built(), LogSpec) for one in _declared_for_sessions().values()):
+        ended = EndedSessions(pod, pod.erasures.store)
+        pod.add(ended, ended.settle)
+
+
+on_new_pod.append(remove_ended)

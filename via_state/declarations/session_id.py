@@ -15,6 +15,7 @@ from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieSession
 
 from via_state.exceptions import SessionRequired
+from via_state.pod.session_logs import SESSIONS
 
 logger = logging.getLogger("via_state.sessions")
 
@@ -47,7 +48,7 @@ async def aread_sid(session: SessionBase) -> str | None:
 
 def home_of_session(sid: str) -> str:
     """Where the state of a session is stored."""
-    return f"via.sess.{sid}"
+    return SESSIONS + sid
 
 
 def mint_sid(session: SessionBase) -> str:

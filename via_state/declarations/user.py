@@ -1,20 +1,19 @@
-"""One value per signed-in user."""
+"""State of one signed-in user."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
-from via_state.declarations.accounts import home_of
-from via_state.declarations.cell import Address, Cell
-from via_state.declarations.owners import Owner
-from via_state.exceptions import InvalidKey, NotBound, UserRequired
-from via_state.pod import members
-from via_state.runtime.loop import refuse_in_event_loop
+from via_state.declarations.cell import Cell
+from via_state.declarations.event_log import E1, E2, E3, E4, EventLog, Folds, FoundValue, GivenValue
+from via_state.declarations.user_scope import USER
 
 if TYPE_CHECKING:
-    from via_state.declarations.owners import User
+    from typing_extensions import TypeForm
 
 T = TypeVar("T")
+V = TypeVar("V")
+E_co = TypeVar("E_co", covariant=True)
 
 
 class StateUser(Cell[T], Generic[T]):
@@ -23,43 +22,69 @@ class StateUser(Cell[T], Generic[T]):
     Anonymous visitors read the initial value; writing raises `UserRequired`.
     """
 
-    scope: ClassVar[str] = "user"
+    scope = USER
 
-    def _address(self, verb: str, *, writes: bool) -> Address[T] | None:
-        owner = self._bound()
-        refuse_in_event_loop(verb, f"a{verb}")
-        key, spec = self._one_key(), self.definition.spec()
-        home = self._home(owner.user(), writes)
-        if home is None:
-            return None
-        if writes and self._member is not None:
-            members.remember(self._on(), home, spec.name, key, None)
-        return Address(f"{home}.{key}", spec)
 
-    async def _aaddress(self, *, writes: bool) -> Address[T] | None:
-        owner = self._bound()
-        key, spec = self._one_key(), self.definition.spec()
-        home = self._home(await owner.auser(), writes)
-        if home is None:
-            return None
-        if writes and self._member is not None:
-            await members.aremember(self._on(), home, spec.name, key, None)
-        return Address(f"{home}.{key}", spec)
+class StateUserEvents(EventLog[E_co], Generic[E_co]):
+    """``orders = StateUserEvents(Ordered | Paid)``: a log of each user's, used as ``Feed(request).orders``.
 
-    def _bound(self) -> Owner:
-        if self._owner is None:
-            name = self.definition.name
-            raise NotBound(
-                f"{self} belongs to a user: say to which. Write {self.definition.state_name}(request).{name}, "
-                "or pass a scope or a user."
-            )
-        return self._owner
+    Anonymous visitors read the initial value; appending raises `UserRequired`. Events and options are those of `EventLog`.
+    """
 
-    def _home(self, user: User | None, writes: bool) -> str | None:
-        try:
-            home = home_of(user)
-        except (UserRequired, InvalidKey) as error:
-            raise type(error)(f"{self}: {error}") from None
-        if home is None and writes:
-            raise UserRequired(f"{self}: an anonymous visitor has no user state. Ask user.is_authenticated first.")
-        return home
+    scope = USER
+
+    # A type checker finds the events in these signatures, and the value in their folds.
+    @overload
+    def __init__(self: StateUserEvents[E1], events: TypeForm[E1], /, **options: Unpack[FoundValue]) -> None: ...
+    @overload
+    def __init__(
+        self: StateUserEvents[E1 | Folds[V]], events: TypeForm[E1], /, **options: Unpack[GivenValue[V]]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: StateUserEvents[E1 | E2], e1: type[E1], e2: type[E2], /, **options: Unpack[FoundValue]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: StateUserEvents[E1 | E2 | Folds[V]], e1: type[E1], e2: type[E2], /, **options: Unpack[GivenValue[V]]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: StateUserEvents[E1 | E2 | E3],
+        e1: type[E1],
+        e2: type[E2],
+        e3: type[E3],
+        /,
+        **options: Unpack[FoundValue],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: StateUserEvents[E1 | E2 | E3 | Folds[V]],
+        e1: type[E1],
+        e2: type[E2],
+        e3: type[E3],
+        /,
+        **options: Unpack[GivenValue[V]],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: StateUserEvents[E1 | E2 | E3 | E4],
+        e1: type[E1],
+        e2: type[E2],
+        e3: type[E3],
+        e4: type[E4],
+        /,
+        **options: Unpack[FoundValue],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: StateUserEvents[E1 | E2 | E3 | E4 | Folds[V]],
+        e1: type[E1],
+        e2: type[E2],
+        e3: type[E3],
+        e4: type[E4],
+        /,
+        **options: Unpack[GivenValue[V]],
+    ) -> None: ...
+    def __init__(self, *events: Any, **options: Any) -> None:
+        super().__init__(*events, **options)

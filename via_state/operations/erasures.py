@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from via_state.bookkeeping.database import tables
 from via_state.declarations.catalog import concrete_logs
+from via_state.declarations.scope import APP
 
 
 class Waiting(NamedTuple):
@@ -44,7 +45,7 @@ class Kept(NamedTuple):
 def not_erased() -> Kept:
     """Where events may say something about a person."""
     return Kept(
-        sorted({one.template().text for one in concrete_logs()}),
+        sorted({one.template().text for one in concrete_logs() if one.scope is APP}),
         tables.snapshots.rows().filter(data__isnull=False).count(),
         tables.dead_letters.rows().count(),
         tables.outbox.rows().count(),

@@ -42,7 +42,7 @@ def durable_pod() -> Pod:
 
 def check_keys(keys: Collection[str], stored: Iterable[str]) -> None:
     """Raise `Refused` for a key that is neither in ``stored`` nor declared, nor a member of a declared family."""
-    templates = [one.template() for one in concrete_logs()]
+    templates = [one.wire() for one in concrete_logs()]
     if unknown := [key for key in keys if not any(one.text == key or one.reads(key) for one in templates)]:
         check_names(unknown, [*stored, *(one.text for one in templates)], "log")
 
@@ -54,14 +54,14 @@ def selected(pod: Pod, keys: Sequence[str]) -> Iterator[Selected]:
     after, known = "", []
     while page := pod.thread.call(pod.backplane.logs(after)):
         for key, head in page.items():
-            definition = next((one for one in declared if one.template().reads(key)), None)
-            names = {key} if definition is None else {key, definition.template().text}
+            definition = next((one for one in declared if one.wire().reads(key)), None)
+            names = {key} if definition is None else {key, definition.wire().text}
             left -= names
             if not keys or names & set(keys):
                 yield Selected(key, head, definition)
             if left:
                 known.append(key)
         after = key
-    left -= {one.template().text for one in declared}
+    left -= {one.wire().text for one in declared}
     if left:
-        check_names([min(left)], [*known, *(one.template().text for one in declared)], "log")
+        check_names([min(left)], [*known, *(one.wire().text for one in declared)], "log")

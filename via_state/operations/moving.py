@@ -22,7 +22,9 @@ class Moved(NamedTuple):
 
 
 class Moving:
-    """First `logs`, to its end, then `cells`. ``dry`` only counts the logs. Interrupted, it continues when it is begun again.
+    """First `cells`, then `logs`, to its end: no log of a session may be there without the list that says that the session lives.
+
+    ``dry`` only counts the logs. Interrupted, it continues when it is begun again.
 
     Raises `Refused` while somebody works with the old one, `MoveError` for what is in the way.
     """

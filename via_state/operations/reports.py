@@ -129,7 +129,7 @@ class Register:
         return [self._handled(handler, row, log) for handler, row in self._of(log)]
 
     def _of(self, log: Selected) -> Iterator[tuple[EventHandler, HandlerPosition | None]]:
-        name = None if log.definition is None else log.definition.template().text
+        name = None if log.definition is None else log.definition.wire().text
         rows = self._rows[log.key]
         for handler in self._handlers:
             if handler.log == name or handler.pk in rows:
@@ -183,7 +183,7 @@ def _report(
         codes,
         list(halted),
         register.handled(log),
-        {} if log.definition is None else log.definition.template().parse(log.key),
+        {} if log.definition is None else log.definition.wire().parse(log.key),
     )
     if own is not None and own.diverged and not any(one.reason == "divergence" for one in halted):
         report.halted.append(Halted("", "", "divergence", own.diverged, None))

@@ -6,11 +6,14 @@ the home itself.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from via_state.backplanes.base import Backplane
 from via_state.core.cells import CellCodec, Holds
+from via_state.core.records import Cell
 from via_state.core.specs import CellSpec
 from via_state.exceptions import SessionEnded
 
@@ -36,6 +39,10 @@ class Members:
         if self.ended:
             raise SessionEnded("The session was ended by a logout. Bind to the new session.")
         return self.more or (template, key) in self.members
+
+    def has(self, template: str, key: str) -> bool:
+        """Whether there may be state under this key."""
+        return not self.ended and (self.more or (template, key) in self.members)
 
     def including(self, template: str, key: str) -> Members:
         """With one more member. Raises `SessionEnded`."""
@@ -70,6 +77,42 @@ async def aremember(pod: Pod, home: str, template: str, key: str, ttl: float | N
         await pod.aupdate(home, spec_of(ttl), lambda old: old.including(template, key))
 
 
+def has(pod: Pod, home: str, template: str, key: str, ttl: float | None) -> bool:
+    """Whether the list of an owner, who has not gone, has this key, as this pod knows. It counts as use."""
+    return pod.get(home, spec_of(ttl)).has(template, key)
+
+
+async def ahas(pod: Pod, home: str, template: str, key: str, ttl: float | None) -> bool:
+    """`has`, awaited."""
+    return (await pod.aget(home, spec_of(ttl))).has(template, key)
+
+
+class Standing(Enum):
+    """What a home says about its owner."""
+
+    LIVES = "lives"
+    ENDED = "ended"
+    GONE = "gone"  # it was forgotten, or has expired, or never was
+
+
+async def standings(backplane: Backplane, homes: Iterable[str]) -> dict[str, Standing]:
+    """As the backplane has them now. Raises `CellUnreadable`."""
+    wanted = list(homes)
+    stored = await backplane.load_many(wanted) if wanted else {}
+    return {home: _standing(stored.get(home)) for home in wanted}
+
+
+async def standing(backplane: Backplane, home: str) -> Standing:
+    """`standings` of one."""
+    return _standing(await backplane.load(home))
+
+
+def _standing(stored: Cell | None) -> Standing:
+    if stored is None or (state := _CODEC.decode(stored.data)).holds is not Holds.VALUE:
+        return Standing.GONE
+    return Standing.ENDED if state.value.ended else Standing.LIVES
+
+
 async def written(backplane: Backplane, home: str) -> list[str]:
     """The keys of the members that an owner wrote. Raises `CellUnreadable`."""
     stored = await backplane.load(home)
@@ -87,9 +130,13 @@ async def aclose(pod: Pod, home: str, ttl: float) -> list[str]:
 async def _keys(backplane: Backplane, home: str, listed: Members) -> list[str]:
     if not listed.more:
         return [key for _, key in listed.members]
+    return [*await _begin_so(backplane.cells, f"{home}."), *await _begin_so(backplane.logs, f"{home}.")]
+
+
+async def _begin_so(pages: Callable[[str], Awaitable[Mapping[str, object]]], begin: str) -> list[str]:
     found: list[str] = []
-    after, begin = "", f"{home}."
-    while page := await backplane.cells(after):
+    after = ""
+    while page := await pages(after):
         found += [key.removeprefix(begin) for key in page if key.startswith(begin)]
         after = list(page)[-1]
     return found

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from via_state.bookkeeping.database import tables
 from via_state.bookkeeping.database.threads import OnThreads
 from via_state.bookkeeping.erasures import BATCH, Erasure, ErasureStore
 from via_state.conf import settings
 from via_state.runtime.database_errors import reaching
+
+#: Rows that one statement removes, and keys that are looked at together.
+PORTION, KEYS = 500, 1000
 
 
 class RowErasures(OnThreads, ErasureStore):
@@ -26,8 +30,37 @@ class RowErasures(OnThreads, ErasureStore):
     async def waiting(self) -> list[Erasure]:
         return await self._run(_waiting)
 
+    async def forget(self, key: str) -> None:
+        await self._run(_forget, key)
+
+    async def keys(self, begin: str, after: str) -> list[str]:
+        return await self._run(_keys, begin, after)
+
     async def settle(self, done: Sequence[int], failed: Mapping[int, str]) -> None:
         await self._run(_settle, done, failed)
+
+
+def _tables() -> list[QuerySet[Any]]:
+    """The rows that are about one log each, of all logs."""
+    positions = tables.positions.rows().filter(handler__prefix=settings.PREFIX)
+    others = (tables.snapshots, tables.dead_letters, tables.halted_keys, tables.outbox)
+    return [positions, *(table.rows() for table in others)]
+
+
+def _forget(key: str) -> None:
+    for rows in _tables():
+        # Compared here as well: some databases compare text without regard to case.
+        found = [pk for pk, other in rows.filter(key=key).values_list("pk", "key") if other == key]
+        for start in range(0, len(found), PORTION):
+            rows.filter(pk__in=found[start : start + PORTION]).delete()
+
+
+def _keys(begin: str, after: str) -> list[str]:
+    found: set[str] = set()
+    for rows in _tables():
+        some = rows.filter(key__startswith=begin, key__gt=after).order_by("key").values_list("key", flat=True)
+        found.update(some.distinct()[:KEYS])
+    return sorted(key for key in found if key.startswith(begin))[:KEYS]
 
 
 def _waiting() -> list[Erasure]:

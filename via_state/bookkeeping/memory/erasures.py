@@ -14,5 +14,11 @@ class NoErasures(ErasureStore):
     async def waiting(self) -> list[Erasure]:
         return []
 
+    async def forget(self, key: str) -> None:
+        """What is kept in memory about a log ends with the process."""
+
+    async def keys(self, begin: str, after: str) -> list[str]:
+        return []
+
     async def settle(self, done: Sequence[int], failed: Mapping[int, str]) -> None:
         """None is waiting."""

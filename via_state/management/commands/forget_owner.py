@@ -23,9 +23,10 @@ from via_state.pod.pod import Pod
 
 class Command(StateCommand):
     help = (
-        "Removes all state of a user (StateUser) or of a session (StateSess), also what nothing in this code declares any more. "
-        "It looks at every value that there is. Events are of no owner: what logs, snapshots and dead letters say about a "
-        "person stays, and is named. Example: manage.py forget_owner --user 7"
+        "Removes all state of a user (StateUser, StateUserEvents) or of a session (StateSess, StateSessEvents), also what nothing "
+        "in this code declares any more. Of a log its snapshots, dead letters, positions of event handlers and what waits in the "
+        "outbox go as well. It looks at every value and log that there is. What the logs of everybody say about a person stays, "
+        "and is named. Example: manage.py forget_owner --user 7"
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -49,12 +50,12 @@ class Command(StateCommand):
         home = _home_of_session(options["session"]) if options["user"] is None else _home_of_user(**options)
         removed: list[str] = []
         failed: list[str] = []
-        for key in [] if home is None else list(self._keys(pod, home)):
+        for key in [] if home is None else dict.fromkeys(self._keys(pod, home)):
             if options["dry_run"]:
                 removed.append(_short(key, home))
                 continue
             try:
-                if pod.thread.call(pod.erasures.remove(key)):
+                if pod.thread.call(_remove(pod, key)):
                     removed.append(_short(key, home))
             except ViaStateError as error:
                 failed.append(_short(key, home))
@@ -74,6 +75,17 @@ class Command(StateCommand):
                     yield after
             seen += len(page)
             self.progress(f"{counted(seen, 'value')} looked at")
+        after, seen = "", 0
+        while logs := pod.thread.call(pod.backplane.logs(after)):
+            for after in logs:
+                if after.startswith(f"{home}."):
+                    yield after
+            seen += len(logs)
+            self.progress(f"{counted(seen, 'log')} looked at")
+        after = ""
+        while stored := pod.thread.call(pod.erasures.store.keys(f"{home}.", after)):
+            yield from stored  # of what waits in the outbox there may be no log yet
+            after = stored[-1]
         self.progress("")
 
     def _say(self, removed: list[str], failed: list[str], dry: bool, as_json: bool) -> None:
@@ -84,15 +96,20 @@ class Command(StateCommand):
         verb = "would be removed" if dry else "removed"
         self.stdout.write(
             self.style.SUCCESS(
-                f"{counted(len(removed), 'value')} {verb}{': ' if removed else '.'}{', '.join(removed)}"
+                f"{counted(len(removed), 'key')} {verb}{': ' if removed else '.'}{', '.join(removed)}"
             )
         )
         self.stdout.write(
-            "Not erased: what events say. "
+            "Not erased: what the logs of everybody say. "
             f"{counted(len(kept['logs']), 'declared log')} ({', '.join(kept['logs']) or 'none'}), {counted(kept['snapshots'], 'snapshot')}, "
-            f"{counted(kept['dead_letters'], 'dead letter')} and {counted(kept['outbox'], 'record')} of the outbox have no owner; look there "
+            f"{counted(kept['dead_letters'], 'dead letter')} and {counted(kept['outbox'], 'record')} of the outbox are left; look there "
             "yourself where they hold what is personal."
         )
+
+
+async def _remove(pod: Pod, key: str) -> bool:
+    value = await pod.erasures.remove(key)
+    return await pod.erasures.remove_log(key) or value
 
 
 def _home_of_user(*, user: str, model: str, **_: Any) -> str:

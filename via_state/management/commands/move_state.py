@@ -54,6 +54,7 @@ class Command(StateCommand):
 
     def _move(self, pod: Pod, source: Backplane, dry: bool) -> None:
         moving = Moving(pod, source, dry=dry)
+        cells = 0 if dry else moving.cells()
         for done in moving.logs():
             self.progress(f"{counted(done.logs, 'log')}, {counted(done.records, 'record')}")
         self.progress("")
@@ -61,7 +62,6 @@ class Command(StateCommand):
         if dry:
             self.stdout.write(f"{counted(done.logs, 'log')} would be moved, and the cells.")
             return
-        cells = moving.cells()
         self.stdout.write(
             self.style.SUCCESS(
                 f"{counted(done.logs, 'log')} with {counted(done.records, 'record')} and {counted(cells, 'cell')} are on {settings.BACKEND}, and were compared; "

@@ -20,6 +20,7 @@ from via_state.bookkeeping.database.commits import after_commit
 from via_state.bookkeeping.erasures import ErasureStore
 from via_state.conf import settings
 from via_state.core.cells import RESET_TTL, Holds, holds_of
+from via_state.core.records import Position
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown, ViaStateError
 from via_state.pod.members import written
 from via_state.pod.writing.cell_write import CellWrite
@@ -38,7 +39,7 @@ class Erasures(Periodic):
         super().__init__("The erasing of owners", self.sweep, lambda: settings.OUTBOX_INTERVAL)
         self._pod = pod
         self._backplane = pod.backplane
-        self._store = store
+        self.store = store
 
     def ask(self, home: str, keys: Sequence[str], using: str) -> None:
         """Erase ``keys`` of the owner at ``home``, and the members of families that are listed there, when ``using`` commits."""
@@ -50,7 +51,7 @@ class Erasures(Periodic):
     def _note(self, home: str, keys: Sequence[str], using: str) -> bool:
         """Whether it is noted. That it can't be must not prevent the deletion."""
         try:
-            return self._store.note(home, keys, using)
+            return self.store.note(home, keys, using)
         except BackplaneUnavailable as error:
             telemetry.ErasureFailed().emit()
             logger.error("That the state of a deleted owner is to be erased could not be noted.", exc_info=error)
@@ -77,7 +78,7 @@ class Erasures(Periodic):
 
     async def sweep(self) -> None:
         """Erase what was asked for, those first that failed least often."""
-        while rows := await self._store.waiting():
+        while rows := await self.store.waiting():
             done: list[int] = []
             failed: dict[int, str] = {}
             for row in rows:
@@ -92,19 +93,32 @@ class Erasures(Periodic):
                     )
                     if isinstance(error, BackplaneUnavailable | OutcomeUnknown):
                         break  # the others would fail as well
-            await self._store.settle(done, failed)
+            await self.store.settle(done, failed)
             if failed:
                 return
 
     settle = sweep
 
     async def erase(self, home: str, keys: Sequence[str]) -> None:
-        """Remove the values, the members that the home lists, and the list. Tombstones stay."""
-        for key in keys:
+        """Remove the values and logs, those that the home lists as well, and the list. Tombstones stay."""
+        for key in dict.fromkeys([*keys, *await written(self._backplane, home)]):
             await self.remove(f"{home}.{key}")
-        for key in await written(self._backplane, home):
-            await self.remove(f"{home}.{key}")
+            await self.remove_log(f"{home}.{key}")
         await self.remove(home)
+
+    async def remove_log(self, key: str, last: Position | None = None) -> bool:
+        """Remove a log, with all that is kept about it; False where it holds nothing, or more than up to ``last``."""
+        head = await self._backplane.head(key)
+        held = bool(head.position.offset)
+        if held:
+            await self._backplane.drop(key, last)
+            if (await self._backplane.head(key)).position.offset:
+                return False  # something was appended meanwhile
+        # After the drop: a worker that finds the records without a position of its own would handle them again.
+        await self.store.forget(key)
+        if (projector := self._pod.replicas.loaded_log(key)) is not None:
+            projector.ring()
+        return held
 
     async def remove(self, key: str) -> bool:
         """Remove one value, whatever it is; False where there is none."""

@@ -19,6 +19,7 @@ from via_state.bookkeeping.database.outbox_lanes import LANES
 from via_state.conf import settings
 from via_state.core.records import Position
 from via_state.exceptions import NotInTransaction
+from via_state.pod.session_logs import outlived
 from via_state.pod.writing.appender import Appender
 from via_state.pod.writing.outbox.relay import Appended, LaneRelay, ask
 from via_state.runtime.backoff import Backoff
@@ -88,7 +89,11 @@ class ImmediateOutbox(Outbox):
         self._appender = appender
 
     def _hook(self, key: str, data: bytes, count: int) -> Callable[[], object]:
-        return lambda: self._append(key, data, count).result()
+        def hook() -> None:
+            if not self._thread.call(outlived(self._backplane, key)):
+                self._append(key, data, count).result()
+
+        return hook
 
     def _append(self, key: str, data: bytes, count: int) -> Future[Position]:
         waiter: Future[Position] = Future()

@@ -29,6 +29,7 @@ from via_state.exceptions import (
     InvalidKey,
     OutcomeUnknown,
 )
+from via_state.pod.session_logs import outlived
 from via_state.pod.writing.outbox.proof import was_appended
 from via_state.runtime.worker_threads import WorkerThreads
 
@@ -179,6 +180,9 @@ class _Work:
 
     async def _append(self, one: Claimed) -> bool:
         """Append right after the lease was renewed, and remove the rows. Raises what may succeed later."""
+        if await outlived(self._backplane, one.key):
+            await self._relay.ask(rows.remove, one)
+            return True
         data = one.data[0] if len(one.data) == 1 else join_packs(one.data)
         left = self._until - time.monotonic()
         if left <= 0:  # this process was frozen meanwhile
