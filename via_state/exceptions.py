@@ -2,6 +2,45 @@
 
 from __future__ import annotations
 
+__all__ = [
+    "AppendOutcomeUnknown",
+    "AppendTooLarge",
+    "BackplaneRefused",
+    "BackplaneUnavailable",
+    "CASConflict",
+    "CellFromNewerVersion",
+    "CellUnreadable",
+    "Closed",
+    "DeclarationError",
+    "EpochChanged",
+    "EventRefused",
+    "Fenced",
+    "InvalidKey",
+    "InvalidOffset",
+    "KeyHalted",
+    "LoopEnded",
+    "MessageTooLarge",
+    "NotBound",
+    "NotCaughtUp",
+    "NotInTransaction",
+    "NotMigrated",
+    "OutcomeUnknown",
+    "Poison",
+    "RetryAfter",
+    "SessionEnded",
+    "SessionRequired",
+    "Stalled",
+    "StateInPureFunction",
+    "SyncVerbInEventLoop",
+    "Transient",
+    "UpdateContended",
+    "UpdateOutcomeUnknown",
+    "UserRequired",
+    "ValueRefused",
+    "ValueTooLarge",
+    "ViaStateError",
+]
+
 
 class ViaStateError(Exception):
     """Base of all errors of via_state.

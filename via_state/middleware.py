@@ -13,6 +13,10 @@ from django.http.response import HttpResponseBase
 from via_state.declarations.session_end import aend_session_state, end_session_state
 from via_state.declarations.session_id import Flushes
 
+__all__ = [
+    "SessionStateMiddleware",
+]
+
 GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
 
 

@@ -8,6 +8,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from via_state import health
 from via_state.metrics import exposition
 
+__all__ = [
+    "metrics",
+]
+
 
 def metrics(request: HttpRequest) -> HttpResponse:
     """All metrics, for Prometheus; in multiprocess mode of all processes of this machine. Keep it from the public: it names your keys."""

@@ -12,11 +12,30 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from via_state.core.records import Batch, Cell, Changes, Head, Position, Revision
+from via_state.core.records import GENESIS, Batch, Cell, Changes, Head, Pack, Position, Revision
 from via_state.exceptions import AppendTooLarge, InvalidKey, MessageTooLarge, ValueTooLarge
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
+
+__all__ = [
+    "CURSOR_LIFE",
+    "GENESIS",
+    "MAX_KEY",
+    "Backplane",
+    "Batch",
+    "Cell",
+    "Changes",
+    "Head",
+    "Hear",
+    "Hearing",
+    "Pack",
+    "Position",
+    "Revision",
+    "Ring",
+    "Watch",
+    "check_key",
+]
 
 #: Called with the key that may have changed, or with None for "anything may have". Must not block.
 Ring = Callable[[str | None], None]

@@ -21,6 +21,10 @@ from via_state.core.holes import before_hole
 from via_state.core.records import GENESIS, Batch, Cell, Changes, Head, Pack, Position, Revision
 from via_state.exceptions import CASConflict, Closed
 
+__all__ = [
+    "MemoryBackplane",
+]
+
 EMPTY = Head(GENESIS, GENESIS)
 #: Keys whose latest move is remembered, for sweeps. Most sweeps look back a second.
 MOVES = 10_000

@@ -46,7 +46,9 @@ class HandlerOptions(TypedDict, total=False):
 class Foldable(Protocol[V]):
     """An event, to a type checker: ``fold`` makes the new value of the old one."""
 
-    def fold(self, value: V, /) -> V: ...
+    def fold(self, value: V, /) -> V:
+        """The new value. Pure, and without changing ``value``."""
+        ...
 
 
 class Folds(Foldable[V]):

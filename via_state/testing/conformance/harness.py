@@ -62,6 +62,7 @@ class Harness:
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[Backplane]:
+        """One instance, closed afterwards."""
         plane = self.make()
         try:
             yield plane
