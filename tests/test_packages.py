@@ -19,7 +19,7 @@ STRAY = (
 def test_neither_package_holds_what_lies_about(tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     shutil.copytree(ROOT / "via_state", checkout / "via_state", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "hatch_build.py"):
         shutil.copy(ROOT / name, checkout / name)
     meant = {str(path.relative_to(checkout)) for path in checkout.rglob("*") if path.is_file()}
     for name in STRAY:
