@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.management import call_command
@@ -18,12 +19,14 @@ from tests.conftest import POSTGRES_ALIAS
 from tests.handlers.world import Cancelled, Placed, Shop, shop_of, until
 from tests.pod.world import EVERY, kind_of
 from via_state import Delivery, Poison, State, StateSessEvents, StateUserEvents
+from via_state.backplanes.nats import NatsBackplane
 from via_state.bookkeeping.database import tables
 from via_state.conf import settings
 from via_state.declarations.registry import registry
 from via_state.declarations.session_end import aend_session_state, end_session_state
 from via_state.declarations.session_id import read_sid
 from via_state.exceptions import NotBound, NotCaughtUp, SessionEnded, SessionRequired, UserRequired
+from via_state.operations.moving import Moving
 from via_state.pod import members
 from via_state.pod.default import use_pod
 from via_state.pod.pod import Pod
@@ -320,3 +323,34 @@ def test_forget_owner_removes_logs(shop: Shop, capsys: Any) -> None:
         call_command("forget_owner", session=session.session_key, dry_run=True)
     assert "3 keys would be removed" in capsys.readouterr().out
     assert len(owned(shop.pod)) == 2
+
+
+@pytest.mark.parametrize("shop", ["postgres"], indirect=True)
+def test_logs_of_owners_move_to_another_backplane(shop: Shop, nats: object) -> None:
+    session, ann = new_session(), User(pk=7)
+    worker = shop.work()
+    Desk(session).cart.append_many([Placed(1), Placed(2)])
+    Desk(ann).orders.append(Placed(3))
+    until(lambda: len(handled) == 3)
+    shop.settle(worker)
+    shop.stop(worker)
+    source = shop.world.inner
+    target = NatsBackplane(
+        {
+            "SERVERS": f"nats://{django_settings.NATS_TOKEN}@127.0.0.1:{django_settings.NATS_PORT}",
+            "DATABASE": POSTGRES_ALIAS,
+            "PREFIX": settings.PREFIX,
+        }
+    )
+    pod = Pod(target)
+    moving = Moving(pod, source)
+    moving.cells()
+    assert len(list(moving.logs())) == 2
+    assert [Desk(session).cart.using(pod).read(), Desk(ann).orders.using(pod).read()] == [[1, 2], [3]]
+    shop.world.run(EndedSessions(pod, pod.erasures.store, gone=0).sweep())
+    Desk(session).cart.using(pod).append(Placed(4))
+    assert Desk(session).cart.using(pod).read() == [1, 2, 4]
+    with use_pod(pod):
+        end_session_state(sid_of(session))
+    assert owned(pod) == {"via.user.7.desk.orders"}
+    pod.close()

@@ -20,8 +20,8 @@ from via_state.backplanes.postgres import PostgresBackplane
 from via_state.core.records import GENESIS, Position
 from via_state.management.base import counted
 from via_state.models import DeadLetter, HandlerPosition, OutboxRecord, SnapshotRow
+from via_state.pod.default import current_pod, use_settings
 from via_state.pod.pod import Pod
-from via_state.testing import settings_pod
 from via_state.testing.conformance.harness import new_id
 
 OLD = "via_state.backplanes.postgres.PostgresBackplane"
@@ -41,11 +41,18 @@ def shop() -> Iterator[Shop]:
 
 
 @contextmanager
+def same_prefix() -> Iterator[Pod]:
+    """The pod of the settings, with the prefix of what is moved."""
+    with use_settings():
+        yield current_pod()
+
+
+@contextmanager
 def new_settings(shop: Shop) -> Iterator[Pod]:
     options = {"SERVERS": f"nats://{settings.NATS_TOKEN}@127.0.0.1:{settings.NATS_PORT}"}
     with (
         override_settings(VIA_STATE={**settings.VIA_STATE, "BACKEND": NEW, "OPTIONS": options}),
-        settings_pod() as pod,
+        same_prefix() as pod,
     ):
         yield pod
 
@@ -169,7 +176,7 @@ def test_and_back_again_with_what_came_since(shop: Shop) -> None:
         "TOKEN=env:VIA_TEST_NATS_TOKEN",
     ]
     said = StringIO()
-    with override_settings(VIA_STATE={**settings.VIA_STATE, "BACKEND": OLD}), settings_pod() as pod:
+    with override_settings(VIA_STATE={**settings.VIA_STATE, "BACKEND": OLD}), same_prefix() as pod:
         call_command("move_state", NEW, *arguments, stdout=said)
         assert shop.orders().using(pod).read() == [1, 2, 3, 4]
     assert "1 log with 4 records" in said.getvalue()
@@ -217,7 +224,7 @@ def test_it_refuses_while_somebody_is_at_work_and_what_it_can_not_use(shop: Shop
 def test_a_secret_is_not_taken_from_the_command_line_nor_shown(shop: Shop, option: str) -> None:
     with (
         override_settings(VIA_STATE={**settings.VIA_STATE, "BACKEND": OLD}),
-        settings_pod(),
+        same_prefix(),
         pytest.raises(CommandError, match=r"env:VARIABLE|no environment variable 'HUNTER2'|credentials") as caught,
     ):
         call_command("move_state", NEW, "--option", option)
@@ -229,7 +236,7 @@ def test_a_secret_comes_from_the_environment(shop: Shop, monkeypatch: pytest.Mon
     said = StringIO()
     monkeypatch.setenv("OLD_TOKEN", settings.NATS_TOKEN)
     arguments = ["--option", "SERVERS=env:OLD_SERVERS", "--option", "TOKEN=env:OLD_TOKEN", "--dry-run"]
-    with override_settings(VIA_STATE={**settings.VIA_STATE, "BACKEND": OLD}), settings_pod():
+    with override_settings(VIA_STATE={**settings.VIA_STATE, "BACKEND": OLD}), same_prefix():
         call_command("move_state", NEW, *arguments, stdout=said)
     assert "logs would be moved" in said.getvalue()
 
