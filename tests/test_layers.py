@@ -27,7 +27,7 @@ LAYERS = [
     ["runtime"],
     ["conf", "models"],
     ["redacted"],
-    ["fields", "logs", "telemetry"],
+    ["fields", "logs", "origin", "telemetry"],
     ["core"],
     ["exceptions"],
 ]

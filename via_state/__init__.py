@@ -9,6 +9,7 @@ from via_state.declarations.state import State
 from via_state.declarations.user import StateUser, StateUserEvents
 from via_state.exceptions import Poison, RetryAfter
 from via_state.handlers.declaration import Delivery
+from via_state.origin import context
 from via_state.pod.default import current_pod
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "StateSessEvents",
     "StateUser",
     "StateUserEvents",
+    "context",
     "current_pod",
 ]
 __version__ = "0.1.0"

@@ -1,8 +1,9 @@
-"""Middleware that ends a session's state with its session."""
+"""Middleware: it ends a session's state with its session, and says on whose behalf a request appends."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -12,8 +13,10 @@ from django.http.response import HttpResponseBase
 
 from via_state.declarations.session_end import aend_session_state, end_session_state
 from via_state.declarations.session_id import Flushes
+from via_state.origin import lazy_context
 
 __all__ = [
+    "ActorMiddleware",
     "SessionStateMiddleware",
 ]
 
@@ -61,3 +64,50 @@ def _watch(request: HttpRequest) -> Flushes:
             "'django.contrib.sessions.middleware.SessionMiddleware' before it in MIDDLEWARE."
         )
     return Flushes(request.session)
+
+
+class ActorMiddleware:
+    """What a request appends says on whose behalf: the primary key of ``request.user``. Put it after AuthenticationMiddleware.
+
+    The user is looked up when something is appended, not before. The request's ``traceparent`` is kept with it, where there is one.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self._is_async:
+            return self._acall(request)
+        with _origin_of(request):
+            return self.get_response(request)
+
+    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+        with _origin_of(request):
+            return await cast(Awaitable[HttpResponseBase], self.get_response(request))
+
+
+class _UserOf:
+    """The user of a request, when it is asked for."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+
+    def get(self) -> object:
+        return self._request.user.pk
+
+    async def aget(self) -> object:
+        return (await self._request.auser()).pk
+
+
+def _origin_of(request: HttpRequest) -> AbstractContextManager[None]:
+    if not hasattr(request, "user"):
+        raise ImproperlyConfigured(
+            "ActorMiddleware needs the user: put 'django.contrib.auth.middleware.AuthenticationMiddleware' before it in MIDDLEWARE."
+        )
+    return lazy_context(_UserOf(request), request.headers.get("traceparent", ""))

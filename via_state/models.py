@@ -327,6 +327,8 @@ class DeadLetter(models.Model):
     event_name = models.CharField(max_length=255)
     event_version = models.PositiveIntegerField()
     payload = models.TextField()
+    # With a default of the database: while a deploy rolls out, older code inserts rows, too.
+    metadata = models.TextField(default="", db_default="")
     reason = models.CharField(max_length=10, choices=Reason, default=Reason.FAILED)
     error = LineField()
     traceback = TraceField(default="")

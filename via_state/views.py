@@ -6,10 +6,14 @@ from django.http import HttpRequest, HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from via_state import health
+from via_state.health import drain
 from via_state.metrics import exposition
 
 __all__ = [
+    "drain",
+    "livez",
     "metrics",
+    "readyz",
 ]
 
 

@@ -20,6 +20,8 @@ from via_state.admin.keys import shown_parameters
 from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.settling import DISCARD, MOST, REPLAY, SETTLINGS, Outcome, Settling, settle
 from via_state.admin.text import block, first_line, moment
+from via_state.core.metadata import from_text
+from via_state.handlers.declaration import facts_of
 from via_state.models import DeadLetter
 from via_state.operations.dead_letters import position_of
 
@@ -48,7 +50,7 @@ class LetterAdmin(ReadOnlyAdmin):
     actions = ("replay_selected", "discard_selected")
     fieldsets = (
         (None, {"fields": ("shown_handler", "log", "key", "shown_parameters", "offset", "epoch", "record_id")}),
-        ("Event", {"fields": ("event_name", "event_version", "shown_event")}),
+        ("Event", {"fields": ("event_name", "event_version", "shown_event", "shown_appended")}),
         (
             "Failure",
             {"fields": ("reason", "shown_failure", "shown_traceback", "attempts", "first_failed_at", "buried_at")},
@@ -59,6 +61,7 @@ class LetterAdmin(ReadOnlyAdmin):
         "shown_handler",
         "shown_parameters",
         "shown_event",
+        "shown_appended",
         "shown_failure",
         "shown_traceback",
         "shown_entries",
@@ -70,6 +73,17 @@ class LetterAdmin(ReadOnlyAdmin):
     def shown_status(self, letter: DeadLetter) -> str:
         by = f" by {letter.settled_by}" if letter.settled_by else ""
         return f"{letter.get_status_display()}{by}"
+
+    @admin.display(description="appended")
+    def shown_appended(self, letter: DeadLetter) -> str:
+        """When, and on whose behalf, as far as the record says so."""
+        time, actor, cause = facts_of(from_text(letter.metadata))
+        parts = [
+            "" if time is None else f"{time:%Y-%m-%d %H:%M:%S} UTC",
+            actor and f"by {actor}",
+            cause and f"for the record {cause}",
+        ]
+        return " ".join(filter(None, parts)) or "-"
 
     @admin.display(description="error")
     def shown_error(self, letter: DeadLetter) -> str:

@@ -102,6 +102,7 @@ class Letter(NamedTuple):
     traceback: str
     attempts: int
     reason: str = FAILED
+    metadata: str = ""
 
 
 class PositionStore(ABC):

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from via_state.core.events import EventCodec, Stored, Unreadable
+from via_state.core.metadata import as_text, metadata_of
 from via_state.core.packs import slices
 from via_state.core.records import Batch, Pack, Position
 
@@ -79,6 +80,11 @@ class Record(NamedTuple):
     treatment: Treatment
     event: Any
     pack: Pack
+
+    @property
+    def metadata(self) -> str:
+        """What is kept beside the event, as text."""
+        return as_text(metadata_of(self.pack.data, self.pack.count, self.position.offset - self.pack.first))
 
     def stored(self, codec: EventCodec) -> Stored:
         """What is stored of it."""

@@ -6,9 +6,11 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
 from via_state.core.delivery import Retry
+from via_state.core.metadata import Metadata
 from via_state.core.offsets import Offset
 from via_state.exceptions import DeclarationError
 from via_state.runtime.signatures import fault_of
@@ -26,7 +28,9 @@ class Delivery:
 
     ``attempt`` counts from 1, without those that a `RetryAfter` ended. ``idempotency_key`` is the same in every attempt, and after a move to another backplane: give
     it to whatever the handler calls, so that a second call changes nothing. ``parameters`` are those of a family's ``key``, as
-    text: {"room": "7"} for ``room.7`` of ``room.{room}``.
+    text: {"room": "7"} for ``room.7`` of ``room.{room}``. ``time``: when the event was appended, by the clock of the process that did; None for a record that does
+    not say so. ``actor``: on whose behalf, as `via_state.context` said; "" for nobody. ``caused_by``: the id of the record for which an event
+    handler appended it; "" where none did.
     """
 
     handler: str
@@ -36,6 +40,18 @@ class Delivery:
     attempt: int
     idempotency_key: str
     parameters: Mapping[str, str] = field(default_factory=dict, hash=False)
+    time: datetime | None = None
+    actor: str = ""
+    caused_by: str = ""
+
+
+def facts_of(metadata: Metadata) -> tuple[datetime | None, str, str]:
+    """What a delivery says of the append: ``time``, ``actor``, ``caused_by``."""
+    try:
+        time = datetime.fromtimestamp(metadata.time / 1000, UTC) if metadata.time else None
+    except (ValueError, OverflowError, OSError):  # of a clock that nobody has
+        time = None
+    return time, metadata.actor, metadata.cause
 
 
 @dataclass(frozen=True, slots=True, eq=False)

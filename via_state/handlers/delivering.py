@@ -12,13 +12,15 @@ from typing import Any, NamedTuple
 from via_state import telemetry
 from via_state.bookkeeping.positions import DIED, FAILED, UNREADABLE, Claim, Letter, PositionStore
 from via_state.core.delivery import Failure, Next, Record, Treatment, after_failure, attempts_after
+from via_state.core.metadata import Metadata, all_metadata, as_text
 from via_state.core.offsets import Offset
-from via_state.core.records import Position
+from via_state.core.records import Pack, Position
 from via_state.core.specs import LogSpec
 from via_state.core.text import error_line, error_trace
 from via_state.exceptions import BackplaneUnavailable, Fenced, Poison, RetryAfter
-from via_state.handlers.declaration import Delivery, HandlerSpec
+from via_state.handlers.declaration import Delivery, HandlerSpec, facts_of
 from via_state.handlers.execution import TRIES, OutcomeUnclear, call, execute
+from via_state.origin import following
 from via_state.runtime.database_errors import contended
 from via_state.runtime.rng import rng
 
@@ -56,6 +58,7 @@ class Deliverer:
         self._parameters = log.parameters(claim.key)
         self._claim = claim
         self._go_on = go_on
+        self._beside: tuple[Pack | None, list[Metadata]] = None, []  # of the pack that is delivered
         #: Why the last record that failed is tried again.
         self.error: Exception | None = None
 
@@ -119,6 +122,7 @@ class Deliverer:
             claim.attempts + 1,
             f"{spec.name}-{record.position.record_id}",
             self._parameters,
+            *facts_of(self._metadata(record)),
         )
         if claim.last_error == DIED and spec.retry.exhausted(claim.attempts, claim.failing_for()):
             # Not once more: it may kill this worker, too.
@@ -126,7 +130,7 @@ class Deliverer:
         started, outcome = time.perf_counter(), "raised"
         try:
             self._execute(
-                lambda: call(spec.function, record.event, delivery, timeout=spec.timeout),
+                lambda: self._call(spec.function, record, delivery, timeout=spec.timeout),
                 lambda claim: self._store.advance(claim, record.position, behind),
                 delivery,
             )
@@ -144,6 +148,21 @@ class Deliverer:
             return self._failed(record, delivery, error, failure, behind)
         finally:
             telemetry.DeliveryEnded(*self._labels, time.perf_counter() - started, outcome).emit()
+
+    def _call(
+        self, function: Callable[..., Any], record: Record, *args: Any, timeout: float | None = None
+    ) -> None:
+        """Call what the project wrote; what it appends says for which record."""
+        with following(record.position.record_id, self._metadata(record)):
+            call(function, record.event, *args, timeout=timeout)
+
+    def _metadata(self, record: Record) -> Metadata:
+        pack, found = self._beside
+        if pack is not record.pack:
+            pack = record.pack
+            found = all_metadata(pack.data, pack.count)
+            self._beside = pack, found
+        return found[record.position.offset - pack.first]
 
     @property
     def _labels(self) -> tuple[str, str]:
@@ -213,7 +232,7 @@ class Deliverer:
         hook = self._spec.dead_letter
         letter = self._letter(record, error, attempts)
         self._execute(
-            lambda: None if hook is None else call(hook, record.event, delivery, error),
+            lambda: None if hook is None else self._call(hook, record, delivery, error),
             lambda claim: self._store.bury(claim, letter, behind),
             delivery,
         )
@@ -229,14 +248,25 @@ class Deliverer:
 
     def _letter(self, record: Record, error: Exception, attempts: int) -> Letter:
         return Letter(
-            record.position, *record.stored(self._codec), error_line(error), error_trace(error), attempts
+            record.position,
+            *record.stored(self._codec),
+            error_line(error),
+            error_trace(error),
+            attempts,
+            metadata=self._kept(record),
         )
+
+    def _kept(self, record: Record) -> str:
+        """The metadata as a dead letter keeps it."""
+        return as_text(self._metadata(record))
 
     def _put_aside(self, record: Record) -> None:
         """Keep a record that can't be decoded, for code that can, and advance past it."""
         claim, stored = self._claim, record.stored(self._codec)
         error = f"It can't be decoded: {self._codec.problem(stored)}."
-        self._store.bury(claim, Letter(record.position, *stored, error, "", claim.attempts, UNREADABLE), 0)
+        self._store.bury(
+            claim, Letter(record.position, *stored, error, "", claim.attempts, UNREADABLE, self._kept(record)), 0
+        )
         telemetry.DeadLettered(*self._labels, claim.key, record.position.offset, UNREADABLE).emit()
         logger.error(
             "The event handler %s can't be given %r at offset %s, which is kept as a dead letter. %s",

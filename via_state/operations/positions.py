@@ -125,7 +125,9 @@ def set_aside(row: HandlerPosition, record: Record, log: LogSpec[Any], by: str) 
         now = rows.get()
         error = now.last_error or "set aside by an operator"
         lines = f"{now.last_traceback}\nSet aside by {by}.".lstrip()
-        letter = Letter(record.position, *record.stored(log.events), error, lines, now.attempts)
+        letter = Letter(
+            record.position, *record.stored(log.events), error, lines, now.attempts, metadata=record.metadata
+        )
         keep_letter(HandlerId(row.handler.log, row.handler.name), row.key, letter, now.stuck_since)
         epoch, offset, record_id = record.position
         rows.update(

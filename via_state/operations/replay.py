@@ -10,14 +10,16 @@ from django.db.models.functions import Now
 from via_state.bookkeeping.database import tables
 from via_state.bookkeeping.positions import HandlerId
 from via_state.core.events import EventCodec, Stored, Unreadable
+from via_state.core.metadata import from_text
 from via_state.core.offsets import Offset
 from via_state.core.specs import LogSpec
 from via_state.core.text import error_line, error_trace
 from via_state.exceptions import Fenced
-from via_state.handlers.declaration import Delivery, HandlerSpec
+from via_state.handlers.declaration import Delivery, HandlerSpec, facts_of
 from via_state.handlers.execution import OutcomeUnclear, call, execute
 from via_state.models import DeadLetter
 from via_state.operations.borrowing import Borrower, NotBorrowed
+from via_state.origin import following
 
 #: Seconds for which a replay waits for a worker to end the event that it handles.
 PATIENCE = 10.0
@@ -72,7 +74,12 @@ class Replay(Borrower):
             attempt,
             f"{letter.handler}-{letter.record_id}",
             log.parameters(letter.key),
+            *facts_of(metadata := from_text(letter.metadata)),
         )
+
+        def run() -> None:
+            with following(letter.record_id, metadata):
+                call(spec.function, event, delivery, timeout=spec.timeout)
 
         def settle() -> None:
             if spec.atomic:
@@ -82,7 +89,7 @@ class Replay(Borrower):
 
         try:
             execute(
-                lambda: call(spec.function, event, delivery, timeout=spec.timeout),
+                run,
                 settle,
                 atomic=spec.atomic,
                 what="replay",

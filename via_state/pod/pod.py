@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar, cast
 
+from via_state import origin
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.books import books_of
 from via_state.conf import settings
@@ -51,10 +52,6 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 PRUNE_INTERVAL = 60.0  # seconds
-
-
-def _now() -> Metadata:
-    return Metadata(time=time.time_ns() // 1_000_000)
 
 
 class Pod:
@@ -123,13 +120,13 @@ class Pod:
         """Append events, all or none; durable when it returns, and folded where this pod projects the key."""
         refuse_in_event_loop("append", "aappend")
         waiter: Future[Position] = Future()
-        self._submit(key, spec, events, wait, waiter)
+        self._submit(key, spec, events, origin.metadata(), wait, waiter)
         return self._appended(key, spec, Offsets(waiter.result(), len(events)))
 
     async def aappend(self, key: str, spec: LogSpec[V], events: Sequence[object], *, wait: bool = True) -> Offsets:
         """`append`, awaited. Cancelling it does not take an append back that was sent already."""
         waiter: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
-        self._submit(key, spec, events, wait, waiter)
+        self._submit(key, spec, events, await origin.ametadata(), wait, waiter)
         return self._appended(key, spec, Offsets(await waiter, len(events)))
 
     def _appended(self, key: str, spec: LogSpec[V], offsets: Offsets) -> Offsets:
@@ -141,16 +138,17 @@ class Pod:
         key: str,
         spec: LogSpec[V],
         events: Sequence[object],
+        metadata: Metadata,
         wait: bool,
         waiter: asyncio.Future[Position] | Future[Position],
     ) -> None:
-        data = spec.events.encode(events, _now())
+        data = spec.events.encode(events, metadata)
         self._appender.submit(key, data, len(events), waiter, timeout=settings.APPEND_TIMEOUT, folded=wait)
 
     def append_on_commit(self, key: str, spec: LogSpec[V], events: Sequence[object]) -> None:
         """Append with the caller's database transaction, or not at all."""
         refuse_in_event_loop("append_on_commit", "aappend_on_commit")
-        self.outbox.add(key, spec.events.encode(events, _now()), len(events))
+        self.outbox.add(key, spec.events.encode(events, origin.metadata()), len(events))
 
     def read(
         self, key: str, spec: LogSpec[V], *, at_least: Offset | None = None, timeout: float | None = None

@@ -21,6 +21,7 @@ def keep_letter(handler: HandlerId, key: str, letter: Letter, since: datetime | 
         "event_name": letter.event_name,
         "event_version": letter.event_version,
         "payload": letter.payload,
+        "metadata": letter.metadata,
         "reason": letter.reason,
         "error": letter.error,
         "traceback": letter.traceback,
