@@ -249,6 +249,32 @@ async def test_no_setting_of_ours_stays_in_a_session_that_a_pooler_gives_to_othe
         await pooled.close()
 
 
+async def test_connections_that_nobody_uses_are_given_back_and_made_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("via_state.backplanes.postgres.connections.IDLE", 0.1)
+    monkeypatch.setattr("via_state.backplanes.postgres.doorbell.IDLE", 0.1)
+    plane, watcher = make(), make(POOL_SIZE=1)
+
+    async def pid() -> int:
+        async with plane._connections.use(write=False) as connection:
+            await connection.execute("SELECT pg_sleep(0.05)")
+            return connection.info.backend_pid
+
+    pids = sorted(set(await asyncio.gather(*(pid() for _ in range(4)))))
+    assert len(pids) == 4
+    await append(plane, "log", b"x")
+    await eventually(lambda: plane._notifier._connection is not None, "a doorbell")
+    deadline = time.monotonic() + 20
+    sessions = f"SELECT count(*) FROM pg_stat_activity WHERE pid IN ({', '.join(map(str, pids))})"
+    while await ask(watcher, sessions):
+        assert time.monotonic() < deadline, "they are still there"
+        await asyncio.sleep(0.02)
+    await eventually(lambda: plane._notifier._connection is None, "the end of the ringing connection")
+    await append(plane, "log", b"y")
+    await eventually(lambda: plane._notifier._connection is not None, "another doorbell")
+
+
 async def test_options_that_the_project_gives_are_kept_beside_ours(make: Make, database: dict[str, Any]) -> None:
     database["OPTIONS"]["options"] = "-c work_mem=5MB"
     plane = make()

@@ -69,7 +69,9 @@ class WorkerThreads:
                     try:
                         result = function()
                     finally:
-                        if not self._idle:
+                        if self._idle:
+                            _give_back_pooled_connections()
+                        else:
                             self._end_of_work()
                 except BaseException as error:
                     future.set_exception(contained(error))
@@ -105,6 +107,16 @@ class WorkerThreads:
 def database_threads() -> WorkerThreads:
     """Two threads for work of ours with the ORM. Each closes its connections when a piece of work ends."""
     return WorkerThreads(2, "via-state-db", connections.close_all, idle=0)
+
+
+def _give_back_pooled_connections() -> None:
+    """Those of a pool of Django's are for all threads: one that has nothing to do keeps none from the others."""
+    for connection in connections.all(initialized_only=True):
+        if connection.settings_dict.get("OPTIONS", {}).get("pool"):
+            try:
+                connection.close()
+            except BaseException as error:
+                logger.debug("A connection of %r could not be given back: %s", connection.alias, error)
 
 
 def _close_broken_connections() -> None:

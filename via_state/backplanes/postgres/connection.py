@@ -33,6 +33,8 @@ _DEFAULTS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15000,
 }
+#: Seconds after which a connection that nobody uses is given back: a server has few, and others may have none.
+IDLE = 20.0
 #: The least that libpq takes as its ``connect_timeout``, in seconds.
 _LEAST_TIMEOUT = 2
 
@@ -113,6 +115,16 @@ def deadline(connection: Connection, seconds: float) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+_giving_back: set[asyncio.Task[None]] = set()
+
+
+def give_back(connection: Connection) -> None:
+    """Close one that nobody uses, soon."""
+    task = asyncio.get_running_loop().create_task(connection.close())
+    _giving_back.add(task)
+    task.add_done_callback(_giving_back.discard)
 
 
 def hang_up(connection: Connection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,7 +14,15 @@ from django.db import connections
 from psycopg.pq import TransactionStatus
 
 from via_state.backplanes.postgres import failures
-from via_state.backplanes.postgres.connection import Connection, deadline, ended, hang_up, open_connection
+from via_state.backplanes.postgres.connection import (
+    IDLE,
+    Connection,
+    deadline,
+    ended,
+    give_back,
+    hang_up,
+    open_connection,
+)
 from via_state.backplanes.strangers import Strangers
 from via_state.exceptions import Closed
 
@@ -35,7 +44,8 @@ class Connections:
         self._alias, self._size, self._connect_timeout, self._timeout = alias, size, connect_timeout, timeout
         #: What lies in the tables and is not ours.
         self.strangers = Strangers("PostgreSQL")
-        self._idle: list[Connection] = []
+        self._idle: list[tuple[float, Connection]] = []  # each with the time since when
+        self._reaper: asyncio.TimerHandle | None = None
         self._slots = asyncio.Semaphore(size)
         self._used: set[Connection] = set()
         self._opening: set[asyncio.Task[Connection]] = set()
@@ -66,7 +76,7 @@ class Connections:
     async def _living(self) -> Connection | None:
         """An idle connection that did not end while it lay idle: what is never sent has no unknown outcome."""
         while self._idle:
-            connection = self._idle.pop()
+            _, connection = self._idle.pop()
             if not ended(connection):
                 return connection
             await connection.close()
@@ -144,12 +154,26 @@ class Connections:
         if connection.closed or self._closed or connection.info.transaction_status != TransactionStatus.IDLE:
             await connection.close()
         else:
-            self._idle.append(connection)
+            self._idle.append((time.monotonic(), connection))
+            if self._reaper is None:
+                self._reap_later(IDLE)
 
     async def _drop_idle(self) -> None:
         idle, self._idle = self._idle, []
-        for connection in idle:
+        for _, connection in idle:
             await connection.close()
+
+    def _reap_later(self, seconds: float) -> None:
+        self._reaper = asyncio.get_running_loop().call_later(seconds, self._reap)
+
+    def _reap(self) -> None:
+        """Give back those that were not used for a while, the first ones in the list."""
+        self._reaper = None
+        before = time.monotonic() - IDLE
+        while self._idle and self._idle[0][0] <= before:
+            give_back(self._idle.pop(0)[1])
+        if self._idle:
+            self._reap_later(max(self._idle[0][0] - before, 0.01))
 
     def _check_open(self) -> None:
         if self._closed:
@@ -160,6 +184,8 @@ class Connections:
         if self._closed:
             return
         self._closed = True
+        if self._reaper is not None:
+            self._reaper.cancel()
         await self._drop_idle()
         for opening in self._opening:
             opening.cancel()

@@ -17,7 +17,7 @@ import psycopg
 from via_state.backplanes.base import Hear, Hearing, Ring, Watch
 from via_state.backplanes.hearings import Hearings, tell
 from via_state.backplanes.postgres.code import Code, names_in
-from via_state.backplanes.postgres.connection import Connection, deadline, ended, hang_up
+from via_state.backplanes.postgres.connection import IDLE, Connection, deadline, ended, give_back, hang_up
 from via_state.backplanes.postgres.messages import Assembler, parts
 from via_state.core.retry import full_jitter
 from via_state.core.text import error_line
@@ -65,6 +65,7 @@ class Notifier:
         self._connection: Connection | None = None
         self._keys: set[str] = set()
         self._messages: list[tuple[list[str], asyncio.Future[None]]] = []
+        self._rest: asyncio.TimerHandle | None = None
         self._hurry = asyncio.Event()  # set while there are messages
         self._task: asyncio.Task[None] | None = None
 
@@ -83,6 +84,8 @@ class Notifier:
 
     def _start(self) -> None:
         if self._task is None:
+            if self._rest is not None:
+                self._rest.cancel()
             self._task = asyncio.get_running_loop().create_task(self._send())
 
     async def _send(self) -> None:
@@ -94,6 +97,15 @@ class Notifier:
                         await self._hurry.wait()
         finally:
             self._task = None
+            self._rest = asyncio.get_running_loop().call_later(
+                IDLE, self._give_back
+            )  # unless something is sent before
+
+    def _give_back(self) -> None:
+        """Nothing was sent for a while: others may need the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            give_back(connection)
 
     async def _notify(self) -> None:
         keys, self._keys = self._keys, set()
@@ -137,6 +149,8 @@ class Notifier:
     async def close(self) -> None:
         if self._task is not None:
             await _end(self._task, self._connection)
+        if self._rest is not None:
+            self._rest.cancel()
         messages, self._messages = self._messages, []
         _tell(messages, Closed("This PostgreSQL backplane was closed."))
         await self._drop_connection()
