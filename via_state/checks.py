@@ -25,6 +25,7 @@ from via_state.declarations.registry import registry
 from via_state.declarations.session_scope import SESSION
 from via_state.declarations.user_scope import USER
 from via_state.exceptions import NotMigrated, ViaStateError
+from via_state.operations.handlers import perhaps_renamed
 from via_state.pod.default import current_pod
 from via_state.pod.sampling import DeclaredLog, Unread, sample
 from via_state.redacted import redacted
@@ -195,6 +196,30 @@ def check_records(databases: Collection[str] | None = None, **_: Any) -> list[Ch
         message = f"Whether this code reads the records that are stored could not be looked at: {error}"
         return [CheckWarning(message, hint="Run manage.py check --database again.", id="via_state.W007")]
     return [_unread_record(one) for one in found]
+
+
+@register(Tags.database)
+def check_renamed(databases: Collection[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """W008: a registered event handler that nothing declares, on a log that declares one which is not registered: perhaps renamed."""
+    if settings.problems() or settings.DATABASE not in (databases or ()):
+        return []
+    tables_there = connections[settings.DATABASE].introspection.table_names()
+    if tables.handlers.model._meta.db_table not in tables_there:
+        return []
+    found: list[CheckMessage] = []
+    for one in perhaps_renamed():
+        old, new = ", ".join(map(repr, one.orphans)), ", ".join(map(repr, one.newcomers))
+        found.append(
+            CheckWarning(
+                f"Registered and no longer declared: the event handler {old}. Declared and not registered yet: {new}, which begins with "
+                "the first event, or with the head.",
+                hint=f"If it was renamed, stop the workers and run: manage.py rename_handler {one.orphans[0]} {one.newcomers[0]}"
+                f" --log '{one.log}'. If it was not: manage.py retire_handler {one.orphans[0]}.",
+                obj=one.log,
+                id="via_state.W008",
+            )
+        )
+    return found
 
 
 def _unread_record(one: Unread) -> CheckMessage:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
+from django.core.checks import run_checks
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db.models.functions import Now
@@ -224,7 +225,7 @@ def test_a_worker_inside_another_process_leaves_its_pod_and_its_signals_alone(si
         got.append(event.number)
 
     site.place(1)
-    before = signal.getsignal(signal.SIGTERM)
+    before, services = signal.getsignal(signal.SIGTERM), site.pod.services.services
     for number in (2, 3):
         if thread:
             with ThreadPoolExecutor(1) as pool:
@@ -235,7 +236,7 @@ def test_a_worker_inside_another_process_leaves_its_pod_and_its_signals_alone(si
         site.log().append(Placed(number))
         assert site.log().read()[-1] == number
     assert got == [1, 2]
-    assert len(site.pod.services.services) == 4, "what the command added has left"
+    assert site.pod.services.services == services, "what the command added has left"
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -270,3 +271,53 @@ def test_many_dead_letters_are_pruned_in_portions(site: Shop, monkeypatch: pytes
     monkeypatch.setattr("via_state.operations.dead_letters.PORTION", 1)
     poisoned(site)
     assert "2 dead letters removed." in run("prune_dead_letters", "--older-than", "0s", "--status", "new")
+
+
+def renamed(site: Shop) -> list[int]:
+    """The code now calls the handler ``send``."""
+    got: list[int] = []
+    site.orders().definition.handlers.clear()
+
+    @site.orders().on_event("send")
+    def send(event: Placed | Cancelled, delivery: Delivery) -> None:
+        got.append(event.number)
+
+    return got
+
+
+def test_a_renamed_handler_continues_where_it_was(site: Shop) -> None:
+    poisoned(site)  # two dead letters
+    got = renamed(site)
+    (warning,) = [one for one in run_checks(databases=[POSTGRES_ALIAS]) if one.id == "via_state.W008"]
+    assert "'ship'" in warning.msg
+    assert "rename_handler ship send --log 'orders'" in str(warning.hint)
+    assert "would be renamed to send, with 1 position and 2 dead letters" in run(
+        "rename_handler", "ship", "send", "--dry-run"
+    )
+    assert "is renamed to send, with 1 position and 2 dead letters" in run("rename_handler", "ship", "send")
+    assert not [one for one in run_checks(databases=[POSTGRES_ALIAS]) if one.id == "via_state.W008"]
+    site.place(7)
+    site.work()
+    until(lambda: got == [7])
+    assert "2 of 2 dead letters replayed" in run("replay_dead_letters", "--handler", "send")
+    assert sorted(got) == [2, 3, 7]
+
+
+def test_what_can_not_be_renamed_is_left_as_it_is(site: Shop) -> None:
+    poisoned(site)
+    with pytest.raises(CommandError, match="This code declares 'ship' on 'orders'"):
+        run("rename_handler", "ship", "send")
+    got = renamed(site)
+    with pytest.raises(CommandError, match=r"declares no event handler 'sent' on 'orders'. Did you mean send"):
+        run("rename_handler", "ship", "sent")
+    site.work()
+    until(lambda: len(got) == 4)  # it was forgotten, and began with the first event
+    with pytest.raises(CommandError, match=r"runs 'send'|has handled events of 'orders' already"):
+        run("rename_handler", "ship", "send")
+    rows = EventHandler.objects.using(POSTGRES_ALIAS).filter(prefix=site.world.prefix)
+    assert set(rows.values_list("name", flat=True)) == {"ship", "send"}
+
+
+def test_dead_letters_that_wait_are_shown_by_state_status(site: Shop) -> None:
+    poisoned(site)
+    assert "event handler ship: 2 dead letters; see manage.py replay_dead_letters" in run("state_status")

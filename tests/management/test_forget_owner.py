@@ -291,3 +291,21 @@ def test_forget_owner_exits_with_1_when_something_stays(pod: Pod, world: World) 
     with pytest.raises(SystemExit) as left:
         run("--user", "7")
     assert left.value.code == 1
+
+
+@durable
+def test_an_error_of_the_sessions_names_their_database(pod: Pod) -> None:
+    """It said the one of VIA_STATE, where an operator would look in vain."""
+
+    def fail(execute: Any, sql: str, *rest: Any) -> Any:
+        if "django_session" in sql:
+            raise OperationalError("no answer")
+        return execute(sql, *rest)
+
+    with (
+        connections["default"].execute_wrapper(fail),
+        pytest.raises(
+            CommandError, match=r"^The session can't be looked up in the database 'default': no answer$"
+        ),
+    ):
+        call_command("forget_owner", "--session", "anything")

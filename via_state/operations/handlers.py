@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from typing import NamedTuple
+
+from django.db.models import Q, QuerySet
 
 from via_state.bookkeeping.database import tables, workers
 from via_state.bookkeeping.database.commits import committing
@@ -60,4 +62,68 @@ def retire(handler: EventHandler) -> int:
         lock_log(handler.log)
         found = positions_of(handler).count()
         all_registered().filter(pk=handler.pk).delete()
+    return found
+
+
+class Renaming(NamedTuple):
+    """What a renaming moves: positions, and dead letters. ``dropped``: dead letters that the new name had of the same records."""
+
+    positions: int
+    letters: int
+    dropped: int
+
+
+def rename(old: str, new: str, log: str | None = None, *, dry: bool = False) -> Renaming:
+    """Give the registered handler ``old`` the name ``new``, which this code declares on the same log: it continues where it was.
+
+    Raises `Refused`. ``dry`` only counts.
+    """
+    row = registered(old, log)
+    code = declared()
+    if (row.log, old) in code:
+        raise Refused(f"This code declares {old!r} on {row.log!r}. Rename it there, and deploy that first.")
+    if (row.log, new) not in code:
+        known = sorted(name for key, name in code if key == row.log)
+        raise Refused(f"This code declares no event handler {new!r} on {row.log!r}.{near(new, known)}")
+    newcomer = all_registered().filter(log=row.log, name=new).first()
+    for one in (row, newcomer):
+        if one is not None and (running := worker_of(one)) is not None:
+            raise Refused(f"{running[0]}, runs {one.name!r} on {running[1]!r}. Stop the workers first.")
+    if newcomer is not None and positions_of(newcomer).filter(Q(offset__gt=0) | Q(attempts__gt=0)).exists():
+        raise Refused(
+            f"{new!r} has handled events of {row.log!r} already, from the first one on or from the head. Nothing was changed. "
+            f"manage.py retire_handler {old} ends the old one."
+        )
+    letters = tables.dead_letters.rows().filter(log=row.log)
+    theirs = letters.filter(handler=new).values_list("record_id", flat=True)
+    mine = letters.filter(handler=old)
+    twice = mine.filter(record_id__in=list(theirs))
+    found = Renaming(positions_of(row).count(), mine.count() - twice.count(), twice.count())
+    if not dry:
+        with committing("operation", f"the renaming of {old} into {new}"):
+            lock_log(row.log)
+            if newcomer is not None:
+                all_registered().filter(pk=newcomer.pk).delete()
+            all_registered().filter(pk=row.pk).update(name=new)
+            twice.delete()
+            mine.update(handler=new)
+    return found
+
+
+class Renamed(NamedTuple):
+    """Handlers of a log that are registered and not declared, and those that are declared and not registered."""
+
+    log: str
+    orphans: list[str]
+    newcomers: list[str]
+
+
+def perhaps_renamed() -> list[Renamed]:
+    """The logs that have both."""
+    here = set(all_registered().values_list("log", "name"))
+    code = set(declared())
+    found = []
+    for log in sorted({log for log, _ in here - code} & {log for log, _ in code - here}):
+        orphans, newcomers = ({name for key, name in one if key == log} for one in (here - code, code - here))
+        found.append(Renamed(log, sorted(orphans), sorted(newcomers)))
     return found

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from django.db.models import Count
 from django.db.models.functions import Now
 
 from via_state.bookkeeping.database import tables, workers
@@ -50,6 +51,8 @@ class Handled:
     error: str
     halted: str
     worker: str
+    #: Those that wait for a person.
+    dead_letters: int = 0
 
 
 @dataclass
@@ -109,6 +112,7 @@ class Register:
         self._code = {(log.spec.name, name) for log in handled_logs() for name in log.handlers}
         self._workers = {row.pk: str(row) for row in workers.alive()}
         self._rows: dict[str, dict[int, HandlerPosition]] = {}
+        self._letters: dict[tuple[str, str], int] = {}
 
     def read(self, keys: list[str]) -> None:
         """Read the positions in these logs."""
@@ -118,6 +122,9 @@ class Register:
         )
         for row in rows.defer("last_traceback"):
             self._rows[row.key][row.handler_id] = row
+        waiting = tables.dead_letters.rows().filter(status="new", key__in=keys).order_by()
+        counts = waiting.values_list("key", "handler").annotate(letters=Count("pk"))
+        self._letters = {(key, name): count for key, name, count in counts}
 
     def pins(self, log: Selected) -> list[RetentionHold]:
         """What the handlers keep of a log."""
@@ -126,7 +133,10 @@ class Register:
 
     def handled(self, log: Selected) -> list[Handled]:
         """How far the handlers of a log have come."""
-        return [self._handled(handler, row, log) for handler, row in self._of(log)]
+        found = [self._handled(handler, row, log) for handler, row in self._of(log)]
+        for one in found:
+            one.dead_letters = self._letters.get((log.key, one.name), 0)
+        return found
 
     def _of(self, log: Selected) -> Iterator[tuple[EventHandler, HandlerPosition | None]]:
         name = None if log.definition is None else log.definition.wire().text

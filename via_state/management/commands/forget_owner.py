@@ -10,6 +10,8 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.management.base import CommandError, CommandParser
+from django.db import Error as DatabaseFailure
+from django.db import router
 
 from via_state.core.cells import Holds, holds_of
 from via_state.declarations.accounts import account_home
@@ -124,11 +126,18 @@ def _home_of_user(*, user: str, model: str, **_: Any) -> str:
 def _home_of_session(key: str) -> str | None:
     key = sys.stdin.readline().strip() if key == "-" else key
     store = import_module(django_settings.SESSION_ENGINE).SessionStore(key)
-    if not store.exists(key):
+    try:
+        there = store.exists(key)
+        sid = read_sid(store) if there else None
+    except DatabaseFailure as error:
+        alias = router.db_for_read(store.model) if hasattr(store, "model") else "default"
+        raise CommandError(
+            f"The session can't be looked up in the database {alias!r}: {error}", returncode=2
+        ) from error
+    if not there:
         raise CommandError(
             "There is no such session. What an ended one held is out of reach, and expires.", returncode=2
         )
-    sid = read_sid(store)
     return None if sid is None else home_of_session(sid)
 
 

@@ -123,6 +123,9 @@ class Command(StateCommand):
         elif one.lag:
             runs = f"run by {one.worker}" if one.worker else "nobody runs it"
             self.stdout.write(f"{where}: {one.lag:,} behind, {runs}")
+        if one.dead_letters:
+            letters = counted(one.dead_letters, "dead letter")
+            self.stdout.write(self.style.WARNING(f"{where}: {letters}; see manage.py replay_dead_letters"))
         if not one.declared:
             self.stdout.write(f"{where}: nothing in this code declares it; see manage.py retire_handler")
 
