@@ -16,6 +16,8 @@ from via_state.core.records import GENESIS, Head, Position
 
 #: The error of a record whose worker was gone before it had an outcome.
 DIED = "the worker that ran the handler died"
+#: The error of records of which one may have ended their worker.
+SUSPECT = "the worker died while it handled this record and others: it is handled alone next"
 #: How the error of a position begins whose log can't be read.
 AWAY = "The log can't be read: "
 #: The error of a record that this code must leave to newer code.
@@ -132,6 +134,10 @@ class PositionStore(ABC):
 
         A worker group are the workers that run the same handlers on the same keys.
         """
+
+    @abstractmethod
+    def forgotten(self, worker: str) -> bool:
+        """Whether the last renewal found another store than the one before it: rows were removed, or a backup restored. Asks nobody."""
 
     @abstractmethod
     def held(self, worker: str) -> set[int]:

@@ -12,6 +12,8 @@ _LASTING = ("22", "28", "3D", "3F", "42")
 _POOLED = ("42P05",)
 #: A transaction that was undone for the sake of others: a serialization failure, a deadlock.
 _CONTENDED = ("40001", "40P01")
+#: A write on a server that takes none: a standby, or a primary that became one.
+_ELSEWHERE = ("25006",)
 
 
 def unknown(sqlstate: str) -> bool:
@@ -27,3 +29,8 @@ def lasting(sqlstate: str) -> bool:
 def contended(sqlstate: str) -> bool:
     """Whether the transaction was undone because of others that ran at the same time: the same one may succeed now."""
     return sqlstate in _CONTENDED
+
+
+def elsewhere(sqlstate: str) -> bool:
+    """Whether the server takes no writes: another connection may find the one that does."""
+    return sqlstate in _ELSEWHERE

@@ -10,7 +10,8 @@ from via_state.declarations.log_definition import LogDefinition
 from via_state.declarations.problems import Problem
 from via_state.declarations.registry import registry
 from via_state.handlers.declaration import Delivery, HandlerSpec
-from via_state.handlers.worker import HandledLog, Worker
+from via_state.handlers.known_keys import HandledLog
+from via_state.handlers.worker import Worker
 from via_state.pod.default import in_tests, on_new_pod
 from via_state.pod.pod import Pod
 

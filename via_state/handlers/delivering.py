@@ -21,7 +21,7 @@ from via_state.exceptions import BackplaneUnavailable, Fenced, Poison, RetryAfte
 from via_state.handlers.declaration import Delivery, HandlerSpec, facts_of
 from via_state.handlers.execution import TRIES, OutcomeUnclear, call, execute
 from via_state.origin import following
-from via_state.runtime.database_errors import contended
+from via_state.runtime.database_errors import contended, look_elsewhere
 from via_state.runtime.rng import rng
 
 logger = logging.getLogger("via_state.handlers")
@@ -144,6 +144,7 @@ class Deliverer:
         except Poison as error:
             return self._failed(record, delivery, error, Failure.POISON, behind)
         except Exception as error:
+            look_elsewhere(error)
             failure = Failure.CONTENDED if contended(error) else Failure.RAISED
             return self._failed(record, delivery, error, failure, behind)
         finally:

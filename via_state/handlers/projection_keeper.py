@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from via_state.core.records import Changes
 from via_state.exceptions import KeyHalted
-from via_state.handlers.worker import HandledLog
+from via_state.handlers.known_keys import HandledLog
 from via_state.pod.pod import Pod
 from via_state.pod.reading.reconciler import Following
 from via_state.runtime.service import Service

@@ -9,18 +9,19 @@ from typing import Any, Protocol
 
 from via_state import telemetry
 from via_state.backplanes.base import Backplane
-from via_state.bookkeeping.positions import AWAY, BLOCKED, Claim, HandlerId, Held, PositionStore
+from via_state.bookkeeping.positions import AWAY, BLOCKED, SUSPECT, Claim, HandlerId, Held, PositionStore
 from via_state.core.cursor import CursorCheck, check_cursor
 from via_state.core.delivery import Treatment, records_after
 from via_state.core.records import Head, Position
 from via_state.core.specs import LogSpec
 from via_state.core.text import error_line
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, Closed, Fenced, Stalled
+from via_state.handlers import schedule
 from via_state.handlers.claims import Claims
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.delivering import Deliverer, Result, Turn
 from via_state.handlers.reading import Reading
-from via_state.handlers.schedule import Schedule
+from via_state.handlers.schedule import NotAlone, Schedule
 from via_state.handlers.worker_metrics import WorkerMetrics
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.outage import Outage
@@ -154,6 +155,12 @@ class Runner:
         self.halted = self._worker.measures.halted(self, "")
         self.ring()
 
+    def doubt(self) -> None:
+        """Its claim is no longer relied on; what it waits for is tried now. A step that runs finds out by itself."""
+        if self.task is None:
+            self.claim = None
+            self.wake()
+
     async def _run(self) -> None:
         """One step. What is to follow stands in line again, so that others have their turn."""
         worker = self._worker
@@ -273,8 +280,12 @@ class Runner:
         if records[0].treatment is Treatment.DELIVER:
             telemetry.DeliveryBegan(*self.labels, time.monotonic() - self._rang).emit()
         deliverer = Deliverer(worker.store, self._spec, self._log, claim, worker.may_go_on)
-        async with worker.schedule.place(self.handler):
-            turn = await worker.threads.run(deliverer.turn, records, TURN)
+        alone = claim.last_error == SUSPECT
+        try:
+            async with worker.schedule.place(self.handler, alone=alone):
+                turn = await worker.threads.run(deliverer.turn, records, TURN)
+        except NotAlone:
+            return schedule.PATIENCE
         self._rang = time.monotonic()
         taken = len(records)
         passed = reading.passed(claim.position)

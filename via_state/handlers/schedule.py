@@ -19,6 +19,19 @@ from via_state.exceptions import Closed
 AHEAD = 32
 
 
+#: Seconds for which all others wait for one that is to be alone; then it tries again after as many seconds.
+PATIENCE = 10.0
+
+
+class NotAlone(Exception):
+    """Something runs for long."""
+
+
+def _give_up(granted: asyncio.Future[None]) -> None:
+    if not granted.done():
+        granted.set_exception(NotAlone())
+
+
 class Job(Protocol):
     """What stands in line. ``begin`` starts a task; when that has ended, `Schedule.ended` is called."""
 
@@ -46,6 +59,7 @@ class Schedule:
         self._lanes = {handler: _Lane(min(size, limit)) for handler, limit in limits.items()}
         self._turn = deque(self._lanes.values())
         self._taken = 0
+        self._alone: deque[asyncio.Future[None]] = deque()
         self._closed = False
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -78,31 +92,46 @@ class Schedule:
             job.begin()
 
     @asynccontextmanager
-    async def place(self, handler: HandlerId) -> AsyncIterator[None]:
-        """Wait for a place, and have it during the block. Raises `Closed`."""
+    async def place(self, handler: HandlerId, *, alone: bool = False) -> AsyncIterator[None]:
+        """Wait for a place, and have it during the block; all of them where ``alone``. Raises `Closed` and `NotAlone`."""
         lane, granted = self._lanes[handler], asyncio.get_running_loop().create_future()
         if self._closed:
             raise Closed("The worker ends.")
-        lane.waiting.append(granted)
+        (self._alone if alone else lane.waiting).append(granted)
         self._grant()
+        patience = asyncio.get_running_loop().call_later(PATIENCE, _give_up, granted) if alone else None
         try:
             await granted
         except BaseException:
             if granted.done() and not granted.cancelled() and granted.exception() is None:
-                self._leave(lane)  # granted, and cancelled at the same moment
+                self._leave(lane, alone)  # granted, and cancelled at the same moment
             raise
+        finally:
+            if patience is not None:
+                patience.cancel()
+            self._grant()  # where it has given up, others need not wait for it
         try:
             yield
         finally:
-            self._leave(lane)
+            self._leave(lane, alone)
 
-    def _leave(self, lane: _Lane) -> None:
-        lane.places -= 1
-        self._taken -= 1
+    def _leave(self, lane: _Lane, alone: bool) -> None:
+        if alone:
+            self._taken = 0
+        else:
+            lane.places -= 1
+            self._taken -= 1
         self._grant()
 
     def _grant(self) -> None:
-        """Places for those that wait, one for each lane in turn."""
+        """Places for those that wait, one for each lane in turn. While one waits to be alone, no more are given."""
+        while self._alone and self._alone[0].done():
+            self._alone.popleft()
+        if self._alone:
+            if not self._taken:
+                self._taken = self._size
+                self._alone.popleft().set_result(None)
+            return
         passed = 0
         while self._taken < self._size and passed < len(self._turn):
             lane = self._turn[0]
@@ -120,12 +149,14 @@ class Schedule:
     def close(self) -> None:
         """Nothing begins any more, and nobody gets a place."""
         self._closed = True
+        waiting = [self._alone, *(lane.waiting for lane in self._lanes.values())]
         for lane in self._lanes.values():
             lane.ready.clear()
-            for one in lane.waiting:
+        for line in waiting:
+            for one in line:
                 if not one.done():
                     one.set_exception(Closed("The worker ends."))
-            lane.waiting.clear()
+            line.clear()
         self._look()
 
     async def quiet(self) -> None:

@@ -11,18 +11,16 @@ import hashlib
 import logging
 import time
 import uuid
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import cast
 
 from via_state import telemetry
 from via_state.bookkeeping.positions import HandlerId, PositionStore
 from via_state.conf import settings
 from via_state.core.records import Changes, Head, Position
-from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
 from via_state.handlers.claims import Claims
-from via_state.handlers.declaration import HandlerSpec
+from via_state.handlers.known_keys import HandledLog, KnownKeys
 from via_state.handlers.runner import Runner
 from via_state.handlers.schedule import Schedule
 from via_state.handlers.worker_metrics import WorkerMetrics
@@ -36,27 +34,10 @@ from via_state.runtime.worker_threads import WorkerThreads
 
 logger = logging.getLogger("via_state.handlers")
 
-#: Keys of which a worker knows how far they are handled, and hears the doorbells. Of others it hears by the sweep.
-KEYS = 20_000
 #: The group of those that leave: they share nothing with anybody.
 LEAVING = ""
 #: Runners that had nothing to do for so long leave memory, seconds.
 IDLE = 60.0
-
-
-class HandledLog(NamedTuple):
-    """A declared log with handlers. ``reads`` says whether a key is one of its."""
-
-    spec: LogSpec[Any]
-    handlers: Mapping[str, HandlerSpec]
-    reads: Callable[[str], bool]
-
-
-class _Known(NamedTuple):
-    """A key that was met: its log, if that is one to handle, and how far its handlers have come."""
-
-    log: HandledLog | None
-    done: dict[HandlerId, Position]
 
 
 class Worker(Service):
@@ -81,7 +62,6 @@ class Worker(Service):
         self.lease = float(settings.HANDLER_LEASE)
         self.stopping = False
         self.logs = [one for one in logs if one.handlers]
-        self._wanted = wanted
         self._specs = {
             HandlerId(one.spec.name, name): spec for one in self.logs for name, spec in one.handlers.items()
         }
@@ -99,7 +79,7 @@ class Worker(Service):
         self._returning: set[tuple[HandlerId, str]] = set()
         self._returns = SingleFlight(lambda: "The release of claims", self._give_back)
         self._since: set[str] = set()  # keys on which something was done since the last sweep
-        self._keys: OrderedDict[str, _Known] = OrderedDict()
+        self._keys = KnownKeys(self.logs, wanted)
         self._following: Following | None = None
         self._lease = SingleFlight(
             lambda: "The lease of this worker",
@@ -116,7 +96,11 @@ class Worker(Service):
 
     def may_go_on(self) -> bool:
         """Whether a record may be begun: the lease holds, by this process's clock. From any thread."""
-        return not self.stopping and time.monotonic() < self._lease_until
+        return not self.stopping and self.has_lease()
+
+    def has_lease(self) -> bool:
+        """Whether the lease holds, by this process's clock. From any thread."""
+        return time.monotonic() < self._lease_until
 
     def owns(self, handler: HandlerId, key: str) -> bool:
         """Whether it is this worker's turn to run a handler on a key."""
@@ -126,7 +110,7 @@ class Worker(Service):
 
     def done(self, handler: HandlerId, key: str, position: Position) -> None:
         """A runner has come to ``position``, or knows that somebody has."""
-        self._know(key).done[handler] = position
+        self._keys.of(key).done[handler] = position
         self._since.add(key)
 
     def drop(self, *runners: Runner) -> None:
@@ -158,12 +142,25 @@ class Worker(Service):
         telemetry.LeaseRenewed(time.time() + self._lease_until - time.monotonic()).emit()
         if self.stopping:
             return
+        if self.store.forgotten(self.id):
+            await self._begin_again()
         if alive != self.alive:
             logger.info("%s workers share the event handlers.", len(alive))
             self.alive = alive
             self._rescan()
             self._hand_over()
         await self._look_at_claims()
+
+    async def _begin_again(self) -> None:
+        """The database was emptied, or restored: nothing that was known of its rows holds."""
+        logger.warning(
+            "The rows of this worker are gone, or a backup was restored: its event handlers register again."
+        )
+        await self.register()
+        self._keys.doubt()
+        for runner in list(self._runners.values()):
+            runner.doubt()
+        self._rescan()
 
     async def _look_at_claims(self) -> None:
         """An operator, or a replay, may have taken a position from a runner that has nothing to do."""
@@ -172,8 +169,7 @@ class Worker(Service):
             held = await self._control.run(self.store.held, self.id)
             for one in resting:
                 if not one.busy and one.claim is not None and one.claim.id not in held:
-                    one.claim = None
-                    one.wake()
+                    one.doubt()
 
     def _rescan(self) -> None:
         if self._following is not None:
@@ -211,7 +207,7 @@ class Worker(Service):
         self.waits_for = ""
         await self._reconciler.start()
         self._lease.ring()
-        self._following = self._reconciler.follow(self)
+        self._following = self._keys.following = self._reconciler.follow(self)
         for one in self.logs:
             if not one.spec.family:
                 self._following.watch(one.spec.name)
@@ -226,45 +222,22 @@ class Worker(Service):
 
     def rang(self, key: str) -> None:
         """A doorbell."""
-        for handler in self._handlers_of(key):
+        for handler in self._keys.handlers_of(key):
             if self.owns(handler, key):
                 self._runner(handler, key).ring()
-
-    def _know(self, key: str) -> _Known:
-        """What is known of a key. The keys that were met last are."""
-        known = self._keys.get(key)
-        if known is not None:
-            self._keys.move_to_end(key)
-            return known
-        log = next((one for one in self.logs if one.reads(key)), None)
-        if self._wanted is not None and not self._wanted(key):
-            log = None
-        known = self._keys[key] = _Known(log, {})
-        if log is not None and self._following is not None:
-            self._following.watch(key)
-        if len(self._keys) > KEYS:
-            oldest, gone = self._keys.popitem(last=False)
-            if gone.log is not None and gone.log.spec.family and self._following is not None:
-                self._following.unwatch(oldest)
-        return known
-
-    def _handlers_of(self, key: str) -> Iterator[HandlerId]:
-        if (log := self._know(key).log) is not None:
-            for name in log.handlers:
-                yield HandlerId(log.spec.name, name)
 
     def _runner(self, handler: HandlerId, key: str) -> Runner:
         runner = self._runners.get((handler, key))
         if runner is None:
-            log = self._know(key).log
+            log = self._keys.of(key).log
             assert log is not None
             runner = Runner(self, handler, self._specs[handler], log.spec, key)
             self._runners[handler, key] = runner
         return runner
 
     def _moved(self, key: str, head: Head) -> None:
-        for handler in self._handlers_of(key):
-            done = self._know(key).done.get(handler)
+        for handler in self._keys.handlers_of(key):
+            done = self._keys.of(key).done.get(handler)
             if done != head.position and self.owns(handler, key):
                 runner = self._runner(handler, key)
                 after = head.floor if done is None else done
@@ -293,7 +266,7 @@ class Worker(Service):
             self._moved(key, head)
         for key in since - changes.logs.keys():
             # They had records that the backplane may have lost: a doorbell is faster than a sweep.
-            for handler in self._handlers_of(key):
+            for handler in self._keys.handlers_of(key):
                 if self.owns(handler, key):
                     self._runner(handler, key).ring()
 
@@ -302,12 +275,12 @@ class Worker(Service):
         after = ""
         while page := await self.backplane.logs(after):
             after = next(reversed(page))
-            heads = {key: head for key, head in page.items() if head.position.offset and self._know(key).log}
+            heads = {key: head for key, head in page.items() if head.position.offset and self._keys.of(key).log}
             positions = await self._control.run(self.store.positions, self._specs, list(heads))
             for (handler, key), position in positions.items():
                 runner = self._runners.get((handler, key))
                 if runner is None or not runner.busy:
-                    self._know(key).done[handler] = position
+                    self._keys.of(key).done[handler] = position
             for key, head in heads.items():
                 self._moved(key, head)
 

@@ -18,7 +18,7 @@ from via_state.core.delivery import Treatment, records_after
 from via_state.core.metadata import metadata_of
 from via_state.core.records import GENESIS, Head, Position
 from via_state.declarations.catalog import handled_logs
-from via_state.handlers.worker import HandledLog
+from via_state.handlers.known_keys import HandledLog
 from via_state.pod.pod import Pod
 
 #: Figures by the values of their labels, by metric.

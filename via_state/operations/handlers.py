@@ -11,7 +11,7 @@ from via_state.bookkeeping.database.commits import committing
 from via_state.bookkeeping.database.retention import lock_log
 from via_state.declarations.catalog import handled_logs
 from via_state.handlers.declaration import HandlerSpec
-from via_state.handlers.worker import HandledLog
+from via_state.handlers.known_keys import HandledLog
 from via_state.models import EventHandler, HandlerPosition
 from via_state.operations.names import check_names, near
 from via_state.operations.refusal import Refused

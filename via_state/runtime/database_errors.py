@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import DatabaseError, DataError, IntegrityError
+from django.db import DatabaseError, DataError, IntegrityError, connections
 from django.db import Error as DatabaseFailure
 
 from via_state.conf import settings
 from via_state.core import sqlstates
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
+
+logger = logging.getLogger("via_state.runtime")
 
 #: Tables and columns that are missing: SQLSTATEs, numbers of MySQL, and how SQLite's messages begin.
 _MISSING = ("42P01", "42703")
@@ -21,6 +24,8 @@ _SQLITE_MISSING = ("no such table", "no such column", "table via_state")
 _MYSQL_CLIENT = range(2000, 3000)
 #: A lock that was not had in time, and a deadlock.
 _MYSQL_CONTENDED = (1205, 1213)
+#: A server that takes no writes.
+_MYSQL_ELSEWHERE = (1290, 1836)
 _SQLITE_CONTENDED = ("SQLITE_BUSY", "SQLITE_LOCKED")
 
 
@@ -72,6 +77,36 @@ def _contended(error: Any) -> bool:
     if module == "sqlite3":
         return str(getattr(error, "sqlite_errorname", "")).startswith(_SQLITE_CONTENDED)
     return module in ("MySQLdb", "pymysql") and bool(error.args) and error.args[0] in _MYSQL_CONTENDED
+
+
+def elsewhere(error: BaseException) -> bool:
+    """Whether it is, or comes from, a write on a server that takes none: a primary that became a standby."""
+    return any(_elsewhere(one) for one in _chain(error))
+
+
+def _elsewhere(error: Any) -> bool:
+    if (state := _sqlstate(error)) is not None:
+        return sqlstates.elsewhere(state)
+    module = type(error).__module__.partition(".")[0]
+    return module in ("MySQLdb", "pymysql") and bool(error.args) and error.args[0] in _MYSQL_ELSEWHERE
+
+
+def look_elsewhere(error: BaseException) -> None:
+    """Where ``error`` says that a server takes no writes, close this thread's connections: new ones may find the one that does.
+
+    Django keeps them, and so does its pool: they answer a health check.
+    """
+    if not elsewhere(error):
+        return
+    for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block:
+            continue
+        try:
+            if connection.connection is not None:
+                connection.connection.close()  # a pool keeps one that is open
+            connection.close()
+        except Exception as problem:
+            logger.debug("A connection of %r could not be closed: %s", connection.alias, problem)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

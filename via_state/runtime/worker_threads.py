@@ -15,6 +15,7 @@ from django.db import connections
 
 from via_state.core.project_code import contained
 from via_state.exceptions import Closed
+from via_state.runtime.database_errors import look_elsewhere
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,6 +69,9 @@ class WorkerThreads:
                 try:
                     try:
                         result = function()
+                    except BaseException as error:
+                        look_elsewhere(error)
+                        raise
                     finally:
                         if self._idle:
                             _give_back_pooled_connections()

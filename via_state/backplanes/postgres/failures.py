@@ -39,7 +39,7 @@ def pooled(error: psycopg.Error) -> bool:
 
 def elsewhere(error: psycopg.Error) -> bool:
     """Whether the server is a standby: another connection may find the primary."""
-    return isinstance(error, errors.ReadOnlySqlTransaction)
+    return sqlstates.elsewhere(error.sqlstate or "")
 
 
 def translated(error: psycopg.Error, alias: str, write: bool) -> ViaStateError:

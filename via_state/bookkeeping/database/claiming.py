@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django.db.models import Case, DateTimeField, Exists, F, IntegerField, Q, QuerySet, TextField, Value, When
+from django.db.models import Exists, F, Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 
 from via_state.bookkeeping.database import tables, workers
 from via_state.bookkeeping.database.retention import hash_key
-from via_state.bookkeeping.positions import DIED, Claim, HandlerId, Held
+from via_state.bookkeeping.positions import DIED, SUSPECT, Claim, HandlerId, Held
 from via_state.core.records import Position
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ def claim(
     ``in_flight_offset``.
     """
     hashes = {hash_key(key): key for key in keys}
+    rows = tables.positions.rows().filter(handler=number, key_hash__in=hashes)
+    _count_deaths(rows, worker)
     with tables.atomic():
-        rows = tables.positions.rows().filter(handler=number, key_hash__in=hashes)
         # In one order, so that two who claim the same keys wait for each other instead of in a circle.
         there = set(rows.select_for_update().order_by("pk").values_list("key_hash", flat=True))
         if there:
@@ -46,6 +48,8 @@ def claim(
     return {row.key: _claim_of(row, handler, worker) or _held(row) for row in found}
 
 
+#: Longest pause after a death, in seconds.
+LONGEST = 60.0
 #: Nothing is taken from anybody; whatever nothing is delivered of.
 NOTHING, WHATEVER_IS_IDLE = Q(pk__in=[]), Q(in_flight_offset=0)
 
@@ -61,24 +65,44 @@ def still_idle(idle: Mapping[str, int]) -> Q:
 def _take(rows: QuerySet[HandlerPosition], worker: str, also: Q, in_flight_offset: int) -> None:
     alive = workers.alive()
     ids = alive.values("id")
-    free = Q(worker__in=("", worker)) | ~Q(worker__in=ids) | also
+    free = Q(worker__in=("", worker)) | (~Q(worker__in=ids) & Q(in_flight_offset__lte=0)) | also
     unwanted = Q(wanted_by__in=("", worker)) | ~Q(wanted_by__in=ids)
-    died = Q(in_flight_offset__gt=0) & ~Q(worker__in=("", worker))
     rows.filter(free & unwanted & Exists(alive.filter(id=worker))).update(
-        worker=worker,
-        fence=F("fence") + 1,
-        attempts=Case(When(died, then=F("attempts") + 1), default=F("attempts"), output_field=IntegerField()),
-        last_error=Case(When(died, then=Value(DIED)), default=F("last_error"), output_field=TextField()),
-        last_traceback=Case(When(died, then=Value("")), default=F("last_traceback"), output_field=TextField()),
-        stuck_since=Case(
-            When(died & Q(attempts=0), then=Now()),  # it may have waited before: that was no failure
-            When(died, then=Coalesce("stuck_since", Now())),
-            default=F("stuck_since"),
-            output_field=DateTimeField(),
-        ),
-        in_flight_offset=in_flight_offset,
-        wanted_by="",
+        worker=worker, fence=F("fence") + 1, in_flight_offset=in_flight_offset, wanted_by=""
     )
+
+
+def _count_deaths(rows: QuerySet[HandlerPosition], worker: str) -> None:
+    """Free what workers died with that had one of these rows."""
+    held = rows.filter(in_flight_offset__gt=0).exclude(worker__in=("", worker))
+    for dead in held.exclude(worker__in=workers.alive().values("id")).values_list("worker", flat=True).distinct():
+        with tables.atomic():
+            _count_death(dead)
+
+
+def _count_death(dead: str) -> None:
+    """What a worker died with is free. One record alone is to blame: an attempt, and a pause that doubles with each death but the
+    first. Of several nobody is: each runs alone next, so that the next death tells.
+    """
+    rows = tables.positions.rows().filter(worker=dead, in_flight_offset__gt=0)
+    found = list(rows.select_for_update().order_by("pk").values_list("pk", "attempts"))
+    if workers.alive().filter(id=dead).exists():
+        return  # it was only late
+    free = {"worker": "", "in_flight_offset": 0, "fence": F("fence") + 1, "last_traceback": ""}
+    mine = tables.positions.rows().filter(pk__in=[pk for pk, _ in found])
+    if len(found) > 1:
+        mine.update(last_error=SUSPECT, stuck_since=Coalesce("stuck_since", Now()), **free)
+        return
+    for _, attempts in found:
+        pause = min(LONGEST, 2.0 ** (attempts - 1)) if attempts else 0.0
+        mine.update(
+            attempts=attempts + 1,
+            last_error=DIED,
+            # It may have waited before: that was no failure.
+            stuck_since=Coalesce("stuck_since", Now()) if attempts else Now(),
+            next_attempt_at=Now() + timedelta(seconds=pause),
+            **free,
+        )
 
 
 def _claim_of(row: HandlerPosition, handler: HandlerId, worker: str) -> Claim | None:

@@ -44,6 +44,8 @@ class RowPositions(PositionStore):
     def __init__(self, peer: str = "") -> None:
         self._peer = peer
         self._ids: dict[HandlerId, int] = {}
+        self._leases: dict[str, datetime] = {}  # as they are stored
+        self._forgotten: set[str] = set()
 
     # Handlers ---------------------------------------------------------------------------------------------
 
@@ -134,8 +136,23 @@ class RowPositions(PositionStore):
     # Workers ----------------------------------------------------------------------------------------------
 
     def renew(self, worker: str, worker_group: str, lease: float) -> list[str]:
+        known = self._leases.get(worker)
         with reaching(WHAT):
-            return workers.renew(worker, worker_group, lease, self._peer)
+            if known is None or not workers.extend(worker, worker_group, lease, known):
+                workers.renew(worker, worker_group, lease, self._peer)
+                if known is not None:
+                    self._forgotten.add(worker)
+            stored = workers.lease_of(worker)
+            if stored is None:
+                self._forgotten.add(worker)
+            else:
+                self._leases[worker] = stored
+            return workers.group(worker_group)
+
+    def forgotten(self, worker: str) -> bool:
+        found = worker in self._forgotten
+        self._forgotten.discard(worker)
+        return found
 
     def held(self, worker: str) -> set[int]:
         with reaching(WHAT):

@@ -64,6 +64,9 @@ class MemoryPositions(PositionStore):
     def renew(self, worker: str, worker_group: str, lease: float) -> list[str]:
         return [worker]
 
+    def forgotten(self, worker: str) -> bool:
+        return False
+
     def held(self, worker: str) -> set[int]:
         with self._lock:
             return {claim.id for claim in self._claims.values() if claim.worker == worker}
