@@ -33,6 +33,7 @@ DEFAULTS: Mapping[str, Any] = {
     "FOLD_VERIFY": None,
     "HANDLER_LEASE": 15.0,
     "PEER_LEASE": 30.0,
+    "LIVE_WAIT": 2.0,
     "TOKEN_USERS": False,
     "ERASE_ON_DELETE": True,
 }
@@ -60,7 +61,8 @@ class Settings:
     log, 0 for none. ``COMPACT_MIN_AGE``: records are discarded when a snapshot has covered them for that long.
     ``FOLD_VERIFY``: fold every event twice, to find folds that are not pure; what ``DEBUG`` says if it is left out.
     ``HANDLER_LEASE``: for how long a worker that is not heard of keeps its event handlers; they are taken over within twice
-    that time. ``PEER_LEASE``: for how long a process that is not heard of is shown as alive. ``TOKEN_USERS``: users that are of no model, as those of a token are, are the accounts of ``AUTH_USER_MODEL`` with
+    that time. ``PEER_LEASE``: for how long a process that is not heard of is shown as alive. ``LIVE_WAIT``: how long the reads of a
+    request wait for what its visitor wrote before (`ReadYourWritesMiddleware`). ``TOKEN_USERS``: users that are of no model, as those of a token are, are the accounts of ``AUTH_USER_MODEL`` with
     the same primary key. ``ERASE_ON_DELETE``: the state of a user goes when the user is deleted.
     """
 

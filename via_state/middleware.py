@@ -1,24 +1,35 @@
-"""Middleware: it ends a session's state with its session, and says on whose behalf a request appends."""
+"""Middleware: it ends a session's state with its session, says on whose behalf a request appends, and shows visitors what they wrote."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from via_state.conf import settings
+from via_state.core.offsets import Offset
+from via_state.core.records import Revision
 from via_state.declarations.session_end import aend_session_state, end_session_state
 from via_state.declarations.session_id import Flushes
 from via_state.origin import lazy_context
+from via_state.pod.default import current_pod
+from via_state.pod.reading.awaited_reads import await_reads
+from via_state.pod.writing.own_writes import AGE, seal, unseal
+from via_state.pod.writing.tracked_writes import TrackedWrites, track_writes
 
 __all__ = [
     "ActorMiddleware",
+    "ReadYourWritesMiddleware",
     "SessionStateMiddleware",
 ]
+
+WRITES_COOKIE = "via_at"
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
 
@@ -111,3 +122,52 @@ def _origin_of(request: HttpRequest) -> AbstractContextManager[None]:
             "ActorMiddleware needs the user: put 'django.contrib.auth.middleware.AuthenticationMiddleware' before it in MIDDLEWARE."
         )
     return lazy_context(_UserOf(request), request.headers.get("traceparent", ""))
+
+
+class ReadYourWritesMiddleware:
+    """Shows visitors what they wrote, also where another process answers their next request.
+
+    What a request appends, sets or resets is noted in a signed cookie, ``via_at``, that lasts 10 seconds. The first read of that
+    state in a later request waits until this process has it, for ``LIVE_WAIT`` seconds at most in all; then what is there is shown.
+    What `append_on_commit` writes is not waited for.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self._is_async:
+            return self._acall(request)
+        before = unseal(request.COOKIES.get(WRITES_COOKIE))
+        with await_reads(before, settings.LIVE_WAIT), track_writes() as writes:
+            response = cast(HttpResponseBase, self.get_response(request))
+        _hand_over(response, before, writes)
+        return response
+
+    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+        before = unseal(request.COOKIES.get(WRITES_COOKIE))
+        with await_reads(before, settings.LIVE_WAIT), track_writes() as writes:
+            response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
+        _hand_over(response, before, writes)
+        return response
+
+
+def _hand_over(response: HttpResponseBase, before: Mapping[str, Offset | Revision], writes: TrackedWrites) -> None:
+    written = writes.of(current_pod()) if writes else {}
+    if written:
+        response.set_cookie(
+            WRITES_COOKIE,
+            seal(before, written),
+            max_age=AGE,
+            path=django_settings.SESSION_COOKIE_PATH,
+            domain=django_settings.SESSION_COOKIE_DOMAIN,
+            secure=django_settings.SESSION_COOKIE_SECURE,
+            httponly=True,
+            samesite="Lax",
+        )

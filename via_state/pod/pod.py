@@ -34,7 +34,7 @@ from via_state.pod.reading.reads import Reads
 from via_state.pod.reading.reconciler import Reconciler
 from via_state.pod.reading.replicas import Replicas
 from via_state.pod.reading.subscribers import Subscription, latest_values, subscribe
-from via_state.pod.reading.tracked_reads import tracked_reads
+from via_state.pod.reading.tracked_reads import read_hook
 from via_state.pod.snapshots.snapshotter import Snapshotter
 from via_state.pod.writing.appender import Appender
 from via_state.pod.writing.cell_update import MISSING, CellUpdate
@@ -161,9 +161,9 @@ class Pod:
         refuse_in_pure_function("read")
         if at_least is not None or spec.family:
             refuse_in_event_loop("read", "aread")
-        if (tracked := tracked_reads.get()) is not None:
+        if (hook := read_hook.get()) is not None:
             wait = None if at_least is None else self._reads.log(key, spec, at_least, timeout)
-            return tracked.read(self, self._reads, key, spec, wait)
+            return hook.read(self, self._reads, key, spec, wait)
         if at_least is None and (projector := self.replicas.loaded_log(key)) is not None:
             return cast(V, projector.read())
         return self.thread.call(self._reads.log(key, spec, at_least, timeout))
@@ -172,9 +172,9 @@ class Pod:
         self, key: str, spec: LogSpec[V], *, at_least: Offset | None = None, timeout: float | None = None
     ) -> V:
         """`read`, awaited."""
-        if (tracked := tracked_reads.get()) is not None:
+        if (hook := read_hook.get()) is not None:
             wait = None if at_least is None else self._reads.log(key, spec, at_least, timeout)
-            return await tracked.aread(self, self._reads, key, spec, wait)
+            return await hook.aread(self, self._reads, key, spec, wait)
         if at_least is None and (projector := self.replicas.loaded_log(key)) is not None:
             return cast(V, projector.read())
         return await self.thread.acall(self._reads.log(key, spec, at_least, timeout))
@@ -211,9 +211,9 @@ class Pod:
         refuse_in_pure_function("read")
         if at_least is not None or spec.family:
             refuse_in_event_loop("read", "aread")
-        if (tracked := tracked_reads.get()) is not None:
+        if (hook := read_hook.get()) is not None:
             wait = None if at_least is None else self._reads.cell(key, spec, at_least, timeout)
-            return tracked.read(self, self._reads, key, spec, wait)
+            return hook.read(self, self._reads, key, spec, wait)
         cell = self.replicas.loaded_cell(key)
         if cell is not None and spec.ttl is None and at_least is None:
             return cast(T, cell.value())
@@ -223,9 +223,9 @@ class Pod:
         self, key: str, spec: CellSpec[T], *, at_least: Revision | None = None, timeout: float | None = None
     ) -> T:
         """`get`, awaited."""
-        if (tracked := tracked_reads.get()) is not None:
+        if (hook := read_hook.get()) is not None:
             wait = None if at_least is None else self._reads.cell(key, spec, at_least, timeout)
-            return await tracked.aread(self, self._reads, key, spec, wait)
+            return await hook.aread(self, self._reads, key, spec, wait)
         cell = self.replicas.loaded_cell(key)
         if cell is not None and spec.ttl is None and at_least is None:
             return cast(T, cell.value())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.core.visibility import Shown
@@ -32,7 +32,9 @@ class TrackedReads:
     said to be newer than any part of it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, outer: ReadHook | None = None) -> None:
+        """``outer``: who is asked at the first read of a key."""
+        self._outer = outer
         self._reads: dict[Pod, dict[str, TrackedRead]] = {}
 
     def of(self, pod: Pod) -> dict[str, TrackedRead]:
@@ -52,6 +54,8 @@ class TrackedReads:
             pod.thread.call(wait)
         elif (read := self._reads.get(pod, {}).get(key)) is not None:
             return cast(T, read.shown.value)
+        elif self._outer is not None:
+            self._outer.read(pod, reads, key, spec, None)
         shown = reads.loaded(key, spec)
         if shown is None:
             shown = pod.thread.call(reads.shown(key, spec))
@@ -70,6 +74,8 @@ class TrackedReads:
             await pod.thread.acall(wait)
         elif (read := self._reads.get(pod, {}).get(key)) is not None:
             return cast(T, read.shown.value)
+        elif self._outer is not None:
+            await self._outer.aread(pod, reads, key, spec, None)
         shown = reads.loaded(key, spec)
         if shown is None:
             shown = await pod.thread.acall(reads.shown(key, spec))
@@ -80,8 +86,32 @@ class TrackedReads:
         return cast(T, first.value) if pinned else shown.value
 
 
+class ReadHook(Protocol):
+    """What stands between the verbs that read and the pod, in one context."""
+
+    def read(
+        self,
+        pod: Pod,
+        reads: Reads,
+        key: str,
+        spec: LogSpec[T] | CellSpec[T],
+        wait: Coroutine[Any, Any, T] | None,
+    ) -> T:
+        """What a verb of the pod gives. ``wait`` is what a read with ``at_least`` waits for."""
+
+    async def aread(
+        self,
+        pod: Pod,
+        reads: Reads,
+        key: str,
+        spec: LogSpec[T] | CellSpec[T],
+        wait: Coroutine[Any, Any, T] | None,
+    ) -> T:
+        """`read`, awaited."""
+
+
 #: None where nobody asks: that is all that it costs then.
-tracked_reads: ContextVar[TrackedReads | None] = ContextVar("via_state_tracked_reads", default=None)
+read_hook: ContextVar[ReadHook | None] = ContextVar("via_state_read_hook", default=None)
 
 
 @contextmanager
@@ -90,9 +120,10 @@ def track_reads() -> Iterator[TrackedReads]:
 
     A block inside another one has reads of its own, and the outer one does not learn of them.
     """
-    reads = TrackedReads()
-    token = tracked_reads.set(reads)
+    outer = read_hook.get()
+    reads = TrackedReads(None if isinstance(outer, TrackedReads) else outer)
+    token = read_hook.set(reads)
     try:
         yield reads
     finally:
-        tracked_reads.reset(token)
+        read_hook.reset(token)

@@ -36,6 +36,9 @@ class TrackedWrites:
     def __init__(self) -> None:
         self._writes: dict[Pod, dict[str, TrackedWrite]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._writes)
+
     def of(self, pod: Pod) -> dict[str, TrackedWrite]:
         """What was written through this pod, by wire key."""
         return dict(self._writes.get(pod, ()))
