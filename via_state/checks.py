@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
@@ -12,6 +13,7 @@ from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.utils import load_backend
+from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
 from via_state.backplanes.base import Backplane
@@ -72,6 +74,21 @@ def check_handlers(**_: Any) -> list[CheckMessage]:
         for index, definition in enumerate(definitions)
         if isinstance(definition, LogDefinition) and definition.problem() is None
         for problem in handler_problems(definition, definitions[:index])
+    ]
+
+
+@register("via_state")
+def check_late_declarations(**_: Any) -> list[CheckMessage]:
+    """W009: state and event handlers that only those processes know which happen to import their module."""
+    with suppress(Exception):  # Django's own check says what is wrong with it
+        len(get_resolver().url_patterns)  # views import what they use
+    return [
+        CheckWarning(
+            f"{what} is declared in {module} after Django had started: other processes, and workers among them, may not know it.",
+            hint="Declare it in the state.py of an app, or in a module that one imports.",
+            id="via_state.W009",
+        )
+        for what, module in registry.late.items()
     ]
 
 

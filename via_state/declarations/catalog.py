@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, MutableMapping
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Protocol, TypeVar, cast
 
 from via_state.bookkeeping.peers import Code
@@ -80,14 +80,19 @@ def _is_event_of(event: type[Any], definition: LogDefinition) -> bool:
     return any(isinstance(one, type) and issubclass(one, event) for one in definition.events)
 
 
-def add_handler(
-    handlers: MutableMapping[str, HandlerSpec], make: Callable[[Any], HandlerSpec], log: str
-) -> Decorator[Any]:
+def add_handler(definition: LogDefinition, make: Callable[[Any], HandlerSpec]) -> Decorator[Any]:
     """The decorator that `on_event` returns."""
     from via_state.handlers.declaration import declare
 
     def register(function: Any) -> Any:
-        declare(handlers, make(function), log)
+        handler = make(function)
+        declare(definition.handlers, handler, str(definition))
+        if registry.is_late() and definition.problem() is None:
+            for problem in handler_problems(definition, list(registry.definitions())):  # no check sees it
+                del definition.handlers[handler.name]
+                raise problem._replace(where=str(definition)).error()
+            module = getattr(function, "__module__", "?")
+            registry.note_late(f"The event handler {handler.name!r} of {definition}", module)
         return function
 
     return cast(Decorator[Any], register)

@@ -146,7 +146,7 @@ class EventLog(Handle[LogSpec[Any]], Generic[E_co]):
         def make(function: Callable[[Any, Delivery], Any]) -> HandlerSpec:
             return HandlerSpec(name, function, classes_in(events), **options)
 
-        return add_handler(self.definition.handlers, make, str(self))
+        return add_handler(self.definition, make)
 
     def append(self, event: E_co, *, wait: bool = True) -> Offset:  # type: ignore[misc]  # covariant: see read
         """Append one event. Durable when it returns, and folded where this pod projects the key.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from django.apps import apps
 
 from via_state.declarations.group import Group
+from via_state.pod.default import in_tests
+
+logger = logging.getLogger("via_state")
 
 
 class Registry:
@@ -19,10 +23,29 @@ class Registry:
 
     def __init__(self) -> None:
         self._definitions: dict[tuple[str, str], Sequence[Any]] = {}
+        #: What was declared after Django had started, and in which module.
+        self.late: dict[str, str] = {}
 
     def add(self, state: type[Group], definitions: Sequence[Any]) -> None:
         """Called when a class is defined. One that is defined again (a reloaded module) replaces itself."""
         self._definitions[state.__module__, state.__qualname__] = definitions
+        if self.is_late():
+            self.note_late(label_of(state), state.__module__)
+
+    @staticmethod
+    def is_late() -> bool:
+        """Whether Django has started: what is declared now was not found where every process looks for it. Tests may declare."""
+        return apps.ready and not in_tests()
+
+    def note_late(self, what: str, module: str) -> None:
+        """Keep it for a check, and say it where nobody runs one."""
+        self.late[what] = module
+        logger.warning(
+            "%s is declared in %s after Django had started: other processes, and workers among them, may not know it. Declare it in the "
+            "state.py of an app, or in a module that one imports.",
+            what,
+            module,
+        )
 
     def definitions(self) -> Iterator[Any]:
         """Each one once: a subclass of a concrete class shares its parent's."""
