@@ -64,6 +64,12 @@ class FaultyBackplane(Backplane):
     async def load_many(self, keys: Iterable[str]) -> dict[str, Cell]:
         return await self._do("load_many", keys)  # type: ignore[no-any-return]
 
+    async def revisions(self, keys: Iterable[str]) -> dict[str, Revision]:
+        return await self._do("revisions", keys)  # type: ignore[no-any-return]
+
+    async def heads(self, keys: Iterable[str]) -> dict[str, Head]:
+        return await self._do("heads", keys)  # type: ignore[no-any-return]
+
     async def cas(self, key: str, expected: Revision | None, data: bytes, ttl: float | None = None) -> Revision:
         return await self._do("cas", key, expected, data, ttl)  # type: ignore[no-any-return]
 

@@ -35,6 +35,7 @@ from via_state.exceptions import (
     OutcomeUnknown,
     ValueTooLarge,
 )
+from via_state.runtime.patience import send_by
 from via_state.testing.conformance import BackplaneConformance
 from via_state.testing.conformance.harness import append, eventually, new_id, read_all
 from via_state.testing.conformance.store import held
@@ -563,3 +564,23 @@ def test_options_are_checked() -> None:
         any(repr(name) in one.msg or repr(value) in one.msg for one in found) for name, value in wrong.items()
     )
     assert json.dumps([one.hint for one in found])
+
+
+async def test_nobody_waits_for_a_connection_longer_than_for_the_write() -> None:
+    writers: list[asyncio.StreamWriter] = []
+    silent = await asyncio.start_server(lambda reader, writer: writers.append(writer), "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    plane = NatsBackplane({"SERVERS": f"nats://127.0.0.1:{port}", "CONNECT_TIMEOUT": 60.0})
+    try:
+        async with asyncio.timeout(20):
+            with (
+                send_by(time.monotonic() + 0.1),
+                pytest.raises(BackplaneUnavailable, match=r"not connected to within 0\.\d s\. Nothing was sent"),
+            ):
+                await plane.head("key")
+    finally:
+        await plane.close()
+        for writer in writers:
+            writer.close()
+            await writer.wait_closed()
+        silent.close()

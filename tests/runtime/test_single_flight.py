@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -12,6 +14,7 @@ from tests.runtime.service_kit import texts
 from via_state.exceptions import BackplaneUnavailable, Closed
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.outage import Outage
+from via_state.runtime.patience import seconds_to_send, send_by
 from via_state.runtime.single_flight import Hold, Rest, SingleFlight
 
 FOR_EVER = 3600.0
@@ -184,3 +187,17 @@ async def test_a_stop_ends_what_runs_and_nothing_begins_after_it() -> None:
     one.wake()
     assert body.runs == 1
     assert one.idle
+
+
+async def test_it_runs_with_nothing_of_the_context_of_who_rings() -> None:
+    seen: list[float] = []
+
+    async def body() -> Rest:
+        seen.append(seconds_to_send())
+        return None
+
+    one = flight(body)
+    with send_by(time.monotonic() + 1):
+        one.ring()
+    await rest(one)
+    assert seen == [math.inf]

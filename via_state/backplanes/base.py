@@ -7,6 +7,7 @@ contract's executable half: an adapter that passes it works.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -45,6 +46,9 @@ Hear = Callable[[bytes], None]
 
 #: Seconds after which the cursor of a sweep proves nothing: what was removed since may be forgotten.
 CURSOR_LIFE = 1800.0
+
+#: Heads that are asked for at the same time where each is a question of its own.
+HEADS_AT_ONCE = 50
 
 #: Characters in the longest key.
 MAX_KEY = 512
@@ -182,6 +186,10 @@ class Backplane(ABC):
         """The cell, or None when it is absent or expired."""
         return (await self.load_many([key])).get(key)
 
+    async def revisions(self, keys: Iterable[str]) -> dict[str, Revision]:
+        """Which writes the cells hold, by key; absent and expired ones are left out."""
+        return {key: cell.revision for key, cell in (await self.load_many(keys)).items()}
+
     @abstractmethod
     async def cas(self, key: str, expected: Revision | None, data: bytes, ttl: float | None = None) -> Revision:
         """Replace the cell if its revision is still ``expected``, both parts of it (None: if it is absent).
@@ -228,6 +236,17 @@ class Backplane(ABC):
     @abstractmethod
     async def head(self, key: str) -> Head:
         """The two ends of the log, read from the leader."""
+
+    async def heads(self, keys: Iterable[str]) -> dict[str, Head]:
+        """The two ends of several logs, read from the leader; those that were never written may be left out.
+
+        An adapter that can ask for many at once overrides this.
+        """
+        keys, found = list(keys), dict[str, Head]()
+        for start in range(0, len(keys), HEADS_AT_ONCE):
+            some = keys[start : start + HEADS_AT_ONCE]
+            found |= zip(some, await asyncio.gather(*map(self.head, some)), strict=True)
+        return found
 
     async def count(self, key: str, after: int, head: Head) -> int:
         """How many records there are behind the offset ``after``, up to ``head``: the log's, just read. Many may be estimated;

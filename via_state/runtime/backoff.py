@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from via_state import telemetry
 from via_state.core.retry import full_jitter
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, OutcomeUnknown
+from via_state.runtime.patience import send_by
 from via_state.runtime.rng import rng
 
 T = TypeVar("T")
@@ -43,7 +44,8 @@ async def patiently(seconds: float, what: str, step: Callable[[], Coroutine[Any,
     backoff = Backoff()
     while True:
         try:
-            return await step()
+            with send_by(deadline):
+                return await step()
         except BackplaneRefused:
             raise  # the same answer would come again
         except (BackplaneUnavailable, OutcomeUnknown) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import NamedTuple, TypeAlias
 
 from django.db import DatabaseError, InterfaceError
@@ -110,7 +111,8 @@ class SingleFlight:
             return
         self._again = True
         if self.task is None and not self._held:
-            self.task = asyncio.get_running_loop().create_task(self._run())
+            # It serves whoever rings it later, so it has nothing of the context of who rings it first.
+            self.task = asyncio.get_running_loop().create_task(self._run(), context=Context())
             self.task.add_done_callback(self._ended)
 
     def wake(self) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 from via_state.backplanes.nats.connection import Connection
 from via_state.backplanes.nats.dialing import Dialing
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, Closed
 from via_state.runtime.kept_errors import again
+from via_state.runtime.patience import seconds_to_send
 
 
 class Connections:
@@ -38,8 +40,14 @@ class Connections:
             return self._connection
         if self._opening is None or self._opening.done():
             self._opening = asyncio.get_running_loop().create_task(self._open())
+        left = seconds_to_send()
         try:
-            return await asyncio.shield(self._opening)
+            async with asyncio.timeout(left if left < math.inf else None):
+                return await asyncio.shield(self._opening)
+        except TimeoutError:
+            raise BackplaneUnavailable(
+                f"NATS was not connected to within {left:.1f} s. Nothing was sent."
+            ) from None
         except asyncio.CancelledError:
             self.check_open()  # cancelled by `close`
             raise

@@ -136,10 +136,10 @@ class PostgresBackplane(Backplane):
     # Store ------------------------------------------------------------------------------------------------
 
     async def load_many(self, keys: Iterable[str]) -> dict[str, Cell]:
-        keys = list(keys)
-        for key in keys:
-            check_key(key)
-        return await self._cells.load_many(keys)
+        return await self._cells.load_many(_checked(keys))
+
+    async def revisions(self, keys: Iterable[str]) -> dict[str, Revision]:
+        return await self._cells.revisions(_checked(keys))
 
     async def cas(self, key: str, expected: Revision | None, data: bytes, ttl: float | None = None) -> Revision:
         self.check_value(key, data)
@@ -168,6 +168,9 @@ class PostgresBackplane(Backplane):
     async def head(self, key: str) -> Head:
         check_key(key)
         return await self._logs.head(key)
+
+    async def heads(self, keys: Iterable[str]) -> dict[str, Head]:
+        return await self._logs.heads(_checked(keys))
 
     async def changed(self, cursor: object | None) -> Changes:
         return await changed(self._connections, self._prefix, cursor)
@@ -230,6 +233,13 @@ def _is_prefix(given: object) -> bool:
     except InvalidKey:
         return False
     return True
+
+
+def _checked(keys: Iterable[str]) -> list[str]:
+    keys = list(keys)
+    for key in keys:
+        check_key(key)
+    return keys
 
 
 def _is_postgres(alias: str) -> bool:

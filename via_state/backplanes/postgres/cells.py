@@ -25,6 +25,8 @@ CASE WHEN isfinite(expires) THEN extract(epoch FROM expires - now()) END::double
 
 LOAD = f"SELECT {COLUMNS} FROM via_state_cell WHERE prefix = %s AND key = ANY(%s) AND {LIVE}"
 
+REVISIONS = f"SELECT key, rev, write_id FROM via_state_cell WHERE prefix = %s AND key = ANY(%s) AND {LIVE}"
+
 PAGE = f"SELECT {COLUMNS} FROM via_state_cell WHERE prefix = %s AND key > %s AND {KNOWN} AND {LIVE} ORDER BY key LIMIT %s"
 
 # The sequence may give a number out again, after a crash with lazy commits or from a restored backup: hence the id.
@@ -65,6 +67,11 @@ class Cells:
         async with self._connections.use(write=False) as connection:
             cursor = await connection.execute(LOAD, (self._prefix, keys), binary=True)
             return {key: _cell(*columns) async for key, *columns in cursor}
+
+    async def revisions(self, keys: list[str]) -> dict[str, Revision]:
+        async with self._connections.use(write=False) as connection:
+            cursor = await connection.execute(REVISIONS, (self._prefix, keys), binary=True)
+            return {key: revision_of(rev, write_id) async for key, rev, write_id in cursor}
 
     async def page(self, after: str, limit: int) -> dict[str, Cell]:
         async with self._connections.use(write=False) as connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,8 +24,10 @@ from via_state.backplanes.postgres.connection import (
     hang_up,
     open_connection,
 )
+from via_state.backplanes.postgres.slots import Slots
 from via_state.backplanes.strangers import Strangers
-from via_state.exceptions import Closed
+from via_state.exceptions import BackplaneUnavailable, Closed
+from via_state.runtime.patience import seconds_to_send
 
 logger = logging.getLogger("via_state.postgres")
 
@@ -41,12 +44,12 @@ class Connections:
     """
 
     def __init__(self, alias: str, size: int, connect_timeout: float, timeout: float) -> None:
-        self._alias, self._size, self._connect_timeout, self._timeout = alias, size, connect_timeout, timeout
+        self._alias, self._connect_timeout, self._timeout = alias, connect_timeout, timeout
         #: What lies in the tables and is not ours.
         self.strangers = Strangers("PostgreSQL")
         self._idle: list[tuple[float, Connection]] = []  # each with the time since when
         self._reaper: asyncio.TimerHandle | None = None
-        self._slots = asyncio.Semaphore(size)
+        self._slots = Slots(size)
         self._used: set[Connection] = set()
         self._opening: set[asyncio.Task[Connection]] = set()
         self._prepares = True
@@ -59,8 +62,7 @@ class Connections:
         ``write``: a connection that breaks leaves the outcome unknown. ``seconds``: time for all that is done with it.
         """
         self._check_open()
-        async with self._slots:
-            self._check_open()
+        async with self._slot(write):
             connection = await self._living() or await self._connect()
             self._used.add(connection)
             try:
@@ -73,6 +75,22 @@ class Connections:
                 self._used.discard(connection)
                 await self._put_back(connection)
 
+    @asynccontextmanager
+    async def _slot(self, write: bool) -> AsyncIterator[None]:
+        seconds = seconds_to_send(self._timeout)
+        try:
+            await self._slots.take(write=write, seconds=seconds)
+        except TimeoutError:
+            raise BackplaneUnavailable(
+                f"None of the {self._slots.size} connections to PostgreSQL (database {self._alias!r}) became free within "
+                f"{seconds:.1f} s. Nothing was sent. If this lasts, look for what is slow there, or raise POOL_SIZE."
+            ) from None
+        try:
+            self._check_open()
+            yield
+        finally:
+            self._slots.give()
+
     async def _living(self) -> Connection | None:
         """An idle connection that did not end while it lay idle: what is never sent has no unknown outcome."""
         while self._idle:
@@ -83,11 +101,18 @@ class Connections:
         return None
 
     async def _connect(self) -> Connection:
-        connection = await self._opened()
+        left = seconds_to_send()
+        try:
+            async with asyncio.timeout(left if left < math.inf else None):
+                connection = await self._opened()
+        except TimeoutError:
+            raise BackplaneUnavailable(
+                f"PostgreSQL (database {self._alias!r}) was not connected to within {left:.1f} s. Nothing was sent."
+            ) from None
         self._used.add(connection)
         try:
             # A pooler lets clients in before it has a server for them: what is never answered here was not a write.
-            with deadline(connection, self._connect_timeout):
+            with deadline(connection, seconds_to_send(self._connect_timeout)):
                 await connection.execute("SELECT 1")
             self._check_open()
         except BaseException as error:
@@ -186,6 +211,7 @@ class Connections:
         self._closed = True
         if self._reaper is not None:
             self._reaper.cancel()
+        self._slots.end(lambda: Closed("This PostgreSQL backplane was closed."))
         await self._drop_idle()
         for opening in self._opening:
             opening.cancel()
@@ -194,5 +220,5 @@ class Connections:
         # Not for ever: somebody may have cancelled a call, and psycopg still tells a silent server so.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
-                for _ in range(self._size):
-                    await self._slots.acquire()
+                for _ in range(self._slots.size):
+                    await self._slots.take(write=True)

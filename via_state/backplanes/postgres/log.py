@@ -89,6 +89,8 @@ GOES_ON = f"SELECT min(first) FROM via_state_pack WHERE log_id = {LOG} AND first
 
 HEAD = f"SELECT {HEAD_COLUMNS} FROM via_state_log WHERE id = {LOG}"
 
+HEADS = f"SELECT key, {HEAD_COLUMNS} FROM via_state_log WHERE prefix = %(prefix)s AND key = ANY(%(keys)s)"
+
 PAGE = f"""
 SELECT key, {HEAD_COLUMNS} FROM via_state_log
 WHERE prefix = %(prefix)s AND key > %(after)s AND {KNOWN} AND last > 0
@@ -230,6 +232,12 @@ class Logs:
         async with self._connections.use(write=False) as connection:
             row = await (await connection.execute(HEAD, self._names(key), binary=True)).fetchone()
         return Head(GENESIS, GENESIS) if row is None else head_of(row)
+
+    async def heads(self, keys: list[str]) -> dict[str, Head]:
+        values = {"prefix": self._prefix, "keys": keys}
+        async with self._connections.use(write=False) as connection:
+            rows = await (await connection.execute(HEADS, values, binary=True)).fetchall()
+        return {key: head_of(tuple(columns)) for key, *columns in rows}
 
     async def drop(self, key: str, last: Position | None) -> None:
         async with self._connections.use(write=True, seconds=DROP_TIMEOUT) as connection, connection.transaction():

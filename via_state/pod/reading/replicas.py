@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias, TypeVar, cast
 
 from via_state import telemetry
 from via_state.conf import settings
-from via_state.core.records import Changes, Position
+from via_state.core.records import GENESIS, Changes, Head, Position
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.exceptions import Closed
 from via_state.pod.reading.cell_copy import CellCopy
@@ -23,6 +23,10 @@ V = TypeVar("V")
 
 #: Seconds for which an unused key stays in memory under which nothing was ever written: reading it again costs a look.
 UNWRITTEN_TTL = 10.0
+
+#: Keys in one question to the backplane; keys that look at it at the same time, and for how long others wait for them.
+ASKED_AT_ONCE, RUNG_AT_ONCE, TURN_SECONDS = 1000, 100, 1.0
+NOTHING = Head(GENESIS, GENESIS)
 
 #: Where projections and copies stood at a moment.
 Marks: TypeAlias = "dict[Projector[Any] | CellCopy[Any], object]"
@@ -145,15 +149,39 @@ class Replicas:
         """The answer of a sweep."""
         marked, found = cast(Marks, mark or {}), 0
         if changes.everything:
-            for one in self._all():
-                one.ring()
+            await self._ring_in_turns(await self._elsewhere())
         else:
             found = self._ring_changed(changes)
             self._ring_unknown(changes, marked)
-            self._ring_expired()
+        self._ring_expired()
         self._swept = marked
         self._evict()
         telemetry.KeysHeld(len(self._logs), len(self._cells), found).emit()
+
+    async def _elsewhere(self) -> list[Projector[Any] | CellCopy[Any]]:
+        """Anything may have moved, as after a restart of the server: those that are not where the backplane is. One question for many
+        keys, because one for each would keep the connections from everybody else.
+        """
+        found: list[Projector[Any] | CellCopy[Any]] = [one for one in self._all() if not one.loaded]
+        logs = [one for one in self._logs.values() if one.loaded]
+        for some in _portions(logs, ASKED_AT_ONCE):
+            heads = await self._backplane.heads([one.key for one in some])
+            found += [one for one in some if heads.get(one.key, NOTHING).position != one.position]
+        cells = [one for one in self._cells.values() if one.loaded]
+        for part in _portions(cells, ASKED_AT_ONCE):
+            revisions = await self._backplane.revisions([one.key for one in part])
+            found += [one for one in part if revisions.get(one.key) != one.stored]
+        return found
+
+    @staticmethod
+    async def _ring_in_turns(rung: list[Projector[Any] | CellCopy[Any]]) -> None:
+        """Ring many, some at a time, so that the reads of others come in between."""
+        for some in _portions(rung, RUNG_AT_ONCE):
+            for one in some:
+                one.ring()
+            tasks = [one.task for one in some if one.task is not None]
+            if tasks and some[-1] is not rung[-1]:
+                await asyncio.wait(tasks, timeout=TURN_SECONDS)
 
     def _ring_changed(self, changes: Changes) -> int:
         """Ring what moved; returns how many of these no doorbell had rung."""
@@ -237,3 +265,8 @@ class Replicas:
 def _read_outcome(future: asyncio.Future[None]) -> None:
     if not future.cancelled():
         future.exception()
+
+
+def _portions(many: list[V], size: int) -> Iterator[list[V]]:
+    for start in range(0, len(many), size):
+        yield many[start : start + size]

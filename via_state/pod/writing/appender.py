@@ -29,6 +29,7 @@ from via_state.exceptions import (
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.kept_errors import again
 from via_state.runtime.loop import LoopThread
+from via_state.runtime.patience import send_by
 
 logger = logging.getLogger("via_state.pod")
 
@@ -187,7 +188,8 @@ class Appender:
         give_up = min(asked + self._backplane.retry_window, max(entry.deadline for entry in group))
         while True:
             try:
-                return await self._backplane.append(key, append_id, count, data)
+                with send_by(give_up if sent else min(entry.deadline for entry in group)):
+                    return await self._backplane.append(key, append_id, count, data)
             except (OutcomeUnknown, BackplaneUnavailable) as error:
                 sent = sent or isinstance(error, OutcomeUnknown)
                 if not sent:

@@ -22,6 +22,7 @@ from via_state.exceptions import (
     ViaStateError,
 )
 from via_state.runtime.backoff import Backoff
+from via_state.runtime.patience import send_by
 
 logger = logging.getLogger("via_state.pod")
 
@@ -73,7 +74,8 @@ class CellWrite:
         while True:
             asked = time.monotonic()
             try:
-                revision = await backplane.cas(self.key, self.expected, self.data, self.ttl)
+                with send_by(deadline):
+                    revision = await backplane.cas(self.key, self.expected, self.data, self.ttl)
                 return Cell(self.data, revision, 0.0, self.ttl), asked
             except CASConflict:
                 if first_sent is None:

@@ -96,6 +96,19 @@ class LogConformance(Harness):
             assert [data for _, data in await read_all(plane, "alpha")] == [b"a1", b"a2"]
             assert [data for _, data in await read_all(plane, "beta")] == [b"b1", b"b2"]
 
+    async def test_the_heads_of_many_logs_are_asked_for_together(self) -> None:
+        async with self.two() as (first, second):
+            keys = [f"together.{number}" for number in range(120)]
+            for number, key in enumerate(keys[:20]):
+                for _ in range(number % 3 + 1):
+                    await append(first, key)
+            await first.drop(keys[0])
+            heads = await second.heads(keys)
+            for key in keys[:21]:
+                assert heads.get(key, Head(GENESIS, GENESIS)) == await second.head(key)
+            assert not any(head.position.offset for key, head in heads.items() if key in keys[20:])
+            assert await second.heads([]) == {}
+
     async def test_odd_keys_are_distinct(self) -> None:
         async with self.one() as plane:
             for key in ODD_KEYS:

@@ -46,6 +46,17 @@ class StoreConformance(Harness):
                 await first.cas("cell", revision, b"four")
             assert held(await first.load("cell")) == (b"three", newer)
 
+    async def test_the_revisions_of_many_cells_are_asked_for_together(self) -> None:
+        async with self.two() as (first, second):
+            made = {
+                f"together.{number}": await first.cas(f"together.{number}", None, b"x") for number in range(20)
+            }
+            made["together.3"] = await first.cas("together.3", made["together.3"], b"y")
+            await first.cas("together.short", None, b"x", ttl=0.05)
+            await until_absent(first, "together.short")
+            assert await second.revisions([*made, "together.short", "together.absent"]) == made
+            assert await second.revisions([]) == {}
+
     async def test_a_revision_is_both_its_number_and_its_write_id(self) -> None:
         """A store that lost writes gives numbers out again: what was read before must not pass for what is there."""
         async with self.two() as (first, second):
