@@ -42,6 +42,12 @@ if TYPE_CHECKING:
 # Checks that ask a database have no tag of ours: from Django 6.1 on ``check --tag via_state`` would run them for every database.
 
 SESSION_MIDDLEWARE = "django.contrib.sessions.middleware.SessionMiddleware"
+#: The backplanes of via_state, with the extra that each needs.
+BACKENDS = {
+    "via_state.backplanes.memory.MemoryBackplane": None,
+    "via_state.backplanes.postgres.PostgresBackplane": "postgres",
+    "via_state.backplanes.nats.NatsBackplane": "nats",
+}
 STATE_MIDDLEWARE = "via_state.middleware.SessionStateMiddleware"
 
 
@@ -301,13 +307,19 @@ def _backend() -> tuple[type[Backplane] | None, list[CheckMessage]]:
         backend = import_string(path)
     except ImportError as error:
         message = f"VIA_STATE['BACKEND'] {path!r} can't be imported: {error}."
-        hint = "Check the path, and that the extra is installed, as in: pip install 'via-state[postgres]'"
-        return None, [Error(message, hint=hint, id="via_state.E011")]
+        return None, [Error(message, hint=_missing(path), id="via_state.E011")]
     if not (isinstance(backend, type) and issubclass(backend, Backplane)):
         message = f"VIA_STATE['BACKEND'] {path!r} is not a backplane."
         hint = "Name a subclass of via_state.backplanes.base.Backplane."
         return None, [Error(message, hint=hint, id="via_state.E011")]
     return backend, []
+
+
+def _missing(path: str) -> str:
+    """What to do about a backplane that can't be imported."""
+    if extra := BACKENDS.get(path):
+        return f"Install what it needs: pip install 'via-state[{extra}]'"
+    return f"Check the path. Those of via_state are {', '.join(BACKENDS)}."
 
 
 def _session_problems(middleware: list[str]) -> Iterator[CheckMessage]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -203,6 +205,38 @@ def test_a_bad_setting_is_reported(setting: Any, message: str, hint: str) -> Non
     assert problem.id == "via_state.E010"
     assert message in problem.msg
     assert hint in str(problem.hint)
+
+
+BARE = """
+import sys
+sys.modules.update(psycopg=None, nats=None)  # as if they were not installed
+import django
+from django.conf import settings
+from django.core.checks import run_checks
+settings.configure(INSTALLED_APPS=["via_state"])
+django.setup()
+for path in sys.argv[1:]:
+    settings.VIA_STATE = {"BACKEND": path}
+    [problem] = run_checks(tags=["via_state"])
+    print(problem.id, problem.hint)
+"""
+
+
+def test_a_backend_that_can_not_be_imported_says_what_to_install() -> None:
+    packages = "via_state.backplanes.postgres", "via_state.backplanes.nats"
+    paths = [
+        f"{packages[0]}.PostgresBackplane",
+        f"{packages[1]}.NatsBackplane",
+        f"{packages[1]}.Nats",
+        "shop.Plane",
+    ]
+    command = [sys.executable, "-c", BARE, *paths]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [one.partition(": ")[2] for one in said[:2]] == [
+        "pip install 'via-state[postgres]'",
+        "pip install 'via-state[nats]'",
+    ]
+    assert all("E011 Check the path. Those of via_state are" in one for one in said[2:])
 
 
 class CheckedBackplane(MemoryBackplane):
