@@ -2,18 +2,22 @@
 PYTHON ?= python3
 PORT ?= 8001
 BACKPLANE ?= postgres
+# Workers of pytest for `make test`: each has servers of its own.
+JOBS ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Each command below has its own settings.
 unexport DJANGO_SETTINGS_MODULE
 
-.PHONY: help demo test lint client bench pictures diagrams clean
+.PHONY: help demo test matrix coverage lint client bench pictures diagrams clean
 
 help:
 	@echo "make demo            two pods and a worker over PostgreSQL; PORT=9001 moves the first"
 	@echo "make demo BACKPLANE=nats   the same over NATS, with PostgreSQL beside it"
-	@echo "make test            every check"
+	@echo "make test            every check; JOBS=2 runs the tests on two workers"
+	@echo "make matrix          a part of the tests on the wheel, for each Python found here and each Django"
+	@echo "make coverage        of the core by its own tests, with branches"
 	@echo "make lint            style and types only"
 	@echo "make bench           the table of figures; ONLY=fold runs one"
 	@echo "make pictures        the pictures of the documentation, from a running demo; needs Chromium"
@@ -53,7 +57,14 @@ demo: $(VENV)/demo
 
 test: lint $(BUNDLER)
 	$(BIN)/python manage.py makemigrations --check --dry-run --settings testproject.settings_test
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadgroup --no-loadscope-reorder)
+
+# The built wheel with each Python that is found here and each Django, a short part of the suite in each.
+matrix: $(VENV)/dev
+	$(BIN)/python -m tests.matrix
+
+coverage: $(VENV)/dev
+	$(BIN)/python -m pytest -q tests/core --cov=via_state.core --cov-report=term-missing:skip-covered
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -76,4 +87,4 @@ bench: $(VENV)/dev
 # The demo's data is elsewhere, behind a link, where PostgreSQL's account can't enter this folder.
 clean:
 	@if [ -L .demo/postgres ]; then rm -rf "$$(readlink .demo/postgres)"; fi
-	rm -rf $(VENV) .demo
+	rm -rf $(VENV) .demo .matrix

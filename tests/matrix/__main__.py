@@ -1,0 +1,131 @@
+"""Runs a part of the suite on the built wheel, in an environment for each cell. See ``--help``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import django
+
+from tests.matrix.cells import Cell, cells, diagonal, interpreters
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / ".matrix"
+#: Short and real: declarations and checks, the conformance suite, a pod, handlers, the outbox and the admin on real servers.
+PART = (
+    "tests/declarations/test_checks.py",
+    "tests/declarations/test_events.py",
+    "tests/declarations/test_sessions.py",
+    "tests/backplanes/test_memory.py",
+    "tests/pod/test_outbox.py",
+    "tests/handlers/test_deliveries.py",
+    "tests/testing",
+    "tests/admin/test_pages.py",
+)
+#: Packages of the checks that the part does not use, or that follow no new Django.
+UNUSED = ("basedpyright", "django-stubs", "mypy", "pre-commit", "ruff")
+
+
+def run(*command: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = None) -> int:
+    return subprocess.run([str(part) for part in command], cwd=cwd, env=env, check=False).returncode
+
+
+def wheel() -> Path:
+    """Built from the checkout, once for all cells."""
+    folder = FOLDER / "wheel"
+    shutil.rmtree(folder, ignore_errors=True)
+    if run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, "."):
+        raise SystemExit("The wheel could not be built.")
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def suite() -> Path:
+    """The tests without the package, which is to be the installed one."""
+    folder = FOLDER / "suite"
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in ("tests", "testproject", "docs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "manage.py", "README.md"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def prepare(cell: Cell, built: Path) -> Path:
+    """The interpreter of an environment with the wheel and what its tests need."""
+    folder = FOLDER / cell.name
+    python = folder / "bin" / "python"
+    if not python.exists() and run(cell.interpreter, "-m", "venv", "--without-pip", "--clear", folder):
+        raise SystemExit(f"No environment could be made with {cell.interpreter}.")
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    needed = [one for one in (*groups["servers"], *groups["dev"]) if not one.startswith(UNUSED)]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "--python",
+        str(python),
+        "install",
+        "--quiet",
+    ]
+    # Not the extra "all": a package in it may not know the newest Django yet.
+    if run(*pip, f"{built}[postgres,nats,redis]", f"django=={cell.django}.*", *needed) or run(
+        *pip, "--force-reinstall", "--no-deps", built
+    ):
+        raise SystemExit(f"The packages of {cell.name} could not be installed.")
+    return python
+
+
+def test(cell: Cell, built: Path, folder: Path, part: list[str]) -> bool:
+    python = prepare(cell, built)
+    dropped = ("PYTHONPATH", "DJANGO_SETTINGS_MODULE", "VIRTUAL_ENV")
+    environment = {name: value for name, value in os.environ.items() if name not in dropped}
+    where = "import django, sys, via_state; print(sys.version.split()[0], django.__version__, via_state.__file__)"
+    said = subprocess.run(
+        [python, "-c", where], cwd=folder, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    print(f"\n== {cell.name}: {said.strip()}", flush=True)
+    assert str(FOLDER / cell.name) in said, "the wheel is what is tested"
+    started = time.monotonic()
+    failed = run(
+        python, "-X", "dev", "-m", "pytest", "-q", "-p", "no:cacheprovider", *part, cwd=folder, env=environment
+    )
+    print(f"== {cell.name}: {'failed' if failed else 'passed'} in {time.monotonic() - started:.0f} s", flush=True)
+    return not failed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
+    parser.add_argument(
+        "--others",
+        action="store_true",
+        help="each Python and each Django but those of this environment, in few cells",
+    )
+    parser.add_argument("--list", action="store_true", help="only say which cells there are")
+    parser.add_argument(
+        "part", nargs="*", default=list(PART), help="what pytest is given; a short part of the suite"
+    )
+    options = parser.parse_args()
+    chosen = cells(interpreters())
+    if options.others:
+        chosen = diagonal(chosen, ["{}.{}".format(*sys.version_info[:2]), "{}.{}".format(*django.VERSION[:2])])
+    print(
+        "Cells of Python and Django:", ", ".join(cell.name for cell in chosen) or "none: no other Python is here"
+    )
+    if options.list or not chosen:
+        return
+    built, folder = wheel(), suite()
+    failed = [cell.name for cell in chosen if not test(cell, built, folder, options.part)]
+    if failed:
+        raise SystemExit(f"Failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
