@@ -17,7 +17,7 @@ ERRORS = [
 #: The same call would fail again: it, the declaration or the deployed code must change first.
 FINAL = {
     "AppendTooLarge", "CASConflict", "CellFromNewerVersion", "CellUnreadable", "Closed", "LoopEnded", "DeclarationError", "EpochChanged",
-    "EventRefused", "InvalidKey", "InvalidOffset", "MessageTooLarge", "NotBound", "NotInTransaction", "SessionEnded", "SessionRequired", "StateInPureFunction", "SyncVerbInEventLoop", "UserRequired",
+    "EventRefused", "GreenThreads", "InvalidKey", "InvalidOffset", "MessageTooLarge", "NotBound", "NotInTransaction", "SessionEnded", "SessionRequired", "StateInPureFunction", "SyncVerbInEventLoop", "UserRequired",
     "ValueRefused", "ValueTooLarge",
 }  # fmt: skip
 #: What handlers raise, and what tells a runner that it is not the one any more.

@@ -235,6 +235,13 @@ class LoopEnded(Closed):
     """
 
 
+class GreenThreads(ViaStateError):
+    """gevent or eventlet has replaced the threads of this process, so that via_state can't have one of its own.
+
+    Nothing was read or written. Serve the project with real threads or with asyncio.
+    """
+
+
 class NotMigrated(BackplaneRefused):
     """The backplane's tables are missing. Run ``manage.py migrate``."""
 

@@ -290,6 +290,23 @@ async def test_the_second_host_is_tried_when_the_first_is_silent(make: Make, dat
         await append(plane, "log", b"x")
 
 
+async def test_the_second_address_of_a_host_is_tried_when_the_first_is_silent(
+    make: Make, database: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve, port = socket.getaddrinfo, int(database["PORT"])
+
+    def two_addresses(host: Any, *more: Any, **named: Any) -> Any:
+        if host != "two.addresses.test":
+            return resolve(host, *more, **named)
+        return [*resolve("127.0.0.2", *more, **named), *resolve("127.0.0.1", *more, **named)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", two_addresses)
+    with socket.create_server(("127.0.0.2", port)):
+        database["HOST"] = "two.addresses.test"
+        plane = make(CONNECT_TIMEOUT=2.0)
+        await append(plane, "log", b"x")
+
+
 async def test_a_cancelled_call_stays_cancelled_when_the_connection_breaks(
     through_proxy: Proxy, make: Make
 ) -> None:

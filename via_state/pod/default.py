@@ -153,4 +153,5 @@ def _after_fork() -> None:
 
 
 setting_changed.connect(_setting_changed)
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # Windows has no forks
+    os.register_at_fork(after_in_child=_after_fork)

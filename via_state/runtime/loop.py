@@ -26,6 +26,7 @@ from via_state.core.project_code import contained
 from via_state.core.text import error_line
 from via_state.exceptions import LoopEnded, StateInPureFunction, SyncVerbInEventLoop
 from via_state.runtime.executor import DaemonExecutor
+from via_state.runtime.green_threads import refuse_green_threads
 from via_state.runtime.pure_functions import pure_functions_only, refuse_in_pure_function
 
 T = TypeVar("T")
@@ -238,6 +239,7 @@ def current_loop() -> LoopThread:
         return current
     with _lock:
         if _current is None or not _current.alive:
+            refuse_green_threads()
             _current = LoopThread()
         return _current
 
@@ -259,5 +261,6 @@ def _at_exit() -> None:
         _current.stop()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # Windows has no forks
+    os.register_at_fork(after_in_child=_after_fork)
 atexit.register(_at_exit)

@@ -8,7 +8,7 @@ import math
 import os
 import select
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -72,7 +72,7 @@ async def open_connection(
 async def _connected(alias: str, seconds: float, settings: Mapping[str, str]) -> Connection:
     parameters = connections[alias].get_connection_params()
     each = max(_LEAST_TIMEOUT, math.ceil(seconds))
-    hosts = str(parameters.get("host", "")).count(",") + 1
+    addresses = await _addresses(parameters, seconds)
     added = {name: value for name, value in _DEFAULTS.items() if name not in parameters} | {
         "connect_timeout": each
     }
@@ -80,7 +80,7 @@ async def _connected(alias: str, seconds: float, settings: Mapping[str, str]) ->
         given = parameters.get("options") or os.environ.get("PGOPTIONS", "")
         # The last one of a name counts.
         added["options"] = " ".join([given, *(f"-c {name}={value}" for name, value in settings.items())]).strip()
-    async with asyncio.timeout(seconds if hosts == 1 else hosts * each + 1):
+    async with asyncio.timeout(seconds if addresses == 1 else addresses * each + 1):
         if is_prepared(alias):
             return await prepared_connection(alias, added)
         for name in _NOT_LIBPQ:
@@ -96,6 +96,20 @@ async def _connected(alias: str, seconds: float, settings: Mapping[str, str]) ->
             await connection.close()
             raise
     return connection
+
+
+async def _addresses(parameters: dict[str, Any], seconds: float) -> int:
+    """How many there are to be tried, one after the other: a host's name may stand for several."""
+    hosts = str(parameters.get("hostaddr") or parameters.get("host") or "").split(",")
+    found = 0
+    for host in hosts:
+        names: Sequence[Any] = ()
+        if host and not host.startswith(("/", "@")):
+            with contextlib.suppress(OSError, UnicodeError, TimeoutError):  # whoever connects says so
+                async with asyncio.timeout(seconds):
+                    names = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        found += max(1, len(names))
+    return found
 
 
 def _unreachable(alias: str, seconds: float, error: Exception) -> BackplaneUnavailable:
@@ -141,6 +155,8 @@ def ended(connection: Connection) -> bool:
     """
     if connection.closed:
         return True
+    if not hasattr(select, "poll"):  # on Windows
+        return bool(select.select([connection.fileno()], [], [], 0)[0])
     poll = select.poll()  # select() fails in a process that has more than a thousand files open
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
