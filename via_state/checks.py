@@ -172,7 +172,7 @@ def check_snapshots(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.database)
 def check_bridges(databases: Collection[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """E015, E016: code that can't go on from the snapshots of the code before, where the records are gone.
+    """E015, E016: code that can't continue from the snapshots of the code before, where the records are gone.
 
     Looks into the database, so it runs with ``migrate`` and with ``check --database``.
     """
@@ -293,7 +293,7 @@ def _changes_schemas(engine: str) -> bool:
 
 
 def _unbridged(rows: QuerySet[SnapshotRow], spec: SnapshotSpec[Any]) -> list[Manifest]:
-    """The manifests of compacted logs that have no snapshot from which this code goes on."""
+    """The manifests of compacted logs that have no snapshot from which this code continues."""
     compacted = rows.filter(log__in=rows.filter(compacted__gt=0).values("log"), data__isnull=False)
     known = parse_manifests(compacted.values_list("manifest", flat=True).distinct())
     usable = [one.fingerprint for one in known if spec.manifest.folds_like(one)]

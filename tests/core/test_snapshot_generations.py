@@ -6,89 +6,91 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from via_state.core.records import Position
-from via_state.core.snapshot_generations import Lineage, RetentionHold, SaveOutcome, decide_floor
+from via_state.core.snapshot_generations import Generations, RetentionHold, SaveOutcome, decide_floor
 
 
 def at(offset: int, record: str = "r") -> Position:
     return Position("e", offset, f"{record}-{offset}")
 
 
-def offer(lineage: Lineage, offset: int, now: float, lease_owner: str = "me", **more: object) -> SaveOutcome:
+def offer(
+    generations: Generations, offset: int, now: float, lease_owner: str = "me", **more: object
+) -> SaveOutcome:
     """As by somebody who looked at the log, and found all records there."""
-    options: dict[str, object] = {"lease": 15.0, "min_age": 600.0, "proven": lineage.kept, **more}
-    return lineage.offer(at(offset), f"digest {offset}", lease_owner=lease_owner, now=now, **options)  # type: ignore[arg-type]
+    options: dict[str, object] = {"lease": 15.0, "min_age": 600.0, "proven": generations.kept, **more}
+    return generations.offer(at(offset), f"digest {offset}", lease_owner=lease_owner, now=now, **options)  # type: ignore[arg-type]
 
 
 def test_one_holder_at_a_time_until_its_lease_ends_or_is_given_up() -> None:
-    lineage = Lineage()
-    assert offer(lineage, 10, 0.0) is SaveOutcome.SAVED
-    assert offer(lineage, 20, 14.0, "other") is SaveOutcome.HELD
-    assert offer(lineage, 20, 15.0, "other") is SaveOutcome.SAVED
-    lineage.release("other")
-    assert offer(lineage, 30, 15.1) is SaveOutcome.SAVED
+    generations = Generations()
+    assert offer(generations, 10, 0.0) is SaveOutcome.SAVED
+    assert offer(generations, 20, 14.0, "other") is SaveOutcome.HELD
+    assert offer(generations, 20, 15.0, "other") is SaveOutcome.SAVED
+    generations.release("other")
+    assert offer(generations, 30, 15.1) is SaveOutcome.SAVED
 
 
 def test_a_snapshot_never_goes_back() -> None:
-    lineage = Lineage()
-    offer(lineage, 100, 0.0)
-    assert offer(lineage, 40, 1.0) is SaveOutcome.COVERED
-    assert offer(lineage, 100, 1.0) is SaveOutcome.COVERED
-    assert lineage.newest == at(100)
-    assert offer(lineage, 150, 1.0) is SaveOutcome.SAVED
+    generations = Generations()
+    offer(generations, 100, 0.0)
+    assert offer(generations, 40, 1.0) is SaveOutcome.COVERED
+    assert offer(generations, 100, 1.0) is SaveOutcome.COVERED
+    assert generations.newest == at(100)
+    assert offer(generations, 150, 1.0) is SaveOutcome.SAVED
 
 
 def test_one_that_history_disproved_is_replaced_by_an_earlier_one_and_settles_nothing() -> None:
-    lineage = Lineage()
-    offer(lineage, 100, 0.0)
-    offer(lineage, 200, 700.0)
-    offer(lineage, 300, 1400.0)
-    assert lineage.settled == at(200)
-    assert offer(lineage, 250, 1401.0, proven=[at(200)], disproven=[at(300)]) is SaveOutcome.SAVED
-    assert lineage.kept == [at(250), at(200)]
-    assert offer(lineage, 50, 1402.0, proven=[], disproven=[at(250), at(200)]) is SaveOutcome.SAVED
-    assert lineage.kept == [at(50)]
+    generations = Generations()
+    offer(generations, 100, 0.0)
+    offer(generations, 200, 700.0)
+    offer(generations, 300, 1400.0)
+    assert generations.settled == at(200)
+    assert offer(generations, 250, 1401.0, proven=[at(200)], disproven=[at(300)]) is SaveOutcome.SAVED
+    assert generations.kept == [at(250), at(200)]
+    assert offer(generations, 50, 1402.0, proven=[], disproven=[at(250), at(200)]) is SaveOutcome.SAVED
+    assert generations.kept == [at(50)]
 
 
 def test_nothing_is_replaced_nor_kept_out_before_what_is_stored_was_compared_with_the_log() -> None:
-    lineage = Lineage()
-    offer(lineage, 100, 0.0)
-    offer(lineage, 200, 1.0)
-    offer(lineage, 300, 2.0)
-    assert lineage.kept == [at(300), at(100)]
+    generations = Generations()
+    offer(generations, 100, 0.0)
+    offer(generations, 200, 1.0)
+    offer(generations, 300, 2.0)
+    assert generations.kept == [at(300), at(100)]
     for offset, now, proven in ((250, 3.0, [at(100)]), (400, 800.0, [at(100)]), (400, 800.0, [])):
-        assert offer(lineage, offset, now, proven=proven) is SaveOutcome.UNPROVEN
-        assert lineage.kept == [at(300), at(100)]
-    assert offer(lineage, 400, 3.0, proven=[]) is SaveOutcome.SAVED, "the newest one stands for nothing older"
-    assert offer(lineage, 500, 800.0, proven=[at(400)]) is SaveOutcome.SAVED
-    assert lineage.kept == [at(500), at(400)]
+        assert offer(generations, offset, now, proven=proven) is SaveOutcome.UNPROVEN
+        assert generations.kept == [at(300), at(100)]
+    assert offer(generations, 400, 3.0, proven=[]) is SaveOutcome.SAVED, "the newest one stands for nothing older"
+    assert offer(generations, 500, 800.0, proven=[at(400)]) is SaveOutcome.SAVED
+    assert generations.kept == [at(500), at(400)]
 
 
 def test_a_log_that_lost_less_than_the_age_is_still_covered() -> None:
     """Whatever was decided about its floor meanwhile."""
-    lineage = Lineage()
+    generations = Generations()
     saved: dict[int, float] = {}
     for number in range(1, 400):
         now = number * 7.0
-        assert offer(lineage, number, now, min_age=60.0) is SaveOutcome.SAVED
+        assert offer(generations, number, now, min_age=60.0) is SaveOutcome.SAVED
         saved[number] = now
-        floor = decide_floor(lineage, [], [], now - 60.0, lineage.kept).offset
+        floor = decide_floor(generations, [], [], now - 60.0, generations.kept).offset
         survived = [one for one, when in saved.items() if when <= now - 60.0]  # the log lost a minute
         if survived:
-            assert any(floor <= one.offset <= survived[-1] for one in lineage.kept) or floor == 0
+            assert any(floor <= one.offset <= survived[-1] for one in generations.kept) or floor == 0
     assert floor > 300
 
 
-def test_another_value_at_the_same_position_ends_the_lineage() -> None:
-    lineage = Lineage()
-    offer(lineage, 10, 0.0)
-    verdict = lineage.offer(at(10), "another", lease_owner="other", now=1.0, lease=15.0, min_age=0.0)
+def test_another_value_at_the_same_position_ends_the_generations() -> None:
+    generations = Generations()
+    offer(generations, 10, 0.0)
+    verdict = generations.offer(at(10), "another", lease_owner="other", now=1.0, lease=15.0, min_age=0.0)
     assert verdict is SaveOutcome.DIVERGED
-    assert offer(lineage, 20, 2.0) is SaveOutcome.STOPPED
-    assert decide_floor(lineage, [], [], 1e9, lineage.kept).offset == 0
+    assert offer(generations, 20, 2.0) is SaveOutcome.STOPPED
+    assert decide_floor(generations, [], [], 1e9, generations.kept).offset == 0
 
 
 def test_the_floor_is_the_lowest_of_all_that_pin() -> None:
-    own, other = Lineage(settled=at(80)), Lineage(newest=at(60), saved_at=5.0)
+    own, other = Generations(settled=at(80)), Generations(newest=at(60), saved_at=5.0)
     both = [at(80), at(60)]
     assert decide_floor(own, [], [], 10.0, both).offset == 80
     assert decide_floor(own, [], [], 10.0, [at(60)]).offset == 0, "the log does not hold its record"
@@ -101,7 +103,7 @@ def test_the_floor_is_the_lowest_of_all_that_pin() -> None:
 
 
 def test_code_that_needs_the_log_from_its_start_pins_all_of_it() -> None:
-    assert decide_floor(Lineage(settled=at(80)), [("f2", Lineage())], [], 10.0, [at(80)]).offset == 0
+    assert decide_floor(Generations(settled=at(80)), [("f2", Generations())], [], 10.0, [at(80)]).offset == 0
 
 
 @given(
@@ -109,19 +111,19 @@ def test_code_that_needs_the_log_from_its_start_pins_all_of_it() -> None:
     st.sampled_from([0.0, 1.0, 600.0]),
 )
 def test_what_settles_was_superseded_and_is_old_enough(steps: list[tuple[int, float]], min_age: float) -> None:
-    lineage, now, offset = Lineage(), 0.0, 0
+    generations, now, offset = Generations(), 0.0, 0
     saved: list[tuple[int, float]] = []
     for more, wait in steps:
         now, offset = now + wait, offset + more
-        assert offer(lineage, offset, now, min_age=min_age) is SaveOutcome.SAVED
+        assert offer(generations, offset, now, min_age=min_age) is SaveOutcome.SAVED
         saved.append((offset, now))
         old_enough = [one for one, when in saved[:-1] if when <= now - min_age]
-        assert lineage.settled.offset <= max(old_enough, default=0)
-        assert lineage.matured(now - min_age, lineage.kept) <= max(old_enough, default=0)
+        assert generations.settled.offset <= max(old_enough, default=0)
+        assert generations.matured(now - min_age, generations.kept) <= max(old_enough, default=0)
         if min_age == 0.0 and len(saved) > 1:
-            assert lineage.settled.offset == saved[-2][0], "one generation behind"
+            assert generations.settled.offset == saved[-2][0], "one generation behind"
     if steps and min_age:
         late = now + 10 * min_age
         for again in (1, 2, 3):  # it always moves on
-            offer(lineage, offset + again, late + again * 2 * min_age, min_age=min_age)
-        assert lineage.settled.offset >= offset
+            offer(generations, offset + again, late + again * 2 * min_age, min_age=min_age)
+        assert generations.settled.offset >= offset

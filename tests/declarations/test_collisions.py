@@ -68,7 +68,7 @@ def test_logs_that_write_one_key_and_differ_collide(other: str) -> None:
     class One(State):
         field = StateAppEvents(AddItem, key="k")
 
-    type("Two", (State,), {"field": vars(Feed)[other].declared_anew()})
+    type("Two", (State,), {"field": vars(Feed)[other].declared_again()})
     (found,) = collisions()
     assert "differs in kind, type or initial value" in found
 
@@ -78,7 +78,7 @@ def test_values_that_write_one_key_and_differ_collide(other: str) -> None:
     class One(State):
         field = StateApp(str, key="k")
 
-    type("Two", (State,), {"field": vars(Feed)[other].declared_anew()})
+    type("Two", (State,), {"field": vars(Feed)[other].declared_again()})
     (found,) = collisions()
     assert "differs in kind, type or initial value" in found
 

@@ -18,7 +18,7 @@ LEASE = 15.0
 class SnapshotRequest(NamedTuple):
     """A folded value on its way to a snapshot, at a position that the log was just seen to hold.
 
-    ``proven`` and ``disproven``: stored ones, and whether the log still holds their records; see `Lineage.offer`.
+    ``proven`` and ``disproven``: stored ones, and whether the log still holds their records; see `Generations.offer`.
     """
 
     key: str
@@ -58,7 +58,7 @@ class SnapshotStore(ABC):
     async def save(
         self, drafts: Sequence[SnapshotRequest], lease_owner: str, *, last: bool = False
     ) -> list[SaveResult]:
-        """Store the drafts as far as the lineages take them. ``last``: the owner of the lease goes away, and gives its leases up."""
+        """Store the drafts as far as the generations take them. ``last``: the owner of the lease goes away, and gives its leases up."""
 
     @abstractmethod
     async def register(self, key: str, epoch: str, spec: LogSpec[Any]) -> bool:

@@ -1,6 +1,6 @@
 """The snapshots of one log by one code, in the order they were made: who makes the next one, and what it settles.
 
-Times are seconds since 1970 by the clock of whatever stores the lineage.
+Times are seconds since 1970 by the clock of whatever stores the generations.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SaveOutcome(Enum):
 
 
 @dataclass(slots=True)
-class Lineage:
+class Generations:
     """The positions of the snapshots whose data is kept, `GENESIS` for none; without any this code folds from the start.
 
     ``newest`` is where a start goes on. ``marked`` is an older one that settles when it is old enough. Up to the ``settled`` one
@@ -137,15 +137,15 @@ class Lineage:
 
 
 def decide_floor(
-    own: Lineage,
-    others: Iterable[tuple[str, Lineage]],
+    own: Generations,
+    others: Iterable[tuple[str, Generations]],
     pins: Iterable[RetentionHold],
     old: float,
     proven: Collection[Position],
 ) -> RetentionHold:
     """How far a log may be compacted, and what keeps it from going further.
 
-    ``own`` is the lineage of whoever asks; ``others`` are those of other code, by fingerprint. ``old``: snapshots from then
+    ``own`` is the generations of whoever asks; ``others`` are those of other code, by fingerprint. ``old``: snapshots from then
     or earlier are old enough to rely on, if they are ``proven``: the log was seen to hold their records.
     """
     if own.diverged:

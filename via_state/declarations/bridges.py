@@ -1,4 +1,4 @@
-"""Whether this code can go on from the snapshots that are stored: asked before it is deployed."""
+"""Whether this code can continue from the snapshots that are stored: asked before it is deployed."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 from via_state.core.cells import CellCodec
 from via_state.core.specs import CellSpec
 from via_state.declarations.definition import Definition
-from via_state.declarations.initial import MISSING, make_zero
+from via_state.declarations.initial import MISSING, make_initial
 from via_state.declarations.problems import Problem, refuse_bad_version
 from via_state.declarations.scope import Scope
 from via_state.declarations.value_types import refuse_undecodable
@@ -37,7 +37,7 @@ class CellDefinition(Definition[CellSpec[Any]]):
             ).error()
         refuse_bad_version(self.version)
         refuse_undecodable(self.value_type, f"{self.value_type!r}")
-        initial = make_zero(self.value_type, self.default)
+        initial = make_initial(self.value_type, self.default)
         codec: CellCodec[Any] = CellCodec(self.value_type, self.version)
         try:
             codec.encode(initial(), write_id="", writes=(), pause=0.0)

@@ -70,7 +70,7 @@ class Handle(Declared, Generic[S]):
         """False for an object that was declared elsewhere and assigned here."""
         return self.definition.state is owner and self.definition.name == name
 
-    def declared_anew(self) -> Self:
+    def declared_again(self) -> Self:
         """The same declaration for another class."""
         return self._copy(definition=self.definition.copy())
 

@@ -17,7 +17,7 @@ MISSING: Final[Any] = object()
 _ATOMS = (bool, int, float, str, bytes, type(None))
 
 
-def make_zero(value_type: Any, default: Any) -> Callable[[], Any]:
+def make_initial(value_type: Any, default: Any) -> Callable[[], Any]:
     """A function that makes the initial value, a new one each time: nobody's change reaches another's.
 
     Raises `DeclarationError` when it can't be made.

@@ -16,7 +16,7 @@ from via_state.core.specs import LogSpec
 from via_state.core.values import ValueCodec
 from via_state.declarations.definition import Definition
 from via_state.declarations.fingerprints import manifest_of
-from via_state.declarations.initial import MISSING, make_zero
+from via_state.declarations.initial import MISSING, make_initial
 from via_state.declarations.problems import Problem, is_whole, problem_of, refuse_bad_version
 from via_state.declarations.scope import Scope
 from via_state.declarations.value_types import folded_type, refuse_undecodable
@@ -106,7 +106,7 @@ class LogDefinition(Definition[LogSpec[Any]]):
         self._value_type = folded_type(self.events) if self.value is MISSING else self.value
         for event_type in event_types:
             _refuse_uncallable(event_type)
-        initial = make_zero(self._value_type, self.default)
+        initial = make_initial(self._value_type, self.default)
         wire = self.wire()
         snapshots = self._snapshots(codec, initial)
         return LogSpec(wire.text, codec, initial, wire.family, snapshots, wire.parse)

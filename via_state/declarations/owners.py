@@ -94,7 +94,7 @@ class RequestOwner(Owner):
 
 
 class ScopeOwner(Owner):
-    """The visitor behind an ASGI connection. Its cookies are set already, so it never starts a session."""
+    """The visitor of an ASGI connection. Its cookies are set already, so it never starts a session."""
 
     def __init__(self, scope: Mapping[str, Any]) -> None:
         self._scope = scope

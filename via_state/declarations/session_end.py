@@ -32,7 +32,7 @@ from via_state.runtime.backoff import patiently
 logger = logging.getLogger("via_state.sessions")
 
 WAIT = 2.0  # seconds that a logout waits for all that its session holds
-PATIENCE = 300.0  # seconds for which a pod goes on ending it meanwhile
+PATIENCE = 300.0  # seconds for which a pod tries to end it meanwhile
 MOST = 1000  # sessions that a pod is ending at once
 
 _AWAY = (BackplaneUnavailable, OutcomeUnknown)
@@ -76,7 +76,7 @@ def end_on_logout(*, request: HttpRequest | None = None, **_: Any) -> None:
 def _failed(error: Exception) -> None:
     telemetry.SessionEndFailed().emit()
     if isinstance(error, TimeoutError):
-        logger.warning("The state of a session is not ended yet, after %s s. This process goes on with it.", WAIT)
+        logger.warning("The state of a session is not ended yet, after %s s. This process continues to try.", WAIT)
     else:
         logger.error("The state of a session could not be ended; it stays until it expires.", exc_info=error)
 

@@ -36,7 +36,7 @@ class State(Group):
         if abstract:
             return
         for name, inherited in cls._left_by_abstract_bases().items():
-            own = inherited.declared_anew()
+            own = inherited.declared_again()
             own.__set_name__(cls, name)
             cls.declare(name, own)
         for name, handle in _handles(cls).items():
@@ -49,7 +49,7 @@ class State(Group):
 
     @classmethod
     def _left_by_abstract_bases(cls) -> dict[str, Handle[Any]]:
-        """What this class has to declare anew, by name; nearer bases come first."""
+        """What this class has to declare again, by name; nearer bases come first."""
         found: dict[str, Handle[Any]] = {}
         taken = set(vars(cls))
         for base in cls.__mro__[1:]:

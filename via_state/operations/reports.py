@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from via_state.bookkeeping.database import tables, workers
 from via_state.bookkeeping.database.halted_keys import current
 from via_state.bookkeeping.database.retention import handler_hold, hash_key
-from via_state.bookkeeping.database.snapshots import DATA, lineage_of, seconds_of
+from via_state.bookkeeping.database.snapshots import DATA, generations_of, seconds_of
 from via_state.conf import settings
 from via_state.core.snapshot_generations import RetentionHold, decide_floor
 from via_state.declarations.catalog import handled_logs
@@ -188,7 +188,7 @@ def _report(
         pin.offset,
         pin.why,
         own.offset if own is not None and own.offset else None,
-        now - lineage_of(own).saved_at if own is not None and own.offset else None,
+        now - generations_of(own).saved_at if own is not None and own.offset else None,
         _behind(pod, log, own.offset if own is not None else 0),
         codes,
         list(halted),
@@ -212,6 +212,6 @@ def _pin(
         return RetentionHold(0, "compact=False")
     if own is None:
         return RetentionHold(0, "this code has no snapshot yet")
-    others = [(row.fingerprint, lineage_of(row)) for row in rows if row is not own]
-    stored = [one for row in rows for one in lineage_of(row).kept]  # a report takes them as they are
-    return decide_floor(lineage_of(own), others, pins, now - settings.COMPACT_MIN_AGE, stored)
+    others = [(row.fingerprint, generations_of(row)) for row in rows if row is not own]
+    stored = [one for row in rows for one in generations_of(row).kept]  # a report takes them as they are
+    return decide_floor(generations_of(own), others, pins, now - settings.COMPACT_MIN_AGE, stored)

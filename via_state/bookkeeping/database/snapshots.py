@@ -21,7 +21,7 @@ from via_state.bookkeeping.snapshots import LEASE, SaveResult, SnapshotRequest, 
 from via_state.conf import settings
 from via_state.core.manifest import Manifest
 from via_state.core.records import GENESIS, Position
-from via_state.core.snapshot_generations import Lineage, RetentionHold, SaveOutcome, decide_floor
+from via_state.core.snapshot_generations import Generations, RetentionHold, SaveOutcome, decide_floor
 from via_state.core.snapshots import Snapshot, SnapshotSpec
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable, ValueRefused
@@ -91,7 +91,7 @@ def _load(key: str, epoch: str, older: bool) -> list[Snapshot]:
 
 
 def _positions(key: str, epoch: str) -> list[Position]:
-    return [one for row in _rows(key, epoch).defer(*DATA) for one in lineage_of(row).kept]
+    return [one for row in _rows(key, epoch).defer(*DATA) for one in generations_of(row).kept]
 
 
 def _snapshots(row: SnapshotRow, older: bool) -> list[Snapshot]:
@@ -102,10 +102,10 @@ def _snapshots(row: SnapshotRow, older: bool) -> list[Snapshot]:
     except (msgspec.MsgspecError, ValueError):
         logger.warning("The snapshot %s of %r has a manifest of another version of via_state.", row.pk, row.key)
         return []
-    lineage = lineage_of(row)
-    kept: list[tuple[Position, bytes | memoryview | None, str]] = [(lineage.newest, row.data, row.digest)]
+    generations = generations_of(row)
+    kept: list[tuple[Position, bytes | memoryview | None, str]] = [(generations.newest, row.data, row.digest)]
     if older:
-        kept += [(lineage.marked, row.marked_data, ""), (lineage.settled, row.settled_data, "")]
+        kept += [(generations.marked, row.marked_data, ""), (generations.settled, row.settled_data, "")]
     return [
         Snapshot(position, manifest, bytes(data), digest) for position, data, digest in kept if data is not None
     ]
@@ -127,8 +127,8 @@ def _save(draft: SnapshotRequest, lease_owner: str, last: bool) -> SaveResult:
         row, now = _locked(own)
         if row is None:
             row, now = _created(draft.key, draft.position.epoch, draft.spec)
-        lineage = lineage_of(row)
-        verdict = lineage.offer(
+        generations = generations_of(row)
+        verdict = generations.offer(
             draft.position,
             digest,
             lease_owner=lease_owner,
@@ -139,12 +139,12 @@ def _save(draft: SnapshotRequest, lease_owner: str, last: bool) -> SaveResult:
             disproven=draft.disproven,
         )
         if last:
-            lineage.release(lease_owner)
+            generations.release(lease_owner)
         if verdict in (SaveOutcome.SAVED, SaveOutcome.DIVERGED) or (last and verdict is not SaveOutcome.UNPROVEN):
-            _write(row, lineage, data if verdict is SaveOutcome.SAVED else None)
-    wait = max(0.0, lineage.lease_until - now) if verdict is SaveOutcome.HELD else 0.0
-    compactable = lineage.settled.offset > lineage.compacted
-    return SaveResult(verdict, wait, lineage.diverged, compactable=compactable, stored=lineage.kept)
+            _write(row, generations, data if verdict is SaveOutcome.SAVED else None)
+    wait = max(0.0, generations.lease_until - now) if verdict is SaveOutcome.HELD else 0.0
+    compactable = generations.settled.offset > generations.compacted
+    return SaveResult(verdict, wait, generations.diverged, compactable=compactable, stored=generations.kept)
 
 
 def _locked(rows: QuerySet[SnapshotRow]) -> tuple[SnapshotRow | None, float]:
@@ -179,9 +179,9 @@ def _created(key: str, epoch: str, spec: LogSpec[Any]) -> tuple[SnapshotRow, flo
     return row, now
 
 
-def lineage_of(row: SnapshotRow) -> Lineage:
+def generations_of(row: SnapshotRow) -> Generations:
     """What a row says, without its data."""
-    return Lineage(
+    return Generations(
         Position(row.epoch, row.offset, row.record_id) if row.offset else GENESIS,
         seconds_of(row.saved_at),
         row.digest,
@@ -209,9 +209,9 @@ def _time(seconds: float) -> datetime | None:
     return time if django_settings.USE_TZ else timezone.make_naive(time)
 
 
-def _write(row: SnapshotRow, lineage: Lineage, data: bytes | None = None) -> None:
+def _write(row: SnapshotRow, generations: Generations, data: bytes | None = None) -> None:
     """``data`` is the newest one's, if that is a new one; the data of older ones moves inside the database."""
-    before = lineage_of(row)
+    before = generations_of(row)
     columns: dict[Position, Any] = {
         before.settled: F("settled_data"),
         before.marked: F("marked_data"),
@@ -220,23 +220,23 @@ def _write(row: SnapshotRow, lineage: Lineage, data: bytes | None = None) -> Non
     columns[GENESIS] = None
     changes: dict[str, Any] = {}
     # In this order: one database assigns from left to right.
-    if lineage.settled != before.settled:
-        changes["settled_data"] = columns[lineage.settled]
-    if lineage.marked != before.marked:
-        changes["marked_data"] = columns[lineage.marked]
+    if generations.settled != before.settled:
+        changes["settled_data"] = columns[generations.settled]
+    if generations.marked != before.marked:
+        changes["marked_data"] = columns[generations.marked]
     changes |= {
-        "offset": lineage.newest.offset,
-        "record_id": lineage.newest.record_id,
-        "saved_at": _time(lineage.saved_at) or row.saved_at,
-        "digest": lineage.digest,
-        "marked": lineage.marked.offset,
-        "marked_record_id": lineage.marked.record_id,
-        "marked_at": _time(lineage.marked_at),
-        "settled": lineage.settled.offset,
-        "settled_record_id": lineage.settled.record_id,
-        "lease_owner": lineage.lease_owner,
-        "lease_until": _time(lineage.lease_until),
-        "diverged": lineage.diverged,
+        "offset": generations.newest.offset,
+        "record_id": generations.newest.record_id,
+        "saved_at": _time(generations.saved_at) or row.saved_at,
+        "digest": generations.digest,
+        "marked": generations.marked.offset,
+        "marked_record_id": generations.marked.record_id,
+        "marked_at": _time(generations.marked_at),
+        "settled": generations.settled.offset,
+        "settled_record_id": generations.settled.record_id,
+        "lease_owner": generations.lease_owner,
+        "lease_until": _time(generations.lease_until),
+        "diverged": generations.diverged,
     }
     if data is not None:
         changes["data"] = data
@@ -257,11 +257,11 @@ def _adopt(draft: SnapshotRequest) -> bool:
     with tables.atomic():
         lock_log(draft.spec.name)
         row, now = _created(draft.key, draft.position.epoch, draft.spec)
-        lineage = lineage_of(row)
+        generations = generations_of(row)
         digest = snapshots.codec.digest(draft.value)
-        if not lineage.begin(draft.position, digest, now=now, unusable=draft.disproven):
+        if not generations.begin(draft.position, digest, now=now, unusable=draft.disproven):
             return False
-        _write(row, lineage, snapshots.codec.encode(draft.value))
+        _write(row, generations, snapshots.codec.encode(draft.value))
     return True
 
 
@@ -276,8 +276,8 @@ def _decide(key: str, epoch: str, spec: LogSpec[Any], proven: Collection[Positio
         if own is None:
             return RetentionHold(0, f"this code ({fingerprint}) has no snapshot yet")
         old = seconds_of(own.now) - settings.COMPACT_MIN_AGE
-        others = [(row.fingerprint, lineage_of(row)) for row in rows if row is not own]
-        pin = decide_floor(lineage_of(own), others, handler_holds(spec.name, key, epoch), old, proven)
+        others = [(row.fingerprint, generations_of(row)) for row in rows if row is not own]
+        pin = decide_floor(generations_of(own), others, handler_holds(spec.name, key, epoch), old, proven)
         if not dry and pin.offset > own.compacted:
             own.compacted = pin.offset
             tables.save(own, "compacted")

@@ -9,7 +9,7 @@ from typing import Any
 from via_state.bookkeeping.snapshots import LEASE, SaveResult, SnapshotRequest, SnapshotStore
 from via_state.conf import settings
 from via_state.core.records import Position
-from via_state.core.snapshot_generations import Lineage, RetentionHold, SaveOutcome, decide_floor
+from via_state.core.snapshot_generations import Generations, RetentionHold, SaveOutcome, decide_floor
 from via_state.core.snapshots import Snapshot
 from via_state.core.specs import LogSpec
 from via_state.exceptions import ValueRefused
@@ -21,7 +21,7 @@ class MemorySnapshots(SnapshotStore):
     """All on the loop, so that everything is atomic."""
 
     def __init__(self) -> None:
-        self._lineages: dict[Log, dict[str, Lineage]] = {}
+        self._of_codes: dict[Log, dict[str, Generations]] = {}
         self._snapshots: dict[Log, dict[str, dict[Position, Snapshot]]] = {}
 
     def start(self) -> None:
@@ -32,7 +32,7 @@ class MemorySnapshots(SnapshotStore):
         return [one for kept in found.values() for one in list(kept.values())[: None if older else 1]]
 
     async def positions(self, key: str, epoch: str) -> list[Position]:
-        return [one for lineage in self._lineages.get((key, epoch), {}).values() for one in lineage.kept]
+        return [one for generations in self._of_codes.get((key, epoch), {}).values() for one in generations.kept]
 
     async def save(
         self, drafts: Sequence[SnapshotRequest], lease_owner: str, *, last: bool = False
@@ -46,9 +46,9 @@ class MemorySnapshots(SnapshotStore):
             data, digest = snapshots.codec.encode(draft.value), snapshots.codec.digest(draft.value)
         except ValueRefused as error:
             return SaveResult(None, error=str(error))
-        lineage = self._lineage(draft.key, draft.position.epoch, draft.spec)
+        generations = self._generations(draft.key, draft.position.epoch, draft.spec)
         now = time.time()
-        verdict = lineage.offer(
+        verdict = generations.offer(
             draft.position,
             digest,
             lease_owner=lease_owner,
@@ -59,56 +59,56 @@ class MemorySnapshots(SnapshotStore):
             disproven=draft.disproven,
         )
         if last:
-            lineage.release(lease_owner)
+            generations.release(lease_owner)
         if verdict is SaveOutcome.SAVED:
-            self._keep(draft, lineage, Snapshot(draft.position, snapshots.manifest, data, digest))
-        wait = max(0.0, lineage.lease_until - now) if verdict is SaveOutcome.HELD else 0.0
-        compactable = lineage.settled.offset > lineage.compacted
-        return SaveResult(verdict, wait, lineage.diverged, compactable=compactable, stored=lineage.kept)
+            self._keep(draft, generations, Snapshot(draft.position, snapshots.manifest, data, digest))
+        wait = max(0.0, generations.lease_until - now) if verdict is SaveOutcome.HELD else 0.0
+        compactable = generations.settled.offset > generations.compacted
+        return SaveResult(verdict, wait, generations.diverged, compactable=compactable, stored=generations.kept)
 
-    def _keep(self, draft: SnapshotRequest, lineage: Lineage, snapshot: Snapshot) -> None:
+    def _keep(self, draft: SnapshotRequest, generations: Generations, snapshot: Snapshot) -> None:
         kept = self._snapshots.setdefault((draft.key, draft.position.epoch), {})
         before = {**kept.get(snapshot.manifest.fingerprint, {}), snapshot.position: snapshot}
-        kept[snapshot.manifest.fingerprint] = {one: before[one] for one in lineage.kept}
-        for log in [one for one in self._lineages if one[0] == draft.key and one[1] != draft.position.epoch]:
+        kept[snapshot.manifest.fingerprint] = {one: before[one] for one in generations.kept}
+        for log in [one for one in self._of_codes if one[0] == draft.key and one[1] != draft.position.epoch]:
             # Nothing survives in memory to which that epoch could come back.
-            del self._lineages[log]
+            del self._of_codes[log]
             self._snapshots.pop(log, None)
 
-    def _lineage(self, key: str, epoch: str, spec: LogSpec[Any]) -> Lineage:
+    def _generations(self, key: str, epoch: str, spec: LogSpec[Any]) -> Generations:
         assert spec.snapshots is not None
-        lineages = self._lineages.setdefault((key, epoch), {})
-        return lineages.setdefault(spec.snapshots.manifest.fingerprint, Lineage())
+        of_codes = self._of_codes.setdefault((key, epoch), {})
+        return of_codes.setdefault(spec.snapshots.manifest.fingerprint, Generations())
 
     async def register(self, key: str, epoch: str, spec: LogSpec[Any]) -> bool:
-        if any(one.compacted for one in self._lineages.get((key, epoch), {}).values()):
+        if any(one.compacted for one in self._of_codes.get((key, epoch), {}).values()):
             return False
-        self._lineage(key, epoch, spec)
+        self._generations(key, epoch, spec)
         return True
 
     async def adopt(self, draft: SnapshotRequest) -> bool:
         snapshots = draft.spec.snapshots
         assert snapshots is not None
-        lineage = self._lineage(draft.key, draft.position.epoch, draft.spec)
+        generations = self._generations(draft.key, draft.position.epoch, draft.spec)
         data, digest = snapshots.codec.encode(draft.value), snapshots.codec.digest(draft.value)
-        if not lineage.begin(draft.position, digest, now=time.time(), unusable=draft.disproven):
+        if not generations.begin(draft.position, digest, now=time.time(), unusable=draft.disproven):
             return False
-        self._keep(draft, lineage, Snapshot(draft.position, snapshots.manifest, data, lineage.digest))
+        self._keep(draft, generations, Snapshot(draft.position, snapshots.manifest, data, generations.digest))
         return True
 
     async def decide(
         self, key: str, epoch: str, spec: LogSpec[Any], proven: Collection[Position], *, dry: bool = False
     ) -> RetentionHold:
-        own = self._lineage(key, epoch, spec)
-        lineages = self._lineages[key, epoch]
-        others = [(name, one) for name, one in lineages.items() if one is not own]
+        own = self._generations(key, epoch, spec)
+        of_codes = self._of_codes[key, epoch]
+        others = [(name, one) for name, one in of_codes.items() if one is not own]
         pin = decide_floor(own, others, [], time.time() - settings.COMPACT_MIN_AGE, proven)
         if not dry:
             own.compacted = max(own.compacted, pin.offset)
         return pin
 
     async def diverge(self, key: str, epoch: str, spec: LogSpec[Any], why: str) -> None:
-        self._lineage(key, epoch, spec).diverged = why
+        self._generations(key, epoch, spec).diverged = why
 
     async def close(self) -> None:
         """Other pods over the same backplane go on using it."""
