@@ -21,6 +21,7 @@ class ViaStateConfig(AppConfig):
             checks,  # noqa: F401 - registers them
             constraints,  # noqa: F401 - the same
             logs,
+            origin,
         )
         from via_state.core import text
         from via_state.declarations.owner_end import watch_deletions
@@ -28,6 +29,7 @@ class ViaStateConfig(AppConfig):
         from via_state.metrics import consumers, exposition, folds, process  # noqa: F401 - subscribe
 
         logs.guard()
+        logs.trace_id = origin.trace_id
         text.show_values = lambda: settings.DEBUG
         user_logged_out.connect(end_on_logout, dispatch_uid="via_state.end_on_logout")
         watch_deletions()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import textwrap
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 from via_state.core.text import error_trace, one_line
 
@@ -29,13 +30,49 @@ LOGGERS = (
 )
 
 
+#: What a line of ours may be about, as attributes of its record; "" where it is not.
+FACTS = ("via_key", "via_handler", "via_offset", "via_reason", "via_pod", "trace_id")
+#: The trace that the code which logs is in, if any: 32 hex digits. Set where Django is set up.
+trace_id: Callable[[], str] = str
+#: The pod of this process; the newest one where there are several.
+pod_id = ""
+
+
+def about(*, key: str = "", handler: str = "", offset: int | str = "", reason: str = "") -> dict[str, object]:
+    """``extra=`` of a line, so that what stands in its text can be searched, counted and grouped by."""
+    return {"via_key": one_line(key), "via_handler": one_line(handler), "via_offset": offset, "via_reason": reason}
+
+
+class Sparing:
+    """Says at most once in so many seconds that something is due, for each thing."""
+
+    MOST = 1000
+
+    def __init__(self, seconds: float = 60.0) -> None:
+        self._seconds = seconds
+        self._last: dict[tuple[object, ...], float] = {}
+
+    def due(self, *what: object) -> bool:
+        """Whether to log it now; otherwise it was logged a moment ago."""
+        now = time.monotonic()
+        if now - self._last.get(what, -self._seconds) < self._seconds:
+            return False
+        if len(self._last) >= self.MOST:
+            self._last.clear()
+        self._last[what] = now
+        return True
+
+
 class ForeignText(logging.Filter):
     """Cleans the arguments of a record, before any handler sees it; its template is ours.
 
-    A traceback is indented, so that no line of an error's text can be taken for a line of the log.
+    A traceback is indented, so that no line of an error's text can be taken for a line of the log. Each record has all `FACTS`, so that
+    a formatter may name them.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        known = {**dict.fromkeys(FACTS, ""), "via_pod": pod_id, "trace_id": trace_id()}
+        vars(record).update({name: value for name, value in known.items() if not hasattr(record, name)})
         if isinstance(record.args, Mapping):
             record.args = {name: _clean(value) for name, value in record.args.items()}
         elif record.args:

@@ -78,6 +78,11 @@ def _set(origin: Origin) -> Iterator[None]:
         _origin.reset(token)
 
 
+def trace_id() -> str:
+    """The trace of the code that runs now: 32 hex digits, or ""."""
+    return _origin.get().trace[3:35]
+
+
 def named(actor: object) -> str:
     """An actor as it is stored. Raises ValueError."""
     text = "" if actor is None else str(actor)

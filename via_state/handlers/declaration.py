@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 from via_state.core.delivery import Retry
 from via_state.core.metadata import Metadata
 from via_state.core.offsets import Offset
+from via_state.core.text import one_line
 from via_state.exceptions import DeclarationError
 from via_state.runtime.signatures import fault_of
 
@@ -51,7 +52,7 @@ def facts_of(metadata: Metadata) -> tuple[datetime | None, str, str]:
         time = datetime.fromtimestamp(metadata.time / 1000, UTC) if metadata.time else None
     except (ValueError, OverflowError, OSError):  # of a clock that nobody has
         time = None
-    return time, metadata.actor, metadata.cause
+    return time, one_line(metadata.actor), one_line(metadata.cause)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,12 +20,14 @@ from via_state.core.text import error_line, error_trace
 from via_state.exceptions import BackplaneUnavailable, Fenced, Poison, RetryAfter
 from via_state.handlers.declaration import Delivery, HandlerSpec, facts_of
 from via_state.handlers.execution import TRIES, OutcomeUnclear, call, execute
+from via_state.logs import Sparing, about
 from via_state.origin import following
 from via_state.runtime.database_errors import contended, look_elsewhere
 from via_state.runtime.rng import rng
 
 logger = logging.getLogger("via_state.handlers")
 
+_dead_letter_errors = Sparing()
 #: After so many failures of one record a warning is logged, once.
 WARN_AFTER = 8
 
@@ -203,9 +205,14 @@ class Deliverer:
             except (Fenced, OutcomeUnclear):
                 raise
             except Exception as raised:
-                logger.exception(
-                    "The dead_letter of %s raised for %r at %s.", spec.name, claim.key, delivery.offset
-                )
+                if _dead_letter_errors.due(spec.name, claim.key):
+                    logger.exception(
+                        "The dead_letter of %s raised for %r at %s.",
+                        spec.name,
+                        claim.key,
+                        delivery.offset,
+                        extra=_about(delivery, "dead_letter"),
+                    )
                 error = raised
             else:
                 return None
@@ -225,6 +232,7 @@ class Deliverer:
             delivery.offset,
             attempts,
             text,
+            extra=_about(delivery, "stuck"),
         )
         return wait
 
@@ -245,6 +253,7 @@ class Deliverer:
             delivery.offset,
             attempts,
             letter.error,
+            extra=_about(delivery, FAILED),
         )
 
     def _letter(self, record: Record, error: Exception, attempts: int) -> Letter:
@@ -275,7 +284,12 @@ class Deliverer:
             claim.key,
             record.position.offset,
             error,
+            extra=about(key=claim.key, handler=self._spec.name, offset=record.position.offset, reason=UNREADABLE),
         )
+
+
+def _about(delivery: Delivery, reason: str) -> dict[str, object]:
+    return about(key=delivery.key, handler=delivery.handler, offset=int(delivery.offset), reason=reason)
 
 
 def _followers(records: Sequence[Record]) -> list[int]:

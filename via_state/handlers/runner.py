@@ -23,6 +23,7 @@ from via_state.handlers.delivering import Deliverer, Result, Turn
 from via_state.handlers.reading import Reading
 from via_state.handlers.schedule import NotAlone, Schedule
 from via_state.handlers.worker_metrics import WorkerMetrics
+from via_state.logs import about
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.outage import Outage
 from via_state.runtime.rng import rng
@@ -138,7 +139,13 @@ class Runner:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.task = None
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("Running %s on %r ended, and begins again.", self.handler.name, self.key, exc_info=error)
+            logger.error(
+                "Running %s on %r ended, and begins again.",
+                self.handler.name,
+                self.key,
+                exc_info=error,
+                extra=self._about(),
+            )
             self.claim = None
             if self._timer is None and not self._dropped:
                 self._later(UNEXPECTED * rng.random())
@@ -171,7 +178,12 @@ class Runner:
             return
         except Fenced:
             telemetry.HandlerFenced(*self.labels, self.key).emit()
-            logger.info("%s on %r was taken over by another worker.", self.handler.name, self.key)
+            logger.info(
+                "%s on %r was taken over by another worker.",
+                self.handler.name,
+                self.key,
+                extra=self._about("fenced"),
+            )
             self.claim, wait = None, 0.0  # by an operator, perhaps, who left it free
             self._others()
         except Exception as error:
@@ -206,7 +218,7 @@ class Runner:
         if expected:
             telemetry.CallFailed().emit()
         if isinstance(error, Stalled) and not self._outage.seconds:
-            logger.warning("%s waits: %s", self.handler.name, error)
+            logger.warning("%s waits: %s", self.handler.name, error, extra=self._about("stalled"))
         self._outage.failed(error, expected=expected)
         if self._backoff is None:
             soon = expected and not isinstance(error, BackplaneRefused)
@@ -222,7 +234,13 @@ class Runner:
         try:
             await worker.threads.run(worker.store.away, self.handler, self.key, worker.id, seconds, text)
         except (BackplaneUnavailable, Closed) as error:
-            logger.debug("That %s on %r is stuck can't be stored yet: %s", self.handler.name, self.key, error)
+            logger.debug(
+                "That %s on %r is stuck can't be stored yet: %s",
+                self.handler.name,
+                self.key,
+                error,
+                extra=self._about(),
+            )
         else:
             self._told = True
 
@@ -353,10 +371,19 @@ class Runner:
         worker = self._worker
         if text:
             await worker.threads.run(worker.store.halt, claim, reason, text)
-            logger.error("The event handler %s stands still on %r: %s", self.handler.name, self.key, text)
+            logger.error(
+                "The event handler %s stands still on %r: %s",
+                self.handler.name,
+                self.key,
+                text,
+                extra=self._about(reason),
+            )
         self.claim = None
         self.halted = worker.measures.halted(self, reason)
         await worker.threads.run(worker.store.release, worker.id, [(self.handler, self.key)])
+
+    def _about(self, reason: str = "") -> dict[str, object]:
+        return about(key=self.key, handler=self.handler.name, reason=reason)
 
     def _stuck(self, attempts: int) -> None:
         self._worker.measures.stuck(self, attempts)

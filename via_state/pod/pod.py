@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from via_state import origin
+from via_state import logs, origin
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.books import books_of
 from via_state.conf import settings
@@ -61,7 +61,7 @@ class Pod:
     """
 
     def __init__(self, backplane: Backplane, *, owns_backplane: bool = True) -> None:
-        self.pod_id = uuid.uuid4().hex[:12]
+        self.pod_id = logs.pod_id = uuid.uuid4().hex[:12]
         #: Whether its end has begun: every verb raises `Closed`.
         self.closed = False
         self.backplane = backplane

@@ -22,6 +22,7 @@ from via_state.exceptions import (
     SessionEnded,
     ViaStateError,
 )
+from via_state.logs import about
 from via_state.pod.reading.replica import Replica
 from via_state.pod.writing.cell_write import CellWrite
 from via_state.runtime.kept_errors import again
@@ -126,7 +127,7 @@ class CellCopy(Replica[Revision], Generic[T]):
         try:
             await self.load()
         except (CellUnreadable, CellFromNewerVersion) as error:
-            logger.error("%s", error)
+            logger.error("%s", error, extra=about(key=self.key, reason="unreadable"))
         except BackplaneRefused as error:
             refusal = error
             self.waiters.refuse(lambda: again(refusal))  # waiting does not help
@@ -267,4 +268,4 @@ class CellCopy(Replica[Revision], Generic[T]):
     def _touched(self, task: asyncio.Task[None]) -> None:
         self._touching = None
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.info("Renewing %r failed: %s", self.key, error)
+            logger.info("Renewing %r failed: %s", self.key, error, extra=about(key=self.key))

@@ -9,6 +9,7 @@ from typing import Any
 from via_state import telemetry
 from via_state.core.projection import Action, Outcome, Projection, Unread
 from via_state.core.specs import LogSpec
+from via_state.logs import about
 
 logger = logging.getLogger("via_state.projector")
 
@@ -45,21 +46,33 @@ class FoldReport:
             telemetry.RecordsSkipped(self._key, self._spec.name, outcome.undecodable, outcome.unknown).emit()
         if outcome.action is Action.RESET:
             telemetry.EpochReset(self._key, self._spec.name).emit()
-            logger.warning("The history of %r was rewritten: its fold starts over.", self._key)
+            logger.warning(
+                "The history of %r was rewritten: its fold starts over.",
+                self._key,
+                extra=about(key=self._key, reason="history"),
+            )
         if projection.unread != self._unread:
             self._unread = projection.unread
             if self._unread is not None:
                 logger.error(
-                    "%r is not snapshotted, because its value lacks a record: %s.", self._key, self._unread
+                    "%r is not snapshotted, because its value lacks a record: %s.",
+                    self._key,
+                    self._unread,
+                    extra=about(key=self._key, offset=self._unread.offset, reason="unreadable"),
                 )
         reason = None if projection.halt is None else projection.halt.reason.value
         if reason != self._reason:
             self.stop()
             if reason is None:
-                logger.info("%r folds again.", self._key)
+                logger.info("%r folds again.", self._key, extra=about(key=self._key))
             else:
                 telemetry.KeyHalted(self._key, self._spec.name, reason).emit()
-                logger.error("%r stands still: %s", self._key, projection.halt)
+                logger.error(
+                    "%r stands still: %s",
+                    self._key,
+                    projection.halt,
+                    extra=about(key=self._key, offset=projection.position.offset, reason=reason),
+                )
             self._reason = reason
 
     def stop(self) -> None:

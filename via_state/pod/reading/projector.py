@@ -25,6 +25,7 @@ from via_state.exceptions import (
     Stalled,
     ViaStateError,
 )
+from via_state.logs import about
 from via_state.pod.halted_keys import trouble_of
 from via_state.pod.reading.fold_report import FoldReport
 from via_state.pod.reading.replica import Replica
@@ -156,7 +157,7 @@ class Projector(Replica[Place], Generic[V]):
         except (BackplaneUnavailable, Closed) as error:
             self.error = error
             if isinstance(error, Stalled) and self.flight.failing is None:
-                logger.warning("%s", error)
+                logger.warning("%s", error, extra=about(key=self.key, reason="stalled"))
             if isinstance(error, BackplaneRefused):
                 self._refuse(error)
             raise
@@ -197,7 +198,11 @@ class Projector(Replica[Place], Generic[V]):
         if isinstance(found, RestorePoint):
             if projection.position.offset and outcome.action is Action.NEEDS_SNAPSHOT:
                 telemetry.Reseeded(self.key, self.spec.name).emit()
-                logger.warning("%r was overtaken by a compaction, and continues from a snapshot.", self.key)
+                logger.warning(
+                    "%r was overtaken by a compaction, and continues from a snapshot.",
+                    self.key,
+                    extra=about(key=self.key, reason="compaction"),
+                )
             projection.seed(found.value, found.position)
             self._visibility.restored()
             self._report.origin = "snapshot"

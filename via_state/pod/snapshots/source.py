@@ -15,6 +15,7 @@ from via_state.core.records import Position
 from via_state.core.snapshot_generations import SaveOutcome
 from via_state.core.specs import LogSpec
 from via_state.core.visibility import Visibility
+from via_state.logs import about
 from via_state.pod.snapshots.snapshotter import Snapshotter
 
 logger = logging.getLogger("via_state.projector")
@@ -109,7 +110,9 @@ class SnapshotSource:
             # Another value may be storable, later.
             self.snapshot_at = time.monotonic() + REFUSED_RETRY
             telemetry.SnapshotRefused(self.key, self.spec.name, answer.error).emit()
-            logger.error("%r has no new snapshot: %s", self.key, answer.error)
+            logger.error(
+                "%r has no new snapshot: %s", self.key, answer.error, extra=about(key=self.key, reason="snapshot")
+            )
         elif answer.verdict in (SaveOutcome.DIVERGED, SaveOutcome.STOPPED):
             self._diverge(answer.error)
         elif answer.verdict is SaveOutcome.UNPROVEN:
@@ -129,7 +132,12 @@ class SnapshotSource:
     def _diverge(self, why: str) -> None:
         self.diverged = why
         telemetry.FoldDiverged(self.key, self.spec.name, why).emit()
-        logger.error("%r is no longer snapshotted nor compacted: %s. Make its folds pure.", self.key, why)
+        logger.error(
+            "%r is no longer snapshotted nor compacted: %s. Make its folds pure.",
+            self.key,
+            why,
+            extra=about(key=self.key, reason="divergence"),
+        )
 
     def forget(self) -> None:
         """The projector leaves."""

@@ -26,6 +26,7 @@ from via_state.exceptions import (
     OutcomeUnknown,
     ViaStateError,
 )
+from via_state.logs import about
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.kept_errors import again
 from via_state.runtime.loop import LoopThread
@@ -133,7 +134,9 @@ class Appender:
                 except ViaStateError as error:
                     _settle([(entry.waiter, error) for entry in group])
                 except Exception as error:  # a fault of the adapter's: nobody knows how far it came
-                    logger.exception("An append to %r failed in a way that its backplane should not.", key)
+                    logger.exception(
+                        "An append to %r failed in a way that its backplane should not.", key, extra=about(key=key)
+                    )
                     unknown = AppendOutcomeUnknown(
                         f"An append to {key!r} failed, and how far it came is not known ({error_line(error)}; the log has the "
                         "traceback). It may or may not be in the log: look before you append it again."
@@ -224,7 +227,7 @@ class Appender:
         try:
             fold = self._appended(key, last)
         except Exception:  # it is in the log, and that is what the callers are told
-            logger.exception("What was appended to %r is not waited for here.", key)
+            logger.exception("What was appended to %r is not waited for here.", key, extra=about(key=key))
             fold = None
         if fold is None or fold.done():
             _settle([(entry.waiter, position) for entry, position in answers])

@@ -21,6 +21,7 @@ from via_state.exceptions import (
     UpdateOutcomeUnknown,
     ViaStateError,
 )
+from via_state.logs import about
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.patience import send_by
 
@@ -89,7 +90,11 @@ class CellWrite:
                 raise
             except Exception as error:  # a fault of the adapter's: nobody knows how far it came
                 if not isinstance(cause, type(error)):
-                    logger.exception("A write of %r failed in a way that its backplane should not.", self.key)
+                    logger.exception(
+                        "A write of %r failed in a way that its backplane should not.",
+                        self.key,
+                        extra=about(key=self.key),
+                    )
                 first_sent, cause = first_sent or asked, error
             if first_sent is not None:
                 asked = time.monotonic()

@@ -22,6 +22,7 @@ from via_state.conf import settings
 from via_state.core.cells import RESET_TTL, Holds, holds_of
 from via_state.core.records import Position
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown, ViaStateError
+from via_state.logs import Sparing
 from via_state.pod.members import written
 from via_state.pod.writing.cell_write import CellWrite
 from via_state.runtime.periodic import Periodic
@@ -40,6 +41,7 @@ class Erasures(Periodic):
         self._pod = pod
         self._backplane = pod.backplane
         self.store = store
+        self._sparing = Sparing()
 
     def ask(self, home: str, keys: Sequence[str], using: str) -> None:
         """Erase ``keys`` of the owner at ``home``, and the members of families that are listed there, when ``using`` commits."""
@@ -88,9 +90,10 @@ class Erasures(Periodic):
                 except Exception as error:
                     telemetry.ErasureFailed().emit()
                     failed[row.id] = f"{type(error).__name__}: {error}"
-                    logger.warning(
-                        "The state of a deleted owner could not be erased, and will be tried again: %s", error
-                    )
+                    if self._sparing.due(type(error)):
+                        logger.warning(
+                            "The state of a deleted owner could not be erased, and will be tried again: %s", error
+                        )
                     if isinstance(error, BackplaneUnavailable | OutcomeUnknown):
                         break  # the others would fail as well
             await self.store.settle(done, failed)

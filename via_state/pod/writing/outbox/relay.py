@@ -29,6 +29,7 @@ from via_state.exceptions import (
     InvalidKey,
     OutcomeUnknown,
 )
+from via_state.logs import about
 from via_state.pod.session_logs import outlived
 from via_state.pod.writing.outbox.proof import was_appended
 from via_state.runtime.worker_threads import WorkerThreads
@@ -210,6 +211,7 @@ class _Work:
             "An append to %r can't be relayed and was set aside; manage.py replay_outbox tries it again: %s",
             one.key,
             text,
+            extra=about(key=one.key, reason="set aside"),
         )
 
     def _renewed(self, started: float) -> None:
