@@ -15,8 +15,9 @@ from typing import Protocol
 from via_state.bookkeeping.positions import HandlerId
 from via_state.exceptions import Closed
 
-#: Jobs of a lane that get ready, with a claim and what they read, while all places are taken.
-AHEAD = 32
+#: Jobs of a lane that get ready, with a claim and what they read, while all places are taken. When half of them are used up others
+#: follow, together: claims that are wanted at the same moment are one transaction.
+AHEAD = 64
 
 
 #: Seconds for which all others wait for one that is to be alone; then it tries again after as many seconds.
@@ -85,6 +86,8 @@ class Schedule:
         self._look()
 
     def _begin(self, lane: _Lane) -> None:
+        if lane.begun > lane.limit + AHEAD // 2:
+            return
         while lane.ready and lane.begun < lane.limit + AHEAD:
             job = next(iter(lane.ready))
             del lane.ready[job]
