@@ -68,6 +68,7 @@ class Notifier:
         self._rest: asyncio.TimerHandle | None = None
         self._hurry = asyncio.Event()  # set while there are messages
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
 
     def ring(self, key: str) -> None:
         """Soon, and together with what is rung meanwhile."""
@@ -120,8 +121,11 @@ class Notifier:
         try:
             await self._execute(channels, payloads)
         except (BackplaneUnavailable, psycopg.Error) as error:
-            logger.info("Doorbells were not rung, or messages not sent: %s", error)
-            _tell(messages, self._translated(error) if isinstance(error, psycopg.Error) else error)
+            if self._closing:  # `close` hung up: nothing failed that anybody need hear of
+                _tell(messages, Closed("This PostgreSQL backplane was closed."))
+            else:
+                logger.info("Doorbells were not rung, or messages not sent: %s", error)
+                _tell(messages, self._translated(error) if isinstance(error, psycopg.Error) else error)
             await self._drop_connection()
         except Exception as error:
             logger.exception("Doorbells were not rung, or messages not sent, in a way that nobody expected.")
@@ -147,6 +151,7 @@ class Notifier:
             await connection.close()
 
     async def close(self) -> None:
+        self._closing = True
         if self._task is not None:
             await _end(self._task, self._connection)
         if self._rest is not None:
