@@ -17,6 +17,7 @@ COMMANDS = [
     ["replay_dead_letters"],
     ["replay_outbox"],
     ["resume_handler", "ship", "head"],
+    ["rename_handler", "ship", "send"],
     ["retire_handler", "ship"],
     ["retire_snapshots"],
     ["run_projectors", "--until-caught-up"],
