@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from via_state.conf import settings
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.declarations.registry import registry
+from via_state.declarations.scope import APP
 from via_state.exceptions import BackplaneUnavailable, NotCaughtUp, OutcomeUnknown, ViaStateError
 from via_state.pod.default import current_pod
 from via_state.pod.pod import Pod
@@ -70,7 +71,7 @@ class Loading:
         self._until = time.monotonic() + settings.READY_TIMEOUT
         self._specs: dict[str, LogSpec[Any] | CellSpec[Any]] = {}
         for one in registry.definitions():
-            usable = one.scope == "app" and one.state is not None and not one.state._abstract
+            usable = one.scope is APP and one.state is not None and not one.state._abstract
             if usable and one.problem() is None and not one.template().family:
                 self._specs[one.template().text] = one.spec()
         self._left = dict.fromkeys(self._specs)
