@@ -15,6 +15,7 @@ __all__ = [
     "EpochChanged",
     "EventRefused",
     "Fenced",
+    "GreenThreads",
     "InvalidKey",
     "InvalidOffset",
     "KeyHalted",
