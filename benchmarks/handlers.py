@@ -176,7 +176,7 @@ def _idle() -> float:
         worker = Worker(pod.reconciler, RowPositions(), handled_logs())
         pod.thread.call(worker.start())
         assert finished.wait(900)
-        while (_statements(2.0)) > 100:  # what was released, and the compactions behind it
+        while (_statements(2.0)) > 100:  # what was released, and the compactions after it
             pass
         found = _statements(IDLE_SECONDS)
         pod.thread.call(worker.stop())

@@ -142,7 +142,7 @@ class EpochChanged(ViaStateError):
 
 
 class KeyHalted(Transient):
-    """The projection of this key stands still; the message says why. It resumes when the cause is gone."""
+    """The projection of this key is halted; the message says why. It resumes when the cause is gone."""
 
 
 # --- values and events ------------------------------------------------------------------------------------

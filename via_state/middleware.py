@@ -38,7 +38,7 @@ class SessionStateMiddleware:
     """Notices that a request flushed its session, and ends the session's state. Put it after SessionMiddleware.
 
     A logout through ``django.contrib.auth`` is noticed without it. A login as somebody else, a password changed
-    elsewhere and a ``flush`` of your own are not; requests and connections that had loaded the session before could then go on
+    elsewhere and a ``flush`` of your own are not; requests and connections that had loaded the session before could then continue
     with its state.
     """
 

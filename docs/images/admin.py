@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def fail(visitor: Page) -> None:
-    """Two orders are shipped, two given up, one is tried again and again, and one waits behind it."""
+    """Two orders are shipped, two given up, one is tried again and again, and one waits after it."""
     orders = [
         ("Teapot", "1 High Street", "shipped"),
         ("Kettle", "Nowhere", "set aside"),

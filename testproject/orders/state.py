@@ -87,7 +87,7 @@ def set_aside(event: Placed, delivery: Delivery, error: Exception) -> None:
 def ship(event: Placed, delivery: Delivery) -> None:
     """Ship an order: a row, and an event, both in the transaction that also moves the handler on."""
     if Orders.carrier.read() == ON_STRIKE:
-        raise ConnectionError("The carrier is on strike.")  # tried again, and the orders behind it wait
+        raise ConnectionError("The carrier is on strike.")  # tried again, and the orders after it wait
     book = {one.order: one for one in Orders.book.read(at_least=None)}
     address = book[event.order].address if event.order in book else event.address
     if address.casefold() == NOWHERE:

@@ -47,7 +47,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         self._following: asyncio.Task[None] | None = None
 
     async def __call__(self, *connection: Any) -> None:
-        """However the connection ends (the page left, the server stops), nothing of it stays behind."""
+        """However the connection ends (the page left, the server stops), nothing of it is left."""
         try:
             await super().__call__(*connection)
         finally:

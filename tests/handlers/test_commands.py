@@ -162,7 +162,7 @@ def test_a_halted_handler_goes_on_where_it_is_told(site: Shop) -> None:
     site.place(5, 6, 7)
     site.work()
     until(lambda: position(site).halted == "history")
-    assert "would go on" in run("resume_handler", "ship", "1", "--key", "orders", "--dry-run")
+    assert "would resume" in run("resume_handler", "ship", "1", "--key", "orders", "--dry-run")
     assert "after offset 1" in run("resume_handler", "ship", "1", "--key", "orders")
     until(lambda: flaky.got == [1, 4, 6, 7])
 
@@ -196,7 +196,7 @@ def test_state_status_shows_how_far_handlers_are_and_exits_with_1_when_one_stand
     assert "event handler" not in run("state_status")
     site.stop(worker)
     site.place(3)
-    assert "event handler ship: 1 behind, nobody runs it" in run("state_status")
+    assert "event handler ship: 1 event after its position, nobody runs it" in run("state_status")
     (orders,) = json.loads(run("state_status", "--json"))
     assert (orders["handlers"][0]["offset"], orders["handlers"][0]["lag"]) == (2, 1)
     site.world.run(site.world.inner.drop("orders"))

@@ -56,7 +56,7 @@ def test_a_healthy_handler_is_not_rewound(site: Shop, got: list[int]) -> None:
         run(*AGAIN)
     with pytest.raises(CommandError, match="not halted"):
         run(*AGAIN, "--dry-run")
-    assert "would go on with the first record: 3 events to handle" in run(*AGAIN, "--force", "--dry-run")
+    assert "would resume with the first record: 3 events to handle" in run(*AGAIN, "--force", "--dry-run")
     with pytest.raises(CommandError, match="Nobody can be asked"):
         run(*AGAIN, "--force")
     assert (position(site).offset, got) == (3, [1, 2, 3])
@@ -68,10 +68,10 @@ def test_force_asks_and_takes_no_for_an_answer(
     asked = answer(monkeypatch, "y")
     with pytest.raises(CommandError, match="Nothing was changed"):
         run(*AGAIN, "--force")
-    assert asked == ["Type 'yes' to go on: "]
+    assert asked == ["Type 'yes' to continue: "]
     assert (position(site).offset, got) == (3, [1, 2, 3])
     answer(monkeypatch, "yes")
-    assert "goes on with the first record: 3 events to handle, 3 of them for the second time" in run(
+    assert "resumes with the first record: 3 events to handle, 3 of them for the second time" in run(
         *AGAIN, "--force"
     )
     until(lambda: got == [1, 2, 3, 1, 2, 3])
@@ -79,7 +79,7 @@ def test_force_asks_and_takes_no_for_an_answer(
 
 def test_a_script_forces_without_a_question(site: Shop, got: list[int]) -> None:
     said = run("resume_handler", "ship", "2", "--key", "orders", "--force", "--no-input")
-    assert "ship on orders is not halted. It will go on after offset 2: 1 event to handle" in said
+    assert "ship on orders is not halted. It will resume after offset 2: 1 event to handle" in said
     until(lambda: got == [1, 2, 3, 3])
 
 

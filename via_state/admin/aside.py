@@ -50,7 +50,7 @@ def tokens(given: Iterable[str]) -> dict[int, Token]:
 def obstacle(row: HandlerPosition) -> str:
     """Why nothing is moved, as far as the row tells; or nothing."""
     if row.halted:
-        return "The handler is halted: manage.py resume_handler says where it goes on."
+        return "The handler is halted: manage.py resume_handler says where it resumes."
     if row.attempts:
         return ""
     if row.last_error.startswith(AWAY):
@@ -99,7 +99,7 @@ def move(row: HandlerPosition, shown: Token, by: str) -> str:
         moved = set_aside(row, record, log, by)
     except ViaStateError as error:
         return str(error)
-    return "" if moved else "The handler has gone on meanwhile. Look again."
+    return "" if moved else "The handler has continued meanwhile. Look again."
 
 
 def _blocked(rows: Sequence[HandlerPosition]) -> dict[int, _Blocked | _Refused]:

@@ -93,6 +93,6 @@ class StandingFilter(SimpleListFilter):
         return queryset
 
 
-#: A record fails; the handler was told to stand still. As the indexes find them.
+#: A record fails; the handler was told to halt. As the indexes find them.
 STUCK = Q(stuck_since__isnull=False, halted="")
 HALTED = Q(halted__gt="")

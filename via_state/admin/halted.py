@@ -1,4 +1,4 @@
-"""Keys whose projection stands still on a pod."""
+"""Keys whose projection is halted on a pod."""
 
 from __future__ import annotations
 

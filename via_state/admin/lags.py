@@ -1,4 +1,4 @@
-"""How many events are behind a place in a log, for the rows of one page. A backplane that does not answer costs a moment, not
+"""The number of events after a position of a log, for the rows of one page. A backplane that does not answer costs a moment, not
 the page.
 """
 
@@ -31,7 +31,7 @@ def place_of(row: HandlerPosition) -> Place:
 
 
 def lags_of(places: Iterable[Place]) -> dict[Place, int]:
-    """Events behind these places. Left out where that can't be told: no answer in time, or another history of the log."""
+    """The number of events after each of these positions. Left out where that can't be told: no answer in time, or another history of the log."""
     wanted: dict[str, set[Place]] = defaultdict(set)
     for place in places:
         wanted[place.key].add(place)

@@ -1,4 +1,4 @@
-"""How far positions are behind, and who holds them: looked up at once for the rows of one page."""
+"""The lag of positions, and who holds them: looked up at once for the rows of one page."""
 
 from __future__ import annotations
 

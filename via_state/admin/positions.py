@@ -24,7 +24,7 @@ from via_state.models import HandlerPosition
 from via_state.operations.pages import of_handlers
 
 EXPLANATION = (
-    "Each of these records becomes a dead letter of its event handler, which goes on with the record behind it as "
+    "Each of these records becomes a dead letter of its event handler, which continues with the record after it as "
     "soon as its pause is over. The handler is not called for it again, unless somebody replays it."
 )
 

@@ -211,7 +211,7 @@ class Backplane(ABC):
     async def prune(self, limit: int = 1000) -> int:
         """Free the space of at most ``limit`` expired cells; returns how many.
 
-        Where there are very many cells a call may look at a part of them, and the next one goes on there.
+        Where there are very many cells a call may look at a part of them, and the next one continues there.
         """
 
     # Event log --------------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ class Backplane(ABC):
         return found
 
     async def count(self, key: str, after: int, head: Head) -> int:
-        """How many records there are behind the offset ``after``, up to ``head``: the log's, just read. Many may be estimated;
+        """The number of records after the offset ``after``, up to ``head``: the log's, just read. Many may be estimated;
         0 says that there is none.
 
         Where offsets have no gaps nobody needs to be asked; an adapter whose offsets have some overrides this.
@@ -292,7 +292,7 @@ class Backplane(ABC):
         With ``epoch``, only while it is the log's: what is decided about one history must not be done to another.
         Clamped to the head; never lowers the floor. The floor is durable before anything is discarded, and what an
         interrupted compaction left goes with the next one, also when that has nothing to raise. Offsets of retained
-        records never change, and numbering goes on. An adapter with ``compacts = False`` returns 0.
+        records never change, and numbering continues. An adapter with ``compacts = False`` returns 0.
         """
 
     # Messages: optional ------------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ class PositionStore(ABC):
 
     @abstractmethod
     def halted(self, positions: Sequence[tuple[HandlerId, str]]) -> set[tuple[HandlerId, str]]:
-        """Those of them that stand still."""
+        """Those of them that are halted."""
 
     @abstractmethod
     def renew(self, worker: str, worker_group: str, lease: float) -> list[str]:
@@ -177,7 +177,7 @@ class PositionStore(ABC):
 
     @abstractmethod
     def fail(self, claim: Claim, attempts: int, error: str, wait: float, lines: str = "") -> None:
-        """The record behind the position failed, and is tried again in ``wait`` seconds. Changes the claim.
+        """The record after the position failed, and is tried again in ``wait`` seconds. Changes the claim.
 
         ``lines``: the traceback, where there is one.
         """
@@ -199,7 +199,7 @@ class PositionStore(ABC):
 
     @abstractmethod
     def halt(self, claim: Claim, reason: str, text: str) -> None:
-        """Stand still until a person says where to go on. Changes the claim."""
+        """Halt until a person says where to resume. Changes the claim."""
 
     @abstractmethod
     def end_of_work(self) -> None:

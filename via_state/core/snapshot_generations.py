@@ -35,7 +35,7 @@ class SaveOutcome(Enum):
 class Generations:
     """The positions of the snapshots whose data is kept, `GENESIS` for none; without any this code folds from the start.
 
-    ``newest`` is where a start goes on. ``marked`` is an older one that settles when it is old enough. Up to the ``settled`` one
+    ``newest`` is where a start continues. ``marked`` is an older one that settles when it is old enough. Up to the ``settled`` one
     the log may be compacted: a log that loses its last moments, less than the age, still reaches as far. ``compacted`` is
     what was decided. ``lease_owner`` makes the snapshots until ``lease_until``.
     """
@@ -63,7 +63,7 @@ class Generations:
         proven: Collection[Position] = (),
         disproven: Collection[Position] = (),
     ) -> SaveOutcome:
-        """Take a snapshot in, if it goes on from the newest one. Its own position was compared with the log.
+        """Take a snapshot in, if it continues from the newest one. Its own position was compared with the log.
 
         So were the ``proven`` ones. Nothing takes the place of older data, and nothing keeps a snapshot out, that was not:
         a log may have lost its last moments. ``disproven`` ones go: the log does not hold their records.

@@ -21,7 +21,7 @@ class _Wish(NamedTuple):
 
 
 class Claims:
-    """Takes positions for ``worker`` on ``threads`` of its own: a claim never stands behind a handler that runs. All on the loop."""
+    """Takes positions for ``worker`` on ``threads`` of its own: a claim never waits for a handler that runs. All on the loop."""
 
     def __init__(self, store: PositionStore, worker: str, threads: WorkerThreads) -> None:
         self._store, self._worker, self._threads = store, worker, threads
@@ -45,7 +45,7 @@ class Claims:
             handler, wishes = next(iter(self._wishes.items()))
             del self._wishes[handler]
             if rest := wishes[TOGETHER:]:
-                self._wishes[handler] = rest  # behind those of the other handlers
+                self._wishes[handler] = rest  # after those of the other handlers
             await self._take(handler, wishes[:TOGETHER])
         self._task = None
 

@@ -16,7 +16,7 @@ from via_state.core.text import one_line
 from via_state.exceptions import DeclarationError
 from via_state.runtime.signatures import fault_of
 
-#: Where a new handler begins: with the first record that is still there, or behind the last one.
+#: Where a new handler begins: with the first record that is still there, or after the last one.
 Start: TypeAlias = Literal["first", "head"]
 
 MAX_NAME = 100  # characters

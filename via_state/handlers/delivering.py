@@ -100,8 +100,8 @@ class Deliverer:
             passed = None
             if claim.wanted:
                 return Turn(Result.WANTED)
-            behind = followers[index] if time.monotonic() < until else 0
-            if (wait := self._deliver(record, behind)) is not None:
+            left = followers[index] if time.monotonic() < until else 0
+            if (wait := self._deliver(record, left)) is not None:
                 return Turn(Result.FAILED, wait)
             if claim.wanted:
                 return Turn(Result.WANTED)
@@ -113,7 +113,7 @@ class Deliverer:
         if not self._claim.attempts and (passed is not None or self._claim.in_flight_offset):
             self._store.advance(self._claim, passed or self._claim.position, 0)
 
-    def _deliver(self, record: Record, behind: int) -> float | None:
+    def _deliver(self, record: Record, left: int) -> float | None:
         """Run the handler once; seconds to wait when it must run again for this record, else None."""
         claim, spec = self._claim, self._spec
         delivery = Delivery(
@@ -128,12 +128,12 @@ class Deliverer:
         )
         if claim.last_error == DIED and spec.retry.exhausted(claim.attempts, claim.failing_for()):
             # Not once more: it may kill this worker, too.
-            return self._failed(record, delivery, RuntimeError(DIED), Failure.TAKEN_OVER, behind)
+            return self._failed(record, delivery, RuntimeError(DIED), Failure.TAKEN_OVER, left)
         started, outcome = time.perf_counter(), "raised"
         try:
             self._execute(
                 lambda: self._call(spec.function, record, delivery, timeout=spec.timeout),
-                lambda claim: self._store.advance(claim, record.position, behind),
+                lambda claim: self._store.advance(claim, record.position, left),
                 delivery,
             )
             outcome = "ok"
@@ -142,13 +142,13 @@ class Deliverer:
             raise
         except RetryAfter as error:
             failure = Failure.RAISED if error.counts else Failure.LATER
-            return self._failed(record, delivery, error, failure, behind)
+            return self._failed(record, delivery, error, failure, left)
         except Poison as error:
-            return self._failed(record, delivery, error, Failure.POISON, behind)
+            return self._failed(record, delivery, error, Failure.POISON, left)
         except Exception as error:
             look_elsewhere(error)
             failure = Failure.CONTENDED if contended(error) else Failure.RAISED
-            return self._failed(record, delivery, error, failure, behind)
+            return self._failed(record, delivery, error, failure, left)
         finally:
             telemetry.DeliveryEnded(*self._labels, time.perf_counter() - started, outcome).emit()
 
@@ -194,14 +194,14 @@ class Deliverer:
             setattr(self._claim, name, getattr(trial, name))
 
     def _failed(
-        self, record: Record, delivery: Delivery, error: Exception, failure: Failure, behind: int
+        self, record: Record, delivery: Delivery, error: Exception, failure: Failure, left: int
     ) -> float | None:
         claim, spec = self._claim, self._spec
         attempts = attempts_after(failure, claim.attempts)
         telemetry.DeliveryFailed(*self._labels, claim.key, record.position.offset, attempts).emit()
         if after_failure(failure, attempts, claim.failing_for(), spec.retry) is Next.BURY:
             try:
-                self._give_up(record, delivery, error, attempts, behind)
+                self._give_up(record, delivery, error, attempts, left)
             except (Fenced, OutcomeUnclear):
                 raise
             except Exception as raised:
@@ -236,13 +236,13 @@ class Deliverer:
         )
         return wait
 
-    def _give_up(self, record: Record, delivery: Delivery, error: Exception, attempts: int, behind: int) -> None:
+    def _give_up(self, record: Record, delivery: Delivery, error: Exception, attempts: int, left: int) -> None:
         """Call ``dead_letter``, keep the record as a dead letter, and advance past it. Raises what ``dead_letter`` raises."""
         hook = self._spec.dead_letter
         letter = self._letter(record, error, attempts)
         self._execute(
             lambda: None if hook is None else self._call(hook, record, delivery, error),
-            lambda claim: self._store.bury(claim, letter, behind),
+            lambda claim: self._store.bury(claim, letter, left),
             delivery,
         )
         telemetry.DeadLettered(*self._labels, delivery.key, record.position.offset, FAILED).emit()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Any, Protocol
+from typing import Any
 
 from via_state import telemetry
-from via_state.backplanes.base import Backplane
-from via_state.bookkeeping.positions import AWAY, BLOCKED, SUSPECT, Claim, HandlerId, Held, PositionStore
+from via_state.bookkeeping.positions import AWAY, BLOCKED, SUSPECT, Claim, HandlerId, Held
 from via_state.core.cursor import CursorCheck, check_cursor
 from via_state.core.delivery import Treatment, records_after
 from via_state.core.records import Head, Position
@@ -17,18 +16,16 @@ from via_state.core.specs import LogSpec
 from via_state.core.text import error_line
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, Closed, Fenced, Stalled
 from via_state.handlers import schedule
-from via_state.handlers.claims import Claims
 from via_state.handlers.declaration import HandlerSpec
 from via_state.handlers.delivering import Deliverer, Result, Turn
+from via_state.handlers.employer import Employer
 from via_state.handlers.reading import Reading
-from via_state.handlers.schedule import NotAlone, Schedule
-from via_state.handlers.worker_metrics import WorkerMetrics
+from via_state.handlers.schedule import NotAlone
 from via_state.logs import about
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.outage import Outage
 from via_state.runtime.rng import rng
 from via_state.runtime.single_flight import UNEXPECTED
-from via_state.runtime.worker_threads import WorkerThreads
 
 logger = logging.getLogger("via_state.handlers")
 
@@ -42,30 +39,8 @@ _HALTS = {
 }
 _MISSING = (
     "records up to offset {} are missing from the log, which nothing of via_state discarded: they were deleted, or a "
-    "restore was not whole. Put them back from a backup, then say where it goes on: manage.py resume_handler"
+    "restore was not whole. Put them back from a backup, then say where it resumes: manage.py resume_handler"
 )
-
-
-class Employer(Protocol):
-    """The worker that a runner works for."""
-
-    id: str
-    lease: float
-    stopping: bool
-    backplane: Backplane
-    store: PositionStore
-    threads: WorkerThreads
-    measures: WorkerMetrics
-    schedule: Schedule
-    claims: Claims
-
-    def may_go_on(self) -> bool: ...
-
-    def owns(self, handler: HandlerId, key: str) -> bool: ...
-
-    def done(self, handler: HandlerId, key: str, position: Position) -> None: ...
-
-    def drop(self, *runners: Runner) -> None: ...
 
 
 class Runner:
@@ -372,7 +347,7 @@ class Runner:
         if text:
             await worker.threads.run(worker.store.halt, claim, reason, text)
             logger.error(
-                "The event handler %s stands still on %r: %s",
+                "The event handler %s is halted on %r: %s",
                 self.handler.name,
                 self.key,
                 text,

@@ -56,7 +56,7 @@ class WorkerMetrics:
             self._waiting.discard(runner)
 
     def halted(self, runner: Shown, reason: str) -> str:
-        """It stands still for this reason, or no longer when that is empty."""
+        """It is halted for this reason, or no longer when that is empty."""
         if runner.halted != reason:
             if runner.halted:
                 telemetry.HandlerResumed(*runner.labels, runner.key, runner.halted).emit()

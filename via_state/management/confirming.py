@@ -19,7 +19,7 @@ def add_no_input_argument(parser: CommandParser) -> None:
 
 
 def confirm(command: BaseCommand, text: str, *, interactive: bool) -> None:
-    """Say ``text``, and ask whether to go on. Raises `CommandError` unless the answer is yes."""
+    """Say ``text``, and ask whether to continue. Raises `CommandError` unless the answer is yes."""
     command.stdout.write(command.style.WARNING(text))
     if not interactive:
         return
@@ -27,5 +27,5 @@ def confirm(command: BaseCommand, text: str, *, interactive: bool) -> None:
         raise CommandError(
             "Nobody can be asked here; nothing was changed. Repeat it with --no-input.", returncode=2
         )
-    if input("Type 'yes' to go on: ").strip() != "yes":
+    if input("Type 'yes' to continue: ").strip() != "yes":
         raise CommandError("Nothing was changed.", returncode=2)

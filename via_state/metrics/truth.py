@@ -1,4 +1,4 @@
-"""The looks behind `shared_truth`: rows, and the first event that each handler has not had."""
+"""What `shared_truth` looks at: rows, and the first event that each handler has not had."""
 
 from __future__ import annotations
 
@@ -156,9 +156,9 @@ def _outbox() -> Facts:
 
 async def oldest(backplane: Backplane, rows: Rows) -> dict[tuple[str, ...], float]:
     """When the first event was appended that each handler has not had, of those that have not had one."""
-    behind = sorted(_places(rows, await _heads(backplane)), key=lambda one: not one.failing)
+    late = sorted(_places(rows, await _heads(backplane)), key=lambda one: not one.failing)
     logs = {one.spec.name: one for one in handled_logs(without_handlers=True)}
-    left = iter(behind[:READS])
+    left = iter(late[:READS])
     found: dict[tuple[str, ...], float] = {}
 
     async def look() -> None:
@@ -169,7 +169,7 @@ async def oldest(backplane: Backplane, rows: Rows) -> dict[tuple[str, ...], floa
                 found[labels] = seconds
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(min(AT_ONCE, len(behind))):
+        for _ in range(min(AT_ONCE, len(late))):
             group.create_task(look())
     return found
 

@@ -36,7 +36,7 @@ class Mover:
     async def log(self, key: str, wanted: Iterable[int]) -> Moved:
         """Copy what is missing of a log, compare both, and say where the records at the offsets ``wanted`` are now.
 
-        Raises `MoveError`. Begun and interrupted, it goes on where it was.
+        Raises `MoveError`. Begun and interrupted, it continues where it was.
         """
         await self._copy(key)
         return await self._compare(key, set(wanted))
@@ -45,7 +45,7 @@ class Mover:
         there = (await self._target.head(key)).position
         last = _append_id(there)  # what was copied already, if anything
         if marker := await self._marker(key):
-            # Let the new log begin behind a record with the id of the old one's floor.
+            # Let the new log begin after a record with the id of the old one's floor.
             if not last:
                 there = await self._target.append(key, marker.id, marker.count, b"[]")
             if last in ("", marker.id):

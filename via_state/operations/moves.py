@@ -1,4 +1,4 @@
-"""What it would mean to let an event handler go on elsewhere in its log."""
+"""What it would mean to let an event handler resume elsewhere in its log."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Move:
 
     @property
     def allowed(self) -> bool:
-        """Whether this is what resuming is for: the handler is halted, or blocked and would go on after what blocks it."""
+        """Whether this is what resuming is for: the handler is halted, or blocked and would resume after what blocks it."""
         held_up = self.row.last_error.startswith((AWAY, BLOCKED))  # others fail, or ask for time
         blocked = self.row.stuck_since is not None and not self.row.attempts and held_up
         return bool(self.row.halted) or (blocked and not self.again)
 
     @property
     def text(self) -> str:
-        """Where it goes on, and how many events that means."""
+        """Where it resumes, and how many events that means."""
         place = "with the first record" if self.from_floor else f"after offset {self.position.offset:,}"
         parts = [f"{_events(self.ahead)} to handle"]
         if self.again:

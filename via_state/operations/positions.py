@@ -108,7 +108,7 @@ async def next_record(
 
 
 def set_aside(row: HandlerPosition, record: Record, log: LogSpec[Any], by: str) -> bool:
-    """Move the record that a handler fails at into the dead letters, and let it go on behind it.
+    """Move the record that a handler fails at into the dead letters, and let it continue after it.
 
     False when it has moved on meanwhile, or a replay has its position. Raises `ViaStateError` for a record that this code can't read: newer code can.
     """

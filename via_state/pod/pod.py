@@ -180,7 +180,7 @@ class Pod:
         return await self.thread.acall(self._reads.log(key, spec, at_least, timeout))
 
     def status(self, key: str, spec: LogSpec[V]) -> ProjectionStatus:
-        """Where the projection of this pod stands, and why it stands still if it does."""
+        """Where the projection of this pod is, and why it is halted if it is."""
         refuse_in_event_loop("status", "astatus")
         return self.thread.call(self._reads.status(key, spec))
 

@@ -232,7 +232,7 @@ _current: LoopThread | None = None
 
 
 def current_loop() -> LoopThread:
-    """This process's loop thread; started on first use, and anew in a forked child."""
+    """This process's loop thread; started on first use, and again in a forked child."""
     global _current
     current = _current
     if current is not None and current.alive:

@@ -42,7 +42,7 @@ class Cells:
     def __init__(self, connections: Connections, streams: Streams) -> None:
         self._connections, self._streams, self._subjects = connections, streams, streams.subjects
         self._stream = streams.subjects.cell_stream
-        self._look_at = 0  # where `prune` goes on; 0 before the first time
+        self._look_at = 0  # where `prune` continues; 0 before the first time
         self._list = Listing(streams, self._stream, self._subjects.cells)
 
     def _subject(self, key: str) -> str:
@@ -112,7 +112,7 @@ class Cells:
         return pruned
 
     async def _next_part(self, connection: Connection) -> list[Message]:
-        """A thousand messages of the bucket at most, from where the last call ended; behind the end, its beginning."""
+        """A thousand messages of the bucket at most, from where the last call ended; after the end, its beginning."""
         if not self._look_at:  # processes that start together look at different parts
             self._look_at = rng.randint(1, (await self._streams.state(connection, self._stream)).last_seq + 1)
         begin, found = self._look_at, await self._part(connection, self._look_at, PART)

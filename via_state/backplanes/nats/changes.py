@@ -1,4 +1,4 @@
-"""What moved since the last look: the messages behind it."""
+"""What moved since the last look: the messages after it."""
 
 from __future__ import annotations
 

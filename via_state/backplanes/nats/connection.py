@@ -38,7 +38,7 @@ STATUS = "Status"
 STORED = "Nats-Sequence"
 NO_RESPONDERS = "503"
 GONE = (
-    "the stream is gone. If it is being restored, wait for it. To begin anew with an empty one, start one more "
+    "the stream is gone. If it is being restored, wait for it. To begin again with an empty one, start one more "
     "process: it makes what it has never seen"
 )
 

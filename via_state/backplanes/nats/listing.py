@@ -11,8 +11,8 @@ from via_state.backplanes.nats.tokens import is_ours, token_of
 
 
 class Listing:
-    """Of the tokens behind ``before`` in the subjects of ``stream``. The server sends all of them, so they are kept until
-    somebody begins anew.
+    """Of the tokens after ``before`` in the subjects of ``stream``. The server sends all of them, so they are kept until
+    somebody begins again.
     """
 
     def __init__(self, streams: Streams, stream: str, before: str) -> None:

@@ -126,7 +126,7 @@ class Logs:
         return found.messages
 
     async def _following(self, connection: Connection, subject: str, offset: int, entry: LogMeta) -> list[Message]:
-        """The pack that holds the record behind an offset, from the leader."""
+        """The pack that holds the record after an offset, from the leader."""
         seq = max(offset // PACK, entry.begin + 1)
         while (found := await get(connection, self._stream, seq=seq, next_by_subj=subject)) is not None:
             if _pack(found).last > offset:
@@ -157,7 +157,7 @@ class Logs:
         return max(records, 1)  # a server that lags behind may know of none
 
     async def _head(self, connection: Connection, key: str) -> Head:
-        # Not at once: a record that was dropped in between must not be taken for one behind a newer entry.
+        # Not at once: a record that was dropped in between must not be taken for one after a newer entry.
         last = await get(connection, self._stream, last_by_subj=self._subject(key))
         entry = await self._entries.load(connection, key)
         return Head(GENESIS, GENESIS) if entry is None else _head(entry, last)

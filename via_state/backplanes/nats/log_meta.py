@@ -16,7 +16,7 @@ from via_state.exceptions import BackplaneRefused
 
 
 class _Stored(msgspec.Struct, frozen=True, omit_defaults=True):
-    """``begin``: the message behind which this epoch's records are; None: the entry itself."""
+    """``begin``: the message after which this epoch's records are; None: the entry itself."""
 
     epoch: str
     begin: int | None = None
@@ -25,7 +25,7 @@ class _Stored(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class LogMeta(msgspec.Struct, frozen=True):
-    """``begin``: the message behind which the log's records are. ``seq``: the entry's own message."""
+    """``begin``: the message after which the log's records are. ``seq``: the entry's own message."""
 
     epoch: str
     begin: int

@@ -84,7 +84,7 @@ LEFT JOIN LATERAL (
 ORDER BY pack.first
 """
 
-# Where the records go on after some that are missing.
+# Where the records continue after some that are missing.
 GOES_ON = f"SELECT min(first) FROM via_state_pack WHERE log_id = {LOG} AND first > %(start)s"
 
 HEAD = f"SELECT {HEAD_COLUMNS} FROM via_state_log WHERE id = {LOG}"
@@ -120,9 +120,9 @@ WHERE log.id = target.id AND log.epoch = target.epoch AND log.floor < target.flo
 
 FLOOR = f"SELECT floor, epoch FROM via_state_log WHERE id = {LOG}"
 
-# Below the floor as it is in this statement: between two statements the log may have been dropped and begun anew. Rows
+# Below the floor as it is in this statement: between two statements the log may have been dropped and begun again. Rows
 # that are younger than the retry window stay, unseen: a repeated append must still be recognised. So do older rows
-# behind them (an append is dated before it waits for its place): what is discarded is a prefix, which `after` can follow.
+# after them (an append is dated before it waits for its place): what is discarded is a prefix, which `after` can follow.
 # Its lock excludes a drop, which deletes in another order, and no append.
 DISCARD = f"""
 WITH old AS MATERIALIZED (

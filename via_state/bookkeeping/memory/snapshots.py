@@ -111,4 +111,4 @@ class MemorySnapshots(SnapshotStore):
         self._generations(key, epoch, spec).diverged = why
 
     async def close(self) -> None:
-        """Other pods over the same backplane go on using it."""
+        """Other pods over the same backplane continue to use it."""

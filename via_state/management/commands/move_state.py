@@ -21,8 +21,8 @@ from via_state.pod.pod import Pod
 class Command(StateCommand):
     help = (
         "Copies all logs, with their record ids, and all cells from another backplane to the one that VIA_STATE names, and "
-        "lets snapshots, event handlers and dead letters go on there. Stop every web process and worker first. The "
-        "other backplane is only read. Interrupted, it goes on where it was when it is called again."
+        "lets snapshots, event handlers and dead letters continue there. Stop every web process and worker first. The "
+        "other backplane is only read. Interrupted, it continues where it was when it is called again."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

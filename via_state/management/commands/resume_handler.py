@@ -1,4 +1,4 @@
-"""``manage.py resume_handler``: say where an event handler goes on."""
+"""``manage.py resume_handler``: say where an event handler resumes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from via_state.operations.positions import positions_to_move, resume
 
 class Command(StateCommand):
     help = (
-        "Says where a halted event handler goes on (its log was restored, recreated, or lost records): with the first record that "
+        "Says where a halted event handler resumes (its log was restored, recreated, or lost records): with the first record that "
         "is there, after the last one (head), or after an offset. One that is blocked by a record that only newer code knows "
         "can be moved forward. Moving any other one needs --force and --key, and asks: the handler runs again for events that "
         "it has had, or never for events that it has not. Examples: manage.py resume_handler ship head; "
@@ -26,7 +26,7 @@ class Command(StateCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="the handler's name")
-        parser.add_argument("where", help="first, head, or the offset after which it goes on")
+        parser.add_argument("where", help="first, head, or the offset after which it resumes")
         parser.add_argument("--log", help="its log's key or template, where several have a handler of this name")
         parser.add_argument("--key", help="only this key; otherwise all keys on which it is halted")
         parser.add_argument(
@@ -56,7 +56,7 @@ class Command(StateCommand):
                     f"{handler.name} on {move.row.key} has changed meanwhile and was left as it is. Look again.",
                     returncode=1,
                 )
-            verb = "would go on" if options["dry_run"] else "goes on"
+            verb = "would resume" if options["dry_run"] else "resumes"
             self.stdout.write(f"{handler.name} on {move.row.key} {verb} {move.text}.")
 
     def _force(self, moves: list[Move], options: dict[str, Any]) -> None:
@@ -64,12 +64,12 @@ class Command(StateCommand):
             name, key = move.row.handler.name, move.row.key
             if not options["force"]:
                 raise CommandError(
-                    f"{name} on {key} is not halted; nothing was changed. With --force it would go on {move.text}.",
+                    f"{name} on {key} is not halted; nothing was changed. With --force it would resume {move.text}.",
                     returncode=2,
                 )
             if not options["dry_run"]:
                 confirm(
                     self,
-                    f"{name} on {key} is not halted. It will go on {move.text}.",
+                    f"{name} on {key} is not halted. It will resume {move.text}.",
                     interactive=options["interactive"],
                 )

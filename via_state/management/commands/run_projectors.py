@@ -122,7 +122,7 @@ class Command(StateCommand):
                         f"Waiting for {', '.join(busy[:10])} to end; the same signal again stops at once."
                     )
                 )
-            # The pod is the process's: a test, a task or a shell goes on with it.
+            # The pod is the process's: a test, a task or a shell continues with it.
             if pod.thread.alive:
                 pod.thread.call(pod.services.remove(*(one for one in (worker, keeper) if one is not None)))
             if self._called_from_command_line:  # type: ignore[attr-defined]

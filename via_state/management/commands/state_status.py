@@ -25,13 +25,13 @@ STALLED = 60.0
 class Command(StateCommand):
     help = (
         "Shows every log: its head, its floor (the records up to it were discarded) and what keeps the floor from rising, the "
-        "snapshot that a start goes on from, its event handlers that are behind, and what stands still and why. Then the outbox, "
-        "where something waits in it. Exits with 1 when something stands still, or waits in the outbox for more than a minute."
+        "snapshot that a start continues from, its event handlers with a lag, and what is halted and why. Then the outbox, "
+        "where something waits in it. Exits with 1 when something is halted, or waits in the outbox for more than a minute."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_key_argument(parser)
-        parser.add_argument("--halted", action="store_true", help="only what stands still")
+        parser.add_argument("--halted", action="store_true", help="only what is halted")
         parser.add_argument(
             "--peers",
             action="store_true",
@@ -118,11 +118,11 @@ class Command(StateCommand):
             self.stdout.write(self.style.ERROR(f"{where}: HALTED ({one.halted}); see manage.py resume_handler"))
         elif one.stuck_since:
             how = f"failed {counted(one.attempts, 'time')}" if one.attempts else "blocked"
-            text = f"{where}: {how} since {one.stuck_since}, {one.lag:,} behind: {one.error}"
+            text = f"{where}: {how} since {one.stuck_since}, {counted(one.lag, 'event')} after its position: {one.error}"
             self.stdout.write(self.style.WARNING(text))
         elif one.lag:
             runs = f"run by {one.worker}" if one.worker else "nobody runs it"
-            self.stdout.write(f"{where}: {one.lag:,} behind, {runs}")
+            self.stdout.write(f"{where}: {counted(one.lag, 'event')} after its position, {runs}")
         if one.dead_letters:
             letters = counted(one.dead_letters, "dead letter")
             self.stdout.write(self.style.WARNING(f"{where}: {letters}; see manage.py replay_dead_letters"))

@@ -68,7 +68,7 @@ class FoldReport:
             else:
                 telemetry.KeyHalted(self._key, self._spec.name, reason).emit()
                 logger.error(
-                    "%r stands still: %s",
+                    "%r is halted: %s",
                     self._key,
                     projection.halt,
                     extra=about(key=self._key, offset=projection.position.offset, reason=reason),
@@ -76,7 +76,7 @@ class FoldReport:
             self._reason = reason
 
     def stop(self) -> None:
-        """It no longer stands still here."""
+        """It is no longer halted here."""
         if self._reason is not None:
             telemetry.KeyResumed(self._key, self._spec.name, self._reason).emit()
             self._reason = None

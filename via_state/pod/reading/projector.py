@@ -242,7 +242,7 @@ class Projector(Replica[Place], Generic[V]):
         """
         while not self.loaded:
             if (halt := self._projection.halt) is not None:
-                raise KeyHalted(f"{self.key!r} stands still and has no good value yet: {halt}")
+                raise KeyHalted(f"{self.key!r} is halted and has no good value yet: {halt}")
             if isinstance(self.error, BackplaneRefused):
                 raise type(self.error)(str(self.error))
             if self._ready is None:
@@ -275,7 +275,7 @@ class Projector(Replica[Place], Generic[V]):
             return True
         halt, position = self._projection.halt, self.position
         if halt is not None:
-            return KeyHalted(f"{self.key!r} stands still at offset {position.offset}: {halt}")
+            return KeyHalted(f"{self.key!r} is halted at offset {position.offset}: {halt}")
         if at_head and position.epoch != wanted.epoch:
             return EpochChanged(
                 f"The log {self.key!r} was restored or recreated since offset {wanted.offset} was given out. "

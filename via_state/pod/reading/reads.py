@@ -62,7 +62,7 @@ class Reads:
 
     async def status(self, key: str, spec: LogSpec[V]) -> ProjectionStatus:
         projector = self._replicas.log(key, spec)
-        # A key that stands still, or a backplane that is away, is what a status is asked for.
+        # A key that is halted, or a backplane that is away, is what a status is asked for.
         with contextlib.suppress(KeyHalted, BackplaneRefused, TimeoutError):
             async with asyncio.timeout(settings.READ_TIMEOUT):
                 await projector.ready()

@@ -22,7 +22,7 @@ async def find_restore_point(
     disproven: Collection[Position],
     unread: int = 0,
 ) -> RestorePoint | NoRestorePoint | None:
-    """See `choose_restore_point`; ``unread`` is the offset of a record that this code can't read. What a migration made is stored before anybody uses it: so all pods go on from the same one.
+    """See `choose_restore_point`; ``unread`` is the offset of a record that this code can't read. What a migration made is stored before anybody uses it: so all pods continue from the same one.
 
     Without a base, and where other code has snapshots, it says that this code needs the log from its start.
     """

@@ -89,7 +89,7 @@ class Appender:
     ) -> None:
         """Hand over an append, from any thread; ``waiter`` gets the position of its last record, or the error.
 
-        ``timeout``: seconds to go on trying. ``folded``: answer only when this pod has folded it, or will not soon.
+        ``timeout``: seconds to keep trying. ``folded``: answer only when this pod has folded it, or will not soon.
         """
         self._inbox.append(Entry(key, data, count, waiter, timeout, folded, append_id))
         self._thread.refuse_ended()  # after that `_abandon` may have looked into the inbox already
@@ -239,7 +239,7 @@ class Appender:
             fold.add_done_callback(lambda fold: _settle(self._folding.pop(fold, [])))
 
     async def close(self) -> None:
-        """Let what is in flight finish; what waits behind it fails with the backplane's `Closed`."""
+        """Let what is in flight finish; what waits after it fails with the backplane's `Closed`."""
         self._forget()
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=2.0)

@@ -40,7 +40,7 @@ async def append(plane: Backplane, key: str, *datas: bytes) -> list[Position]:
 async def read_all(
     plane: Backplane, key: str, after: Position = GENESIS, limit: int = 1000
 ) -> list[tuple[int, bytes]]:
-    """Everything behind a cursor, as (first offset, data) of the packs, read batch by batch."""
+    """Everything after a cursor, as (first offset, data) of the packs, read batch by batch."""
     found: list[tuple[int, bytes]] = []
     while (batch := await plane.read(key, after, limit)).packs:
         assert batch.packs[-1].last <= batch.head.offset, "the head was observed no earlier than the packs"
@@ -81,7 +81,7 @@ class Harness:
 
     async def rewrite_history(self, plane: Backplane, key: str) -> None:
         """Replace the records of a log that has two by two others, as somebody does who restores a backup from before
-        they were written, and goes on. The epoch stays if a restore keeps it. The default drops the log.
+        they were written, and continues. The epoch stays if a restore keeps it. The default drops the log.
         """
         await plane.drop(key)
         await append(plane, key, b"another", b"history")

@@ -10,9 +10,9 @@ LIMIT = 5000
 
 
 async def was_appended(backplane: Backplane, key: str, append_id: str, after: Position) -> bool | None:
-    """Whether the log has an append of this id behind ``after``, its head before that was sent. None: it can't be told any more.
+    """Whether the log has an append of this id after ``after``, its head before that was sent. None: it can't be told any more.
 
-    A log of another epoch was dropped or made anew since: what this append did to the one before is gone with it.
+    A log of another epoch was dropped or made again since: what this append did to the one before is gone with it.
     """
     at, lost = after, False
     while True:
