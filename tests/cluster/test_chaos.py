@@ -92,7 +92,7 @@ def stored_numbers(prefix: str) -> list[int]:
         while (batch := await plane.read("cluster.steps", after)).packs:
             for pack in batch.packs:
                 assert pack.first == len(numbers) + 1
-                numbers += [payload["number"] for _, _, payload in msgspec.json.decode(pack.data)]
+                numbers += [payload["number"] for _, _, payload, *_ in msgspec.json.decode(pack.data)]
                 after = Position("", pack.last, "")
         await plane.close()
         return numbers

@@ -63,7 +63,7 @@ async def stored_numbers(plane: NatsBackplane) -> list[tuple[int, int]]:
     after = GENESIS
     while (batch := await plane.read(KEY, after)).packs:
         for pack in batch.packs:
-            payloads = [payload["number"] for _, _, payload in msgspec.json.decode(pack.data)]
+            payloads = [payload["number"] for _, _, payload, *_ in msgspec.json.decode(pack.data)]
             found += [(pack.first + index, number) for index, number in enumerate(payloads)]
             after = Position(batch.head.epoch, pack.last, pack.record_id(pack.last))
     return found

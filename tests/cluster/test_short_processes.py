@@ -19,9 +19,9 @@ pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS], transaction=True)
 
 WRITE = """
 import django
+from tests.cluster.shared_state import Shared, Step
 django.setup()
 from django.db import transaction
-from tests.cluster.shared_state import Shared, Step
 with transaction.atomic():
     for number in range(3):
         Shared.steps.append_on_commit(Step(number))
