@@ -15,7 +15,7 @@ from django.core.management import get_commands, load_command_class
 from prometheus_client import REGISTRY
 
 from docs.diagrams.draw import digest_of
-from via_state import exceptions
+from via_state import exceptions, telemetry
 from via_state.backplanes.nats.options import DEFAULTS as NATS_OPTIONS
 from via_state.backplanes.postgres.backend import DEFAULTS as POSTGRES_OPTIONS
 from via_state.conf import DEFAULTS
@@ -42,6 +42,8 @@ def module(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The names of a new module, to run snippets in; what they declare is forgotten afterwards."""
     made = ModuleType("tests.snippets")
     monkeypatch.setitem(sys.modules, made.__name__, made)
+    for event in telemetry.all_events():
+        monkeypatch.setattr(event, "_subscribers", event._subscribers)
     return vars(made)
 
 

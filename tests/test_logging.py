@@ -65,8 +65,8 @@ def test_a_dead_letter_is_said_with_handler_key_offset_and_reason(
 
     (offset,) = shop.place(1)
     shop.work()
-    until(lambda: any("gave up" in one.message for one in caplog.records))
-    (line,) = [one for one in caplog.records if "gave up" in one.message]
+    until(lambda: any(one.name == "via_state.handlers" and "gave up" in one.message for one in caplog.records))
+    (line,) = [one for one in caplog.records if one.name == "via_state.handlers" and "gave up" in one.message]
     expected = {"key": "orders", "handler": "ship", "offset": offset, "reason": "failed"}
     assert facts(line).items() >= expected.items()
 

@@ -229,7 +229,7 @@ def test_a_handler_that_goes_on_while_it_is_confirmed_is_left_alone(
 
     monkeypatch.setattr(aside, "set_aside", late)
     told = said(office.client.post(set_aside_url(), {"item": token}))
-    assert told == ["Not moved: ship (orders) on orders: The handler has gone on meanwhile. Look again."]
+    assert told == ["Not moved: ship (orders) on orders: The handler has continued meanwhile. Look again."]
     assert not DeadLetter.objects.using(POSTGRES_ALIAS).exists()
 
 
