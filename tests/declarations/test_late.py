@@ -76,3 +76,33 @@ print([one.id for one in checks.run_checks(tags=["via_state"]) if one.id.endswit
 """
     done = run(script)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_what_a_conftest_declares_is_a_tests(tmp_path: Path) -> None:
+    """It is imported before pytest has configured its plugins, and after Django has started."""
+    (tmp_path / "conftest.py").write_text(
+        "from via_state import State, StateApp\n\nclass OfConftest(State):\n    hits = StateApp(int)\n"
+    )
+    (tmp_path / "test_it.py").write_text(
+        "from via_state.declarations.registry import registry\n\ndef test_it():\n    assert registry.late == {}\n"
+    )
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--rootdir",
+            tmp_path,
+            "-c",
+            os.devnull,
+            tmp_path,
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "testproject.settings_test"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

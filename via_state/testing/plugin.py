@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 running = False
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """What a conftest.py declares is a test's, too."""
+    global running
+    running = True
+
+
 def pytest_configure() -> None:
     global running
     running = True
