@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import cast
@@ -34,13 +35,8 @@ WRITES_COOKIE = "via_at"
 GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
 
 
-class SessionStateMiddleware:
-    """Notices that a request flushed its session, and ends the session's state. Put it after SessionMiddleware.
-
-    A logout through ``django.contrib.auth`` is noticed without it. A login as somebody else, a password changed
-    elsewhere and a ``flush`` of your own are not; requests and connections that had loaded the session before could then continue
-    with its state.
-    """
+class _Middleware(ABC):
+    """For requests that are handled on a thread, and for those on an event loop."""
 
     sync_capable = True
     async_capable = True
@@ -52,15 +48,31 @@ class SessionStateMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self._is_async:
-            return self._acall(request)
+        return self._aanswer(request) if self._is_async else self._answer(request)
+
+    @abstractmethod
+    def _answer(self, request: HttpRequest) -> HttpResponseBase: ...
+
+    @abstractmethod
+    async def _aanswer(self, request: HttpRequest) -> HttpResponseBase: ...
+
+
+class SessionStateMiddleware(_Middleware):
+    """Notices that a request flushed its session, and ends the session's state. Put it after SessionMiddleware.
+
+    A logout through ``django.contrib.auth`` is noticed without it. A login as somebody else, a password changed
+    elsewhere and a ``flush`` of your own are not; requests and connections that had loaded the session before could then continue
+    with its state.
+    """
+
+    def _answer(self, request: HttpRequest) -> HttpResponseBase:
         flushes = _watch(request)
         response = cast(HttpResponseBase, self.get_response(request))
         for sid in flushes.sids:
             end_session_state(sid)
         return response
 
-    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+    async def _aanswer(self, request: HttpRequest) -> HttpResponseBase:
         flushes = _watch(request)
         response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
         for sid in flushes.sids:
@@ -77,28 +89,17 @@ def _watch(request: HttpRequest) -> Flushes:
     return Flushes(request.session)
 
 
-class ActorMiddleware:
+class ActorMiddleware(_Middleware):
     """What a request appends says on whose behalf: the primary key of ``request.user``. Put it after AuthenticationMiddleware.
 
     The user is looked up when something is appended, not before. The request's ``traceparent`` is kept with it, where there is one.
     """
 
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self._is_async:
-            return self._acall(request)
+    def _answer(self, request: HttpRequest) -> HttpResponseBase:
         with _origin_of(request):
-            return self.get_response(request)
+            return cast(HttpResponseBase, self.get_response(request))
 
-    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+    async def _aanswer(self, request: HttpRequest) -> HttpResponseBase:
         with _origin_of(request):
             return await cast(Awaitable[HttpResponseBase], self.get_response(request))
 
@@ -124,7 +125,7 @@ def _origin_of(request: HttpRequest) -> AbstractContextManager[None]:
     return lazy_context(_UserOf(request), request.headers.get("traceparent", ""))
 
 
-class ReadYourWritesMiddleware:
+class ReadYourWritesMiddleware(_Middleware):
     """Shows visitors what they wrote, also where another process answers their next request.
 
     What a request appends, sets or resets is noted in a signed cookie, ``via_at``, that lasts 10 seconds. The first read of that
@@ -132,25 +133,14 @@ class ReadYourWritesMiddleware:
     What `append_on_commit` writes is not waited for.
     """
 
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self._is_async:
-            return self._acall(request)
+    def _answer(self, request: HttpRequest) -> HttpResponseBase:
         before = unseal(request.COOKIES.get(WRITES_COOKIE))
         with await_reads(before, settings.LIVE_WAIT), track_writes() as writes:
             response = cast(HttpResponseBase, self.get_response(request))
         _hand_over(response, before, writes)
         return response
 
-    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+    async def _aanswer(self, request: HttpRequest) -> HttpResponseBase:
         before = unseal(request.COOKIES.get(WRITES_COOKIE))
         with await_reads(before, settings.LIVE_WAIT), track_writes() as writes:
             response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
