@@ -28,6 +28,7 @@ from via_state.pod.default import current_pod, on_new_pod
 from via_state.pod.pod import Pod
 from via_state.pod.session_logs import EndedSessions
 from via_state.runtime.backoff import patiently
+from via_state.runtime.loop import in_event_loop
 
 logger = logging.getLogger("via_state.sessions")
 
@@ -44,7 +45,7 @@ def end_session_state(sid: str) -> None:
     """Leave tombstones in place of all that the session holds, and remove its logs. Waits for `WAIT` seconds at most, and raises nothing."""
     try:
         ending = _begin(sid)
-        if ending is not None and not _in_event_loop():
+        if ending is not None and not in_event_loop():
             ending.result(WAIT)
     except Exception as error:
         _failed(error)
@@ -142,14 +143,6 @@ async def _end_listed(pod: Pod, sid: str, declared: dict[str, Definition[Any]], 
             await pod.aend(f"{home_of_session(sid)}.{key}", replace(spec, ttl=ttl))
         elif isinstance(spec, LogSpec):
             await pod.erasures.remove_log(f"{home_of_session(sid)}.{key}")
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _declared_for_sessions() -> dict[str, Definition[Any]]:

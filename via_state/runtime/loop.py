@@ -36,14 +36,20 @@ BEAT = 1.0
 project_code.takes_signals = lambda: threading.current_thread() is threading.main_thread()
 
 
-def refuse_in_event_loop(verb: str, twin: str) -> None:
-    """Raise `SyncVerbInEventLoop` when the calling thread runs an event loop that a blocking verb would stall."""
-    refuse_in_pure_function(verb)
+def in_event_loop() -> bool:
+    """Whether the calling thread runs an event loop, which waiting would stall."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return
-    raise SyncVerbInEventLoop(f"{verb}() would block the running event loop. Write: await {twin}(...)")
+        return False
+    return True
+
+
+def refuse_in_event_loop(verb: str, twin: str) -> None:
+    """Raise `SyncVerbInEventLoop` when the calling thread runs an event loop that a blocking verb would stall."""
+    refuse_in_pure_function(verb)
+    if in_event_loop():
+        raise SyncVerbInEventLoop(f"{verb}() would block the running event loop. Write: await {twin}(...)")
 
 
 class LoopThread:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from via_state.core.records import Revision
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.exceptions import ViaStateError
 from via_state.pod.reading.tracked_reads import read_hook
+from via_state.runtime.loop import in_event_loop
 
 if TYPE_CHECKING:
     from via_state.pod.pod import Pod
@@ -45,7 +45,7 @@ class AwaitedReads:
         """What a verb of the pod gives. ``wait`` is what a read with ``at_least`` waits for."""
         if wait is not None:
             return pod.thread.call(wait)
-        if not _in_event_loop() and (wanted := self._wait(reads, key, spec)) is not None:
+        if not in_event_loop() and (wanted := self._wait(reads, key, spec)) is not None:
             with self._timed(), suppress(ViaStateError):
                 pod.thread.call(wanted)
         shown = reads.loaded(key, spec)
@@ -84,15 +84,6 @@ class AwaitedReads:
             yield
         finally:
             self._left -= time.monotonic() - began
-
-
-def _in_event_loop() -> bool:
-    """Whether waiting would hold up everything else."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 @contextmanager
