@@ -15,7 +15,7 @@ from django.core.management import call_command
 from tests.conftest import POSTGRES_ALIAS
 from tests.pod.world import KEY, World, world_of
 from via_state import Delivery, State, StateAppEvents
-from via_state.bookkeeping.database import snapshots as rows
+from via_state.bookkeeping import snapshots as snapshots_port
 from via_state.bookkeeping.database.positions import RowPositions
 from via_state.core.specs import LogSpec
 from via_state.declarations.catalog import handled_logs
@@ -108,7 +108,7 @@ class Deployed:
 
 @pytest.fixture(params=["postgres", "nats"])
 def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr(rows, "LEASE", 0.0)
+    monkeypatch.setattr(snapshots_port, "LEASE", 0.0)
     request.getfixturevalue("postgres")
     if request.param == "nats":
         request.getfixturevalue("nats")

@@ -22,8 +22,8 @@ from testproject.servers.waiting import wait_until
 from tests.conftest import POSTGRES_ALIAS
 from tests.pod.world import World, world_of
 from via_state import State, StateAppEvents
+from via_state.bookkeeping import snapshots as snapshots_port
 from via_state.bookkeeping.database import peers as peer_rows
-from via_state.bookkeeping.database import snapshots as rows
 from via_state.bookkeeping.peers import Peer
 from via_state.declarations.registry import registry
 from via_state.exceptions import KeyHalted
@@ -57,7 +57,7 @@ class Add2:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr(rows, "LEASE", 0.0)
+    monkeypatch.setattr(snapshots_port, "LEASE", 0.0)
     with world_of("postgres", RECONCILE_INTERVAL=0.05) as made:
         yield made
 

@@ -12,8 +12,7 @@ import pytest
 
 from tests.conftest import POSTGRES_ALIAS
 from tests.pod.world import KEY, World, declared, world_of
-from via_state.bookkeeping.database import snapshots as rows
-from via_state.bookkeeping.memory import snapshots as memory
+from via_state.bookkeeping import snapshots as snapshots_port
 from via_state.core.specs import LogSpec
 from via_state.exceptions import KeyHalted
 
@@ -163,8 +162,7 @@ EDITS = [
 
 @pytest.fixture
 def world(request: pytest.FixtureRequest, kind: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr(memory, "LEASE", 0.0)
-    monkeypatch.setattr(rows, "LEASE", 0.0)
+    monkeypatch.setattr(snapshots_port, "LEASE", 0.0)
     if kind != "memory":
         request.getfixturevalue("postgres")
     if kind == "nats":

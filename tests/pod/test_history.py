@@ -21,8 +21,7 @@ from tests.conftest import POSTGRES_ALIAS
 from tests.faults import Fault
 from tests.pod import backups
 from tests.pod.world import KEY, World, declared, world_of
-from via_state.bookkeeping.database import snapshots as rows
-from via_state.bookkeeping.memory import snapshots as memory
+from via_state.bookkeeping import snapshots as snapshots_port
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable
 from via_state.pod.pod import Pod
@@ -298,8 +297,7 @@ class Life:
 
 @pytest.fixture(params=["memory", "sparse", "postgres", "nats"])
 def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr(memory, "LEASE", 0.0)
-    monkeypatch.setattr(rows, "LEASE", 0.0)
+    monkeypatch.setattr(snapshots_port, "LEASE", 0.0)
     if request.param in ("postgres", "nats"):
         request.getfixturevalue("postgres")
         request.getfixturevalue("transactional_db")

@@ -16,8 +16,7 @@ from tests.conftest import POSTGRES_ALIAS
 from tests.pod import backups
 from tests.pod.board import Add
 from tests.pod.world import KEY, World, declared, world_of
-from via_state.bookkeeping.database import snapshots as rows
-from via_state.bookkeeping.memory import snapshots as memory
+from via_state.bookkeeping import snapshots as snapshots_port
 from via_state.pod.pod import Pod
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
@@ -28,8 +27,7 @@ OTHER = declared(Add, version=2, migrations={(1, 2): lambda value: value})
 @pytest.fixture(params=["memory", "sparse", "postgres", "nats"])
 def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A snapshot after each fold, by any pod."""
-    monkeypatch.setattr(memory, "LEASE", 0.0)
-    monkeypatch.setattr(rows, "LEASE", 0.0)
+    monkeypatch.setattr(snapshots_port, "LEASE", 0.0)
     if request.param in ("postgres", "nats"):
         request.getfixturevalue("postgres")
     if request.param == "nats":

@@ -13,8 +13,7 @@ from prometheus_client import REGISTRY
 
 from tests.conftest import POSTGRES_ALIAS
 from tests.pod.world import KEY, World, declared, world_of
-from via_state.bookkeeping.database import snapshots as rows
-from via_state.bookkeeping.memory import snapshots as memory
+from via_state.bookkeeping import snapshots as snapshots_port
 from via_state.bookkeeping.snapshots import SnapshotRequest
 from via_state.exceptions import BackplaneUnavailable, KeyHalted
 from via_state.pod.reading.projector import Projector
@@ -67,8 +66,7 @@ REFOLDED = declared(Add3)
 @pytest.fixture(params=["memory", "postgres", "nats"])
 def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A lease ends at once, so that every pod may make snapshots."""
-    monkeypatch.setattr(memory, "LEASE", 0.0)
-    monkeypatch.setattr(rows, "LEASE", 0.0)
+    monkeypatch.setattr(snapshots_port, "LEASE", 0.0)
     if request.param != "memory":
         request.getfixturevalue("postgres")
     if request.param == "nats":
@@ -181,8 +179,7 @@ def test_a_snapshot_never_goes_back(world: World) -> None:
 
 
 def test_one_pod_makes_the_snapshots_until_its_lease_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "LEASE", 60.0)
-    monkeypatch.setattr(rows, "LEASE", 60.0)
+    monkeypatch.setattr(snapshots_port, "LEASE", 60.0)
     lease_owner, other = world.start(), world.start()
     world.append(lease_owner, OLD, Add(0))
     other.read(KEY, OLD)
@@ -299,7 +296,7 @@ async def _ring(projector: Any) -> None:
 @pytest.fixture
 def sparse(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Between two offsets there are gaps."""
-    monkeypatch.setattr(memory, "LEASE", 0.0)
+    monkeypatch.setattr(snapshots_port, "LEASE", 0.0)
     with world_of("sparse") as made:
         yield made
 

@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
+from via_state.conf import settings
 from via_state.core.records import Position
-from via_state.core.snapshot_generations import RetentionHold, SaveOutcome
+from via_state.core.snapshot_generations import Generations, RetentionHold, SaveOutcome
 from via_state.core.snapshots import Snapshot
 from via_state.core.specs import LogSpec
 
@@ -39,6 +40,32 @@ class SaveResult(NamedTuple):
     error: str = ""
     compactable: bool = False
     stored: Sequence[Position] = ()
+
+
+def offer(
+    generations: Generations, request: SnapshotRequest, digest: str, *, lease_owner: str, now: float, last: bool
+) -> SaveOutcome:
+    """Decide about a folded value, and note it in the generations of its code. ``last``: the pod ends, and makes no more."""
+    outcome = generations.offer(
+        request.position,
+        digest,
+        lease_owner=lease_owner,
+        now=now,
+        lease=LEASE,
+        min_age=settings.COMPACT_MIN_AGE,
+        proven=request.proven,
+        disproven=request.disproven,
+    )
+    if last:
+        generations.release(lease_owner)
+    return outcome
+
+
+def result_of(outcome: SaveOutcome, generations: Generations, now: float) -> SaveResult:
+    """What whoever asked is told after `offer`."""
+    wait = max(0.0, generations.lease_until - now) if outcome is SaveOutcome.HELD else 0.0
+    compactable = generations.settled.offset > generations.compacted
+    return SaveResult(outcome, wait, generations.diverged, compactable=compactable, stored=generations.kept)
 
 
 class SnapshotStore(ABC):

@@ -17,7 +17,7 @@ from django.utils import timezone
 from via_state.bookkeeping.database import tables
 from via_state.bookkeeping.database.retention import handler_holds, lock_log
 from via_state.bookkeeping.database.threads import OnThreads
-from via_state.bookkeeping.snapshots import LEASE, SaveResult, SnapshotRequest, SnapshotStore
+from via_state.bookkeeping.snapshots import SaveResult, SnapshotRequest, SnapshotStore, offer, result_of
 from via_state.conf import settings
 from via_state.core.manifest import Manifest
 from via_state.core.records import GENESIS, Position
@@ -128,23 +128,10 @@ def _save(draft: SnapshotRequest, lease_owner: str, last: bool) -> SaveResult:
         if row is None:
             row, now = _created(draft.key, draft.position.epoch, draft.spec)
         generations = generations_of(row)
-        verdict = generations.offer(
-            draft.position,
-            digest,
-            lease_owner=lease_owner,
-            now=now,
-            lease=LEASE,
-            min_age=settings.COMPACT_MIN_AGE,
-            proven=draft.proven,
-            disproven=draft.disproven,
-        )
-        if last:
-            generations.release(lease_owner)
+        verdict = offer(generations, draft, digest, lease_owner=lease_owner, now=now, last=last)
         if verdict in (SaveOutcome.SAVED, SaveOutcome.DIVERGED) or (last and verdict is not SaveOutcome.UNPROVEN):
             _write(row, generations, data if verdict is SaveOutcome.SAVED else None)
-    wait = max(0.0, generations.lease_until - now) if verdict is SaveOutcome.HELD else 0.0
-    compactable = generations.settled.offset > generations.compacted
-    return SaveResult(verdict, wait, generations.diverged, compactable=compactable, stored=generations.kept)
+    return result_of(verdict, generations, now)
 
 
 def _locked(rows: QuerySet[SnapshotRow]) -> tuple[SnapshotRow | None, float]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from via_state.bookkeeping.snapshots import LEASE, SaveResult, SnapshotRequest, SnapshotStore
+from via_state.bookkeeping.snapshots import SaveResult, SnapshotRequest, SnapshotStore, offer, result_of
 from via_state.conf import settings
 from via_state.core.records import Position
 from via_state.core.snapshot_generations import Generations, RetentionHold, SaveOutcome, decide_floor
@@ -48,23 +48,10 @@ class MemorySnapshots(SnapshotStore):
             return SaveResult(None, error=str(error))
         generations = self._generations(draft.key, draft.position.epoch, draft.spec)
         now = time.time()
-        verdict = generations.offer(
-            draft.position,
-            digest,
-            lease_owner=lease_owner,
-            now=now,
-            lease=LEASE,
-            min_age=settings.COMPACT_MIN_AGE,
-            proven=draft.proven,
-            disproven=draft.disproven,
-        )
-        if last:
-            generations.release(lease_owner)
+        verdict = offer(generations, draft, digest, lease_owner=lease_owner, now=now, last=last)
         if verdict is SaveOutcome.SAVED:
             self._keep(draft, generations, Snapshot(draft.position, snapshots.manifest, data, digest))
-        wait = max(0.0, generations.lease_until - now) if verdict is SaveOutcome.HELD else 0.0
-        compactable = generations.settled.offset > generations.compacted
-        return SaveResult(verdict, wait, generations.diverged, compactable=compactable, stored=generations.kept)
+        return result_of(verdict, generations, now)
 
     def _keep(self, draft: SnapshotRequest, generations: Generations, snapshot: Snapshot) -> None:
         kept = self._snapshots.setdefault((draft.key, draft.position.epoch), {})
