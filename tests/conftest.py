@@ -91,6 +91,20 @@ def postgres_proxy(postgres: Postgres) -> Iterator[Proxy]:
         yield proxy
 
 
+@contextmanager
+def nats_with(config: str) -> Iterator[Nats]:
+    """A NATS server of one's own, with this configuration."""
+    with server_folder() as folder:
+        path = folder / "nats.conf"
+        path.write_text(config)
+        server = Nats(folder / "nats", more=["-c", str(path)])
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
 @pytest.fixture(scope="session")
 def nats() -> Iterator[Nats]:
     """A NATS server with JetStream."""

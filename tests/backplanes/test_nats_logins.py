@@ -7,8 +7,7 @@ import base64
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import pytest
 from nats.aio.client import Client
 
 from testproject.servers.nats import Nats
-from tests.conftest import server_folder
+from tests.conftest import nats_with
 from via_state.backplanes.nats import NatsBackplane
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
 from via_state.testing.conformance.harness import append, read_all
@@ -129,19 +128,6 @@ async def test_a_file_that_was_gone_for_a_moment_is_read_again(nats: Nats, prefi
     await plane.close()
 
 
-@contextmanager
-def server_with(config: str) -> Iterator[Nats]:
-    with server_folder() as folder:
-        path = folder / "login.conf"
-        path.write_text(config)
-        server = Nats(folder / "nats", more=["-c", str(path)])
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
-
-
 async def works(**options: Any) -> None:
     plane = NatsBackplane(options)
     try:
@@ -153,7 +139,7 @@ async def works(**options: Any) -> None:
 
 async def test_a_user_with_a_seed_logs_in(tmp_path: Path) -> None:
     public = nkeys.from_seed(bytearray(SEED.encode())).public_key.decode()
-    with server_with(f"authorization {{ users: [ {{ nkey: {public} }} ] }}") as server:
+    with nats_with(f"authorization {{ users: [ {{ nkey: {public} }} ] }}") as server:
         await works(SERVERS=server.url, NKEY=written(tmp_path / "seed", f"{SEED}\n"))
         with pytest.raises(BackplaneUnavailable, match=r"(?i)authorization violation|credentials may be wrong"):
             await works(SERVERS=server.url)
@@ -174,7 +160,7 @@ async def test_a_user_with_a_credentials_file_logs_in(tmp_path: Path) -> None:
         f"operator: {jwt(operator, operator, 'operator')}\nsystem_account: {public(system)}\n"
         f"resolver: MEMORY\nresolver_preload: {{\n{preload}\n}}\n"
     )
-    with server_with(config) as server:
+    with nats_with(config) as server:
         limits = {"subs": -1, "data": -1, "payload": -1}
         text = credentials(jwt(account, user, "user", **limits), SEED)
         await works(SERVERS=server.url, CREDENTIALS=written(tmp_path / "user.creds", text))
@@ -278,7 +264,7 @@ def test_the_options_of_logins_are_checked(tmp_path: Path) -> None:
 async def test_streams_of_another_domain_are_used_through_a_leaf(unused_tcp_port: int, prefix: str) -> None:
     hub_config = f'jetstream {{ domain: hub }}\nleafnodes {{ listen: "127.0.0.1:{unused_tcp_port}" }}'
     leaf_config = f'jetstream {{ domain: leaf }}\nleafnodes {{ remotes: [ {{ url: "nats://127.0.0.1:{unused_tcp_port}" }} ] }}'
-    with server_with(hub_config) as hub, server_with(leaf_config) as leaf:
+    with nats_with(hub_config) as hub, nats_with(leaf_config) as leaf:
         plane = NatsBackplane({"SERVERS": leaf.url, "PREFIX": prefix, "DOMAIN": "hub"})
         direct = NatsBackplane({"SERVERS": hub.url, "PREFIX": prefix})
         await reached(plane)

@@ -10,7 +10,7 @@ import nats as nats_py
 import pytest
 
 from testproject.servers.nats import Nats
-from tests.conftest import server_folder
+from tests.conftest import nats_with
 from via_state.backplanes.nats import NatsBackplane
 from via_state.backplanes.nats.api import Denied, Refused, get, refusal
 from via_state.core.records import GENESIS
@@ -32,13 +32,8 @@ authorization {
 @pytest.fixture
 def strict() -> Iterator[Nats]:
     """A server on which the user ``reader`` may look at streams, and at no message."""
-    with server_folder() as folder:
-        config = folder / "rights.conf"
-        config.write_text(RIGHTS)
-        server = Nats(folder / "nats", more=["-c", str(config)])
-        server.start()
+    with nats_with(RIGHTS) as server:
         yield server
-        server.stop()
 
 
 async def test_a_wrong_request_is_no_outage(nats: Nats) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,7 +17,7 @@ import pytest_asyncio
 from nats.aio.client import Client
 
 from testproject.servers.nats import Nats
-from tests.conftest import server_folder
+from tests.conftest import nats_with
 from via_state.backplanes.nats import NatsBackplane, log
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
 from via_state.testing.conformance.harness import append, eventually, new_id, read_all
@@ -32,19 +32,6 @@ def written(beginning: str) -> str:
     """The configuration in the how-to that begins so."""
     (found,) = re.findall(rf"```text\n({beginning} \{{.*?)```", PAGE, re.DOTALL)
     return str(found)
-
-
-@contextmanager
-def server_with(config: str) -> Iterator[Nats]:
-    with server_folder() as folder:
-        path = folder / "nats.conf"
-        path.write_text(config)
-        server = Nats(folder / "nats", more=["-c", str(path)])
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
 
 
 @asynccontextmanager
@@ -187,7 +174,7 @@ async def untouched(plane: NatsBackplane) -> None:
 
 async def test_projects_with_an_account_each_neither_read_nor_write_nor_hear_each_other() -> None:
     """Also where their prefixes and inboxes are the same, and a stranger may do in its account whatever it likes."""
-    with server_with(written("accounts")) as server:
+    with nats_with(written("accounts")) as server:
         async with planes(server) as make, stranger(server, "blog", "_INBOX_blog") as who:
             ours = make(USER="shop")
             await ours.head("log")
@@ -214,7 +201,7 @@ async def shared() -> AsyncIterator[tuple[Nats, Make]]:
     """A server with the how-to's permissions for ``via``, and the same for ``blog``; their streams are made."""
     config = written("authorization")
     (user,) = re.findall(r"\n    \{\n.*?\n    \}\n", config, re.DOTALL)
-    with server_with(config.replace(user, user + user.replace("via", "blog"))) as server:
+    with nats_with(config.replace(user, user + user.replace("via", "blog"))) as server:
         async with planes(server) as make:
             for prefix in ("via", "blog"):
                 await make(USER="admin", PREFIX=prefix).head("log")

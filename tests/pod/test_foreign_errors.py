@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from testproject.servers.nats import Nats
-from tests.conftest import server_folder
+from tests.conftest import nats_with
 from tests.faults import FaultyBackplane
 from tests.pod.board import Add, Board, eventually
 from via_state import State, StateAppEvents
@@ -87,11 +86,7 @@ async def test_an_update_that_keeps_ending_in_a_foreign_error_names_it(
 
 async def test_one_append_that_is_too_large_fails_alone() -> None:
     """Nobody knows before the first connection that this server takes less than most."""
-    with server_folder() as folder:
-        config = folder / "small.conf"
-        config.write_text("max_payload: 65536")
-        server = Nats(folder / "nats", more=["-c", str(config)])
-        server.start()
+    with nats_with("max_payload: 65536") as server:
         plane = NatsBackplane({"SERVERS": server.url, "PREFIX": "small"})
         plane.durable = False  # type: ignore[misc]  # no tables here
         pod = await current_loop().acall(_pod(plane))
@@ -103,7 +98,6 @@ async def test_one_append_that_is_too_large_fails_alone() -> None:
         assert [isinstance(one, AppendTooLarge) for one in answers] == [False, False, True, False, False]
         assert await texts.aread() == [1, 2, 4, 5]
         await pod.aclose()
-        server.stop()
 
 
 async def _pod(plane: NatsBackplane) -> Pod:
