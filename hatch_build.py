@@ -1,4 +1,4 @@
-"""What the package says of itself on a package index, where the README's pictures and pages are not."""
+"""Makes the description for a package index from the README, without the pictures and links that do not lead anywhere there."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def child_of(job: str, *arguments: str, **environment: str) -> subprocess.Popen[
 
 
 def line_of(child: subprocess.Popen[str]) -> str:
-    """What it says next."""
+    """The next line that a child process writes."""
     assert child.stdout is not None
     return child.stdout.readline()
 

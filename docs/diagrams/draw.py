@@ -15,7 +15,7 @@ FOLDER = Path(__file__).resolve().parent
 
 
 def digest_of(source: Path) -> str:
-    """What the drawing of ``source`` has to name."""
+    """The digest of a source file, which its drawing names."""
     return hashlib.sha256(source.read_bytes()).hexdigest()
 
 
