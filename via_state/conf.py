@@ -33,14 +33,43 @@ DEFAULTS: Mapping[str, Any] = {
     "FOLD_VERIFY": None,
     "HANDLER_LEASE": 15.0,
     "PEER_LEASE": 30.0,
+    "LIVE_URL": "/via/live/",
+    "LIVE_FRAMES": 20,
+    "LIVE_SLEEP": 300.0,
+    "LIVE_TOKEN_AGE": 86_400.0,
+    "LIVE_RECHECK": 60.0,
     "LIVE_WAIT": 2.0,
+    "LIVE_NODES": 500,
+    "LIVE_MESSAGE": 131_072,
+    "LIVE_WINDOW": 32,
+    "LIVE_RENDERERS": 4,
+    "LIVE_MEMORY": 64 * 1024 * 1024,
+    "LIVE_DRAIN": 5.0,
+    "LIVE_RETURNS": 500,
+    "LIVE_SCRIPTS": False,
+    "LIVE_POLL": 15.0,
+    "LIVE_GROUPS": None,
+    "BROADCAST": "auto",
     "TOKEN_USERS": False,
     "ERASE_ON_DELETE": True,
 }
 
 _SECONDS = tuple(name for name, default in DEFAULTS.items() if isinstance(default, float))
 #: Of these, what may be 0.
-_OR_ZERO = ("COMPACT_MIN_AGE",)
+_OR_ZERO = ("COMPACT_MIN_AGE", "LIVE_DRAIN")
+#: Of these, what may be None.
+_OR_NONE = ("LIVE_SLEEP", "LIVE_POLL")
+#: What is a number of things, from 1, with what it is the number of.
+_COUNTS = {
+    "MAX_REPLICAS": "keys that a process has in memory",
+    "LIVE_FRAMES": "times a second that a node of a page may change",
+    "LIVE_NODES": "live places that a page may have",
+    "LIVE_MESSAGE": "bytes that a tab may send in one message",
+    "LIVE_WINDOW": "messages that may be under way to a tab",
+    "LIVE_RENDERERS": "threads that render blocks of live pages",
+    "LIVE_MEMORY": "bytes of rendered blocks that a process keeps",
+    "LIVE_RETURNS": "tabs that a process takes back in a second",
+}
 #: Characters in the longest prefix that all backplanes take.
 MAX_PREFIX = 32
 
@@ -62,7 +91,19 @@ class Settings:
     ``FOLD_VERIFY``: fold every event twice, to find folds that are not pure; what ``DEBUG`` says if it is left out.
     ``HANDLER_LEASE``: for how long a worker that is not heard of keeps its event handlers; they are taken over within twice
     that time. ``PEER_LEASE``: for how long a process that is not heard of is shown as alive. ``LIVE_WAIT``: how long the reads of a
-    request wait for what its visitor wrote before (`ReadYourWritesMiddleware`). ``TOKEN_USERS``: users that are of no model, as those of a token are, are the accounts of ``AUTH_USER_MODEL`` with
+    request wait for what its visitor wrote before (`ReadYourWritesMiddleware`), and a pod for the position that a tab shows already.
+
+    Live pages: ``LIVE_URL``: the path of their socket, and of the POST where there is none. ``LIVE_FRAMES``: how often in a second a node
+    may change. ``LIVE_SLEEP``: when a hidden tab closes its socket, None for never. ``LIVE_TOKEN_AGE``: for how long a page that nobody looks at may
+    come back. ``LIVE_RECHECK``: how often it is looked whether visitors are still signed in. ``LIVE_NODES``: live places of one
+    page. ``LIVE_MESSAGE``: bytes of one message from a tab. ``LIVE_WINDOW``: messages to a tab that it has not acknowledged.
+    ``LIVE_RENDERERS``: threads that render. ``LIVE_MEMORY``: bytes of rendered blocks that are kept to tell what changed.
+    ``LIVE_DRAIN``: over how long a pod that ends sends its tabs away. ``LIVE_RETURNS``: tabs a second that a pod takes back.
+    ``LIVE_SCRIPTS``: whether `broadcast_script` may run scripts in pages. ``LIVE_POLL``: how often a tab asks that gets no socket, None for never.
+    ``LIVE_GROUPS``: dotted path of a function of the request that gives the names of the groups a visitor is in. ``BROADCAST``: what carries
+    broadcasts to the tabs of other processes: "layer" (Channels), "backplane", "local", or "auto".
+
+    ``TOKEN_USERS``: users that are of no model, as those of a token are, are the accounts of ``AUTH_USER_MODEL`` with
     the same primary key. ``ERASE_ON_DELETE``: the state of a user goes when the user is deleted.
     """
 
@@ -100,6 +141,8 @@ class Settings:
                 found.append((f"VIA_STATE has no setting {name!r}.", hint))
         for name in _SECONDS:
             value = getattr(self, name)
+            if value is None and name in _OR_NONE:
+                continue
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not (value > 0 or (value == 0 and name in _OR_ZERO)):
                 hint = f"Give a number of seconds{'' if name in _OR_ZERO else ' above 0'}."
@@ -108,25 +151,40 @@ class Settings:
         if isinstance(interval, bool) or not isinstance(interval, int) or interval < 0:
             hint = "Give the number of folds between two snapshots, or 0 for none."
             found.append((f"VIA_STATE['SNAPSHOT_INTERVAL'] is {interval!r}.", hint))
-        most = self.MAX_REPLICAS
-        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-            hint = "Give the number of keys that a process has in memory, from 1."
-            found.append((f"VIA_STATE['MAX_REPLICAS'] is {redacted(most)}.", hint))
+        for name, things in _COUNTS.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                found.append(
+                    (f"VIA_STATE[{name!r}] is {redacted(value)}.", f"Give the number of {things}, from 1.")
+                )
         if self._configured_value("FOLD_VERIFY") not in (True, False, None):
             found.append(
                 (f"VIA_STATE['FOLD_VERIFY'] is {self.FOLD_VERIFY!r}.", "Give True or False, or leave it out.")
             )
         found += [
             (f"VIA_STATE[{name!r}] is {getattr(self, name)!r}.", "Give True or False.")
-            for name in ("TOKEN_USERS", "ERASE_ON_DELETE")
+            for name in ("TOKEN_USERS", "ERASE_ON_DELETE", "LIVE_SCRIPTS")
             if getattr(self, name) not in (True, False)
         ]
         for name in ("BACKEND", "DATABASE", "PREFIX"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value:
                 found.append((f"VIA_STATE[{name!r}] is {redacted(value)}.", "Give a string that is not empty."))
+        found += self._live_problems()
         if not isinstance(self.OPTIONS, Mapping):
             found.append((f"VIA_STATE['OPTIONS'] is a {type(self.OPTIONS).__name__}.", "Give a dictionary."))
+        return found
+
+    def _live_problems(self) -> list[tuple[str, str]]:
+        found = []
+        if not isinstance(self.LIVE_URL, str) or not self.LIVE_URL.startswith("/"):
+            found.append((f"VIA_STATE['LIVE_URL'] is {redacted(self.LIVE_URL)}.", 'Give a path, as "/via/live/".'))
+        if self.LIVE_GROUPS is not None and not isinstance(self.LIVE_GROUPS, str):
+            hint = "Give the dotted path of a function of the request, or leave it out."
+            found.append((f"VIA_STATE['LIVE_GROUPS'] is {redacted(self.LIVE_GROUPS)}.", hint))
+        if self.BROADCAST not in (carriers := ("auto", "layer", "backplane", "local")):
+            hint = f"Give one of {', '.join(carriers)}."
+            found.append((f"VIA_STATE['BROADCAST'] is {redacted(self.BROADCAST)}.", hint))
         return found
 
     def backplane_options(self) -> dict[str, Any]:

@@ -63,13 +63,14 @@ class NodeToken(msgspec.Struct, array_like=True, forbid_unknown_fields=True, fro
     """What a tab may watch.
 
     ``audience`` is that of the ticket, or empty where everybody may. ``keys`` are the wire names of the state that the content was made
-    of, as in its position vector.
+    of, as in its position vector. ``code`` stands for the template and the function that made it: of other code it is made again.
     """
 
     spec: NodeSpec
     audience: Short
     keys: tuple[Key, ...]
     issued: Seconds
+    code: Short = ""
 
     def sign(self) -> str:
         """The token as text."""

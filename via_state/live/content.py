@@ -1,0 +1,38 @@
+"""What a live place of a page shows, of one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from via_state.core.specs import CellSpec, LogSpec
+from via_state.live.frames import Why
+from via_state.live.vector import Vector
+
+
+class Watched(NamedTuple):
+    """State that a node follows: where it is stored, and what it is."""
+
+    key: str
+    spec: LogSpec[Any] | CellSpec[Any]
+
+
+class Content(NamedTuple):
+    """What a render gives.
+
+    ``body`` is the text, the value of the attribute (None: no attribute), or the HTML of the block. ``at`` and ``watched`` have the same
+    keys: the names of the state that was read. ``halted``: some of it can't be followed for now.
+    """
+
+    body: str | None
+    at: Vector
+    watched: Mapping[str, Watched]
+    halted: bool = False
+
+
+class Gone(Exception):
+    """A node that is not shown to this visitor (``denied``), or of something that is no longer there (``missing``)."""
+
+    def __init__(self, why: Why) -> None:
+        super().__init__(why)
+        self.why: Why = why
