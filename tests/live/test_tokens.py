@@ -70,6 +70,7 @@ def as_json(token: NodeToken) -> list[Any]:
         token.audience,
         token.keys,
         token.issued,
+        token.code,
     ]
 
 
