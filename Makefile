@@ -1,6 +1,7 @@
 # Needs python3 (3.11 or newer), make and a package registry. PYTHON= chooses another interpreter.
 PYTHON ?= python3
 PORT ?= 8001
+DOCS_PORT ?= 8800
 BACKPLANE ?= postgres
 # Workers of pytest for `make test`: each has servers of its own.
 JOBS ?= 1
@@ -10,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Each command below has its own settings.
 unexport DJANGO_SETTINGS_MODULE
 
-.PHONY: help demo test matrix coverage lint client bench pictures diagrams clean
+.PHONY: help demo test matrix coverage lint client bench docs docs-serve pictures diagrams clean
 
 help:
 	@echo "make demo            two pods and a worker over PostgreSQL; PORT=9001 moves the first"
@@ -20,6 +21,8 @@ help:
 	@echo "make coverage        of the core by its own tests, with branches"
 	@echo "make lint            style and types only"
 	@echo "make bench           the table of figures; ONLY=fold runs one"
+	@echo "make docs            the site of the documentation, into build/docs"
+	@echo "make docs-serve      the same, shown on http://127.0.0.1:8800; DOCS_PORT=9000 moves it"
 	@echo "make pictures        the pictures of the documentation, from a running demo; needs Chromium"
 	@echo "make diagrams        the diagrams of the documentation; needs Graphviz"
 	@echo "make client          the client script of live pages, from client/"
@@ -42,7 +45,7 @@ $(VENV)/demo: pyproject.toml | $(VENV)/made
 
 $(VENV)/dev: $(VENV)/demo
 	@echo "Installing the packages of the checks (once)..."
-	@$(BIN)/python -m pip install --quiet --group dev
+	@$(BIN)/python -m pip install --quiet --group dev --group docs
 	@touch $@
 
 # What bundles the client script: the bundler from the npm registry, run by the Node that came as a wheel.
@@ -74,6 +77,15 @@ lint: $(VENV)/dev
 pictures: $(VENV)/dev
 	$(BIN)/python -m docs.images.two_browsers
 	$(BIN)/python -m docs.images.admin
+
+# Warnings are errors, and no network is asked.
+docs: $(VENV)/dev
+	$(BIN)/python -m sphinx -W --keep-going -q -d build/doctrees docs build/docs
+	@echo "The site is in build/docs/index.html"
+
+docs-serve: docs
+	@echo "The documentation is at http://127.0.0.1:$(DOCS_PORT)/ (Ctrl-C ends it)"
+	@exec $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs $(DOCS_PORT)
 
 diagrams: $(VENV)/made
 	$(BIN)/python -m docs.diagrams.draw

@@ -1,6 +1,6 @@
 """Every event that the parts of via_state emit about themselves, with its measures and their units.
 
-The pod, the event handlers and the runtime emit, and know nothing of who listens. The Prometheus metrics (`via_state.metrics`)
+The pod, the event handlers and the runtime emit, and know nothing of who listens. The Prometheus metrics (``via_state.metrics``)
 subscribe to these events; so can a project, for its log, its signals or OpenTelemetry::
 
     from via_state import telemetry

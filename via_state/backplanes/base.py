@@ -121,12 +121,12 @@ class Backplane(ABC):
     #: Seconds after a first attempt during which a repeated append id, or cell write, may be sent and is recognised.
     #: The adapter remembers them for longer: what is sent at the last moment takes a while to arrive.
     retry_window: ClassVar[float]
-    #: Largest `data` of one append, in bytes; largest number of records in one append.
+    #: Largest ``data`` of one append, in bytes; largest number of records in one append.
     max_append_bytes: int
     max_append_records: int
-    #: Largest `data` of a cell, in bytes: the value in its stored form.
+    #: Largest ``data`` of a cell, in bytes: the value in its stored form.
     max_value_bytes: int
-    #: Largest `data` of one message, in bytes; 0 for an adapter that carries none.
+    #: Largest ``data`` of one message, in bytes; 0 for an adapter that carries none.
     max_message_bytes: int = 0
 
     def __init__(self, options: Mapping[str, Any]) -> None:

@@ -47,7 +47,7 @@ class Pack(msgspec.Struct, frozen=True, gc=False):
 
 
 class Head(NamedTuple):
-    """The two ends of a log. Both are `GENESIS` for a log that was never written.
+    """The two ends of a log. Both are ``GENESIS`` for a log that was never written.
 
     ``position`` is the last record, ``floor`` the highest one that was discarded (offset 0 when none was).
     """

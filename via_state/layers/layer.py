@@ -41,7 +41,7 @@ class BackplaneChannelLayer(BaseChannelLayer):  # type: ignore[misc]
     ``expiry``: seconds that a message waits for its reader. ``group_expiry``: seconds that a member stays in a group without being
     added again. ``capacity``: messages that wait for one channel; ``channel_capacity`` maps patterns of names to others.
 
-    `send` raises `ChannelFull`, `MessageTooLarge`, `BackplaneUnavailable` and `OutcomeUnknown`; `group_send` all but the first:
+    `send` raises ``ChannelFull``, `MessageTooLarge`, `BackplaneUnavailable` and `OutcomeUnknown`; `group_send` all but the first:
     a member whose channel is full misses the message, which is logged.
     """
 
@@ -84,7 +84,7 @@ class BackplaneChannelLayer(BaseChannelLayer):  # type: ignore[misc]
         return f"{prefix}.{self.process}!{uuid.uuid4().hex}"
 
     async def send(self, channel: str, message: dict[str, Any]) -> None:
-        """Send to the one reader of a channel. Raises `ChannelFull` where this process knows that too much waits there."""
+        """Send to the one reader of a channel. Raises ``ChannelFull`` where this process knows that too much waits there."""
         data = _packed(message)
         self.require_valid_channel_name(channel)
         await self._attach()

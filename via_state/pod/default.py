@@ -66,7 +66,7 @@ def make_backplane() -> Backplane:
 
 
 def current_pod() -> Pod:
-    """The pod that `using_pod` chose, or this process's: a new one in a forked child, after it was closed or the setting changed, and where
+    """The pod that ``using_pod`` chose, or this process's: a new one in a forked child, after it was closed or the setting changed, and where
     tests begin or end.
     """
     global _current

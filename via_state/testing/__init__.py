@@ -1,6 +1,6 @@
 """Tools for tests of projects that use via_state.
 
-pytest users get the fixtures of `via_state.testing.plugin` by installing the package; `StateTestMixin` does the same
+pytest users get the fixtures of ``via_state.testing.plugin`` by installing the package; `StateTestMixin` does the same
 for Django's ``TestCase``.
 """
 

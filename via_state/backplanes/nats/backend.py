@@ -33,7 +33,7 @@ class NatsBackplane(Backplane):
     ``HANDSHAKE_FIRST``; with it, or with an address that begins with ``tls://``, nothing is ever sent in clear.
     ``INBOX_PREFIX``: the beginning of the subjects at which it hears answers, for users who may hear those only.
     ``CONNECTION``, instead of all these: the dotted path of an async function of the project's that takes ``**options``, adds
-    its own, and returns what `nats.connect` returns. ``DOMAIN``: the JetStream domain, where it is not the server's own.
+    its own, and returns what ``nats.connect`` returns. ``DOMAIN``: the JetStream domain, where it is not the server's own.
     ``PREFIX`` keeps projects apart that share a server: the streams are ``<PREFIX>_log`` and ``KV_<PREFIX>_cells``. ``REPLICAS`` and ``STORAGE`` (``"file"``,
     ``"memory"``) are for streams that are missing and made; those that are there are never changed, and refused if they
     would lose anything. ``CONNECT_TIMEOUT`` and ``TIMEOUT``: seconds for connecting to one server, and for one answer.

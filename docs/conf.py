@@ -1,0 +1,99 @@
+"""How Sphinx builds the site (``make docs``). No network is asked: the inventories of what we link to are in inventories/."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import django
+from django.conf import settings
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.ext.intersphinx import resolve_reference_any_inventory
+from sphinx.pycode import ModuleAnalyzer
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+settings.configure(
+    INSTALLED_APPS=[
+        "django.contrib.contenttypes",
+        "django.contrib.auth",
+        "django.contrib.sessions",
+        "via_state",
+        "via_state.backplanes.postgres",
+    ]
+)
+django.setup()
+
+import via_state  # noqa: E402
+
+project = "via_state"
+author = "The via_state developers"
+copyright = author
+release = version = via_state.__version__
+html_title = f"via_state {release}"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx", "sphinx_copybutton"]
+nitpicky = True
+
+myst_heading_anchors = 4
+myst_enable_extensions = ["attrs_block", "attrs_inline"]
+
+default_role = "py:obj"  # what stands in single backticks in a docstring
+add_module_names = False
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+
+intersphinx_mapping = {
+    "python": ("https://docs.python.org/3/", "inventories/python.inv"),
+    "django": ("https://docs.djangoproject.com/en/stable/", "inventories/django.inv"),
+}
+
+html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_theme_options = {"navigation_with_keys": True}
+copybutton_prompt_text = "$ "
+
+
+def link_ours(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement
+) -> nodes.Node | None:
+    """Find a name by its end. Code names the module that defines it, users the one that exports it.
+
+    What a signature names and no page documents stays text: type variables, the insides of others. What stands in backticks
+    in a docstring must be found.
+    """
+    if node.get("refdomain") != "py":
+        return None
+    target, source = str(node["reftarget"]), str(node["refdoc"])
+    objects = env.domains.python_domain.objects
+    for end in (target, target.rpartition(".")[2]) if node["reftype"] == "class" else (target,):
+        for name in sorted(objects, key=len):
+            if f".{name}".endswith(f".{end}"):
+                found = objects[name]
+                uri = app.builder.get_relative_uri(source, found.docname)
+                return nodes.reference("", "", text, internal=True, refuri=f"{uri}#{found.node_id}")
+    if node["reftype"] == "class":
+        node["reftarget"] = {
+            "django.http.request.HttpRequest": "django.http.HttpRequest",
+            "django.http.response.HttpResponse": "django.http.HttpResponse",
+        }.get(target, target)
+        return resolve_reference_any_inventory(env, False, node, text) or text
+    return None
+
+
+def setup(app: Sphinx) -> None:
+    """Called by Sphinx."""
+    app.connect("missing-reference", link_ours, priority=400)
+    # A type checker needs the overloads; people read what the declarations take in their docstring.
+    for name in ("app", "session", "user", "event_log"):
+        analyzer = ModuleAnalyzer.for_module(f"via_state.declarations.{name}")
+        analyzer.analyze()
+        analyzer.overloads.clear()
