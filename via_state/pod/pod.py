@@ -326,6 +326,10 @@ class Pod:
             return loaded
         return await self.thread.acall(self._reads.shown(key, spec))
 
+    async def alook(self, key: str, spec: LogSpec[T] | CellSpec[T]) -> None:
+        """Wait, however long, until this pod has what the store has now, or newer. Raises where the key can't be followed."""
+        await self.thread.acall(self._reads.look(key, spec))
+
     async def subscribe(
         self, key: str, spec: LogSpec[Any] | CellSpec[Any], callback: Callable[[], None]
     ) -> Subscription:
@@ -340,8 +344,6 @@ class Pod:
         )
         subscription, _ = await subscribe(self.thread, find, callback)
         return subscription
-
-    # ------------------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
         """Wait until what was committed is relayed and what was rung is folded. For tests."""

@@ -192,11 +192,13 @@ class CellCopy(Replica[Revision], Generic[T]):
         self.ring()
         return future
 
-    def _reached(self, wanted: Revision, fresh: bool) -> bool | Exception:
+    def _reached(self, wanted: Revision | None, fresh: bool) -> bool | Exception:
         """What is known about a waiter. ``fresh``: the copy was read after it came."""
+        if wanted is None and not fresh:
+            return False
         if self.stored is None:
             return fresh  # it expired since, or was reset long ago
-        if self.stored != wanted and self.stored.number <= wanted.number:
+        if wanted is not None and self.stored != wanted and self.stored.number <= wanted.number:
             return False
         return True if self.error is None else again(self.error)
 

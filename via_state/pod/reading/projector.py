@@ -269,14 +269,14 @@ class Projector(Replica[Place], Generic[V]):
             self._ready = None  # who comes later waits for another answer
         self.waiters.refuse(lambda: type(error)(str(error)))
 
-    def _reached(self, wanted: Place, at_head: bool) -> bool | Exception:
+    def _reached(self, wanted: Place | None, at_head: bool) -> bool | Exception:
         """What is known about a waiter. ``at_head``: a read that began after it came went to the head."""
-        if self._visibility.holds(wanted.epoch, wanted.offset):
+        if at_head if wanted is None else self._visibility.holds(wanted.epoch, wanted.offset):
             return True
         halt, position = self._projection.halt, self.position
         if halt is not None:
             return KeyHalted(f"{self.key!r} is halted at offset {position.offset}: {halt}")
-        if at_head and position.epoch != wanted.epoch:
+        if wanted is not None and at_head and position.epoch != wanted.epoch:
             return EpochChanged(
                 f"The log {self.key!r} was restored or recreated since offset {wanted.offset} was given out. "
                 "Read without at_least."

@@ -98,6 +98,12 @@ class Reads:
         finally:
             telemetry.ReadWaited(cell.key, cell.spec.name, outcome).emit()
 
+    async def look(self, key: str, spec: LogSpec[T] | CellSpec[T]) -> None:
+        """Wait until this pod has what the store has now, however long that takes."""
+        await (
+            self._replicas.log(key, spec) if isinstance(spec, LogSpec) else self._replicas.cell(key, spec)
+        ).look()
+
     async def load(self, cell: CellCopy[T]) -> Read[T]:
         return await patiently(settings.READ_TIMEOUT, f"Loading {cell.key!r}", cell.load)
 

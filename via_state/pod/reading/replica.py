@@ -21,7 +21,7 @@ PATIENCE = 5.0
 class Replica(Generic[W]):
     """One key on this pod. Idle it is a small object without a task; a ring makes it look at the backplane.
 
-    ``W`` is what is waited for: a place in its log, or a revision.
+    ``W`` is what is waited for: a place in its log, or a revision; None is whatever the store has.
     """
 
     __slots__ = ("__weakref__", "flight", "key", "subscribers", "used", "waiters")
@@ -29,7 +29,7 @@ class Replica(Generic[W]):
     def __init__(self, key: str, *, kind: str) -> None:
         self.key = key
         self.subscribers = Subscribers()
-        self.waiters: Waiters[W] = Waiters()
+        self.waiters: Waiters[W | None] = Waiters()
         #: When a verb asked for it last, of `time.monotonic`.
         self.used = time.monotonic()
         self.flight = SingleFlight(self._name, self._catch_up, patience=PATIENCE, kind=kind)
@@ -73,6 +73,12 @@ class Replica(Generic[W]):
     def ring(self) -> None:
         """Something may have changed: look. On the loop."""
         self.flight.ring()
+
+    def look(self) -> asyncio.Future[None]:
+        """A future that is done when a look that begins from now on has found nothing newer. It raises where the key can't be followed."""
+        future = self.waiters.add(None)
+        self.ring()
+        return future
 
     def stop(self) -> None:
         """Look no more. Those who wait are told."""

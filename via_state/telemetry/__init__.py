@@ -1,0 +1,131 @@
+"""Every event that the parts of via_state emit about themselves, with its measures and their units.
+
+The pod, the event handlers and the runtime emit, and know nothing of who listens. The Prometheus metrics (``via_state.metrics``)
+subscribe to these events; so can a project, for its log, its signals or OpenTelemetry::
+
+    from via_state import telemetry
+
+    @telemetry.DeadLettered.subscribe
+    def tell(event: telemetry.DeadLettered) -> None: ...
+
+A subscriber is called at once, in the thread of whoever emits, often that of the event loop: it must not block, and must not call
+via_state. One that raises is logged and called no more; what emitted the event is not affected.
+
+``key`` is the key itself, with the room, the user or the session in it; ``template`` is the declared key, of which there are few. What
+happens with every fold is added up (`folds`) and emitted once a second.
+"""
+
+from __future__ import annotations
+
+from via_state.telemetry.connections import (
+    CallFailed,
+    KeysHeld,
+    LoopBeat,
+    OutageEnded,
+    OutageLasts,
+    StrangerMet,
+    SweepFailed,
+    Swept,
+)
+from via_state.telemetry.event import Count, Event, Events, OffsetAt, Seconds
+from via_state.telemetry.folding import (
+    EpochReset,
+    FoldDiverged,
+    Folded,
+    Folds,
+    KeyHalted,
+    KeyResumed,
+    LogLoaded,
+    LogReady,
+    RecordsSkipped,
+    Reseeded,
+    flush,
+    folds,
+)
+from via_state.telemetry.handlers import (
+    DeadLettered,
+    DeliveryBegan,
+    DeliveryEnded,
+    DeliveryFailed,
+    HandlerBlocked,
+    HandlerFenced,
+    HandlerHalted,
+    HandlerLag,
+    HandlerRegistered,
+    HandlerResumed,
+    HandlerStuck,
+    LeaseRenewed,
+)
+from via_state.telemetry.snapshots import Compacted, SnapshotRefused, SnapshotSaved, SnapshotStoreFailed
+from via_state.telemetry.writing import (
+    AfterCommitFailed,
+    Appended,
+    AppendFailed,
+    ErasureFailed,
+    OutboxCounted,
+    ReadWaited,
+    Relayed,
+    SessionEndFailed,
+    UpdateContended,
+    UpdateEnded,
+)
+
+__all__ = [
+    "AfterCommitFailed",
+    "AppendFailed",
+    "Appended",
+    "CallFailed",
+    "Compacted",
+    "Count",
+    "DeadLettered",
+    "DeliveryBegan",
+    "DeliveryEnded",
+    "DeliveryFailed",
+    "EpochReset",
+    "ErasureFailed",
+    "Event",
+    "Events",
+    "FoldDiverged",
+    "Folded",
+    "Folds",
+    "HandlerBlocked",
+    "HandlerFenced",
+    "HandlerHalted",
+    "HandlerLag",
+    "HandlerRegistered",
+    "HandlerResumed",
+    "HandlerStuck",
+    "KeyHalted",
+    "KeyResumed",
+    "KeysHeld",
+    "LeaseRenewed",
+    "LogLoaded",
+    "LogReady",
+    "LoopBeat",
+    "OffsetAt",
+    "OutageEnded",
+    "OutageLasts",
+    "OutboxCounted",
+    "ReadWaited",
+    "RecordsSkipped",
+    "Relayed",
+    "Reseeded",
+    "Seconds",
+    "SessionEndFailed",
+    "SnapshotRefused",
+    "SnapshotSaved",
+    "SnapshotStoreFailed",
+    "StrangerMet",
+    "SweepFailed",
+    "Swept",
+    "UpdateContended",
+    "UpdateEnded",
+    "all_events",
+    "flush",
+    "folds",
+]
+
+
+def all_events() -> list[type[Event]]:
+    """Every class of events, as they stand here."""
+    return Event.__subclasses__()

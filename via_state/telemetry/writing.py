@@ -1,0 +1,76 @@
+"""Appends, updates and reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from via_state.telemetry.event import Count, Event, Events, Seconds
+
+
+class Appended(Event, frozen=True, gc=False):
+    """The backplane acknowledged an append of this process. ``seconds``: of each call that travelled in it, from the call to here."""
+
+    key: str
+    events: Events
+    seconds: Annotated[Sequence[float], "seconds of each call"]
+
+
+class Relayed(Event, frozen=True, gc=False):
+    """Events that waited in the outbox are in their log."""
+
+    key: str
+    events: Events
+
+
+class OutboxCounted(Event, frozen=True, gc=False):
+    """This process looked at the outbox. ``oldest``: age of the record that waits longest. ``aside``: records that wait for a person."""
+
+    waiting: Count
+    oldest: Seconds
+    aside: Count
+
+
+class AppendFailed(Event, frozen=True, gc=False):
+    """So many calls of append get an error. ``reason``: "unavailable", nothing was written; "unknown", it may have been; "refused"."""
+
+    reason: str
+    calls: Count
+
+
+class UpdateEnded(Event, frozen=True, gc=False):
+    """A call of update, or set, ended. ``seconds``: with all rounds. ``outcome``: "ok"; "contended", it was given up."""
+
+    key: str
+    template: str
+    seconds: Seconds
+    outcome: str
+
+
+class ReadWaited(Event, frozen=True, gc=False):
+    """A read with at_least ended. ``outcome``: "caught_up", "timeout", "epoch" (the log was rewritten), "halted"."""
+
+    key: str
+    template: str
+    outcome: str
+
+
+class UpdateContended(Event, frozen=True, gc=False):
+    """A round of compare-and-swap was lost to another writer."""
+
+    key: str
+    template: str
+
+
+class AfterCommitFailed(Event, frozen=True, gc=False):
+    """An on_commit hook raised after a commit. ``what`` was committed: "handler", "replay", "append_on_commit" and so on."""
+
+    what: str
+
+
+class SessionEndFailed(Event, frozen=True, gc=False):
+    """The state of a session was not ended with it, or not in time."""
+
+
+class ErasureFailed(Event, frozen=True, gc=False):
+    """The state of a deleted owner could not be erased; where that was noted, it is tried again."""
