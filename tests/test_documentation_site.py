@@ -19,6 +19,11 @@ ROOT = Path(__file__).resolve().parent.parent
 #: What somebody who has never seen the project looks for, and the page that answers it.
 QUESTIONS = {
     "failover": "deploy",
+    "backup": "backup",
+    "upgrade PostgreSQL": "upgrading",
+    "cache Celery broker": "fit",
+    "connections": "scale",
+    "personal data": "security",
     "gunicorn": "deploy",
     "rename event": "how-to",
     "change fold": "how-to",
