@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from via_state.backplanes.base import Backplane, Hear, Hearing, Ring, Watch
+from via_state.core.findings import Finding
 from via_state.core.records import Batch, Cell, Changes, Head, Position, Revision
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
 
@@ -111,6 +112,9 @@ class FaultyBackplane(Backplane):
 
     async def compact(self, key: str, through: int, epoch: str | None = None) -> int:
         return await self._do("compact", key, through, epoch)  # type: ignore[no-any-return]
+
+    async def examine(self) -> list[Finding]:
+        return await self._do("examine")  # type: ignore[no-any-return]
 
     async def close(self) -> None:
         await self.inner.close()

@@ -22,6 +22,7 @@ COMMANDS = [
     ["retire_handler", "ship"],
     ["retire_snapshots"],
     ["run_projectors", "--until-caught-up"],
+    ["state_doctor"],
     ["state_status"],
 ]
 

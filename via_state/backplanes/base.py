@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from via_state.core.findings import Finding
 from via_state.core.records import GENESIS, Batch, Cell, Changes, Head, Pack, Position, Revision
 from via_state.exceptions import AppendTooLarge, InvalidKey, MessageTooLarge, ValueTooLarge
 
@@ -27,6 +28,7 @@ __all__ = [
     "Batch",
     "Cell",
     "Changes",
+    "Finding",
     "Head",
     "Hear",
     "Hearing",
@@ -314,6 +316,14 @@ class Backplane(ABC):
         raise NotImplementedError(f"{type(self).__name__} carries no messages.")
 
     # ------------------------------------------------------------------------------------------------------
+
+    async def examine(self) -> list[Finding]:
+        """What ``manage.py state_doctor`` says of the servers: each thing that it looks at, also those that are well.
+
+        Takes a few seconds at most, and changes nothing. Raises `BackplaneUnavailable` where the servers do not answer. An adapter with
+        something to look at overrides this.
+        """
+        return []
 
     async def erase(self) -> None:  # noqa: B027  # an adapter may leave it out
         """Remove all logs and cells, and whatever holds them. For tests: nobody else uses them, nor this afterwards.

@@ -15,10 +15,12 @@ from via_state.backplanes.nats.connection import JETSTREAM, Connection
 from via_state.backplanes.nats.connections import Connections
 from via_state.backplanes.nats.dialing import ByProject, Dialing, ToServers
 from via_state.backplanes.nats.doorbell import Listener
+from via_state.backplanes.nats.examination import findings
 from via_state.backplanes.nats.log import PACK, Logs
 from via_state.backplanes.nats.options import DEFAULTS, client_options, concealed, problems, risks
 from via_state.backplanes.nats.streams import Streams
 from via_state.backplanes.nats.subjects import Subjects
+from via_state.core.findings import Finding
 from via_state.core.records import Batch, Cell, Changes, Head, Position, Revision
 
 #: Bytes of a message that are not the value: headers, the key.
@@ -159,6 +161,9 @@ class NatsBackplane(Backplane):
         return self._listener.hear(topic, hear)
 
     # ------------------------------------------------------------------------------------------------------
+
+    async def examine(self) -> list[Finding]:
+        return await findings(self._connections, self._streams)
 
     async def erase(self) -> None:
         await self._streams.erase(await self._connections.get())

@@ -17,10 +17,12 @@ from via_state.backplanes.postgres.code import codes
 from via_state.backplanes.postgres.connection import open_connection
 from via_state.backplanes.postgres.connections import Connections
 from via_state.backplanes.postgres.doorbell import Listener, Notifier
+from via_state.backplanes.postgres.examination import Examination
 from via_state.backplanes.postgres.failures import translated
 from via_state.backplanes.postgres.log import Logs
 from via_state.backplanes.postgres.messages import MAX_MESSAGE
 from via_state.backplanes.postgres.risks import risks
+from via_state.core.findings import Finding
 from via_state.core.records import Batch, Cell, Changes, Head, Position, Revision
 from via_state.exceptions import Closed, InvalidKey
 from via_state.redacted import redacted
@@ -86,8 +88,11 @@ class PostgresBackplane(Backplane):
             timeout,
             functools.partial(translated, alias=alias, write=True),
         )
-        listen = self.options["LISTEN_DATABASE"] or alias
-        self._listener = Listener(functools.partial(open_connection, listen, connect_timeout), names, timeout)
+        listening = functools.partial(open_connection, self.options["LISTEN_DATABASE"] or alias, connect_timeout)
+        self._listener = Listener(listening, names, timeout)
+        self._examination = Examination(
+            alias, self._connections, listening, functools.partial(open_connection, alias, connect_timeout)
+        )
         self._closed = False
 
     @classmethod
@@ -212,6 +217,9 @@ class PostgresBackplane(Backplane):
     def _ring(self, key: str) -> None:
         if not self._closed:
             self._notifier.ring(key)
+
+    async def examine(self) -> list[Finding]:
+        return await self._examination.findings()
 
     async def erase(self) -> None:
         async with self._connections.use(write=True) as connection:
