@@ -17,7 +17,7 @@ ERRORS = [
 #: The same call would fail again: it, the declaration or the deployed code must change first.
 FINAL = {
     "AppendTooLarge", "CASConflict", "CellFromNewerVersion", "CellUnreadable", "Closed", "LoopEnded", "DeclarationError", "EpochChanged",
-    "EventRefused", "GreenThreads", "InvalidKey", "InvalidOffset", "MessageTooLarge", "NotBound", "NotInTransaction", "SessionEnded", "SessionRequired", "StateInPureFunction", "SyncVerbInEventLoop", "UserRequired",
+    "EventRefused", "FragmentUnknown", "GreenThreads", "InvalidKey", "InvalidOffset", "MessageTooLarge", "NotBound", "NotFollowed", "NotInLiveBlock", "NotInTransaction", "SessionEnded", "SessionRequired", "SharedFragmentIsPersonal", "StateInPureFunction", "SyncVerbInEventLoop", "UserRequired",
     "ValueRefused", "ValueTooLarge",
 }  # fmt: skip
 #: What handlers raise, and what tells a runner that it is not the one any more.

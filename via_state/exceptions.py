@@ -15,6 +15,7 @@ __all__ = [
     "EpochChanged",
     "EventRefused",
     "Fenced",
+    "FragmentUnknown",
     "GreenThreads",
     "InvalidKey",
     "InvalidOffset",
@@ -23,6 +24,8 @@ __all__ = [
     "MessageTooLarge",
     "NotBound",
     "NotCaughtUp",
+    "NotFollowed",
+    "NotInLiveBlock",
     "NotInTransaction",
     "NotMigrated",
     "OutcomeUnknown",
@@ -30,6 +33,7 @@ __all__ = [
     "RetryAfter",
     "SessionEnded",
     "SessionRequired",
+    "SharedFragmentIsPersonal",
     "Stalled",
     "StateInPureFunction",
     "SyncVerbInEventLoop",
@@ -245,6 +249,28 @@ class GreenThreads(ViaStateError):
 
 class NotMigrated(BackplaneRefused):
     """The backplane's tables are missing. Run ``manage.py migrate``."""
+
+
+# --- live pages -------------------------------------------------------------------------------------------
+
+
+class FragmentUnknown(ViaStateError, LookupError):
+    """No function is declared for this template. Decorate one with ``@live.fragment("app/_template.html")`` in a ``state.py``."""
+
+
+class SharedFragmentIsPersonal(ViaStateError):
+    """A fragment with ``shared=True`` uses what differs from visitor to visitor. The message names it.
+
+    It is rendered once for all. Leave ``shared`` out, or move that part out of it.
+    """
+
+
+class NotInLiveBlock(ViaStateError, AttributeError):
+    """A live block asked for a part of the request that is gone when the block is rendered again. The message says what to use instead."""
+
+
+class NotFollowed(ViaStateError):
+    """A live block reads state that a page can't follow: too many keys, or those of somebody else. The message says which."""
 
 
 # --- event handlers ---------------------------------------------------------------------------------------

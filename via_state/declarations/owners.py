@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -11,6 +12,7 @@ from django.http import HttpRequest
 from django.utils.functional import LazyObject, empty
 
 from via_state.declarations.initial import MISSING
+from via_state.declarations.session_id import SESSION_KEY
 from via_state.exceptions import NotBound, SessionRequired, UserRequired
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
     User: TypeAlias = AbstractBaseUser | AnonymousUser
-    OwnerSource: TypeAlias = HttpRequest | Mapping[str, Any] | SessionBase | User
+    OwnerSource: TypeAlias = HttpRequest | Mapping[str, Any] | SessionBase | User | "Owned"
 
 
 class Owner:
@@ -133,6 +135,29 @@ class UserOwner(Owner):
         return self._user
 
 
+class KnownOwner(Owner):
+    """Somebody of whom no request is left: the id of their session's state, empty where there is none, and a user."""
+
+    def __init__(self, sid: str, user: User) -> None:
+        self._sid, self._user = sid, user
+
+    def session(self) -> SessionBase:
+        session = SessionBase()
+        session._session_cache = {SESSION_KEY: self._sid} if self._sid else {}  # type: ignore[attr-defined]  # never loaded, never saved
+        return session
+
+    def _user_now(self) -> object:
+        return self._user
+
+
+class Owned(ABC):
+    """What says itself who its owner is: a class may be bound to it."""
+
+    @abstractmethod
+    def state_owner(self) -> Owner:
+        """Whose session and user state it means."""
+
+
 def _pending(user: object) -> bool:
     """Whether it is lazy and was not used yet: its first use may query the database, which an event loop forbids."""
     while isinstance(user, LazyObject):
@@ -154,6 +179,8 @@ def _settled(user: object) -> User | None:
 def owner_of(source: object, name: str) -> Owner:
     """What ``Feed(source)`` is bound to; ``name`` is the class's, for the message. Raises `NotBound`."""
     kind = type(source)
+    if issubclass(kind, Owned):  # not isinstance, which loads a lazy user
+        return cast(Owned, source).state_owner()
     if isinstance(source, LazyObject):
         if source._wrapped is empty:  # request.user before its first use, which must not happen here
             return UserOwner(cast("User", source))

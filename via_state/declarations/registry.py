@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,8 @@ from via_state.declarations.group import Group
 from via_state.pod.default import in_tests
 
 logger = logging.getLogger("via_state")
+#: Keys whose declaration is remembered.
+MOST_KEYS = 10_000
 
 
 class Registry:
@@ -23,12 +25,15 @@ class Registry:
 
     def __init__(self) -> None:
         self._definitions: dict[tuple[str, str], Sequence[Any]] = {}
+        self._by_label: dict[str, Any] | None = None
+        self._by_key: dict[tuple[str, str], Any] = {}
         #: What was declared after Django had started, and in which module.
         self.late: dict[str, str] = {}
 
     def add(self, state: type[Group], definitions: Sequence[Any]) -> None:
         """Called when a class is defined. One that is defined again (a reloaded module) replaces itself."""
         self._definitions[state.__module__, state.__qualname__] = definitions
+        self._forget()
         if self.is_late():
             self.note_late(label_of(state), state.__module__)
 
@@ -52,14 +57,44 @@ class Registry:
         for definitions in list(self._definitions.values()):
             yield from definitions
 
+    def find(self, label: str) -> Any | None:
+        """What is called ``app_label.Class.name``, as messages write it; None where nothing is."""
+        if (known := self._by_label) is None:
+            known = self._by_label = {str(one): one for one in self.definitions()}
+        return known.get(label)
+
+    def labels(self) -> Iterable[str]:
+        """What `find` knows."""
+        return map(str, self.definitions())
+
+    def reading(self, scope: str, key: str) -> Any | None:
+        """What has this key, without its owner's part, in the scope of this name; None where nothing has."""
+        if (found := self._by_key.get((scope, key))) is None:
+            for one in self.definitions():
+                if one.scope.name == scope and one.problem() is None and one.template().reads(key):
+                    found = one
+                    break
+            else:
+                return None
+            if len(self._by_key) >= MOST_KEYS:
+                self._by_key.clear()
+            self._by_key[scope, key] = found
+        return found
+
+    def _forget(self) -> None:
+        self._by_label = None
+        self._by_key = {}
+
     @contextmanager
     def isolated(self) -> Iterator[None]:
         """Within the block the registry is empty, and what is declared in it is forgotten after. For tests."""
         before, self._definitions = self._definitions, {}
+        self._forget()
         try:
             yield
         finally:
             self._definitions = before
+            self._forget()
 
 
 registry = Registry()

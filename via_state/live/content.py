@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from via_state.core.records import Revision
 from via_state.core.specs import CellSpec, LogSpec
+from via_state.core.visibility import Shown
 from via_state.live.frames import Why
-from via_state.live.vector import Vector
+from via_state.live.vector import Place, Vector
 
 
 class Watched(NamedTuple):
@@ -28,6 +30,14 @@ class Content(NamedTuple):
     at: Vector
     watched: Mapping[str, Watched]
     halted: bool = False
+
+
+def place(spec: LogSpec[Any] | CellSpec[Any], shown: Shown[Any]) -> Place:
+    """Where state was when it was shown, as pages carry it."""
+    position = shown.position
+    if isinstance(spec, LogSpec):
+        return Place.of_log(position)
+    return Place.of_cell(Revision(position.offset, position.record_id) if position.offset else None)
 
 
 class Gone(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.core.visibility import Shown
+from via_state.exceptions import NotFollowed
 
 if TYPE_CHECKING:
     from via_state.pod.pod import Pod
@@ -32,9 +34,10 @@ class TrackedReads:
     said to be newer than any part of it.
     """
 
-    def __init__(self, outer: ReadHook | None = None) -> None:
-        """``outer``: who is asked at the first read of a key."""
+    def __init__(self, outer: ReadHook | None = None, most: float = math.inf) -> None:
+        """``outer``: who is asked at the first read of a key. ``most``: how many keys of a pod may be read."""
         self._outer = outer
+        self._most = most
         self._reads: dict[Pod, dict[str, TrackedRead]] = {}
 
     def of(self, pod: Pod) -> dict[str, TrackedRead]:
@@ -82,7 +85,13 @@ class TrackedReads:
         return self._noted(pod, key, spec, shown, wait is None)
 
     def _noted(self, pod: Pod, key: str, spec: LogSpec[T] | CellSpec[T], shown: Shown[T], pinned: bool) -> T:
-        first = self._reads.setdefault(pod, {}).setdefault(key, TrackedRead(spec, shown)).shown
+        known = self._reads.setdefault(pod, {})
+        if len(known) >= self._most and key not in known:
+            raise NotFollowed(
+                f"More than {self._most} keys of state are read here, the last one of {spec.name!r}. Render less in one live block, or keep "
+                "what belongs together under one key."
+            )
+        first = known.setdefault(key, TrackedRead(spec, shown)).shown
         return cast(T, first.value) if pinned else shown.value
 
 
@@ -115,13 +124,15 @@ read_hook: ContextVar[ReadHook | None] = ContextVar("via_state_read_hook", defau
 
 
 @contextmanager
-def track_reads() -> Iterator[TrackedReads]:
+def track_reads(most: float = math.inf) -> Iterator[TrackedReads]:
     """Within the block, and in the tasks and threads that it starts with its context, reads are noted and stay as they are.
+
+    Reading more than ``most`` keys raises `NotFollowed`.
 
     A block inside another one has reads of its own, and the outer one does not learn of them.
     """
     outer = read_hook.get()
-    reads = TrackedReads(None if isinstance(outer, TrackedReads) else outer)
+    reads = TrackedReads(None if isinstance(outer, TrackedReads) else outer, most)
     token = read_hook.set(reads)
     try:
         yield reads

@@ -1,0 +1,96 @@
+"""What `via_for` remembers of a block's last render: each row, by its identity, and the markup that was made of it."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable
+from typing import Any, NamedTuple
+
+from via_state.conf import settings
+
+_ATOMS = (str, int, bool, float, bytes, type(None))
+
+
+class Rows(NamedTuple):
+    """The rows of one loop. ``used`` are the variables that its body used beside the row."""
+
+    rows: dict[int, tuple[Any, str]]
+    used: tuple[Any, ...] = ()
+
+    def known(self, row: Any) -> str | None:
+        """What was made of this very object."""
+        found = self.rows.get(id(row))
+        return found[1] if found is not None and found[0] is row else None
+
+    def fits(self, used: tuple[Any, ...]) -> bool:
+        """Whether the body would see the same."""
+        return len(used) == len(self.used) and all(map(_same, used, self.used))
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or (type(one) is type(other) and isinstance(one, _ATOMS) and one == other)
+
+
+class Memo:
+    """Of one block: what the loops of its last render made, and what those of this one make.
+
+    Renders of a block at the same time each see the last finished one. A loop inside another one is met several times: only
+    the first is remembered.
+    """
+
+    def __init__(self, before: dict[Hashable, Rows] | None = None) -> None:
+        self._before = before or {}
+        self.loops: dict[Hashable, Rows] = {}
+
+    def rows(self, loop: Hashable, used: tuple[Any, ...]) -> Rows:
+        """What is known for a loop whose body sees ``used``."""
+        found = self._before.get(loop)
+        return found if found is not None and found.fits(used) else Rows({}, used)
+
+    def keep(self, loop: Hashable, rows: Rows) -> None:
+        """Remember what a loop made in this render."""
+        self.loops.setdefault(loop, rows)
+
+    @property
+    def size(self) -> int:
+        """Characters of markup that are kept, about."""
+        return sum(200 + len(html) for loop in self.loops.values() for _, html in loop.rows.values())
+
+
+class Memos:
+    """Those of this process: the groups that were rendered last, up to ``LIVE_MEMORY`` in all."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Hashable, tuple[dict[Hashable, Rows], int]] = OrderedDict()
+        self._size = 0
+
+    def begin(self, group: Hashable) -> Memo:
+        """For a render of this group."""
+        with self._lock:
+            found = self._kept.get(group)
+            return Memo(None if found is None else found[0])
+
+    def finished(self, group: Hashable, memo: Memo) -> None:
+        """The render is over."""
+        size = memo.size
+        with self._lock:
+            self._drop([group])
+            if size:
+                self._kept[group], self._size = (memo.loops, size), self._size + size
+            while self._size > settings.LIVE_MEMORY and self._kept:
+                self._drop([next(iter(self._kept))])
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._drop(list(self._kept))
+
+    def _drop(self, groups: Iterable[Hashable]) -> None:
+        for group in groups:
+            if (found := self._kept.pop(group, None)) is not None:
+                self._size -= found[1]
+
+
+memos = Memos()
