@@ -24,7 +24,7 @@ LAYERS = [
     ["pod"],
     ["bookkeeping"],
     ["backplanes"],
-    ["runtime", "documented"],
+    ["runtime"],
     ["conf", "models"],
     ["redacted"],
     ["fields", "logs", "origin", "telemetry"],

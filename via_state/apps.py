@@ -26,7 +26,7 @@ class ViaStateConfig(AppConfig):
         from via_state.core import text
         from via_state.declarations.owner_end import watch_deletions
         from via_state.declarations.session_end import end_on_logout
-        from via_state.metrics import consumers, exposition, folds, process  # noqa: F401 - subscribe
+        from via_state.metrics import consumers, exposition, folds, live, process  # noqa: F401 - subscribe
 
         logs.guard()
         logs.trace_id = origin.trace_id

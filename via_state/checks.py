@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
 from django.contrib.sessions.backends import signed_cookies
-from django.core.checks import CheckMessage, Error, Tags
+from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
@@ -26,7 +26,6 @@ from via_state.declarations.log_definition import LogDefinition
 from via_state.declarations.registry import registry
 from via_state.declarations.session_scope import SESSION
 from via_state.declarations.user_scope import USER
-from via_state.documented import register
 from via_state.exceptions import NotMigrated, ViaStateError
 from via_state.operations.handlers import perhaps_renamed
 from via_state.pod.default import current_pod

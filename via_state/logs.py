@@ -19,6 +19,7 @@ LOGGERS = (
     "via_state.handlers",
     "via_state.health",
     "via_state.layers",
+    "via_state.live",
     "via_state.metrics",
     "via_state.outbox",
     "via_state.pod",

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
 
 from asgiref.sync import iscoroutinefunction
 
@@ -72,12 +72,7 @@ class Fragment:
         return {one.name: self._argument(one) for one in given}
 
     def _argument(self, parameter: inspect.Parameter) -> _Argument:
-        annotation = parameter.annotation
-        if isinstance(annotation, str):
-            try:
-                annotation = eval(annotation, getattr(self.function, "__globals__", {}))
-            except Exception:
-                annotation = None
+        annotation = self._type_of(parameter)
         named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         if not named or annotation not in KINDS:
             types = ", ".join(one.__name__ for one in KINDS)
@@ -86,6 +81,14 @@ class Fragment:
                 f"Annotate it with one of {types}.",
             )
         return _Argument(KINDS[annotation], annotation, parameter.default is parameter.empty)
+
+    def _type_of(self, parameter: inspect.Parameter) -> object:
+        """What it is annotated with, where that is a text as well; None where only a type checker knows the name."""
+        alone = type("", (), {"__annotations__": {"type": parameter.annotation}})
+        try:
+            return get_type_hints(alone, getattr(self.function, "__globals__", None))["type"]
+        except Exception:
+            return None
 
     def _problem(self, message: str, hint: str) -> DeclarationError:
         return Problem("E042", message, hint, str(self)).error()

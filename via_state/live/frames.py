@@ -31,6 +31,7 @@ Key = Annotated[str, msgspec.Meta(max_length=512)]
 
 Why = Literal["denied", "missing"]
 Refusal = Literal["token", "limit"]
+Farewell = Literal["drain", "reload", "signed-out"]
 
 
 class Garbage(ValueError):
@@ -157,7 +158,7 @@ def refusal_line(token: str, why: Refusal) -> str:
     return _line(no=[token[-12:], why])
 
 
-def bye_line(why: Literal["drain", "reload", "signed-out"], within: int = 0) -> str:
+def bye_line(why: Farewell, within: int = 0) -> str:
     """The connection is about to end; a tab comes back within so many milliseconds, at random."""
     return _line(bye={"why": why, "in": within})
 

@@ -29,6 +29,7 @@ _PARTS = (
     ("Appends, updates, reads and connections of a process", "", "via_state.metrics.process"),
     ("Folds and snapshots of a process", "", "via_state.metrics.folds"),
     ("Event handlers of a worker", "", "via_state.metrics.consumers"),
+    ("Live pages of a process", "", "via_state.metrics.live"),
 )
 
 

@@ -56,6 +56,15 @@ from via_state.telemetry.handlers import (
     HandlerStuck,
     LeaseRenewed,
 )
+from via_state.telemetry.live import (
+    BroadcastDropped,
+    FramesSent,
+    NodeRendered,
+    TabRefused,
+    TabResumed,
+    TabsCounted,
+    TabUnproven,
+)
 from via_state.telemetry.snapshots import Compacted, SnapshotRefused, SnapshotSaved, SnapshotStoreFailed
 from via_state.telemetry.writing import (
     AfterCommitFailed,
@@ -74,6 +83,7 @@ __all__ = [
     "AfterCommitFailed",
     "AppendFailed",
     "Appended",
+    "BroadcastDropped",
     "CallFailed",
     "Compacted",
     "Count",
@@ -88,6 +98,7 @@ __all__ = [
     "FoldDiverged",
     "Folded",
     "Folds",
+    "FramesSent",
     "HandlerBlocked",
     "HandlerFenced",
     "HandlerHalted",
@@ -102,6 +113,7 @@ __all__ = [
     "LogLoaded",
     "LogReady",
     "LoopBeat",
+    "NodeRendered",
     "OffsetAt",
     "OutageEnded",
     "OutageLasts",
@@ -118,6 +130,10 @@ __all__ = [
     "StrangerMet",
     "SweepFailed",
     "Swept",
+    "TabRefused",
+    "TabResumed",
+    "TabUnproven",
+    "TabsCounted",
     "UpdateContended",
     "UpdateEnded",
     "all_events",

@@ -1,0 +1,47 @@
+"""Live pages."""
+
+from __future__ import annotations
+
+from via_state.telemetry.event import Count, Event, Seconds
+
+
+class TabsCounted(Event, frozen=True, gc=False):
+    """A tab came to an event loop of this process, or left it. ``change`` is 1 or -1."""
+
+    change: Count
+
+
+class TabRefused(Event, frozen=True, gc=False):
+    """A connection, or a node that it asked for, was not served. ``reason``: origin, garbage, token, limit, signed-out, reload, slow, …"""
+
+    reason: str
+
+
+class TabResumed(Event, frozen=True, gc=False):
+    """How what a tab showed of one node stood to what was here: same, behind, other, ahead."""
+
+    order: str
+
+
+class TabUnproven(Event, frozen=True, gc=False):
+    """A tab shows more of a node than this process could prove within ``LIVE_WAIT``."""
+
+    node: str
+
+
+class FramesSent(Event, frozen=True, gc=False):
+    """A message with frames went to a tab."""
+
+    frames: Count
+    size: Count
+
+
+class NodeRendered(Event, frozen=True, gc=False):
+    """A live node was rendered, once for all tabs of an event loop that see the same. ``node``: the declaration or the fragment."""
+
+    node: str
+    seconds: Seconds
+
+
+class BroadcastDropped(Event, frozen=True, gc=False):
+    """A broadcast was dropped: too many waited for a tab."""
