@@ -16,7 +16,7 @@ ERRORS = [
 ]
 #: The same call would fail again: it, the declaration or the deployed code must change first.
 FINAL = {
-    "AppendTooLarge", "CASConflict", "CellFromNewerVersion", "CellUnreadable", "Closed", "LoopEnded", "DeclarationError", "EpochChanged",
+    "AppendTooLarge", "BroadcastTooLarge", "LiveScriptsDisabled", "CASConflict", "CellFromNewerVersion", "CellUnreadable", "Closed", "LoopEnded", "DeclarationError", "EpochChanged",
     "EventRefused", "FragmentUnknown", "GreenThreads", "InvalidKey", "InvalidOffset", "MessageTooLarge", "NotBound", "NotFollowed", "NotInLiveBlock", "NotInTransaction", "SessionEnded", "SessionRequired", "SharedFragmentIsPersonal", "StateInPureFunction", "SyncVerbInEventLoop", "UserRequired",
     "ValueRefused", "ValueTooLarge",
 }  # fmt: skip

@@ -25,6 +25,7 @@ PUBLIC = (
     "via_state.backplanes.postgres",
     "via_state.exceptions",
     "via_state.layers",
+    "via_state.live",
     "via_state.middleware",
     "via_state.telemetry",
     "via_state.testing",

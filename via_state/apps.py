@@ -26,7 +26,8 @@ class ViaStateConfig(AppConfig):
         from via_state.core import text
         from via_state.declarations.owner_end import watch_deletions
         from via_state.declarations.session_end import end_on_logout
-        from via_state.metrics import consumers, exposition, folds, live, process  # noqa: F401 - subscribe
+        from via_state.live import announcer  # noqa: F401 - hears for each hub
+        from via_state.metrics import consumers, exposition, folds, live, messages, process  # noqa: F401 - subscribe
 
         logs.guard()
         logs.trace_id = origin.trace_id

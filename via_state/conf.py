@@ -50,13 +50,14 @@ DEFAULTS: Mapping[str, Any] = {
     "LIVE_POLL": 15.0,
     "LIVE_GROUPS": None,
     "BROADCAST": "auto",
+    "BROADCAST_KEEP": 0.0,
     "TOKEN_USERS": False,
     "ERASE_ON_DELETE": True,
 }
 
 _SECONDS = tuple(name for name, default in DEFAULTS.items() if isinstance(default, float))
 #: Of these, what may be 0.
-_OR_ZERO = ("COMPACT_MIN_AGE", "LIVE_DRAIN")
+_OR_ZERO = ("COMPACT_MIN_AGE", "LIVE_DRAIN", "BROADCAST_KEEP")
 #: Of these, what may be None.
 _OR_NONE = ("LIVE_SLEEP", "LIVE_POLL")
 #: What is a number of things, from 1, with what it is the number of.
@@ -101,7 +102,8 @@ class Settings:
     ``LIVE_DRAIN``: over how long a pod that ends sends its tabs away. ``LIVE_RETURNS``: tabs a second that a pod takes back.
     ``LIVE_SCRIPTS``: whether `broadcast_script` may run scripts in pages. ``LIVE_POLL``: how often a tab asks that gets no socket, None for never.
     ``LIVE_GROUPS``: dotted path of a function of the request that gives the names of the groups a visitor is in. ``BROADCAST``: what carries
-    broadcasts to the tabs of other processes: "layer" (Channels), "backplane", "local", or "auto".
+    broadcasts to the tabs of other processes: "layer" (Channels), "backplane", "local", or "auto". ``BROADCAST_KEEP``: for how
+    long a process keeps what it broadcast, to say it again to those that missed it; 0 for not at all.
 
     ``TOKEN_USERS``: users that are of no model, as those of a token are, are the accounts of ``AUTH_USER_MODEL`` with
     the same primary key. ``ERASE_ON_DELETE``: the state of a user goes when the user is deleted.

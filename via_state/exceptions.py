@@ -7,6 +7,8 @@ __all__ = [
     "AppendTooLarge",
     "BackplaneRefused",
     "BackplaneUnavailable",
+    "BroadcastFailed",
+    "BroadcastTooLarge",
     "CASConflict",
     "CellFromNewerVersion",
     "CellUnreadable",
@@ -20,6 +22,7 @@ __all__ = [
     "InvalidKey",
     "InvalidOffset",
     "KeyHalted",
+    "LiveScriptsDisabled",
     "LoopEnded",
     "MessageTooLarge",
     "NotBound",
@@ -223,6 +226,21 @@ class AppendTooLarge(ViaStateError, ValueError):
 
 class MessageTooLarge(ViaStateError, ValueError):
     """The message is larger than the backplane carries. Nothing was sent; say less, or append it to a log."""
+
+
+class BroadcastTooLarge(ViaStateError, ValueError):
+    """The broadcast is larger than a carrier takes. No tab was told anything; say less, and let a live block show the rest."""
+
+
+class BroadcastFailed(OutcomeUnknown):
+    """The tabs of this process were told; whether those of other processes are is not known. The message says what failed.
+
+    Do not repeat it blindly: tabs that were told would be told twice.
+    """
+
+
+class LiveScriptsDisabled(ViaStateError):
+    """A script was to run in pages, and ``VIA_STATE["LIVE_SCRIPTS"]`` is not True. Nothing was sent."""
 
 
 class CASConflict(ViaStateError):

@@ -10,7 +10,7 @@ import via_state.live
 from tests.core.test_purity import ALLOWED, imported
 
 FOLDER = Path(via_state.live.__file__).parent
-PURE = ("node", "vector", "frames", "delta", "pacing", "limits")
+PURE = ("node", "vector", "frames", "delta", "pacing", "limits", "sequences", "kept")
 
 
 @pytest.mark.parametrize("name", PURE)

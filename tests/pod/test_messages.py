@@ -12,7 +12,8 @@ import pytest_asyncio
 from django.test import override_settings
 
 from via_state.backplanes.memory import MemoryBackplane
-from via_state.pod.messages import MAX_AGE, OVERHEAD, Messages
+from via_state.pod.messages import Messages
+from via_state.pod.sealing import MAX_AGE, OVERHEAD
 
 
 @pytest_asyncio.fixture
@@ -77,7 +78,7 @@ async def test_a_message_of_a_minute_ago_is_refused_and_the_log_says_so_once(
     now = time.time()
     for age in (MAX_AGE + 1, -MAX_AGE - 1, float("nan"), MAX_AGE - 1, 1 - MAX_AGE):
         with monkeypatch.context() as patch:
-            patch.setattr("via_state.pod.messages.time.time", lambda age=age: now - age)
+            patch.setattr("via_state.pod.sealing.time.time", lambda age=age: now - age)
             await Messages(plane).publish("topic", str(age).encode())
         await delivered()
     assert heard == [b"59.0", b"-59.0"]

@@ -30,6 +30,7 @@ _PARTS = (
     ("Folds and snapshots of a process", "", "via_state.metrics.folds"),
     ("Event handlers of a worker", "", "via_state.metrics.consumers"),
     ("Live pages of a process", "", "via_state.metrics.live"),
+    ("Messages between processes, and to tabs", "", "via_state.metrics.messages"),
 )
 
 

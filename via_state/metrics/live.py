@@ -32,9 +32,6 @@ render_seconds = histograms(
     ("node",),
     "more than 0.1 s: its tabs are told once a second at most",
 )
-dropped = counter(
-    "via_broadcast_dropped", "Broadcasts dropped because too many waited for a tab.", "increases steadily"
-)
 
 
 @telemetry.TabsCounted.subscribe
@@ -66,8 +63,3 @@ def _(event: telemetry.FramesSent) -> None:
 @telemetry.NodeRendered.subscribe
 def _(event: telemetry.NodeRendered) -> None:
     render_seconds[event.node,].observe(event.seconds)
-
-
-@telemetry.BroadcastDropped.subscribe
-def _(event: telemetry.BroadcastDropped) -> None:
-    dropped.inc()

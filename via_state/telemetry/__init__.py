@@ -65,6 +65,7 @@ from via_state.telemetry.live import (
     TabsCounted,
     TabUnproven,
 )
+from via_state.telemetry.messages import Broadcasted, BroadcastFailed, BroadcastsLost, MessageDropped
 from via_state.telemetry.snapshots import Compacted, SnapshotRefused, SnapshotSaved, SnapshotStoreFailed
 from via_state.telemetry.writing import (
     AfterCommitFailed,
@@ -84,6 +85,9 @@ __all__ = [
     "AppendFailed",
     "Appended",
     "BroadcastDropped",
+    "BroadcastFailed",
+    "Broadcasted",
+    "BroadcastsLost",
     "CallFailed",
     "Compacted",
     "Count",
@@ -113,6 +117,7 @@ __all__ = [
     "LogLoaded",
     "LogReady",
     "LoopBeat",
+    "MessageDropped",
     "NodeRendered",
     "OffsetAt",
     "OutageEnded",
