@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -85,6 +85,9 @@ class FaultyBackplane(Backplane):
 
     async def read(self, key: str, after: Position, limit: int = 1000) -> Batch:
         return await self._do("read", key, after, limit)  # type: ignore[no-any-return]
+
+    async def read_many(self, after: Mapping[str, Position], limit: int = 1000) -> dict[str, Batch]:
+        return await self._do("read_many", after, limit)  # type: ignore[no-any-return]
 
     async def head(self, key: str) -> Head:
         return await self._do("head", key)  # type: ignore[no-any-return]

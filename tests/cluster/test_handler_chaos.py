@@ -222,12 +222,13 @@ def _left(plane: Plane, offsets: dict[str, list[int]]) -> int:
 def test_a_killed_process_is_taken_over_and_sigterm_drains(plane: Plane, effects: None) -> None:
     metrics_port = free_port()
     one = Process(plane)
-    offsets = append(plane, 2000)
+    append(plane, 2000)
     wait_until(lambda: bool(positions(plane)), "the first deliveries")
     other = Process(plane, "--metrics-port", str(metrics_port))
     try:
         wait_until(lambda: _get(metrics_port, "/readyz") == 200, "the second worker")
         one.process.kill()
+        offsets = append(plane, 2000)
         wait_until(lambda: not _left(plane, offsets), "the takeover", timeout=60)
         assert _get(metrics_port, "/metrics") == 200
         worker = HandlerWorker.objects.using(POSTGRES_ALIAS).get(prefix=plane.prefix, pid=other.process.pid).pk

@@ -9,7 +9,7 @@ import pytest
 from tests.handlers.test_faults import metric, recorder
 from tests.handlers.world import Cancelled, Placed, Shop, shop_of, until
 from via_state import Delivery
-from via_state.handlers import reading, runner
+from via_state.handlers import reading, runner, schedule
 
 pytestmark = pytest.mark.django_db(databases=["postgres"], transaction=True)
 MANY = 40 * 50
@@ -21,7 +21,7 @@ def shop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     if request.param == "postgres":
         request.getfixturevalue("postgres")
     monkeypatch.setattr(runner, "READ_LIMIT", 50)
-    monkeypatch.setattr(runner, "TURN", 60.0)
+    monkeypatch.setattr(schedule, "TURN", 60.0)
     with shop_of(request.param) as made:
         yield made
 

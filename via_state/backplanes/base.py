@@ -235,6 +235,12 @@ class Backplane(ABC):
         ``dense``, a batch ends before a hole, and one that would begin with it says how far that goes.
         """
 
+    async def read_many(self, after: Mapping[str, Position], limit: int = 1000) -> dict[str, Batch]:
+        """What `read` gives for each of several logs, in one question. An adapter that can't, or for which that is too much at once,
+        leaves out keys: whoever asks reads those alone.
+        """
+        return {}
+
     @abstractmethod
     async def head(self, key: str) -> Head:
         """The two ends of the log, read from the leader."""

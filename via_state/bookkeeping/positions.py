@@ -175,6 +175,12 @@ class PositionStore(ABC):
     def announce(self, claim: Claim, in_flight_offset: int) -> None:
         """The record at ``in_flight_offset`` is delivered next; the position stays. Changes the claim, as `advance` does."""
 
+    def hand_on(self, claim: Claim, position: Position, other: Claim, in_flight_offset: int) -> None:
+        """``advance(claim, position, 0)``, and where that costs nothing more ``announce(other, in_flight_offset)`` with it. Raises nothing
+        of the other one, whose claim says whether it was announced.
+        """
+        self.advance(claim, position, 0)
+
     @abstractmethod
     def fail(self, claim: Claim, attempts: int, error: str, wait: float, lines: str = "") -> None:
         """The record after the position failed, and is tried again in ``wait`` seconds. Changes the claim.

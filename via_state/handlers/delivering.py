@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from copy import copy
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from via_state import telemetry
 from via_state.bookkeeping.positions import DIED, FAILED, UNREADABLE, Claim, Letter, PositionStore
@@ -48,13 +48,25 @@ class Turn(NamedTuple):
     wait: float = 0.0
 
 
+#: Stores a position that is done, where nothing of the claim is delivered next.
+Finish: TypeAlias = Callable[[Claim, Position], None]
+
+
 class Deliverer:
-    """Runs one handler on one key. ``go_on`` says before each record whether it may be begun."""
+    """Runs one handler on one key, for ``records`` in order. ``go_on`` says before each record whether it may be begun."""
 
     def __init__(
-        self, store: PositionStore, spec: HandlerSpec, log: LogSpec[Any], claim: Claim, go_on: Callable[[], bool]
+        self,
+        store: PositionStore,
+        spec: HandlerSpec,
+        log: LogSpec[Any],
+        claim: Claim,
+        records: Sequence[Record],
+        go_on: Callable[[], bool],
     ) -> None:
         self._store = store
+        self._records = records
+        self._finish: Finish = self._advance
         self._spec = spec
         self._codec = log.events
         self._parameters = log.parameters(claim.key)
@@ -64,15 +76,33 @@ class Deliverer:
         #: Why the last record that failed is tried again.
         self.error: Exception | None = None
 
-    def turn(self, records: Sequence[Record], seconds: float) -> Turn:
-        """Deliver ``records`` in order, for about ``seconds``. Raises `Fenced` and `BackplaneUnavailable`: claim again."""
+    @property
+    def claim(self) -> Claim:
+        """What it works with."""
+        return self._claim
+
+    def first(self) -> int:
+        """The offset of the first record, where nothing is stored before that is delivered; else 0."""
+        record, claim = self._records[0], self._claim
+        plain = not claim.attempts and not claim.in_flight_offset and self._go_on()
+        return record.position.offset if plain and record.treatment is Treatment.DELIVER else 0
+
+    def turn(self, seconds: float, finish: Finish | None = None) -> Turn:
+        """Deliver for about ``seconds``, at least one record. Raises `Fenced` and `BackplaneUnavailable`: claim again.
+
+        ``finish`` stores the last one's position in place of `PositionStore.advance`.
+        """
+        self._finish = finish or self._advance
         try:
-            return self._turn(records, seconds)
+            return self._turn(seconds)
         except OutcomeUnclear as error:
             raise BackplaneUnavailable(str(error)) from error
 
-    def _turn(self, records: Sequence[Record], seconds: float) -> Turn:
-        claim, until = self._claim, time.monotonic() + seconds
+    def _advance(self, claim: Claim, position: Position) -> None:
+        self._store.advance(claim, position, 0)
+
+    def _turn(self, seconds: float) -> Turn:
+        claim, records, until = self._claim, self._records, time.monotonic() + seconds
         followers = _followers(records)
         passed: Position | None = None  # done, and not stored yet
         for index, record in enumerate(records):
@@ -133,7 +163,7 @@ class Deliverer:
         try:
             self._execute(
                 lambda: self._call(spec.function, record, delivery, timeout=spec.timeout),
-                lambda claim: self._store.advance(claim, record.position, left),
+                lambda claim: self._handled(claim, record.position, left),
                 delivery,
             )
             outcome = "ok"
@@ -151,6 +181,12 @@ class Deliverer:
             return self._failed(record, delivery, error, failure, left)
         finally:
             telemetry.DeliveryEnded(*self._labels, time.perf_counter() - started, outcome).emit()
+
+    def _handled(self, claim: Claim, position: Position, left: int) -> None:
+        if left or self._spec.atomic:
+            self._store.advance(claim, position, left)
+        else:
+            self._finish(claim, position)
 
     def _call(
         self, function: Callable[..., Any], record: Record, *args: Any, timeout: float | None = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.positions import HandlerId, PositionStore
 from via_state.core.records import Position
-from via_state.handlers.claims import Claims
+from via_state.handlers.claims import Claims, Reads
 from via_state.handlers.schedule import Schedule
 from via_state.handlers.worker_metrics import WorkerMetrics
 from via_state.runtime.worker_threads import WorkerThreads
@@ -28,6 +28,7 @@ class Employer(Protocol):
     measures: WorkerMetrics
     schedule: Schedule
     claims: Claims
+    reads: Reads
 
     def may_go_on(self) -> bool: ...
 

@@ -30,7 +30,6 @@ from via_state.runtime.single_flight import UNEXPECTED
 logger = logging.getLogger("via_state.handlers")
 
 READ_LIMIT = 500  # records in one read, but for those of the last pack, and in one turn
-TURN = 0.25  # seconds on a thread, then others have theirs
 LOOK = 0.1  # seconds, at least, between two looks at a position that somebody else has
 
 _HALTS = {
@@ -272,11 +271,9 @@ class Runner:
             return None
         if records[0].treatment is Treatment.DELIVER:
             telemetry.DeliveryBegan(*self.labels, time.monotonic() - self._rang).emit()
-        deliverer = Deliverer(worker.store, self._spec, self._log, claim, worker.may_go_on)
-        alone = claim.last_error == SUSPECT
+        deliverer = Deliverer(worker.store, self._spec, self._log, claim, records, worker.may_go_on)
         try:
-            async with worker.schedule.place(self.handler, alone=alone):
-                turn = await worker.threads.run(deliverer.turn, records, TURN)
+            turn = await worker.schedule.deliver(self.handler, deliverer, alone=claim.last_error == SUSPECT)
         except NotAlone:
             return schedule.PATIENCE
         self._rang = time.monotonic()
@@ -308,7 +305,7 @@ class Runner:
         """What follows the claim's position; None where the evidence halts the handler."""
         worker = self._worker
         self._reading = None
-        batch = await worker.backplane.read(self.key, claim.position, READ_LIMIT)
+        batch = await worker.reads.take(self.key, claim.position, READ_LIMIT)
         evidence = check_cursor(claim.position, batch, claim.from_floor)
         if evidence is CursorCheck.UNPROVEN:
             raise BackplaneUnavailable(f"Only a replica answered for {self.key!r}; its leader must.")

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from functools import partial
 from typing import Protocol
 
-from via_state.bookkeeping.positions import HandlerId
+from via_state.bookkeeping.positions import HandlerId, PositionStore
 from via_state.exceptions import Closed
+from via_state.handlers.delivering import Turn
+from via_state.handlers.series import Series, Turning, Waiting
+from via_state.runtime.worker_threads import WorkerThreads
 
 #: Jobs of a lane that get ready, with a claim and what they read, while all places are taken. When half of them are used up others
 #: follow, together: claims that are wanted at the same moment are one transaction.
-AHEAD = 64
+AHEAD = 128
 
+
+#: Seconds on a thread, then other handlers have theirs.
+TURN = 0.25
 
 #: Seconds for which all others wait for one that is to be alone; then it tries again after as many seconds.
 PATIENCE = 10.0
@@ -26,11 +32,6 @@ PATIENCE = 10.0
 
 class NotAlone(Exception):
     """Something runs for long."""
-
-
-def _give_up(granted: asyncio.Future[None]) -> None:
-    if not granted.done():
-        granted.set_exception(NotAlone())
 
 
 class Job(Protocol):
@@ -49,18 +50,31 @@ class _Lane:
         self.limit = limit
         self.ready: dict[Job, None] = {}
         self.begun = self.places = 0
-        self.waiting: deque[asyncio.Future[None]] = deque()
+        self.waiting: deque[Waiting] = deque()
+
+    def take(self) -> Waiting | None:
+        """What has waited longest. From any thread."""
+        while True:
+            try:
+                one = self.waiting.popleft()
+            except IndexError:
+                return None
+            if not one.done:
+                return one
 
 
 class Schedule:
-    """``size``: how many may deliver at once; ``limits``: how many of one handler. All on the loop."""
+    """As many deliver at once as there are ``threads``; ``limits``: how many of one handler. All on the loop, but what says so."""
 
-    def __init__(self, size: int, limits: dict[HandlerId, int]) -> None:
-        self._size = size
+    def __init__(self, store: PositionStore, threads: WorkerThreads, limits: Mapping[HandlerId, int]) -> None:
+        self._store, self._threads = store, threads
+        self._size = size = threads.size
         self._lanes = {handler: _Lane(min(size, limit)) for handler, limit in limits.items()}
         self._turn = deque(self._lanes.values())
+        self._every = tuple(self._lanes.values())
         self._taken = 0
-        self._alone: deque[asyncio.Future[None]] = deque()
+        self._alone: deque[tuple[_Lane, Waiting]] = deque()
+        self._series = set[asyncio.Task[None]]()
         self._closed = False
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -94,72 +108,85 @@ class Schedule:
             lane.begun += 1
             job.begin()
 
-    @asynccontextmanager
-    async def place(self, handler: HandlerId, *, alone: bool = False) -> AsyncIterator[None]:
-        """Wait for a place, and have it during the block; all of them where ``alone``. Raises `Closed` and `NotAlone`."""
-        lane, granted = self._lanes[handler], asyncio.get_running_loop().create_future()
+    async def deliver(self, handler: HandlerId, work: Turning, *, alone: bool = False) -> Turn:
+        """Wait for a thread, and for what comes of the turn on it; all other threads rest meanwhile where ``alone``.
+
+        Raises `Closed`, `NotAlone`, and what the turn raises.
+        """
         if self._closed:
             raise Closed("The worker ends.")
-        (self._alone if alone else lane.waiting).append(granted)
+        lane, one = self._lanes[handler], Waiting(work)
+        if not alone:
+            lane.waiting.append(one)
+            self._grant()
+            return await one.result()
+        self._alone.append((lane, one))
         self._grant()
-        patience = asyncio.get_running_loop().call_later(PATIENCE, _give_up, granted) if alone else None
+        patience = asyncio.get_running_loop().call_later(PATIENCE, self._give_up, (lane, one))
         try:
-            await granted
-        except BaseException:
-            if granted.done() and not granted.cancelled() and granted.exception() is None:
-                self._leave(lane, alone)  # granted, and cancelled at the same moment
-            raise
+            return await one.result()
         finally:
-            if patience is not None:
-                patience.cancel()
-            self._grant()  # where it has given up, others need not wait for it
-        try:
-            yield
-        finally:
-            self._leave(lane, alone)
+            patience.cancel()
 
-    def _leave(self, lane: _Lane, alone: bool) -> None:
-        if alone:
-            self._taken = 0
-        else:
-            lane.places -= 1
-            self._taken -= 1
-        self._grant()
+    def _give_up(self, one: tuple[_Lane, Waiting]) -> None:
+        if one in self._alone:
+            self._alone.remove(one)
+            one[1].fail(NotAlone())
+            self._grant()  # the others need not wait for it any more
 
     def _grant(self) -> None:
         """Places for those that wait, one for each lane in turn. While one waits to be alone, no more are given."""
-        while self._alone and self._alone[0].done():
-            self._alone.popleft()
         if self._alone:
             if not self._taken:
-                self._taken = self._size
-                self._alone.popleft().set_result(None)
+                self._begin_series(*self._alone.popleft(), places=self._size)
             return
         passed = 0
         while self._taken < self._size and passed < len(self._turn):
             lane = self._turn[0]
             self._turn.rotate(-1)
-            while lane.waiting and lane.waiting[0].done():
-                lane.waiting.popleft()
-            if lane.waiting and lane.places < lane.limit:
-                lane.places += 1
-                self._taken += 1
-                lane.waiting.popleft().set_result(None)
-                passed = 0
-            else:
+            one = lane.take() if lane.places < lane.limit else None
+            if one is None:
                 passed += 1
+            else:
+                self._begin_series(lane, one)
+                passed = 0
+
+    def _begin_series(self, lane: _Lane, one: Waiting, places: int = 1) -> None:
+        lane.places += 1
+        self._taken += places
+        task = asyncio.get_running_loop().create_task(self._run(lane, one, places))
+        self._series.add(task)
+        task.add_done_callback(self._series.discard)
+
+    async def _run(self, lane: _Lane, one: Waiting, places: int) -> None:
+        following = partial(self._following, lane) if places == 1 else lambda: None
+        try:
+            await self._threads.run(lambda: Series(self._store, following, self._threads.between, TURN).run(one))
+        except Closed as error:
+            one.fail(error)
+        finally:
+            lane.places -= 1
+            self._taken -= places
+            self._grant()
+
+    def _following(self, lane: _Lane) -> Waiting | None:
+        """What a thread delivers next of the same handler; None where another one waits for a thread. From any thread."""
+        pressed = self._closed or self._alone
+        if pressed or any(one.waiting and one is not lane and one.places < one.limit for one in self._every):
+            return None
+        return lane.take()
 
     def close(self) -> None:
         """Nothing begins any more, and nobody gets a place."""
         self._closed = True
-        waiting = [self._alone, *(lane.waiting for lane in self._lanes.values())]
+        waiting = [one for _, one in self._alone]
+        self._alone.clear()
         for lane in self._lanes.values():
             lane.ready.clear()
-        for line in waiting:
-            for one in line:
-                if not one.done():
-                    one.set_exception(Closed("The worker ends."))
-            line.clear()
+            while (one := lane.take()) is not None:
+                waiting.append(one)
+        for one in waiting:
+            one.fail(Closed("The worker ends."))
         self._look()
 
     async def quiet(self) -> None:

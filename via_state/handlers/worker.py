@@ -19,7 +19,7 @@ from via_state.bookkeeping.positions import HandlerId, PositionStore
 from via_state.conf import settings
 from via_state.core.records import Changes, Head, Position
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
-from via_state.handlers.claims import Claims
+from via_state.handlers.claims import Claims, Reads
 from via_state.handlers.known_keys import HandledLog, KnownKeys
 from via_state.handlers.runner import Runner
 from via_state.handlers.schedule import Schedule
@@ -71,8 +71,9 @@ class Worker(Service):
         self._control = WorkerThreads(1, "via-state-lease", store.end_of_work)
         self._claiming = WorkerThreads(1, "via-state-claim", store.end_of_work)
         self.claims = Claims(store, self.id, self._claiming)
+        self.reads = Reads(self.backplane)
         limits = {at: spec.concurrency or concurrency for at, spec in self._specs.items()}
-        self.schedule = Schedule(concurrency, limits)
+        self.schedule = Schedule(store, self.threads, limits)
         self.alive: list[str] = []
         self._lease_until = 0.0
         self._runners: dict[tuple[HandlerId, str], Runner] = {}

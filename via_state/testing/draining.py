@@ -87,9 +87,9 @@ class _Course:
                         f"The event handlers have handled {MOST:,} records, and there are more. Does {handler.name!r} append to "
                         f"{key!r}, which it handles?"
                     )
-                deliverer = Deliverer(self._store, spec, log, claim, lambda: True)
+                deliverer = Deliverer(self._store, spec, log, claim, [record], lambda: True)
                 with _committed():
-                    turn = deliverer.turn([record], math.inf)
+                    turn = deliverer.turn(math.inf)
                 if turn.result is Result.FAILED:
                     assert deliverer.error is not None
                     raise deliverer.error

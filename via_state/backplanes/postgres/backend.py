@@ -170,6 +170,11 @@ class PostgresBackplane(Backplane):
         check_key(key)
         return await self._logs.read(key, after.offset, limit)
 
+    async def read_many(self, after: Mapping[str, Position], limit: int = 1000) -> dict[str, Batch]:
+        for key in after:
+            check_key(key)
+        return await self._logs.read_many({key: position.offset for key, position in after.items()}, limit)
+
     async def head(self, key: str) -> Head:
         check_key(key)
         return await self._logs.head(key)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from typing import Any, LiteralString
+from operator import itemgetter
+from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
 from psycopg import errors
@@ -60,12 +62,11 @@ HEAD_COLUMNS = "epoch, last, last_append, last_index, floor, floor_record"
 
 # One statement, so that head, floor, proof and packs are of one moment. `under` is the pack that holds the record at
 # the cursor (or at the floor, if that is ahead); the packs wanted begin with it when it reaches beyond.
-READ = f"""
-SELECT log.*, under.first, under.last, under.append_id, pack.first, pack.last, pack.append_id, pack.data
-FROM (
-    SELECT id, {HEAD_COLUMNS}, greatest(floor, %(after)s) AS start
-    FROM via_state_log WHERE id = {LOG}
-) log
+READ_EACH = f"""
+JOIN LATERAL (
+    SELECT id, {HEAD_COLUMNS}, greatest(floor, wanted.after) AS start
+    FROM via_state_log WHERE id = (SELECT id FROM via_state_log WHERE prefix = %(prefix)s AND key = wanted.key)
+) log ON true
 LEFT JOIN LATERAL (
     SELECT first, last, append_id FROM via_state_pack
     WHERE log_id = log.id AND first <= log.start
@@ -81,7 +82,24 @@ LEFT JOIN LATERAL (
     ) counted
     WHERE before < %(bytes)s
 ) pack ON true
+"""
+READ_COLUMNS = f"""
+{", ".join(f"log.{column}" for column in HEAD_COLUMNS.split(", "))},
+under.first, under.last, under.append_id, pack.first, pack.last, pack.append_id, pack.data
+"""
+READ = f"""
+SELECT {READ_COLUMNS} FROM (SELECT %(key)s::text AS key, %(after)s::bigint AS after) wanted {READ_EACH}
 ORDER BY pack.first
+"""
+# What comes after the first bytes is left out, and so may be whole logs.
+READ_MANY = f"""
+SELECT * FROM (
+    SELECT wanted.key, {READ_COLUMNS},
+           sum(octet_length(pack.data)) OVER (ORDER BY wanted.key, pack.first) - octet_length(pack.data) AS before
+    FROM unnest(%(keys)s::text[], %(afters)s::bigint[]) AS wanted (key, after) {READ_EACH}
+) AS found (key, {", ".join(f"c{number}" for number in range(13))}, before)
+WHERE coalesce(before, 0) < %(bytes)s
+ORDER BY key, c9
 """
 
 # Where the records continue after some that are missing.
@@ -153,6 +171,33 @@ WHERE id = %s
 DROP_PACKS = "DELETE FROM via_state_pack WHERE log_id = %s"
 
 
+class _Found(NamedTuple):
+    """What was read of one log. ``lost``: the record at the cursor is missing; ``whole``: no record is."""
+
+    batch: Batch
+    lost: bool
+    whole: bool
+
+
+def _found(rows: list[tuple[Any, ...]], after: int) -> _Found:
+    """From rows of `READ_COLUMNS`."""
+    head = head_of(rows[0][:6])
+    packs = [
+        Pack(append_id.hex, first, last - first + 1, data)
+        for *_, first, last, append_id, data in rows
+        if first is not None
+    ]
+    first, last, append_id = rows[0][6:9]
+    cursor_id = None
+    if first is not None and head.floor.offset < after <= last:
+        cursor_id = f"{append_id.hex}-{after - first}"
+    start = max(after, head.floor.offset)
+    lost = cursor_id is None and head.floor.offset < after <= head.position.offset
+    following = [*before_hole(packs, start)]
+    whole = not lost and (bool(following) or head.position.offset <= start)
+    return _Found(Batch(following, head.position, head.floor, cursor_id, True), lost, whole)
+
+
 def head_of(columns: tuple[Any, ...]) -> Head:
     """The two ends of a log, from `HEAD_COLUMNS`."""
     epoch, last, last_append, last_index, floor, floor_record = columns
@@ -202,23 +247,28 @@ class Logs:
             rows = await (await connection.execute(READ, values, binary=True)).fetchall()
         if not rows:
             return Batch([], GENESIS, GENESIS, None, True)
-        head = head_of(rows[0][1:7])
-        packs = [
-            Pack(append_id.hex, first, last - first + 1, data)
-            for *_, first, last, append_id, data in rows
-            if first is not None
-        ]
-        first, last, append_id = rows[0][8:11]
-        cursor_id = None
-        if first is not None and head.floor.offset < after <= last:
-            cursor_id = f"{append_id.hex}-{after - first}"
-        start = max(after, head.floor.offset)
-        missing = cursor_id is None and head.floor.offset < after <= head.position.offset
-        whole = before_hole(packs, start)
-        if missing or (not whole and head.position.offset > start):
-            hole = await self._hole(key, start, head.position.offset)
-            return Batch([], head.position, head.floor, cursor_id, True, max(hole, after if missing else 0))
-        return Batch([*whole], head.position, head.floor, cursor_id, True)
+        found = _found(rows, after)
+        if found.whole:
+            return found.batch
+        hole = await self._hole(key, max(after, found.batch.floor.offset), found.batch.head.offset)
+        return found.batch._replace(packs=[], hole=max(hole, after if found.lost else 0))
+
+    async def read_many(self, after: dict[str, int], limit: int) -> dict[str, Batch]:
+        values = {
+            "prefix": self._prefix,
+            "keys": list(after),
+            "afters": list(after.values()),
+            "limit": max(limit, 1),
+            "bytes": BATCH_BYTES,
+        }
+        async with self._connections.use(write=False) as connection:
+            rows = await (await connection.execute(READ_MANY, values, binary=True)).fetchall()
+        answers: dict[str, Batch] = {}
+        for key, group in itertools.groupby(rows, itemgetter(0)):
+            read = _found([row[1:-1] for row in group], after[key])
+            if read.whole:
+                answers[key] = read.batch
+        return answers
 
     async def _hole(self, key: str, start: int, head: int) -> int:
         """The last offset that is missing after ``start``, 0 when none is any more."""

@@ -32,18 +32,27 @@ def claim(
     """
     hashes = {hash_key(key): key for key in keys}
     rows = tables.positions.rows().filter(handler=number, key_hash__in=hashes)
-    _count_deaths(rows, worker)
+    seen = list(rows.values_list("worker", "in_flight_offset"))
+    for holder in {holder for holder, in_flight in seen if in_flight > 0 and holder not in ("", worker)}:
+        _count_death(holder)
     with tables.atomic():
-        # In one order, so that two who claim the same keys wait for each other instead of in a circle.
-        there = set(rows.select_for_update().order_by("pk").values_list("key_hash", flat=True))
-        if there:
+        there: set[str] = set()
+        if seen:
+            # In one order, so that two who claim the same keys wait for each other instead of in a circle.
+            there.update(rows.select_for_update().order_by("pk").values_list("key_hash", flat=True))
             _take(rows, worker, also, in_flight_offset)
-        if missing := [(key_hash, key) for key_hash, key in sorted(hashes.items()) if key_hash not in there]:
-            if not tables.handlers.rows().filter(pk=number).exists():
+        if missing := sorted(hashes.keys() - there):
+            here = tables.handlers.rows().filter(pk=number)
+            alive = here.values_list(Exists(workers.alive().filter(id=worker)), flat=True).first()
+            if alive is None:
                 return {}
-            new = [tables.positions.new(handler_id=number, key_hash=one, key=key) for one, key in missing]
+            # Those that somebody else inserts meanwhile are that one's.
+            taken = {"worker": worker, "fence": 1, "in_flight_offset": in_flight_offset} if alive else {}
+            new = [
+                tables.positions.new(handler_id=number, key_hash=one, key=hashes[one], wanted_by="", **taken)
+                for one in missing
+            ]
             tables.positions.add(*new, keep=True)
-            _take(rows.filter(key_hash__in=[one for one, _ in missing]), worker, also, in_flight_offset)
         found = list(rows.annotate(now=Now()))
     return {row.key: _claim_of(row, handler, worker) or _held(row) for row in found}
 
@@ -72,18 +81,17 @@ def _take(rows: QuerySet[HandlerPosition], worker: str, also: Q, in_flight_offse
     )
 
 
-def _count_deaths(rows: QuerySet[HandlerPosition], worker: str) -> None:
-    """Free what workers died with that had one of these rows."""
-    held = rows.filter(in_flight_offset__gt=0).exclude(worker__in=("", worker))
-    for dead in held.exclude(worker__in=workers.alive().values("id")).values_list("worker", flat=True).distinct():
-        with tables.atomic():
-            _count_death(dead)
-
-
 def _count_death(dead: str) -> None:
-    """What a worker died with is free. One record alone is to blame: an attempt, and a pause that doubles with each death but the
+    """What a worker died with is free, if it is dead. One record alone is to blame: an attempt, and a pause that doubles with each death but the
     first. Of several nobody is: each runs alone next, so that the next death tells.
     """
+    if workers.alive().filter(id=dead).exists():
+        return
+    with tables.atomic():
+        _free_after_death(dead)
+
+
+def _free_after_death(dead: str) -> None:
     rows = tables.positions.rows().filter(worker=dead, in_flight_offset__gt=0)
     found = list(rows.select_for_update().order_by("pk").values_list("pk", "attempts"))
     if workers.alive().filter(id=dead).exists():

@@ -1,4 +1,4 @@
-"""The two statements that run once for each event, written by hand: the ORM takes longer than the database."""
+"""The statements that run once for each event, written by hand: the ORM takes longer than the database."""
 
 from __future__ import annotations
 
@@ -13,11 +13,40 @@ from via_state.bookkeeping.database import tables
 def advance(alias: str, unwanted: bool) -> str:
     """Store a position, as (epoch, offset, record id, offset in flight, id, worker, fence). ``unwanted``: only where nobody waits for it."""
     quote = connections[alias].ops.quote_name
-    idle = f"{quote('attempts')} = 0, {quote('next_attempt_at')} = NULL, {quote('stuck_since')} = NULL"
+    sets = ", ".join(f"{quote(name)} = {value}" for name, value in _passed(alias).items())
+    return _update_sql(alias, f"{sets}, {quote('in_flight_offset')} = %s", unwanted)
+
+
+def _passed(alias: str) -> dict[str, str]:
+    """What a position is that the record before has left, by column."""
     false = "0" if connections[alias].vendor == "oracle" else "FALSE"
-    said = f"{quote('last_error')} = '', {quote('last_traceback')} = ''"
-    sets = ", ".join(f"{quote(name)} = %s" for name in ("epoch", "offset", "record_id", "in_flight_offset"))
-    return _update_sql(alias, f"{idle}, {said}, {quote('from_floor')} = {false}, {sets}", unwanted)
+    idle = {
+        "attempts": "0",
+        "next_attempt_at": "NULL",
+        "stuck_since": "NULL",
+        "last_error": "''",
+        "last_traceback": "''",
+    }
+    return idle | {"from_floor": false, "epoch": "%s", "offset": "%s", "record_id": "%s"}
+
+
+@functools.cache
+def hand_on(alias: str) -> str:
+    """Store a position, and what is in flight of another one: ``id``, ``worker``, ``fence``, ``epoch``, ``offset``, ``record_id`` of the
+    one, ``other``, ``other_fence``, ``in_flight_offset`` of the other. The count of rows says whether both were.
+    """
+    quote = connections[alias].ops.quote_name
+    one = f"{quote('id')} = %(id)s"
+    values = {name: f"%({name})s" if value == "%s" else value for name, value in _passed(alias).items()}
+    sets = ", ".join(
+        f"{quote(name)} = CASE WHEN {one} THEN {value} ELSE {quote(name)} END" for name, value in values.items()
+    )
+    first = f"{one} AND {quote('fence')} = %(fence)s"
+    other = f"{quote('id')} = %(other)s AND {quote('fence')} = %(other_fence)s AND {quote('wanted_by')} = ''"
+    return (
+        f"UPDATE {_table(alias)} SET {sets}, {quote('in_flight_offset')} = CASE WHEN {one} THEN 0 ELSE %(in_flight_offset)s END "
+        f"WHERE {quote('id')} IN (%(id)s, %(other)s) AND {quote('worker')} = %(worker)s AND (({first}) OR ({other}))"
+    )
 
 
 @functools.cache
@@ -30,4 +59,8 @@ def _update_sql(alias: str, sets: str, unwanted: bool) -> str:
     quote = connections[alias].ops.quote_name
     mine = " AND ".join(f"{quote(name)} = %s" for name in ("id", "worker", "fence"))
     free = f" AND {quote('wanted_by')} = ''" if unwanted else ""
-    return f"UPDATE {quote(tables.positions.model._meta.db_table)} SET {sets} WHERE {mine}{free}"
+    return f"UPDATE {_table(alias)} SET {sets} WHERE {mine}{free}"
+
+
+def _table(alias: str) -> str:
+    return connections[alias].ops.quote_name(tables.positions.model._meta.db_table)

@@ -26,8 +26,8 @@ from via_state.bookkeeping.positions import (
 )
 from via_state.conf import settings
 from via_state.core.records import GENESIS, Head, Position
-from via_state.exceptions import Fenced
-from via_state.runtime.database_errors import reaching
+from via_state.exceptions import BackplaneUnavailable, Fenced
+from via_state.runtime.database_errors import contended, reaching
 
 if TYPE_CHECKING:
     from via_state.models import EventHandler, HandlerPosition
@@ -233,8 +233,34 @@ class RowPositions(PositionStore):
 
     def advance(self, claim: Claim, position: Position, in_flight_offset: int) -> None:
         claim.wanted = not self._write(claim, position_sql.advance, _stored(position), in_flight_offset)
-        claim.position, claim.in_flight_offset = position, 0 if claim.wanted else in_flight_offset
-        claim.attempts, claim.from_floor, claim.last_error, claim.first_failed = 0, False, "", None
+        _passed(claim, position, 0 if claim.wanted else in_flight_offset)
+
+    def hand_on(self, claim: Claim, position: Position, other: Claim, in_flight_offset: int) -> None:
+        alias, (epoch, offset, record_id) = settings.DATABASE, position
+        values: dict[str, str | int] = {
+            "id": claim.id,
+            "worker": claim.worker,
+            "fence": claim.fence,
+            "epoch": epoch,
+            "offset": offset,
+            "record_id": record_id,
+            "other": other.id,
+            "other_fence": other.fence,
+            "in_flight_offset": in_flight_offset,
+        }
+        try:
+            with reaching(WHAT), connections[alias].cursor() as cursor:
+                cursor.execute(position_sql.hand_on(alias), values)
+                both = cursor.rowcount == 2
+        except BackplaneUnavailable as error:
+            if not contended(error):
+                raise
+            both = False
+        if both:
+            _passed(claim, position, 0)
+            other.in_flight_offset = in_flight_offset
+        else:
+            self.advance(claim, position, 0)
 
     def _write(
         self, claim: Claim, sql: Callable[[str, bool], str], values: tuple[str | int, ...], in_flight_offset: int
@@ -303,6 +329,11 @@ class RowPositions(PositionStore):
 
 def _held(claim: Claim) -> QuerySet[HandlerPosition]:
     return tables.positions.rows().filter(pk=claim.id, worker=claim.worker, fence=claim.fence)
+
+
+def _passed(claim: Claim, position: Position, in_flight_offset: int) -> None:
+    claim.position, claim.in_flight_offset = position, in_flight_offset
+    claim.attempts, claim.from_floor, claim.last_error, claim.first_failed = 0, False, "", None
 
 
 def _expect(claim: Claim, changed: int) -> None:

@@ -109,6 +109,25 @@ class LogConformance(Harness):
             assert not any(head.position.offset for key, head in heads.items() if key in keys[20:])
             assert await second.heads([]) == {}
 
+    async def test_logs_that_are_read_together_are_as_each_alone(self) -> None:
+        """An adapter may leave out any of them."""
+        async with self.two() as (first, second):
+            after: dict[str, Position] = {}
+            for number in range(20):
+                key = f"beside.{number}"
+                positions = await append(first, key, *(f"{number}-{record}".encode() for record in range(4)))
+                positions += await append(first, key, b"last")
+                after[key] = [GENESIS, *positions][number % 6]
+                if first.compacts and number % 3 == 0:
+                    await first.compact(key, positions[2].offset)
+                if number % 7 == 0:
+                    await first.drop(key)
+            after["beside.never"] = GENESIS
+            found = await second.read_many(after)
+            assert found == {key: await second.read(key, after[key]) for key in found}
+            assert found.keys() <= after.keys()
+            assert await second.read_many({}) == {}
+
     async def test_odd_keys_are_distinct(self) -> None:
         async with self.one() as plane:
             for key in ODD_KEYS:
