@@ -179,6 +179,16 @@ class PeerRow(models.Model):
         return f"{self.host}, process {self.pid}"
 
 
+class Overview(PeerRow):
+    """The admin's overview: no rows of its own, and a permission to view it."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ("view",)
+        verbose_name = _("overview")
+        verbose_name_plural = _("overview")
+
+
 class HaltedKey(models.Model):
     """A projection that is halted on one pod, which renews the row's lease while it is, and removes it after."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -149,3 +150,14 @@ def test_selecting_all_takes_no_more_than_one_request_may(crowd: Crowd) -> None:
     assert "You selected more than 100" in page
     assert page.count("room.") >= 100
     assert len(queries) < 120
+
+
+@pytest.mark.parametrize("crowd", [["deadletter", "eventhandler"]], indirect=True)
+def test_the_overview_reads_few_rows(crowd: Crowd) -> None:
+    with CaptureQueriesContext(connections[POSTGRES_ALIAS]) as queries:
+        page = crowd.office.get("/admin/via_state/overview/")
+    assert re.search(r"at least \d+ dead letters", page)
+    asked = [one["sql"] for one in queries.captured_queries if one["sql"].startswith("SELECT")]
+    assert len(asked) <= 10
+    for sql in asked:
+        assert rows_read(sql) <= MOST_READ, sql

@@ -144,7 +144,7 @@ def test_halted_keys_are_named_once_for_each_cause(shop: Shop) -> None:
         halted_keys._change(pod, {}, {f"shelf.{shelf}": why for shelf in range(7)})
     text = problems()["D305"]
     assert text.startswith(
-        "'shelf.0', 'shelf.1', 'shelf.2', 'shelf.3', 'shelf.4' and 2 more: code, in up to 2 processes."
+        "'shelf.0', 'shelf.1', 'shelf.2', 'shelf.3', 'shelf.4' and 2 more: code, in up to 2 processes, for 0 s."
     )
     assert text.count("migration (1, 2)") == 1
 

@@ -6,6 +6,7 @@ from via_state.admin import (  # noqa: F401 - registers them
     handlers,
     letters,
     outbox,
+    overview,
     peers,
     positions,
     snapshots,

@@ -16,7 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from via_state.conf import settings
 from via_state.metrics.declared import HANDLER, Described, counter, describe
-from via_state.metrics.truth import Facts, gather
+from via_state.operations.truth import Facts, gather
 from via_state.pod.default import current_pod, existing_pod, sheltered
 from via_state.runtime.outage import Outage
 

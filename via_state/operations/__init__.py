@@ -5,7 +5,8 @@
 * `dead_letters`: choose, discard and prune; `replay` runs a handler again, with a position that `borrowing` holds meanwhile.
 * `logs`: which logs a command is about; `reports`: how each stands; `compaction`; `snapshots`: retire those of old code.
 * `outbox`: put back and discard; `erasures`: what waits to be erased.
-* `doctor`: what is wrong with a running system, and whose doing it is.
+* `doctor`: what is wrong with a running system, and whose doing it is. `overview`: whether it is well, at a glance. Both read the `condition` of
+  the books; `truth` are the figures that metrics show of all processes.
 * `moving`: from one backplane to another, with `copy_backplane` and `translate_positions`.
 
 An operation says no with an error of via_state, most often `Refused`: a sentence that says what is in the way and what to do. What

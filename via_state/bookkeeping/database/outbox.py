@@ -69,7 +69,7 @@ def waiting_lanes() -> dict[int, float]:
     """The lanes in which something waits, with the age of the oldest in seconds."""
     found: dict[int, float] = {}
     after = -1
-    rows = _waiting().order_by("lane", "id").values_list("lane", "created", Now())
+    rows = waiting().order_by("lane", "id").values_list("lane", "created", Now())
     while (row := rows.filter(lane__gt=after).first()) is not None:
         after, created, now = row
         found[after] = max(_seconds(created, now), 0.0)
@@ -78,18 +78,18 @@ def waiting_lanes() -> dict[int, float]:
 
 def waits(lane: int) -> bool:
     """Whether anything waits in a lane."""
-    return _waiting().filter(lane=lane).exists()
+    return waiting().filter(lane=lane).exists()
 
 
 def backlog() -> Backlog:
     """Everything that there is to see."""
     lanes = waiting_lanes()
-    return Backlog(lanes, _waiting().count() if lanes else 0, set_aside().count())
+    return Backlog(lanes, waiting().count() if lanes else 0, set_aside().count())
 
 
 def page(lane: int, without: Collection[str], limit: int) -> list[Queued[str]]:
     """The first rows of a lane, without those of some key hashes."""
-    rows = _waiting().filter(lane=lane).exclude(key_hash__in=without) if without else _waiting().filter(lane=lane)
+    rows = waiting().filter(lane=lane).exclude(key_hash__in=without) if without else waiting().filter(lane=lane)
     size = Length("data", output_field=IntegerField())
     found = rows.order_by("id").values_list("id", "key", "batch", "members", "count", size)[:limit]
     return [
@@ -102,7 +102,7 @@ def claim(ids: Sequence[int], batch: UUID, after: Position) -> bool:
     """Say that these rows of one key are one append. False when the first is not there any more, or claimed."""
     epoch, offset, record_id = after
     return bool(
-        _waiting()
+        waiting()
         .filter(pk=ids[0], batch=None)
         .update(batch=batch, members=",".join(map(str, ids)), epoch=epoch, offset=offset, record_id=record_id)
     )
@@ -110,11 +110,11 @@ def claim(ids: Sequence[int], batch: UUID, after: Position) -> bool:
 
 def claimed(batch: UUID, ids: Sequence[int]) -> Claimed | None:
     """The append with its rows, in order. None when it, or one of them, is not there any more."""
-    first = _waiting().filter(pk=ids[0], batch=batch).values_list("key", "epoch", "offset", "record_id").first()
+    first = waiting().filter(pk=ids[0], batch=batch).values_list("key", "epoch", "offset", "record_id").first()
     if first is None:
         return None
     key, epoch, offset, record_id = first
-    span = _waiting().filter(pk__range=(ids[0], ids[-1]), key_hash=hash_key(key)).order_by("id")
+    span = waiting().filter(pk__range=(ids[0], ids[-1]), key_hash=hash_key(key)).order_by("id")
     members = set(ids)
     found = [row for row in span.values_list("id", "count", "data", "created") if row[0] in members]
     if len(found) != len(ids):
@@ -132,7 +132,7 @@ def claimed(batch: UUID, ids: Sequence[int]) -> Claimed | None:
 
 def unclaim(batch: UUID, first: int) -> None:
     """Nothing of this append was sent: its rows may be put together differently."""
-    _waiting().filter(pk=first, batch=batch).update(**UNCLAIMED)
+    waiting().filter(pk=first, batch=batch).update(**UNCLAIMED)
 
 
 def remove(one: Claimed) -> None:
@@ -148,7 +148,7 @@ def put_aside(one: Claimed, error: str) -> None:
 
 def _rows_of(one: Claimed) -> QuerySet[OutboxRecord]:
     # Not younger ones: the table may have been emptied since, and its ids given out again.
-    return _waiting().filter(_within(one.ids), key_hash=hash_key(one.key), created__lte=one.written)
+    return waiting().filter(_within(one.ids), key_hash=hash_key(one.key), created__lte=one.written)
 
 
 def _within(ids: Sequence[int]) -> Q:
@@ -169,7 +169,7 @@ def set_aside() -> QuerySet[OutboxRecord]:
     return tables.outbox.rows().filter(status=ASIDE)
 
 
-def _waiting() -> QuerySet[OutboxRecord]:
+def waiting() -> QuerySet[OutboxRecord]:
     return tables.outbox.rows().filter(status=WAITING)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from typing import Any
 
 from django.core.management.base import CommandParser, OutputWrapper
@@ -15,7 +14,8 @@ from via_state.management.base import StateCommand, counted
 from via_state.operations.erasures import waiting
 from via_state.operations.logs import durable_pod, selected
 from via_state.operations.outbox import Backlog
-from via_state.operations.peers import KnownPeer, Peer, peers
+from via_state.operations.overview import code_of
+from via_state.operations.peers import KnownPeer, peers
 from via_state.operations.reports import Handled, LogReport, reports
 
 #: Seconds after which a record that waits in the outbox is a fault.
@@ -135,12 +135,7 @@ def _row(one: KnownPeer) -> tuple[str, ...]:
     alive = "yes" if one.alive else f"gone since {one.lease_until:%Y-%m-%d %H:%M:%S}"
     does = ", ".join(peer.roles) or "state"
     since = f"{one.started_at:%Y-%m-%d %H:%M:%S}"
-    return (peer.id, peer.host, str(peer.pid), alive, does, peer.doorbell, _code(peer), since)
-
-
-def _code(peer: Peer) -> str:
-    """One short text for all fingerprints: processes of the same code have the same."""
-    return hashlib.blake2b(repr(sorted(peer.code.fingerprints.items())).encode(), digest_size=4).hexdigest()
+    return (peer.id, peer.host, str(peer.pid), alive, does, peer.doorbell, code_of(peer), since)
 
 
 def _document(one: KnownPeer) -> dict[str, Any]:

@@ -6,4 +6,6 @@
 
 What the servers of a backplane say is the backplane's business: `Backplane.examine` (D1xx of PostgreSQL, D2xx of NATS). Each statement
 is bounded; nothing is changed. What ``SILENCED_SYSTEM_CHECKS`` names as ``via_state.D120`` is left out.
+
+What the books say is read once (`operations.condition`), and judged by functions of that, which the overview shows as well.
 """

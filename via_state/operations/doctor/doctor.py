@@ -2,48 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 from django.conf import settings as django_settings
 from django.db import Error as DatabaseFailure
 
 from via_state.conf import settings
-from via_state.core.findings import Finding, Level, bad, unknown
+from via_state.core.findings import Finding, Level, bad, some, unknown
 from via_state.exceptions import BackplaneUnavailable
+from via_state.operations import condition as books
+from via_state.operations.condition import Condition
 from via_state.operations.doctor.catalog import IDS
-from via_state.operations.doctor.cluster import cluster
+from via_state.operations.doctor.cluster import deaf, releases
 from via_state.operations.doctor.database import database
-from via_state.operations.doctor.handlers import handlers
-from via_state.operations.doctor.keys import keys, old_code
-from via_state.operations.doctor.waiting import waiting
+from via_state.operations.doctor.handlers import dead_letters, halted_handlers, no_worker, orphans
+from via_state.operations.doctor.keys import halted_keys, old_code
+from via_state.operations.doctor.waiting import erasures, outbox
+from via_state.operations.handlers import declared
 from via_state.pod.pod import Pod
 from via_state.runtime.database_errors import sentence
-
-#: What is read from our tables, each with the id under which it is said that this failed.
-_BOOKS: tuple[tuple[str, Callable[[], list[Finding]]], ...] = (
-    ("D301", handlers),
-    ("D304", waiting),
-    ("D305", keys),
-    ("D306", cluster),
-    ("D312", old_code),
-)
 
 
 def examine(pod: Pod) -> list[Finding]:
     """Everything that was looked at, by id; of one id, those first that need somebody."""
     found = [*database(), *_backplane(pod)]
     if not any(one.level is Level.BAD and one.id in ("D100", "D104") for one in found):
-        for id, look in _BOOKS:
-            try:
-                found += look()
-            except DatabaseFailure as error:
-                found.append(unknown(id, sentence(error, settings.DATABASE)))
-    silenced = {name.removeprefix("via_state.") for name in django_settings.SILENCED_SYSTEM_CHECKS}
+        try:
+            found += _books()
+        except DatabaseFailure as error:
+            found.append(unknown("D301", sentence(error, settings.DATABASE)))
     order = list(IDS)
     return sorted(
-        (one for one in found if one.id not in silenced),
+        _heard(found),
         key=lambda one: (order.index(one.id) if one.id in IDS else len(order), one.level is not Level.BAD),
     )
+
+
+def needs(condition: Condition) -> list[Finding]:
+    """What needs somebody, of what the books say; who is hit most comes first."""
+    code = set(declared())
+    return list(
+        _heard(
+            [
+                *halted_keys(condition),
+                *halted_handlers(condition),
+                *no_worker(condition, code),
+                *outbox(condition),
+                *dead_letters(condition),
+                *releases(condition),
+                *deaf(condition),
+                *orphans(condition, code),
+            ]
+        )
+    )
+
+
+def _heard(found: list[Finding]) -> Iterator[Finding]:
+    silenced = set(django_settings.SILENCED_SYSTEM_CHECKS)
+    return (one for one in found if f"via_state.{one.id}" not in silenced)
+
+
+def _books() -> list[Finding]:
+    condition, code = books.read(), set(declared())
+    workers, peers = (sum(one.alive for one in some) for some in (condition.workers, condition.peers))
+    return [
+        *some("D301", no_worker(condition, code), f"{workers} workers are alive."),
+        *some("D302", orphans(condition, code), "Every registered event handler is in the code."),
+        *some("D303", dead_letters(condition), "No dead letter waits."),
+        *some("D304", outbox(condition), "Nothing waits in the outbox for long."),
+        *some("D305", halted_keys(condition), "No key is halted."),
+        *some("D306", releases(condition), "All processes run the same code, or a deploy is under way."),
+        *some("D309", deaf(condition), f"{peers} processes are alive, and none is deaf."),
+        *some("D310", erasures(), "No erasure fails."),
+        *some("D311", halted_handlers(condition), "No event handler is halted, or stuck for long."),
+        *some("D312", old_code(condition), "No snapshots of code that nobody runs."),
+    ]
 
 
 def _backplane(pod: Pod) -> list[Finding]:

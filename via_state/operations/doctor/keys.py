@@ -4,40 +4,40 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from via_state.bookkeeping.database import halted_keys, tables
-from via_state.bookkeeping.database import peers as peer_rows
-from via_state.core.findings import Finding, bad, some
+from via_state.core.findings import Finding, bad, lasted
+from via_state.operations.condition import Condition
 from via_state.operations.snapshots import codes
 
-#: Rows of one statement; keys, and codes, that are named.
-LIMIT, MOST = 10_000, 5
+#: Keys, causes and codes that are named.
+MOST = 5
 
 
-def keys() -> list[Finding]:
-    """Halted keys, each cause once."""
+def halted_keys(condition: Condition) -> list[Finding]:
+    """Each cause once, those of most keys first."""
     found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    rows = halted_keys.current(tables.halted_keys.rows()).order_by("since", "key")
-    for key, reason, text in rows.values_list("key", "reason", "text")[:LIMIT]:
-        found[reason, text][key] += 1
+    ages: dict[tuple[str, str], float] = {}
+    for one in condition.halts:
+        found[one.reason, one.text][one.key] += 1
+        ages[one.reason, one.text] = max(one.age, ages.get((one.reason, one.text), 0.0))
     worst = sorted(found.items(), key=lambda one: -len(one[1]))
-    return some("D305", [_halted(*cause, keys) for cause, keys in worst[:MOST]], "No key is halted.")
+    return [_halted(*cause, keys, ages[cause]) for cause, keys in worst[:MOST]]
 
 
-def _halted(reason: str, text: str, keys: Counter[str]) -> Finding:
+def _halted(reason: str, text: str, keys: Counter[str], age: float) -> Finding:
     named = ", ".join(repr(key) for key in sorted(keys)[:MOST])
     more = f" and {len(keys) - MOST} more" if len(keys) > MOST else ""
     return bad(
         "D305",
-        f"{named}{more}: {reason}, in up to {max(keys.values())} processes. {text}",
+        f"{named}{more}: {reason}, in up to {max(keys.values())} processes, for {lasted(age)}. {text}",
         "manage.py state_status --halted",
     )
 
 
-def old_code() -> list[Finding]:
-    """Code that has snapshots, which no process runs: they keep the records that it would need."""
-    running = {mark for one in peer_rows.known() if one.alive for mark in one.peer.code.fingerprints.values()}
+def old_code(condition: Condition) -> list[Finding]:
+    """Code that has snapshots, which no process runs: they keep the records that it would need. One statement of its own."""
+    running = {mark for one in condition.peers if one.alive for mark in one.peer.code.fingerprints.values()}
     old = [one for one in codes() if not one.current and one.fingerprint not in running]
-    found = [
+    return [
         bad(
             "D312",
             f"No process runs code {one.fingerprint} of {one.name!r}, version {one.version}, and its snapshots keep the records of "
@@ -46,4 +46,3 @@ def old_code() -> list[Finding]:
         )
         for one in old[:MOST]
     ]
-    return some("D312", found, "No snapshots of code that nobody runs.")

@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-from via_state.bookkeeping.database import outbox, tables
-from via_state.core.findings import Finding, bad, lasted, some
+from via_state.bookkeeping.database import tables
+from via_state.core.findings import Finding, bad, lasted
+from via_state.operations.condition import Condition
 
 #: Seconds after which a record that waits in the outbox is a fault; failures after which an erasure is.
 STALLED, ATTEMPTS = 60.0, 3
 
 
-def waiting() -> list[Finding]:
-    """The outbox, and erasures."""
-    return [*_outbox(), *_erasures()]
-
-
-def _outbox() -> list[Finding]:
-    backlog = outbox.backlog()
-    found = []
-    if backlog.oldest > STALLED:
+def outbox(condition: Condition) -> list[Finding]:
+    """Records that nobody relays, and those that can't be."""
+    one, found = condition.outbox, []
+    if one.oldest > STALLED:
         found.append(
             bad(
                 "D304",
-                f"{backlog.waiting:,} records wait in the outbox, the oldest for {lasted(backlog.oldest)}: nobody relays them, or it "
-                "fails.",
+                f"{one.shown[0]} records wait in the outbox, the oldest for {lasted(one.oldest)}: nobody relays them, or it fails.",
                 "Start a worker (manage.py run_projectors), and look into its log.",
             )
         )
-    if backlog.aside:
-        first = outbox.set_aside().order_by("pk").first()
-        why = "" if first is None else f" The first, of {first.key!r}: {first.error}"
-        text = f"{backlog.aside:,} records were set aside by the outbox: they can't be appended.{why}"
+    if one.aside:
+        text = (
+            f"{one.shown[1]} records were set aside by the outbox: they can't be appended. The first, of {one.why}"
+        )
         found.append(bad("D304", text, "Mend the cause, then manage.py replay_outbox"))
-    return some("D304", found, "Nothing waits in the outbox for long.")
+    return found
 
 
-def _erasures() -> list[Finding]:
+def erasures() -> list[Finding]:
+    """Those that fail again and again. Two statements of its own."""
     rows = tables.erasures.rows().filter(attempts__gte=ATTEMPTS)
     worst = rows.order_by("-attempts").first()
     if worst is None:
-        return some("D310", [], "No erasure fails.")
+        return []
     text = f"The state of {rows.count():,} deleted users could not be erased, {worst.attempts} times and more: {worst.last_error}"
     return [bad("D310", text, "Mend the cause: it is tried again by itself.")]

@@ -1,4 +1,4 @@
-"""What `shared_truth` looks at: rows, and the first event that each handler has not had."""
+"""The figures that metrics show of all processes: of rows, and the first event that each handler has not had."""
 
 from __future__ import annotations
 
@@ -156,7 +156,12 @@ def _outbox() -> Facts:
 
 async def oldest(backplane: Backplane, rows: Rows) -> dict[tuple[str, ...], float]:
     """When the first event was appended that each handler has not had, of those that have not had one."""
-    late = sorted(_places(rows, await _heads(backplane)), key=lambda one: not one.failing)
+    return await oldest_of(backplane, late(rows.handlers, rows.positions, await _heads(backplane)))
+
+
+async def oldest_of(backplane: Backplane, places: list[At]) -> dict[tuple[str, ...], float]:
+    """The same of positions that have records after them; by handler and declared key. At most `READS` are looked at, those that fail first."""
+    late = sorted(places, key=lambda one: not one.failing)
     logs = {one.spec.name: one for one in handled_logs(without_handlers=True)}
     left = iter(late[:READS])
     found: dict[tuple[str, ...], float] = {}
@@ -181,11 +186,11 @@ async def _heads(backplane: Backplane) -> dict[str, Head]:
     return heads
 
 
-def _places(rows: Rows, heads: Mapping[str, Head]) -> list[At]:
-    """The positions that have records after them, and logs that a handler has not begun."""
+def late(handlers: list[tuple[str, str]], positions: list[At], heads: Mapping[str, Head]) -> list[At]:
+    """The positions that have records after them, and logs that a handler (name and declared key) has not begun."""
     found = []
     begun = set()
-    for at in rows.positions:
+    for at in positions:
         begun.add((at.name, at.template, at.key))
         head = heads.get(at.key)
         if head is not None and (head.position.offset, head.position.epoch) != (
@@ -193,13 +198,13 @@ def _places(rows: Rows, heads: Mapping[str, Head]) -> list[At]:
             at.position.epoch,
         ):
             found.append(at)
-    templates = {template for _, template in rows.handlers}
+    templates = {template for _, template in handlers}
     logs = [one for one in handled_logs(without_handlers=True) if one.spec.name in templates]
     for key, head in heads.items():
         if not head.position.offset:
             continue
         template = template_of(key, logs)
-        for name, log in rows.handlers:
+        for name, log in handlers:
             if log == template and (name, log, key) not in begun:
                 found.append(At(name, log, key, GENESIS, False))
     return found

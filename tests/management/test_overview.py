@@ -1,0 +1,193 @@
+"""One look that says whether it is well: as text, and as the admin's page, in each state of the world."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.core.management import CommandError, call_command
+from django.db import connections
+from django.db.models.functions import Now
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from tests.admin.office import Office
+from tests.conftest import POSTGRES_ALIAS
+from tests.faults import Fault
+from tests.handlers.world import shop_of, until
+from via_state.bookkeeping.database import halted_keys, outbox, peers, tables
+from via_state.bookkeeping.halted_keys import HaltReport
+from via_state.bookkeeping.peers import Code, Peer
+from via_state.models import OutboxRecord
+from via_state.operations import overview as looking
+from via_state.operations.doctor import handlers as judging
+from via_state.operations.overview import overview
+from via_state.pod.default import use_pod
+
+pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
+URL = "/admin/via_state/overview/"
+STATEMENTS = 10
+
+
+@pytest.fixture
+def office(postgres: object, transactional_db: None) -> Any:
+    with shop_of("postgres") as shop, use_pod(shop.pod):
+        client = Client()
+        client.force_login(User.objects.create_superuser("ann"))
+        yield Office(shop, client)
+
+
+def text(*arguments: str) -> tuple[int, str]:
+    out, code = io.StringIO(), 0
+    try:
+        call_command("state_overview", *arguments, stdout=out, no_color=True)
+    except SystemExit as error:
+        code = int(error.code or 0)
+    return code, out.getvalue()
+
+
+def needs() -> list[str]:
+    """The ids of what is to do."""
+    return [one["id"] for one in json.loads(text("--json")[1])["needs"]]
+
+
+def test_a_project_that_is_well_is_one_green_line(office: Office) -> None:
+    worker = office.shop.work()
+    office.shop.place(1, 2)
+    until(lambda: office.shipped == [1, 2])
+    office.shop.settle(worker)
+    code, said = text()
+    assert code == 0
+    assert "All well: 2 declared logs, 1 event handler, 1 worker, " in said
+    assert "oldest event that waits: 0 s" in said
+    assert re.search(r"^ship +orders +0 +0 +0 +0 +-$", said, re.MULTILINE)
+    assert re.search(r"^orders +2 +0 +0 +1 +-$", said, re.MULTILINE)
+    assert re.search(r"^shelf\.\{shelf\} +family +0 +0 +-$", said, re.MULTILINE)
+    page = office.get(URL)
+    assert "All well: 2 declared logs, 1 event handler, 1 worker." in page
+    assert "to do" not in page
+    assert reverse("admin:via_state_overview_changelist") == URL
+
+
+def test_what_is_stuck_is_said_first_with_its_age_and_where_to_look(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "STUCK", 0.0)
+    office.letters(5)
+    office.stuck(3, 4)
+    assert needs() == ["D311", "D301", "D303"]
+    code, said = text()
+    assert code == 1
+    assert "3 things to do:" in said
+    assert "docs/troubleshooting.md#d311" in said
+    assert re.search(r"^ship +orders +1 +0 +0 +1 +\d+ s$", said, re.MULTILINE)
+    page = office.get(URL)
+    assert "no &lt;b&gt;3&lt;/b&gt;" in page  # what a handler raised is escaped
+    assert 'href="/admin/via_state/deadletter/?status__exact=new"' in page
+    assert re.search(r'href="/admin/via_state/handlerposition/\?of=\d+">ship', page)
+    assert "What people did" not in page
+
+
+def test_what_people_did_is_shown_to_those_who_may_see_it(office: Office) -> None:
+    [letter] = office.letters(5)
+    office.settle("discard", letter)
+    assert "What people did" in office.get(URL)
+    assert "ann" in office.get(URL)
+    office.sign_in("view_overview")
+    page = office.get(URL)
+    assert "What people did" not in page
+    assert "/admin/via_state/handlerposition/" not in page
+
+
+def test_nobody_sees_it_without_the_permission(office: Office) -> None:
+    office.sign_in("view_deadletter")
+    assert office.client.get(URL).status_code == 403
+    assert office.client.post(URL).status_code == 403
+    assert (
+        Permission.objects.filter(content_type__app_label="via_state", codename__endswith="_overview").count() == 1
+    )
+
+
+def test_halted_keys_processes_and_the_outbox_are_shown(office: Office) -> None:
+    office.shop.world.plane.fail("append", *[Fault.BEFORE] * 1000)
+    halted_keys._change("one", {}, {"shelf.7": HaltReport("code", "the newer code is missing", 7)})
+    outbox.add("orders", 1, b"[]")
+    OutboxRecord.objects.using(POSTGRES_ALIAS).update(created=Now() - timedelta(hours=3))
+    for number, code in ((1, "aaaa"), (2, "bbbb")):
+        peers._renew(Peer(f"peer{number}", f"web-{number}", number, code=Code({"orders": code}, {})), 60.0)
+    tables.peers.rows().filter(id__startswith="peer").update(started_at=Now() - timedelta(hours=3))
+    assert needs() == ["D305", "D301", "D304", "D306"]
+    found = overview(office.shop.pod)
+    assert [(one.template, one.halted) for one in found.logs] == [("shelf.{shelf}", 1), ("orders", 0)]
+    page = office.get(URL)
+    assert "the newer code is missing" in page
+    assert "web-2, process 2" in page
+    assert re.search(r"<td>1</td><td>3 h</td><td>0</td>", page)
+
+
+def test_a_backplane_that_is_away_leaves_its_part_unknown(office: Office) -> None:
+    office.shop.stop(office.shop.work())
+    office.shop.place(1)
+    office.shop.world.plane.down = True
+    code, said = text()
+    assert code == 1  # there is no worker
+    assert "Unknown: heads and waiting events. heads: injected" in said
+    assert re.search(r"^orders +unknown +unknown +0 +1 +unknown$", said, re.MULTILINE)
+    assert "Heads and waiting events are unknown. heads: injected" in office.get(URL)
+
+
+def test_a_backplane_that_is_slow_costs_a_moment(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    monkeypatch.setattr(looking, "ANSWER", 0.05)
+
+    async def slow(keys: object) -> Any:
+        await asyncio.sleep(30)
+
+    monkeypatch.setattr(office.shop.world.plane, "heads", slow)
+    assert "The backplane did not answer within 0.05 s." in text()[1]
+
+
+def test_a_database_that_says_no_is_a_sentence_on_the_page(office: Office) -> None:
+    with connections[POSTGRES_ALIAS].cursor() as cursor:
+        cursor.execute("ALTER TABLE via_state_deadletter RENAME TO elsewhere")
+    try:
+        assert "lacks a table or a column of via_state. Run: manage.py migrate" in office.get(URL)
+        with pytest.raises(CommandError, match=r"manage\.py migrate"):
+            text()
+    finally:
+        with connections[POSTGRES_ALIAS].cursor() as cursor:
+            cursor.execute("ALTER TABLE elsewhere RENAME TO via_state_deadletter")
+
+
+def test_with_the_memory_backplane_the_page_says_so(client: Client) -> None:
+    client.force_login(User.objects.create_superuser("eve"))
+    assert "uses the memory backplane" in client.get(URL).content.decode()
+    with pytest.raises(CommandError, match="memory backplane"):
+        text()
+
+
+def test_the_statements_do_not_grow_with_a_family(office: Office) -> None:
+    @office.shop.shelf().on_event("count")
+    def count(event: object, delivery: object) -> None:
+        pass
+
+    def asked() -> int:
+        office.shop.world.plane.calls.clear()
+        with CaptureQueriesContext(connections[POSTGRES_ALIAS]) as captured:
+            overview(office.shop.pod)
+        assert len(captured) <= STATEMENTS
+        return len(captured) + sum(office.shop.world.plane.calls.values())
+
+    office.shop.stop(office.shop.work())
+    office.shop.place(1, shelf=0)
+    few = asked()
+    for shelf in range(60):
+        office.shop.place(1, shelf=shelf)
+    assert asked() == few

@@ -1,0 +1,99 @@
+"""The overview: is it well? One page without rows of its own."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.core.exceptions import PermissionDenied
+from django.db import Error as DatabaseFailure
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from via_state.admin.readonly import ReadOnlyAdmin, memory_hint
+from via_state.admin.text import moment
+from via_state.conf import settings
+from via_state.exceptions import ViaStateError
+from via_state.models import Overview
+from via_state.operations.doctor.catalog import anchor
+from via_state.operations.logs import durable_pod
+from via_state.operations.overview import HandlerLine, overview
+from via_state.operations.refusal import Refused
+from via_state.runtime.database_errors import sentence
+
+#: Lines of a table; what people did.
+MOST, DONE = 10, 8
+#: Where a finding is looked at: a model's list, and what its address says.
+_LISTS = {
+    "D301": ("handlerworker", ""),
+    "D302": ("eventhandler", ""),
+    "D303": ("deadletter", "?status__exact=new"),
+    "D304": ("outboxrecord", ""),
+    "D305": ("haltedkey", ""),
+    "D306": ("peerrow", ""),
+    "D309": ("peerrow", ""),
+    "D311": ("handlerposition", ""),
+}
+
+
+@admin.register(Overview)
+class OverviewAdmin(ReadOnlyAdmin):
+    """Its list is the page."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": "Overview",
+            "media": self.media,
+            "most": MOST,
+            **(extra_context or {}),
+        }
+        try:
+            context |= self._shown(request)
+        except Refused as error:
+            context["via_hint"] = memory_hint() or str(error)
+        except DatabaseFailure as error:
+            context["via_problem"] = sentence(error, settings.DATABASE)
+        except ViaStateError as error:
+            context["via_problem"] = str(error)
+        return TemplateResponse(request, "admin/via_state/overview.html", context)
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        """A row has no page here."""
+        return self.changelist_view(request)
+
+    def _shown(self, request: HttpRequest) -> dict[str, Any]:
+        found = overview(durable_pod())
+        return {
+            "found": found,
+            "at": moment(datetime.fromtimestamp(found.at, UTC)),
+            "needs": [
+                (one, self._list(request, *_LISTS.get(one.id, ("", ""))), anchor(one.id)) for one in found.needs
+            ],
+            "handlers": [(one, self._of(request, one)) for one in found.handlers[:MOST]],
+            "logs": found.logs[:MOST],
+            "peers": [(release, one) for release in found.releases for one in release.peers][:MOST],
+            "done": self._done(request),
+        }
+
+    def _list(self, request: HttpRequest, model: str, query: str = "") -> str:
+        """The address of a list that the user may view, or ""."""
+        if not model or not request.user.has_perm(f"{self.opts.app_label}.view_{model}"):
+            return ""
+        return reverse(f"{self.admin_site.name}:{self.opts.app_label}_{model}_changelist") + query
+
+    def _of(self, request: HttpRequest, one: HandlerLine) -> str:
+        return self._list(request, "handlerposition", f"?of={one.pk}")
+
+    def _done(self, request: HttpRequest) -> list[LogEntry]:
+        """What people did, for those who may see the records that it names."""
+        if not request.user.has_perm(f"{self.opts.app_label}.view_deadletter"):
+            return []
+        rows = LogEntry.objects.filter(content_type__app_label=self.opts.app_label).select_related("user")
+        return list(rows.order_by("-action_time")[:DONE])
