@@ -24,13 +24,18 @@ class ViaStateConfig(AppConfig):
             origin,
         )
         from via_state.core import text
+        from via_state.declarations import handle
         from via_state.declarations.owner_end import watch_deletions
         from via_state.declarations.session_end import end_on_logout
-        from via_state.live import announcer  # noqa: F401 - hears for each hub
+        from via_state.live import (
+            announcer,  # noqa: F401 - hears for each hub
+            tags,
+        )
         from via_state.metrics import consumers, exposition, folds, live, messages, process  # noqa: F401 - subscribe
 
         logs.guard()
         logs.trace_id = origin.trace_id
+        handle.live_text = tags.text_of
         text.show_values = lambda: settings.DEBUG
         user_logged_out.connect(end_on_logout, dispatch_uid="via_state.end_on_logout")
         watch_deletions()

@@ -13,6 +13,7 @@ from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.utils import load_backend
+from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
@@ -27,6 +28,8 @@ from via_state.declarations.registry import registry
 from via_state.declarations.session_scope import SESSION
 from via_state.declarations.user_scope import USER
 from via_state.exceptions import NotMigrated, ViaStateError
+from via_state.live.blocks import template_of
+from via_state.live.fragments import fragments
 from via_state.operations.handlers import perhaps_renamed
 from via_state.pod.default import current_pod
 from via_state.pod.sampling import DeclaredLog, Unread, sample
@@ -81,6 +84,23 @@ def check_handlers(**_: Any) -> list[CheckMessage]:
         if isinstance(definition, LogDefinition) and definition.problem() is None
         for problem in handler_problems(definition, definitions[:index])
     ]
+
+
+@register("via_state")
+def check_fragments(**_: Any) -> list[CheckMessage]:
+    """E041: a fragment without its template. E042: a fragment whose function can't be called as its tag does."""
+    found: list[CheckMessage] = []
+    for fragment in fragments:
+        try:
+            template_of(fragment)
+        except (TemplateDoesNotExist, TemplateSyntaxError, ImproperlyConfigured) as error:
+            hint = "Put it into the templates folder of an app, for Django's engine."
+            found.append(
+                Error(f"{fragment} has no template: {error}.", hint=hint, obj=fragment, id="via_state.E041")
+            )
+        if (problem := fragment.problem()) is not None:
+            found.append(Error(problem.message, hint=problem.hint, obj=fragment, id=f"via_state.{problem.id}"))
+    return found
 
 
 @register("via_state")

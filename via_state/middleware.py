@@ -1,4 +1,7 @@
-"""Middleware: it ends a session's state with its session, says on whose behalf a request appends, and shows visitors what they wrote."""
+"""Middleware: it ends a session's state with its session, says on whose behalf a request appends, and shows visitors what they wrote.
+
+Each of them says ``Cache-Control: private`` of a page with live places that are of its visitor alone.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ from typing import cast
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from via_state.conf import settings
 from via_state.core.offsets import Offset
@@ -48,13 +52,26 @@ class _Middleware(ABC):
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        return self._aanswer(request) if self._is_async else self._answer(request)
+        if self._is_async:
+            return self._aanswered(request)
+        return _private(request, self._answer(request))
+
+    async def _aanswered(self, request: HttpRequest) -> HttpResponseBase:
+        return _private(request, await self._aanswer(request))
 
     @abstractmethod
     def _answer(self, request: HttpRequest) -> HttpResponseBase: ...
 
     @abstractmethod
     async def _aanswer(self, request: HttpRequest) -> HttpResponseBase: ...
+
+
+def _private(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """A page with live places of its visitor alone is not for caches that others share."""
+    if getattr(request, "_via_personal", False) and isinstance(response, HttpResponse):
+        patch_vary_headers(response, ["Cookie"])
+        patch_cache_control(response, private=True)
+    return response
 
 
 class SessionStateMiddleware(_Middleware):

@@ -20,7 +20,12 @@ S = TypeVar("S", bound=LogSpec[Any] | CellSpec[Any])
 
 
 #: The verbs that a template may call.
-READS = frozenset({"read", "aread", "changes", "status", "astatus"})
+READS = frozenset({"read", "aread", "changes", "status", "astatus", "text"})
+
+
+def live_text(handle: Handle[Any]) -> str:
+    """What `Handle.text` gives. The app sets it when Django has started: live pages stand on declarations."""
+    raise RuntimeError("Add 'via_state' to INSTALLED_APPS.")
 
 
 class Handle(Declared, Generic[S]):
@@ -102,6 +107,13 @@ class Handle(Declared, Generic[S]):
     def using(self, pod: Pod) -> Self:
         """The same state as another pod sees it, as ``QuerySet.using`` does with databases."""
         return self._copy(_pod=pod)
+
+    def text(self) -> str:
+        """The value as a live text of a page: ``{{ Counter.total.text }}`` in a template is ``{% via_text Counter.total %}``.
+
+        State of a session or a user must be bound to the request.
+        """
+        return live_text(self)
 
     def _one_key(self) -> str:
         """The key of one piece of state. Raises `InvalidKey` for a family without its parameters."""

@@ -3,11 +3,11 @@
 A *node* is one live place of a page: a text, an attribute or a block. Its *position vector* says how far the state was that it
 shows; a tab that comes back names it, and is sent what is newer, or nothing. A *frame* is one node's news.
 
-An *announcement* is what processes tell each other about tabs (`announcer`): broadcasts, whose session ended, what to render again. A
+An *announcement* is what processes tell each other about tabs (``announcer``): broadcasts, whose session ended, what to render again. A
 *carrier* takes it to every process, at most once.
 
-Pure, without I/O, clock or Django (`tests/live/test_purity.py`): `node`, `vector`, `frames`, `delta`, `pacing`, `limits`, `sequences`,
-`kept`.
+Pure, without I/O, clock or Django (tests/live/test_purity.py): ``node``, ``vector``, ``frames``, ``delta``, ``pacing``, ``limits``,
+``sequences``, ``kept``.
 """
 
 from __future__ import annotations
@@ -77,3 +77,7 @@ def __getattr__(name: str) -> Any:
     if (home := _HOMES.get(name)) is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,6 +9,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.http import HttpRequest, QueryDict
 from django.utils.functional import SimpleLazyObject, cached_property
+from msgspec.structs import replace
 
 from via_state.declarations.owners import KnownOwner, Owned, Owner
 from via_state.exceptions import NotInLiveBlock
@@ -67,6 +68,10 @@ class Visitor(Owned):
         return type(self)(
             self.ticket, host=self.host, secure=self._secure, user=self._known_user, page=page or self._page
         )
+
+    def join(self, groups: tuple[str, ...]) -> None:
+        """The page's groups are these: before its ticket is written."""
+        self.ticket = replace(self.ticket, groups=groups)
 
     # Who ------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,117 @@
+"""What a page has for the client script, and what it says about its visitor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+from django.template import Context
+from django.templatetags.static import static
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext
+
+from via_state.conf import settings
+from via_state.exceptions import DeclarationError
+from via_state.live.marking import csrf_of, visitor_of
+from via_state.live.painting import painting
+from via_state.live.tickets import make_personal
+from via_state.live.tokens import digest, sign_ticket
+from via_state.live.visitor import Visitor
+
+SCRIPT = "via_state/via-1.js"
+MOST_GROUPS, LONGEST_GROUP = 50, 100
+
+
+def scripts(context: Context, request: HttpRequest | None) -> SafeString:
+    """``{% via_scripts %}``: the script, with all that it needs to know. Write it into the head, once."""
+    if request is None or painting.get() is not None:
+        raise ImproperlyConfigured(
+            "via_scripts belongs into the head of a page that is rendered with its request."
+        )
+    visitor = Visitor.of_request(request)
+    make_personal(request)
+    request._via_scripts = True  # type: ignore[attr-defined]
+    data = {
+        "page": sign_ticket(visitor.ticket),
+        "url": settings.LIVE_URL,
+        "sleep": settings.LIVE_SLEEP,
+        "poll": settings.LIVE_POLL,
+        "csrf": csrf_of(request) if _csrf_is_free(request) else None,
+        "unsent": gettext("This was not sent. Please try again."),
+        "unknown": gettext("Nobody knows whether this arrived. Please look before you send it again."),
+        "scripts": "1" if settings.LIVE_SCRIPTS is True else None,
+    }
+    attributes = "".join(
+        f' data-via-{name}="{escape(_text(value))}"' for name, value in data.items() if value is not None
+    )
+    nonce = nonce_of(context, request)
+    said = f' nonce="{escape(nonce)}"' if nonce else ""
+    mine = escape(mine_of(visitor.ticket.user))
+    return mark_safe(
+        f'<script type="module" src="{escape(static(SCRIPT))}"{said}{attributes}></script>'
+        f'<style{said}>[data-via-mine]:not([data-via-mine="{mine}"]){{display:none!important}}</style>'
+    )
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def _csrf_is_free(request: HttpRequest) -> bool:
+    """Whether the token starts no session for somebody who only reads."""
+    from django.conf import settings as django_settings
+
+    session = getattr(request, "session", None)
+    return not django_settings.CSRF_USE_SESSIONS or (session is not None and session.session_key is not None)
+
+
+def nonce_of(context: Context, request: HttpRequest) -> str:
+    """Of the page's Content-Security-Policy: Django's from 6.0 on, or django-csp's. Empty where there is none."""
+    for found in (
+        context.get("csp_nonce"),
+        getattr(request, "csp_nonce", None),
+        getattr(request, "_csp_nonce", None),
+    ):
+        if found is not None:
+            return str(found)
+    return ""
+
+
+def mine(request: HttpRequest | None, owner: Any) -> SafeString:
+    """``{% via_mine message.author_id %}``: an attribute of what only this user sees. It hides, and permits nothing."""
+    owner = getattr(owner, "pk", owner)
+    value = "" if owner is None else mine_of(str(owner))
+    paint, hidden = painting.get(), ""
+    if paint is None or not paint.shared:
+        visitor = visitor_of(request)
+        if visitor is None or value != mine_of(visitor.ticket.user) or not visitor.ticket.user:
+            hidden = " hidden"
+        if paint is None:
+            make_personal(request)
+    return mark_safe(f'data-via-mine="{escape(value)}"{hidden}')
+
+
+def mine_of(user: str) -> str:
+    """What stands for a user in pages, which does not say who it is."""
+    return digest(f"user:{user}") if user else "-"
+
+
+def group(request: HttpRequest | None, name: str) -> SafeString:
+    """``{% via_group "staff" %}``: the page gets what is broadcast to this group. Write it before ``{% via_scripts %}``."""
+    if request is None or painting.get() is not None:
+        raise ImproperlyConfigured("via_group belongs into a page that is rendered with its request.")
+    if getattr(request, "_via_scripts", False):
+        raise DeclarationError(
+            f"via_group {name!r} comes after via_scripts, which has said the page's groups already. Write it before."
+        )
+    name = str.__str__(name)
+    visitor = Visitor.of_request(request)
+    groups = tuple(sorted({*visitor.ticket.groups, name}))
+    if not name or len(name) > LONGEST_GROUP or len(groups) > MOST_GROUPS:
+        raise DeclarationError(
+            f"via_group {name!r:.50}: a name has from 1 to {LONGEST_GROUP} characters, and a page {MOST_GROUPS} groups."
+        )
+    visitor.join(groups)
+    return SafeString("")
