@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import cast
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
@@ -22,7 +22,7 @@ from via_state.core.offsets import Offset
 from via_state.core.records import Revision
 from via_state.declarations.session_end import aend_session_state, end_session_state
 from via_state.declarations.session_id import Flushes
-from via_state.live.session_ends import end_tabs_of
+from via_state.live.written import AT, in_place, vector_of
 from via_state.origin import lazy_context
 from via_state.pod.default import current_pod
 from via_state.pod.reading.awaited_reads import await_reads
@@ -78,7 +78,6 @@ def _private(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBa
 class SessionStateMiddleware(_Middleware):
     """Notices that a request flushed its session, and ends the session's state. Put it after SessionMiddleware.
 
-    Live tabs of a session that was flushed, or got another key at a login, are closed in every process.
     A logout through ``django.contrib.auth`` is noticed without it. A login as somebody else, a password changed
     elsewhere and a ``flush`` of your own are not; requests and connections that had loaded the session before could then continue
     with its state.
@@ -87,7 +86,6 @@ class SessionStateMiddleware(_Middleware):
     def _answer(self, request: HttpRequest) -> HttpResponseBase:
         flushes = _watch(request)
         response = cast(HttpResponseBase, self.get_response(request))
-        end_tabs_of(flushes.keys)
         for sid in flushes.sids:
             end_session_state(sid)
         return response
@@ -95,7 +93,6 @@ class SessionStateMiddleware(_Middleware):
     async def _aanswer(self, request: HttpRequest) -> HttpResponseBase:
         flushes = _watch(request)
         response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
-        end_tabs_of(flushes.keys)
         for sid in flushes.sids:
             await aend_session_state(sid)
         return response
@@ -151,25 +148,33 @@ class ReadYourWritesMiddleware(_Middleware):
 
     What a request appends, sets or resets is noted in a signed cookie, ``via_at``, that lasts 10 seconds. The first read of that
     state in a later request waits until this process has it, for ``LIVE_WAIT`` seconds at most in all; then what is there is shown.
-    What `append_on_commit` writes is not waited for.
+    What `append_on_commit` writes is not waited for. The answer to a form that a live page sends in place says in ``X-Via-At`` where the
+    state is that was written.
     """
 
     def _answer(self, request: HttpRequest) -> HttpResponseBase:
         before = unseal(request.COOKIES.get(WRITES_COOKIE))
-        with await_reads(before, settings.LIVE_WAIT), track_writes() as writes:
+        with await_reads(before, settings.LIVE_WAIT) as reads, track_writes() as writes:
             response = cast(HttpResponseBase, self.get_response(request))
-        _hand_over(response, before, writes)
+        written = _hand_over(response, before, writes)
+        if in_place(request):
+            response[AT] = vector_of(request, {**reads.met, **written})
         return response
 
     async def _aanswer(self, request: HttpRequest) -> HttpResponseBase:
         before = unseal(request.COOKIES.get(WRITES_COOKIE))
-        with await_reads(before, settings.LIVE_WAIT), track_writes() as writes:
+        with await_reads(before, settings.LIVE_WAIT) as reads, track_writes() as writes:
             response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
-        _hand_over(response, before, writes)
+        written = _hand_over(response, before, writes)
+        if in_place(request):
+            response[AT] = await sync_to_async(vector_of)(request, {**reads.met, **written})
         return response
 
 
-def _hand_over(response: HttpResponseBase, before: Mapping[str, Offset | Revision], writes: TrackedWrites) -> None:
+def _hand_over(
+    response: HttpResponseBase, before: Mapping[str, Offset | Revision], writes: TrackedWrites
+) -> dict[str, Offset | Revision]:
+    """Give the visitor what to wait for next time; what was written now, by wire key."""
     written = writes.of(current_pod()) if writes else {}
     if written:
         response.set_cookie(
@@ -182,3 +187,4 @@ def _hand_over(response: HttpResponseBase, before: Mapping[str, Offset | Revisio
             httponly=True,
             samesite="Lax",
         )
+    return {key: write.at for key, write in written.items()}

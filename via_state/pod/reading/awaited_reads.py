@@ -32,6 +32,8 @@ class AwaitedReads:
 
     def __init__(self, wanted: Mapping[str, Offset | Revision], seconds: float) -> None:
         self._wanted = dict(wanted)
+        #: Of these, what was read, by wire key.
+        self.met: dict[str, Offset | Revision] = {}
         self._left = seconds
 
     def read(
@@ -71,6 +73,8 @@ class AwaitedReads:
     def _wait(self, reads: Reads, key: str, spec: LogSpec[T] | CellSpec[T]) -> Coroutine[Any, Any, T] | None:
         """What to wait for before this key is read; None where there is nothing, or no time left."""
         at = self._wanted.pop(digest_of(key), None) if self._wanted else None
+        if at is not None:
+            self.met[key] = at
         if self._left <= 0:
             return None
         if isinstance(spec, LogSpec):
@@ -87,11 +91,12 @@ class AwaitedReads:
 
 
 @contextmanager
-def await_reads(wanted: Mapping[str, Offset | Revision], seconds: float) -> Iterator[None]:
+def await_reads(wanted: Mapping[str, Offset | Revision], seconds: float) -> Iterator[AwaitedReads]:
     """Within the block, and in the tasks and threads that it starts with its context, reads wait for these positions, by `digest_of` a key."""
-    token = read_hook.set(AwaitedReads(wanted, seconds)) if wanted else None
+    reads = AwaitedReads(wanted, seconds)
+    token = read_hook.set(reads) if wanted else None
     try:
-        yield
+        yield reads
     finally:
         if token is not None:
             read_hook.reset(token)
