@@ -8,9 +8,47 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.cluster.chromium import chromium
+from tests.faults import FaultyBackplane
+from tests.live import stage
+from via_state.backplanes.memory import MemoryBackplane
+from via_state.pod.default import use_pod
+from via_state.pod.pod import Pod
+from via_state.testing import pods
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as browser:
         yield browser
+
+
+@pytest.fixture
+def site() -> Iterator[None]:
+    """The site of `tests.live.stage`, as new."""
+    stage.renders.clear()
+    stage.raising.clear()
+    stage.unfoldable.clear()
+    stage.stock["left"] = 7
+    with stage.staged:
+        yield
+
+
+@pytest.fixture
+def backplane() -> FaultyBackplane:
+    return FaultyBackplane(MemoryBackplane({}))
+
+
+@pytest.fixture
+def cluster(backplane: FaultyBackplane) -> Iterator[list[Pod]]:
+    with pods(2, backplane) as made, use_pod(made[0]):
+        yield made
+
+
+@pytest.fixture
+def pod(cluster: list[Pod]) -> Pod:
+    return cluster[0]
+
+
+@pytest.fixture
+def peer(cluster: list[Pod]) -> Pod:
+    return cluster[1]

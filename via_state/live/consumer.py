@@ -29,7 +29,7 @@ from via_state.live.handshake import Refused, session_of, visitor_of
 from via_state.live.hub import Hub
 from via_state.live.hubs import hub_here
 from via_state.live.limits import MESSAGES_BURST, MESSAGES_RATE, TokenBucket
-from via_state.live.origin import allowed, header
+from via_state.live.origin import allowed, host_of, scheme_of
 from via_state.live.refusals import refuse
 from via_state.live.renderer import apermitted
 from via_state.live.tab import Tab
@@ -117,9 +117,8 @@ class TabConsumer(AsyncConsumer):  # type: ignore[misc]
 
     async def _begin(self, message: Message) -> None:
         assert message.hello is not None
-        secure = self._scope.get("scheme") in ("wss", "https")
+        secure, host = scheme_of(self._scope) == "https", host_of(self._scope) or ""
         session = session_of(self._scope)
-        host = header(self._scope, b"host") or ""
         visitor = visitor_of(message.hello, session, host=host, secure=secure)
         hub = self._hub = hub_here()
         self._tab = Tab(hub, visitor, session, self._say, self._end)

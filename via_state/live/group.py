@@ -33,12 +33,13 @@ PROVE_AGAIN = 5.0
 
 
 class Painted(NamedTuple):
-    """What a group shows. ``etag`` is the same for the same content of the same code."""
+    """What a group shows. ``etag`` is the same for the same content of the same code; ``keys`` are the names in ``at``, sorted."""
 
     body: str | None
     etag: str
     at: Vector
-    halted: bool
+    keys: tuple[str, ...]
+    code: str
 
 
 class Group:
@@ -182,7 +183,8 @@ class Group:
     def _take(self, content: Content) -> None:
         self._failing = False
         body = None if content.body is None else plain(content.body)
-        painted = Painted(body, etag_of(self.spec, body), content.at, content.halted)
+        keys, code = tuple(sorted(content.watched)), code_of(self.spec)
+        painted = Painted(body, etag_of(self.spec, body), content.at, keys, code)
         if self.painted is not None and painted.etag != self.painted.etag:
             self._base = self.painted
         self.painted = painted
@@ -190,7 +192,7 @@ class Group:
         self.hub.remember(self)
         for seat in self.seats:
             if seat.settled:
-                seat.watched = dict(content.watched)
+                seat.watched = content.watched
                 seat.changed()
                 if content.halted:
                     seat.fail()

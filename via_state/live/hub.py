@@ -7,7 +7,7 @@ import itertools
 import logging
 from collections import OrderedDict
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from django.db import connections
 
@@ -25,6 +25,7 @@ from via_state.runtime.single_flight import Rest, SingleFlight
 from via_state.runtime.worker_threads import WorkerThreads
 
 if TYPE_CHECKING:
+    from via_state.live.audience import To
     from via_state.live.tab import Tab
 
 logger = logging.getLogger("via_state.live")
@@ -36,13 +37,6 @@ TABS_AT_ONCE = 100
 ROUND, SILENCE, PATIENCE = 5.0, 20.0, 30.0
 #: Codes with which a tab is closed: it is too slow, or its visitor is not signed in any more.
 SLOW, SIGNED_OUT = 1013, 4401
-
-
-class To(Protocol):
-    """Whom something is said to."""
-
-    def matches(self, facts: Tab) -> bool:
-        """Whether this tab is one of them."""
 
 
 class Hub:
@@ -148,6 +142,8 @@ class Hub:
                 tab.close(SLOW)
             elif now - tab.sent > SILENCE:
                 tab.beat()
+            if now >= tab.renew_at:
+                tab.renew()
         self._round = self.loop.call_later(ROUND, self._look_round) if self.tabs else None
 
     # What others say --------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ from via_state.live.frames import (
 )
 from via_state.live.group import etag_of
 from via_state.live.handshake import Refused, visitor_of
-from via_state.live.origin import allowed
+from via_state.live.origin import of_this_site
 from via_state.live.refusals import refuse
 from via_state.live.renderer import apermitted, arender, code_of, locate
 from via_state.live.tokens import NodeToken, TokenRefused, open_token
@@ -47,7 +47,7 @@ async def resume(request: HttpRequest) -> HttpResponse:
     """The answer to a ``hello`` is what the socket would say to it. It changes nothing, so it needs no token of Django's."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
-    if not _of_this_site(request):
+    if not of_this_site(str(request.scheme), request.get_host(), request.headers.get("Origin")):
         refuse("origin", "Its page is of another site; see ALLOWED_HOSTS and CSRF_TRUSTED_ORIGINS.")
         return _answer("", 403)
     try:
@@ -108,11 +108,6 @@ def _painted(token: NodeToken, content: Content) -> list[Frame]:
     else:
         frame = whole_frame(token.spec.id, content.at, body or "", etag_of(token.spec, body))
     return [frame, stale_frame(token.spec.id)] if content.halted else [frame]
-
-
-def _of_this_site(request: HttpRequest) -> bool:
-    headers = [(name.lower().encode(), value.encode("latin1")) for name, value in request.headers.items()]
-    return allowed({"scheme": request.scheme, "headers": headers})
 
 
 def _hello(request: HttpRequest) -> Message:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from via_state.conf import settings
 from via_state.live.frames import Asked, Frame, gone_frame, rewritten_frame, same_frame, stale_frame, token_frame
-from via_state.live.renderer import code_of
+from via_state.live.tickets import issue_time
 from via_state.live.tokens import NodeToken
 from via_state.live.vector import Vector
 
@@ -22,10 +23,10 @@ class Seat:
     """A tab's place in a group. ``at`` and ``etag`` say what the tab shows, once all that was sent has arrived."""
 
     __slots__ = (
-        "at", "due", "etag", "gone", "group", "outdated", "rewritten", "settled", "stale", "tab", "token", "watched",
+        "_renewed", "at", "due", "etag", "gone", "group", "outdated", "rewritten", "settled", "stale", "tab", "token", "watched",
     )  # fmt: skip
 
-    def __init__(self, tab: Tab, group: Group, token: NodeToken, watched: dict[str, Watched]) -> None:
+    def __init__(self, tab: Tab, group: Group, token: NodeToken, watched: Mapping[str, Watched]) -> None:
         self.tab, self.group, self.token, self.watched = tab, group, token, watched
         self.at: Vector = {}
         self.etag = ""
@@ -40,6 +41,7 @@ class Seat:
         #: Whether the tab is to be told that it can't be served for now.
         self.stale = False
         self.gone: Why | None = None
+        self._renewed = False
 
     def resume(self, asked: Asked) -> None:
         """The tab shows this, and asks what it lacks."""
@@ -79,20 +81,31 @@ class Seat:
                 found.append(rewritten_frame(self.group.id))
             found.append(frame)
             self.outdated = self.due = self.rewritten = False
-            found += self.renewal()
+            self._fit_token()
         elif self.due and not self.outdated:
             found.append(same_frame(self.group.id, self.at))
             self.due = False
+        if self._renewed:
+            found.append(token_frame(self.group.id, self.token.sign()))
+            self._renewed = False
         if self.stale:
             found.append(stale_frame(self.group.id))
             self.stale = False
         return found
 
-    def renewal(self) -> list[Frame]:
-        """The token with which the tab comes back, where the one that it has is of other code or other state, or half as old as it may be."""
-        token, keys, code = self.token, tuple(sorted(self.watched)), code_of(self.group.spec)
-        now = int(time.time())
-        if token.code == code and token.keys == keys and now - token.issued < settings.LIVE_TOKEN_AGE / 2:
-            return []
-        self.token = NodeToken(token.spec, token.audience, keys, now, code)
-        return [token_frame(self.group.id, self.token.sign())]
+    def renew(self) -> None:
+        """Give the tab another token, where the one that it has is half as old as it may be."""
+        if time.time() - self.token.issued > settings.LIVE_TOKEN_AGE / 2:
+            self._issue(self.token.keys, self.token.code)
+            self.tab.mark(self)
+
+    def _fit_token(self) -> None:
+        """What is painted may be of other state, or of other code, than what the tab has a token for."""
+        painted = self.group.painted
+        assert painted is not None
+        if self.token.keys != painted.keys or self.token.code != painted.code:
+            self._issue(painted.keys, painted.code)
+
+    def _issue(self, keys: tuple[str, ...], code: str) -> None:
+        self.token = NodeToken(self.token.spec, self.token.audience, keys, issue_time(), code)
+        self._renewed = True

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sys
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from via_state import telemetry
 from via_state.conf import settings
-from via_state.live.frames import BEAT, Frame, frames_line, message_of
+from via_state.live.frames import BEAT, Frame, frames_line, message_of, welcome_line
 from via_state.live.limits import Window
+from via_state.live.tickets import issue_time
+from via_state.live.tokens import sign_ticket
 
 if TYPE_CHECKING:
     from via_state.live.hub import Hub
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Broadcasts that wait for one tab; then the oldest goes.
 WAITING_LINES = 16
+#: Messages that may be under way at least: the client acknowledges each 16.
+LEAST_WINDOW = 20
 #: Frames in one message.
 FRAMES_AT_ONCE = 50
 
@@ -44,10 +51,12 @@ class Tab:
         self.visitor, self.session, self.ticket = visitor, session, visitor.ticket
         self.number = next(_numbers)
         self.seats: dict[str, Seat] = {}
-        self.window = Window(settings.LIVE_WINDOW)
+        self.window = Window(max(settings.LIVE_WINDOW, LEAST_WINDOW))
         #: When something was sent last, and since when the tab has not acknowledged while something waits; in the loop's time.
         self.sent = hub.loop.time()
         self.held: float | None = None
+        #: When ticket and tokens are looked at again; in the loop's time.
+        self.renew_at = self.sent + settings.LIVE_TOKEN_AGE / 8
         self.closed = False
         self._due: dict[Seat, None] = {}
         self._lines: deque[str] = deque()
@@ -88,6 +97,15 @@ class Tab:
         self.held = None
         self.flush()
         return True
+
+    def renew(self) -> None:
+        """Give the page another ticket, and tokens, before those that it has are too old."""
+        self.renew_at = self._hub.loop.time() + settings.LIVE_TOKEN_AGE / 8
+        if time.time() - self.ticket.issued > settings.LIVE_TOKEN_AGE / 2:
+            self.ticket = msgspec.structs.replace(self.ticket, issued=issue_time())
+            self.line(welcome_line(self._hub.pod.pod_id, self._hub.spread, sign_ticket(self.ticket)))
+        for seat in self.seats.values():
+            seat.renew()
 
     def leave(self, seat: Seat) -> None:
         """The page does not show that node any more."""

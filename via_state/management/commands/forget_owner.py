@@ -71,16 +71,17 @@ class Command(StateCommand):
     def _keys(self, pod: Pod, home: str) -> Iterator[str]:
         """All keys of the owner. Of a session that has ended, its tombstones stay."""
         after, seen = "", 0
-        while page := pod.thread.call(pod.backplane.cells(after, begin=home)):
+        while page := pod.thread.call(pod.backplane.cells(after)):
             for after, cell in page.items():
                 if (after == home or after.startswith(f"{home}.")) and holds_of(cell.data) is Holds.VALUE:
                     yield after
             seen += len(page)
             self.progress(f"{counted(seen, 'value')} looked at")
         after, seen = "", 0
-        while logs := pod.thread.call(pod.backplane.logs(after, begin=f"{home}.")):
+        while logs := pod.thread.call(pod.backplane.logs(after)):
             for after in logs:
-                yield after
+                if after.startswith(f"{home}."):
+                    yield after
             seen += len(logs)
             self.progress(f"{counted(seen, 'log')} looked at")
         after = ""

@@ -71,7 +71,7 @@ class LiveTab:
         self.byes: list[str] = []
         self.refused: list[str] = []
         self.closed: int | None = None
-        self._ticket = ""
+        self.ticket = ""
         self._changed = threading.Condition()
         self._connection: _Connection | None = None
         #: How many messages it has had on this connection, and whether it says so.
@@ -90,7 +90,7 @@ class LiveTab:
         self.page = parse(response.content.decode())
         scripts = self.page.find("script[data-via-page]")
         assert scripts, f"The page {self.path} has no {{% via_scripts %}}."
-        self._ticket = scripts[0].attributes["data-via-page"]
+        self.ticket = scripts[0].attributes["data-via-page"]
         self.nodes = list(self._found(self.page))
         self.connect()
 
@@ -160,7 +160,7 @@ class LiveTab:
         nodes = [one for one in self.nodes if not one.gone]
         with using_pod(self.pod):
             self._connection = _Connection(self._cookies(), self._heard, self._ended)
-        self.say(hello=self._ticket, nodes=[one.asked() for one in nodes])
+        self.say(hello=self.ticket, nodes=[one.asked() for one in nodes])
 
     def drop(self) -> None:
         """Lose the connection, as a network does."""
@@ -207,13 +207,14 @@ class LiveTab:
             if connection is self._connection:
                 connection.count += 1
                 for line in filter(None, text.split("\n")):
-                    self._take(json.loads(line))
+                    self.hear(json.loads(line))
                 self.received = connection.count
                 if connection.count % 16 == 0 and self.acknowledges:
                     connection.say(json.dumps({"ack": connection.count}))
             self._changed.notify_all()
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def hear(self, message: dict[str, Any]) -> None:
+        """A line of the protocol, from the server."""
         if "f" in message:
             for frame in message["f"]:
                 self.take(Sent(frame[0], frame[1], frame[2], frame[3:]))
@@ -222,7 +223,7 @@ class LiveTab:
         if "bye" in message:
             self.byes.append(message["bye"]["why"])
         if "hi" in message:
-            self._ticket = message["hi"].get("page", self._ticket)
+            self.ticket = message["hi"].get("page", self.ticket)
         if "b" in message:
             said = message["b"]
             if said["kind"] == "notify":

@@ -1,0 +1,172 @@
+"""A tab that gets no socket asks by POST, and is told the same."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import AsyncClient, Client
+
+from tests.live import stage
+from tests.live.stage import Add, Say, Stage
+from via_state.live.asgi import live
+from via_state.live.frames import PROTOCOL
+from via_state.pod.pod import Pod
+from via_state.testing.live import LiveTab
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("site")]
+ORIGIN = "http://testserver"
+
+
+class Unconnected(LiveTab):
+    """A page whose socket never opens."""
+
+    def connect(self) -> None:
+        return
+
+    def ask(self, **changes: Any) -> Any:
+        hello = {"hello": self.ticket, "nodes": [one.asked() for one in self.nodes], **changes}
+        answer = self.client.post(
+            "/via/live/", json.dumps(hello), content_type="application/json", headers={"origin": ORIGIN}
+        )
+        for line in answer.content.decode().splitlines():
+            self.hear(json.loads(line))
+        return answer
+
+
+def page(client: Client, path: str) -> Unconnected:
+    tab = Unconnected(client, path)
+    tab.open()
+    return tab
+
+
+def test_the_answer_is_what_the_socket_would_say(client: Client, pod: Pod, peer: Pod) -> None:
+    tab = page(client, "/room/7/")
+    Stage.room.at(room=7).using(peer).append(Say("hi"))
+    pod.drain()
+    assert tab.ask().status_code == 200
+    assert [frame.kind for frame in tab.frames] == ["h"]
+    assert tab.text("#room") == "hi"
+    rendered = dict(stage.renders)
+    tab.ask()
+    assert [frame.kind for frame in tab.frames] == ["h", "="]
+    assert stage.renders == rendered
+
+
+def test_it_shows_only_what_its_visitor_may_see(client: Client, pod: Pod) -> None:
+    client.force_login(User.objects.create_user("ada"))
+    tab = page(client, "/room/7/")
+    tab.client = Client()
+    tab.ask()
+    assert (tab.byes, tab.frames) == (["signed-out"], [])
+
+
+def test_a_right_that_was_taken_away_ends_the_node(client: Client, pod: Pod) -> None:
+    tab = page(client, "/room/7/")
+    Stage.closed.at(room=7).set(True)
+    tab.ask()
+    assert tab.page.find("#room [data-via]")[0].attributes["data-via-gone"] == "denied"
+
+
+def test_a_restored_log_is_told_as_it_is_now(client: Client, pod: Pod) -> None:
+    Stage.total.append(Add(5))
+    tab = page(client, "/counter/")
+    pod.thread.call(pod.backplane.drop(Stage.total.key))
+    tab.ask()
+    assert tab.text("#total") == "0"
+    assert [frame.kind for frame in tab.frames] == ["r", "t", "r", "t"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [("", 400), ("[]", 400), ('{"ping": 1}', 400), ("x" * 200_000, 400), ('{"hello": "x", "nodes": [[1]]}', 400), ("\xff", 400)],
+    ids=range(6),
+)  # fmt: skip
+def test_garbage_is_refused(client: Client, pod: Pod, body: str, status: int) -> None:
+    data = body.encode("latin1")
+    answer = client.post("/via/live/", data, content_type="application/json", HTTP_ORIGIN=ORIGIN)
+    assert answer.status_code == status
+
+
+def test_it_answers_no_page_of_another_site_and_no_other_method(client: Client, pod: Pod) -> None:
+    strange = client.post("/via/live/", "{}", content_type="text/plain", HTTP_ORIGIN="http://evil.example")
+    assert strange.status_code == 403
+    assert client.post("/via/live/", "{}", content_type="text/plain").status_code == 403
+    assert client.get("/via/live/").status_code == 405
+
+
+async def test_it_works_on_an_event_loop(async_client: AsyncClient, pod: Pod) -> None:
+    body = json.dumps({"hello": "forged", "nodes": []})
+    answer = await async_client.post("/via/live/", body, content_type="text/plain", headers={"origin": ORIGIN})
+    assert answer.content == b'{"bye":{"why":"reload","in":0}}'
+
+
+async def spoken(scope: dict[str, Any], *received: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the application sends."""
+    inbox, sent = list(received), []
+
+    async def receive() -> dict[str, Any]:
+        return inbox.pop(0) if inbox else await asyncio.Future()
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def project(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "project", "path": scope["path"]})
+
+    await live(project)(scope, receive, send)
+    return sent
+
+
+HEADERS = [(b"host", b"testserver"), (b"origin", ORIGIN.encode())]
+
+
+async def test_the_application_of_the_project_gets_all_else(pod: Pod) -> None:
+    for kind, path, method in (("http", "/", "GET"), ("websocket", "/ws/", ""), ("http", "/via/live/", "GET")):
+        scope = {"type": kind, "path": path, "method": method, "headers": HEADERS}
+        assert await spoken(scope) == [{"type": "project", "path": path}]
+
+
+async def test_the_application_takes_what_tabs_post(pod: Pod) -> None:
+    scope = {
+        "type": "http",
+        "path": "/via/live/",
+        "method": "POST",
+        "headers": HEADERS,
+        "query_string": b"",
+        "scheme": "http",
+    }
+    body = {"type": "http.request", "body": b'{"hello": "forged", "nodes": []}'}
+    sent = await spoken(scope, body)
+    assert sent[0]["status"] == 200
+    assert b"reload" in b"".join(one.get("body", b"") for one in sent)
+
+
+async def test_a_page_of_another_protocol_is_told_to_load_again(pod: Pod) -> None:
+    scope = {
+        "type": "websocket",
+        "path": "/via/live/",
+        "scheme": "ws",
+        "headers": HEADERS,
+        "subprotocols": ["via.9"],
+    }
+    sent = await spoken(scope, {"type": "websocket.connect"})
+    assert [one["type"] for one in sent] == ["websocket.accept", "websocket.send", "websocket.close"]
+    assert "reload" in sent[1]["text"]
+
+
+@pytest.mark.parametrize("origin", [b"http://evil.example", b"null"])
+async def test_c1_a_socket_of_another_site_is_not_accepted(pod: Pod, origin: bytes) -> None:
+    headers = [(b"host", b"testserver"), (b"origin", origin)]
+    scope = {
+        "type": "websocket",
+        "path": "/via/live/",
+        "scheme": "ws",
+        "headers": headers,
+        "subprotocols": [PROTOCOL],
+    }
+    sent = await spoken(scope, {"type": "websocket.connect"})
+    assert [one["type"] for one in sent] == ["websocket.close"]
