@@ -30,3 +30,16 @@ class Bench(State):
     run = StateAppEvents(Tick, key="bench.run.{run}")
     bare = StateAppEvents(Tick, key="bench.bare.{run}", snapshot_interval=0)
     kept = StateAppEvents(Tick, key="bench.kept.{run}", compact=False)
+
+
+class Order(msgspec.Struct, frozen=True):
+    """A row of a table."""
+
+    number: int
+    item: str
+    price: float
+    late: bool = False
+
+
+class Orders(State):
+    book = StateApp(list[Order], key="bench.orders")
