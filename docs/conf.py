@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -89,9 +90,18 @@ def link_ours(
     return None
 
 
+def anchor_checks(app: Sphinx, doctree: nodes.document) -> None:
+    """Give the id of each system check an anchor in the reference: hints end with its address."""
+    if app.env.docname == "reference":
+        for code in doctree.findall(nodes.literal):
+            if re.fullmatch(r"via_state\.[EW]\d+", code.astext()) and isinstance(code.parent.parent, nodes.entry):
+                code["ids"].append(code.astext())
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("missing-reference", link_ours, priority=400)
+    app.connect("doctree-read", anchor_checks)
     # A type checker needs the overloads; people read what the declarations take in their docstring.
     for name in ("app", "session", "user", "event_log"):
         analyzer = ModuleAnalyzer.for_module(f"via_state.declarations.{name}")

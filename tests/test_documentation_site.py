@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from sphinx.util.inventory import InventoryFile
 
 from tests.cluster.chromium import chromium
 from tests.test_public import PUBLIC, exported
+from via_state import exceptions
+from via_state.operations.doctor.catalog import IDS
 
 ROOT = Path(__file__).resolve().parent.parent
 #: What somebody who has never seen the project looks for, and the page that answers it.
@@ -60,6 +63,19 @@ def test_every_public_name_has_an_entry_in_the_site(site: Path) -> None:
         for name, value in exported(module).items():
             if inspect.isclass(value) or inspect.isfunction(value):
                 assert name in ends, f"{module}.{name}"
+
+
+def test_every_check_finding_and_error_has_an_anchor(site: Path) -> None:
+    reference, errors, doctor = (
+        (site / page).read_text()
+        for page in ("reference.html", "api/via_state.exceptions.html", "troubleshooting.html")
+    )
+    code = "".join(path.read_text() for path in (ROOT / "via_state").rglob("*.py"))
+    checks = set(re.findall(r"\b[EW]0\d\d\b", code))
+    assert len(checks) > 30
+    assert [one for one in checks if reference.count(f'id="via_state.{one}"') != 1] == []
+    assert [one for one in IDS if f'id="{one.lower()}"' not in doctor] == []
+    assert [one for one in exceptions.__all__ if f'id="via_state.exceptions.{one}"' not in errors] == []
 
 
 @pytest.mark.browser

@@ -24,7 +24,7 @@ LAYERS = [
     ["pod"],
     ["bookkeeping"],
     ["backplanes"],
-    ["runtime"],
+    ["runtime", "documented"],
     ["conf", "models"],
     ["redacted"],
     ["fields", "logs", "origin", "telemetry"],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
 from django.contrib.sessions.backends import signed_cookies
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags
 from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
@@ -27,6 +27,7 @@ from via_state.declarations.log_definition import LogDefinition
 from via_state.declarations.registry import registry
 from via_state.declarations.session_scope import SESSION
 from via_state.declarations.user_scope import USER
+from via_state.documented import register
 from via_state.exceptions import NotMigrated, ViaStateError
 from via_state.live.blocks import template_of
 from via_state.live.fragments import fragments

@@ -53,6 +53,7 @@ DEFAULTS: Mapping[str, Any] = {
     "BROADCAST_KEEP": 0.0,
     "TOKEN_USERS": False,
     "ERASE_ON_DELETE": True,
+    "DOCS_URL": "",
 }
 
 _SECONDS = tuple(name for name, default in DEFAULTS.items() if isinstance(default, float))
@@ -106,7 +107,8 @@ class Settings:
     long a process keeps what it broadcast, to say it again to those that missed it; 0 for not at all.
 
     ``TOKEN_USERS``: users that are of no model, as those of a token are, are the accounts of ``AUTH_USER_MODEL`` with
-    the same primary key. ``ERASE_ON_DELETE``: the state of a user goes when the user is deleted.
+    the same primary key. ``ERASE_ON_DELETE``: the state of a user goes when the user is deleted. ``DOCS_URL``: where the
+    site of the documentation is; hints of checks, and what the doctor finds, name addresses in it.
     """
 
     #: The end of ``PREFIX`` in a test that must not meet the state of others.
@@ -172,6 +174,9 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, str) or not value:
                 found.append((f"VIA_STATE[{name!r}] is {redacted(value)}.", "Give a string that is not empty."))
+        if not isinstance(self.DOCS_URL, str) or (self.DOCS_URL and "://" not in self.DOCS_URL):
+            hint = 'Give the address of the site that `make docs` built, as "https://docs.example.com/via_state/", or "".'
+            found.append((f"VIA_STATE['DOCS_URL'] is {redacted(self.DOCS_URL)}.", hint))
         found += self._live_problems()
         if not isinstance(self.OPTIONS, Mapping):
             found.append((f"VIA_STATE['OPTIONS'] is a {type(self.OPTIONS).__name__}.", "Give a dictionary."))
@@ -188,6 +193,11 @@ class Settings:
             hint = f"Give one of {', '.join(carriers)}."
             found.append((f"VIA_STATE['BROADCAST'] is {redacted(self.BROADCAST)}.", hint))
         return found
+
+    def page(self, name: str, anchor: str) -> str:
+        """Where a page of the documentation says more: on the site of ``DOCS_URL``, or in the repository."""
+        site = str(self.DOCS_URL)
+        return f"{site.rstrip('/')}/{name}.html#{anchor}" if site else f"docs/{name}.md#{anchor}"
 
     def backplane_options(self) -> dict[str, Any]:
         """``OPTIONS``, completed with the database alias and the prefix that every adapter may need."""

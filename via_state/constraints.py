@@ -6,12 +6,13 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from django.apps import apps
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, UniqueConstraint
 
 from via_state.conf import settings
+from via_state.documented import register
 
 #: App labels, each with the alias that its tables are used in.
 _APPS: dict[str, Callable[[], str]] = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, run_checks
+from django.core.checks.registry import registry
 from django.test import override_settings
 
 from tests.declarations.events import AddItem, Mute, Tick
@@ -197,6 +198,7 @@ def test_sound_declarations_pass() -> None:
         ({"RECONCILE_INTERVAL": -1}, "RECONCILE_INTERVAL", "seconds"),
         ({"OPTIONS": []}, "OPTIONS", "dictionary"),
         ({"PREFIX": ""}, "PREFIX", "string"),
+        ({"DOCS_URL": "docs"}, "DOCS_URL", "make docs"),
     ],
 )
 def test_a_bad_setting_is_reported(setting: Any, message: str, hint: str) -> None:
@@ -338,3 +340,23 @@ def test_a_deployment_with_state_in_one_process_is_warned_of() -> None:
 def test_our_tag_asks_no_database() -> None:
     """From Django 6.1 on, ``check --tag via_state`` names all databases. pytest-django lets nobody ask one here."""
     run_checks(tags=["via_state"], databases=list(django_settings.DATABASES))
+
+
+def test_hints_end_with_the_address_of_the_documentation_where_that_is_known() -> None:
+    wrong = {"BACKEND": "nowhere.Backplane"}
+    with override_settings(VIA_STATE={**wrong, "DOCS_URL": "https://docs.example.com/state/"}):
+        (problem,) = found()
+    assert str(problem.hint).endswith(" See https://docs.example.com/state/reference.html#via_state.E011")
+    with override_settings(VIA_STATE=wrong):
+        (problem,) = found()
+    assert "See" not in str(problem.hint)
+
+
+def test_every_check_of_ours_is_registered_where_hints_get_their_address() -> None:
+    ours = [
+        one
+        for one in registry.get_checks(include_deployment_checks=True)
+        if one.__module__.startswith("via_state.")
+    ]
+    assert len(ours) > 8
+    assert all(hasattr(one, "__wrapped__") for one in ours)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from via_state.conf import settings
+
 #: Each has a part of `docs/troubleshooting.md` with its id as heading.
 IDS = {
     "D100": "the database does not answer",
@@ -37,4 +39,4 @@ IDS = {
 
 def anchor(id: str) -> str:
     """Where the pages say what to do about it."""
-    return f"docs/troubleshooting.md#{id.lower()}"
+    return settings.page("troubleshooting", id.lower())
