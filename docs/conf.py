@@ -30,6 +30,9 @@ settings.configure(
 django.setup()
 
 import via_state  # noqa: E402
+from via_state import live  # noqa: E402
+
+vars(live).update({name: getattr(live, name) for name in live.__all__})  # which it imports at their first use
 
 project = "via_state"
 author = "The via_state developers"
