@@ -27,10 +27,8 @@ class ViaStateConfig(AppConfig):
         from via_state.declarations import handle
         from via_state.declarations.owner_end import watch_deletions
         from via_state.declarations.session_end import end_on_logout
-        from via_state.live import (
-            announcer,  # noqa: F401 - hears for each hub
-            tags,
-        )
+        from via_state.live import tags
+        from via_state.live.session_ends import watch_logins
         from via_state.metrics import consumers, exposition, folds, live, messages, process  # noqa: F401 - subscribe
 
         logs.guard()
@@ -39,4 +37,5 @@ class ViaStateConfig(AppConfig):
         text.show_values = lambda: settings.DEBUG
         user_logged_out.connect(end_on_logout, dispatch_uid="via_state.end_on_logout")
         watch_deletions()
+        watch_logins()
         autodiscover_modules("state")

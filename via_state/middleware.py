@@ -22,6 +22,7 @@ from via_state.core.offsets import Offset
 from via_state.core.records import Revision
 from via_state.declarations.session_end import aend_session_state, end_session_state
 from via_state.declarations.session_id import Flushes
+from via_state.live.session_ends import end_tabs_of
 from via_state.live.written import AT, in_place, vector_of
 from via_state.origin import lazy_context
 from via_state.pod.default import current_pod
@@ -78,6 +79,7 @@ def _private(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBa
 class SessionStateMiddleware(_Middleware):
     """Notices that a request flushed its session, and ends the session's state. Put it after SessionMiddleware.
 
+    Live tabs of a session that was flushed, or got another key at a login, are closed in every process.
     A logout through ``django.contrib.auth`` is noticed without it. A login as somebody else, a password changed
     elsewhere and a ``flush`` of your own are not; requests and connections that had loaded the session before could then continue
     with its state.
@@ -86,6 +88,7 @@ class SessionStateMiddleware(_Middleware):
     def _answer(self, request: HttpRequest) -> HttpResponseBase:
         flushes = _watch(request)
         response = cast(HttpResponseBase, self.get_response(request))
+        end_tabs_of(flushes.keys)
         for sid in flushes.sids:
             end_session_state(sid)
         return response
@@ -93,6 +96,7 @@ class SessionStateMiddleware(_Middleware):
     async def _aanswer(self, request: HttpRequest) -> HttpResponseBase:
         flushes = _watch(request)
         response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
+        end_tabs_of(flushes.keys)
         for sid in flushes.sids:
             await aend_session_state(sid)
         return response

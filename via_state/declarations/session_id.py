@@ -97,7 +97,7 @@ def _new() -> str:
 
 
 class Flushes:
-    """The ids that a session loses when it is flushed during a request.
+    """The ids that a session loses when it is flushed during a request, and the keys that it loses then, and at a login.
 
     It stands in for the session's own ``flush``, because asking every session for its id would load it: a query, and a
     ``Vary: Cookie`` on pages that have nothing to do with sessions.
@@ -105,9 +105,17 @@ class Flushes:
 
     def __init__(self, session: SessionBase) -> None:
         self.sids: list[str] = []
+        self.keys: list[str] = []
         self._session = session
         self._flush, self._aflush = session.flush, session.aflush
+        self._cycle_key, self._acycle_key = session.cycle_key, session.acycle_key
         session.flush, session.aflush = self.flush, self.aflush  # type: ignore[method-assign]
+        session.cycle_key, session.acycle_key = self.cycle_key, self.acycle_key  # type: ignore[method-assign]
+
+    @classmethod
+    def watch(cls, session: SessionBase) -> bool:
+        """Whether a session is watched."""
+        return isinstance(getattr(session.flush, "__self__", None), cls)
 
     def flush(self) -> None:
         """Note the id, then flush, which nothing here may prevent."""
@@ -125,9 +133,21 @@ class Flushes:
             logger.exception(_UNREAD)
         await self._aflush()
 
+    def cycle_key(self) -> None:
+        """Note the key, then take another one."""
+        self._note(None)
+        self._cycle_key()
+
+    async def acycle_key(self) -> None:
+        """`cycle_key`, awaited."""
+        self._note(None)
+        await self._acycle_key()
+
     def _note(self, sid: str | None) -> None:
         if sid is not None:
             self.sids.append(sid)
+        if self._session.session_key:
+            self.keys.append(self._session.session_key)
 
 
 _UNREAD = "A session that is flushed could not be read; its state stays until it expires."

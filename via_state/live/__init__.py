@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         broadcast_signals,
     )
     from via_state.live.fragments import fragment
+    from via_state.live.refreshing import arefresh, refresh, refresh_on_commit
     from via_state.live.script import Script
     from via_state.live.visitor import Visitor
 
@@ -45,11 +46,14 @@ _HOMES = {
     "abroadcast_notify": "broadcasts",
     "abroadcast_script": "broadcasts",
     "abroadcast_signals": "broadcasts",
+    "arefresh": "refreshing",
     "broadcast": "broadcasts",
     "broadcast_notify": "broadcasts",
     "broadcast_script": "broadcasts",
     "broadcast_signals": "broadcasts",
     "fragment": "fragments",
+    "refresh": "refreshing",
+    "refresh_on_commit": "refreshing",
 }
 
 __all__ = [
@@ -65,11 +69,14 @@ __all__ = [
     "abroadcast_notify",
     "abroadcast_script",
     "abroadcast_signals",
+    "arefresh",
     "broadcast",
     "broadcast_notify",
     "broadcast_script",
     "broadcast_signals",
     "fragment",
+    "refresh",
+    "refresh_on_commit",
 ]
 
 

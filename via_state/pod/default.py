@@ -88,6 +88,8 @@ def current_pod() -> Pod:
 
 def existing_pod() -> Pod | None:
     """This process's pod where there is one; in tests, only one that somebody chose or used. For those who look on."""
+    if (chosen := _chosen.get()) is not None:
+        return chosen
     current = _current
     return current.pod if current is not None and current.fits else None
 
