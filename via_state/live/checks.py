@@ -1,0 +1,97 @@
+"""System checks of what carries broadcasts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as CheckWarning
+from django.utils.module_loading import import_string
+
+from via_state.backplanes.base import Backplane
+from via_state.conf import settings
+from via_state.live.carriers.choice import IN_MEMORY, chosen, layer_backend
+from via_state.live.carriers.layer import ALIAS
+
+
+@register("via_state")
+def check_carrier(**_: Any) -> list[CheckMessage]:
+    """E045: BROADCAST is "layer", and there is none."""
+    if settings.problems() or settings.BROADCAST != "layer":
+        return []
+    try:
+        import_string(layer_backend() or "no.layer")
+    except ImportError as error:
+        what = f"can't be imported: {error}" if layer_backend() else "is missing"
+        return [
+            Error(
+                f"VIA_STATE['BROADCAST'] is 'layer', and CHANNEL_LAYERS[{ALIAS!r}] {what}.",
+                hint="Set CHANNEL_LAYERS, or leave BROADCAST out: the backplane carries broadcasts then.",
+                id="via_state.E045",
+            )
+        ]
+    return []
+
+
+@register(Tags.security, "via_state", deploy=True)
+def check_carrier_of_deployment(**_: Any) -> list[CheckMessage]:
+    """W030: broadcasts stay in one process. W031: scripts in pages. W032: broadcasts in clear in a Redis elsewhere."""
+    if settings.problems() or (backplane := _backplane()) is None:
+        return []
+    found: list[CheckMessage] = []
+    carrier = chosen(backplane)
+    in_memory = carrier == "layer" and layer_backend() == IN_MEMORY
+    if backplane.shared and (carrier == "local" or in_memory):
+        why = (
+            "VIA_STATE['BROADCAST'] is 'local'"
+            if carrier == "local"
+            else f"CHANNEL_LAYERS[{ALIAS!r}] is in memory"
+        )
+        found.append(
+            CheckWarning(
+                f"{why}: broadcasts, logouts and live.refresh reach the tabs of one process only.",
+                hint="Leave BROADCAST out, which takes what there is, or set it to 'backplane'. If there is one process, silence this check.",
+                id="via_state.W030",
+            )
+        )
+    if settings.LIVE_SCRIPTS:
+        found.append(
+            CheckWarning(
+                "VIA_STATE['LIVE_SCRIPTS'] is True: whoever may call broadcast_script runs what they like in every page.",
+                hint="Use broadcast_signals and live blocks. If scripts are wanted, set a Content-Security-Policy with a nonce, which they carry.",
+                id="via_state.W031",
+            )
+        )
+    if carrier == "layer" and _in_clear():
+        found.append(
+            CheckWarning(
+                "Broadcasts go to a Redis on another machine, and channels-redis does not encrypt them: they are sealed, so that nobody "
+                "can make them up, and who reads there reads them.",
+                hint=f"Give CHANNEL_LAYERS[{ALIAS!r}]['CONFIG'] symmetric_encryption_keys, or set BROADCAST to 'backplane'.",
+                id="via_state.W032",
+            )
+        )
+    return found
+
+
+def _backplane() -> type[Backplane] | None:
+    try:
+        found: type[Backplane] = import_string(settings.BACKEND)
+    except ImportError:
+        return None  # E011 says so
+    return found
+
+
+def _in_clear() -> bool:
+    """Whether the layer is one of channels-redis that sends to another machine, and does not encrypt."""
+    if not layer_backend().startswith("channels_redis."):
+        return False
+    layers: Any = getattr(django_settings, "CHANNEL_LAYERS", {})
+    config = layers[ALIAS].get("CONFIG", {})
+    if config.get("symmetric_encryption_keys"):
+        return False
+    return any(not any(here in str(host) for here in _HERE) for host in config.get("hosts", []))
+
+
+_HERE = ("127.0.0.1", "localhost", "[::1]", "unix:")
