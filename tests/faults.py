@@ -74,8 +74,8 @@ class FaultyBackplane(Backplane):
     async def cas(self, key: str, expected: Revision | None, data: bytes, ttl: float | None = None) -> Revision:
         return await self._do("cas", key, expected, data, ttl)  # type: ignore[no-any-return]
 
-    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Cell]:
-        return await self._do("cells", after, limit)  # type: ignore[no-any-return]
+    async def cells(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, Cell]:
+        return await self._do("cells", after, limit, begin)  # type: ignore[no-any-return]
 
     async def prune(self, limit: int = 1000) -> int:
         return await self._do("prune", limit)  # type: ignore[no-any-return]
@@ -110,8 +110,8 @@ class FaultyBackplane(Backplane):
     async def drop(self, key: str, last: Position | None = None) -> None:
         await self._do("drop", key, last)
 
-    async def logs(self, after: str = "", limit: int = 1000) -> dict[str, Head]:
-        return await self._do("logs", after, limit)  # type: ignore[no-any-return]
+    async def logs(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, Head]:
+        return await self._do("logs", after, limit, begin)  # type: ignore[no-any-return]
 
     async def compact(self, key: str, through: int, epoch: str | None = None) -> int:
         return await self._do("compact", key, through, epoch)  # type: ignore[no-any-return]

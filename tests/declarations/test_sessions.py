@@ -24,10 +24,13 @@ from django.utils import timezone
 
 from tests.declarations.site import Visit, declared
 from via_state.backplanes.memory import MemoryBackplane
+from via_state.core.cells import Holds, holds_of
 from via_state.core.records import Revision
+from via_state.declarations import session_end
 from via_state.declarations.registry import registry
 from via_state.exceptions import NotBound, SessionEnded, SessionRequired, SyncVerbInEventLoop, ValueTooLarge
 from via_state.middleware import SessionStateMiddleware
+from via_state.pod import members
 from via_state.testing import pods
 
 STORED = ["db", "cached_db", "cache", "file"]
@@ -271,14 +274,17 @@ def test_a_session_that_just_expired_is_not_stored_anew() -> None:
 
 
 class Recording(MemoryBackplane):
-    """Notes how long each cell is to live."""
+    """Notes how long each cell is to live, and what is written to homes."""
 
     async def cas(self, key: str, expected: Revision | None, data: bytes, ttl: float | None = None) -> Revision:
         ttls.append(ttl)
+        if "." not in key.removeprefix("via.sess."):
+            sizes.append(len(data))
         return await super().cas(key, expected, data, ttl)
 
 
 ttls: list[float | None] = []
+sizes: list[int] = []
 
 
 def test_state_lives_as_long_as_a_cookie_of_its_session(settings: Any) -> None:
@@ -291,6 +297,28 @@ def test_state_lives_as_long_as_a_cookie_of_its_session(settings: Any) -> None:
             Visit(session).name.using(pod).set("ann")
             async_to_sync(Visit(session).name.using(pod).aset)("ben")
             assert ttls[-2:] == [ttl, ttl]
+
+
+@pytest.mark.parametrize("engine", ["db"], indirect=True)
+def test_what_a_new_member_of_a_session_writes_down_is_bounded() -> None:
+    sizes.clear()
+    with pods(1, Recording({})) as (pod,):
+        session, other = new_session(), new_session()
+        Visit(other).draft.using(pod).at(form=1).set("other")
+        sizes.clear()
+        for form in range(5 * members.MOST):
+            Visit(session).draft.using(pod).at(form=form).set("x")
+        assert len(sizes) <= members.MOST + 1
+        assert max(sizes) < 10_000
+        Visit(session).draft.using(pod).at(form=3).set("y")
+        (sid,) = {key.split(".")[2] for key in pod.thread.call(pod.backplane.cells()) if key.endswith(".3")}
+        pod.thread.call(session_end._end(pod, sid, {one.template().text: one for one in declared[:2]}))
+        left = [
+            key
+            for key, cell in pod.thread.call(pod.backplane.cells()).items()
+            if holds_of(cell.data) is Holds.VALUE
+        ]
+        assert [key.rpartition(".")[2] for key in left if "draft" in key] == ["1"], "the other session's"
 
 
 def test_a_value_that_is_too_large_is_refused_for_sessions_and_users_too() -> None:

@@ -203,8 +203,8 @@ class Backplane(ABC):
         """
 
     @abstractmethod
-    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Cell]:
-        """The cells that exist, ``limit`` at most, in an order of the adapter's own.
+    async def cells(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, Cell]:
+        """The cells that exist and whose keys begin so, ``limit`` at most, in an order of the adapter's own.
 
         ``after`` is the last key of the page before; an empty page is the end.
         """
@@ -287,8 +287,8 @@ class Backplane(ABC):
         """
 
     @abstractmethod
-    async def logs(self, after: str = "", limit: int = 1000) -> dict[str, Head]:
-        """The logs that hold or held records, ``limit`` at most, in an order of the adapter's own.
+    async def logs(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, Head]:
+        """The logs that hold or held records and whose keys begin so, ``limit`` at most, in an order of the adapter's own.
 
         ``after`` is the last key of the page before; an empty page is the end.
         """

@@ -155,10 +155,11 @@ class MemoryBackplane(Backplane):
         one = self._cells.get(key)
         return one.revision if one is not None and one.expires > now else None
 
-    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Cell]:
+    async def cells(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, Cell]:
         self._check_open()
         now = time.monotonic()
-        keys = sorted(key for key, one in self._cells.items() if key > after and one.expires > now)[:limit]
+        found = (key for key, one in self._cells.items() if key > after and one.expires > now)
+        keys = sorted(key for key in found if key.startswith(begin))[:limit]
         return {key: self._cells[key].seen(now) for key in keys}
 
     async def prune(self, limit: int = 1000) -> int:
@@ -257,9 +258,9 @@ class MemoryBackplane(Backplane):
             del self._logs[key]
             self._moved("log", key)
 
-    async def logs(self, after: str = "", limit: int = 1000) -> dict[str, Head]:
+    async def logs(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, Head]:
         self._check_open()
-        keys = sorted(key for key in self._logs if key > after)[:limit]
+        keys = sorted(key for key in self._logs if key > after and key.startswith(begin))[:limit]
         return {key: Head(self._logs[key].last, self._logs[key].floor) for key in keys}
 
     async def compact(self, key: str, through: int, epoch: str | None = None) -> int:

@@ -6,7 +6,7 @@ the home itself.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from via_state.pod.pod import Pod
 
 
-MOST = 1000  # members that are listed: each new one writes the whole list
+#: Members that are listed, for each new one writes the whole list: what that costs is bounded by this.
+MOST = 100
 
 
 @dataclass(frozen=True)
@@ -130,13 +131,12 @@ async def aclose(pod: Pod, home: str, ttl: float) -> list[str]:
 async def _keys(backplane: Backplane, home: str, listed: Members) -> list[str]:
     if not listed.more:
         return [key for _, key in listed.members]
-    return [*await _begin_so(backplane.cells, f"{home}."), *await _begin_so(backplane.logs, f"{home}.")]
-
-
-async def _begin_so(pages: Callable[[str], Awaitable[Mapping[str, object]]], begin: str) -> list[str]:
-    found: list[str] = []
+    begin, found, after = f"{home}.", list[str](), ""
+    while cells := await backplane.cells(after, begin=begin):
+        found += cells
+        after = found[-1]
     after = ""
-    while page := await pages(after):
-        found += [key.removeprefix(begin) for key in page if key.startswith(begin)]
-        after = list(page)[-1]
-    return found
+    while logs := await backplane.logs(after, begin=begin):
+        found += logs
+        after = found[-1]
+    return [key.removeprefix(begin) for key in found]

@@ -104,8 +104,8 @@ class NatsBackplane(Backplane):
         self.check_value(key, data)
         return await self._cells.cas(key, expected, bytes(data), ttl)
 
-    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Cell]:
-        return await self._cells.page(after, limit)
+    async def cells(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, Cell]:
+        return await self._cells.page(after, limit, begin)
 
     async def prune(self, limit: int = 1000) -> int:
         return await self._cells.prune(limit)
@@ -141,8 +141,8 @@ class NatsBackplane(Backplane):
         check_key(key)
         await self._logs.drop(key, last)
 
-    async def logs(self, after: str = "", limit: int = 1000) -> dict[str, Head]:
-        return await self._logs.page(after, limit)
+    async def logs(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, Head]:
+        return await self._logs.page(after, limit, begin)
 
     async def compact(self, key: str, through: int, epoch: str | None = None) -> int:
         check_key(key)

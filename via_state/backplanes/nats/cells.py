@@ -62,15 +62,16 @@ class Cells:
                     found[key] = self._cell(message)
         return found
 
-    async def page(self, after: str, limit: int) -> dict[str, Cell]:
+    async def page(self, after: str, limit: int, begin: str) -> dict[str, Cell]:
         connection = await self._connections.get()
-        async for tokens in self._list.after(connection, after, limit):
+        async for tokens in self._list.after(connection, after, limit, begin):
             some = (get(connection, self._stream, last_by_subj=self._subjects.cells + token) for token in tokens)
             found: dict[str, Cell] = {}
             for message in await asyncio.gather(*some):
                 if message is None or not self.live(message):
                     continue
-                if (key := self._streams.key_in(message)) is not None:
+                key = self._streams.key_in(message)
+                if key is not None and key.startswith(begin):
                     found[key] = self._cell(message)
             if found:
                 return found

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from via_state.backplanes.nats.connection import Connection
 from via_state.backplanes.nats.streams import Streams
-from via_state.backplanes.nats.tokens import is_ours, token_of
+from via_state.backplanes.nats.tokens import is_ours, key_of, token_of
 
 
 class Listing:
@@ -19,15 +19,18 @@ class Listing:
         self._streams, self._stream, self._before = streams, stream, before
         self._tokens: list[str] = []
 
-    async def after(self, connection: Connection, key: str, limit: int) -> AsyncIterator[list[str]]:
-        """Portions of the tokens that follow a key's; from the first with ""."""
+    async def after(self, connection: Connection, key: str, limit: int, begin: str) -> AsyncIterator[list[str]]:
+        """Portions of the tokens that follow a key's; from the first with "". Those that may be of keys that begin so: what
+        stands for a long key does not tell.
+        """
         token = token_of(key) if key else ""
         at = bisect.bisect_left(self._tokens, token)
         if not token or self._tokens[at : at + 1] != [token]:
             self._tokens = await self._load(connection)
         first = bisect.bisect_right(self._tokens, token)
         while some := self._tokens[first : first + limit]:
-            yield some
+            if may_be := [one for one in some if begin == "" or (key_of(one) or begin).startswith(begin)]:
+                yield may_be
             first += limit
 
     async def _load(self, connection: Connection) -> list[str]:

@@ -196,11 +196,13 @@ class Logs:
                 await self._purge(connection, key, begin + 1)
                 return
 
-    async def page(self, after: str, limit: int) -> dict[str, Head]:
+    async def page(self, after: str, limit: int, begin: str) -> dict[str, Head]:
         connection = await self._connections.get()
-        async for tokens in self._list.after(connection, after, limit):
+        async for tokens in self._list.after(connection, after, limit, begin):
             heads = await self.heads(connection, dict.fromkeys(tokens, 0))
-            if written := {key: head for key, head in heads.items() if head.position.offset}:
+            if written := {
+                key: head for key, head in heads.items() if head.position.offset and key.startswith(begin)
+            }:
                 return written
         return {}
 

@@ -152,8 +152,8 @@ class PostgresBackplane(Backplane):
         self._ring(key)
         return revision
 
-    async def cells(self, after: str = "", limit: int = 1000) -> dict[str, Cell]:
-        return await self._cells.page(after, limit)
+    async def cells(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, Cell]:
+        return await self._cells.page(after, limit, begin)
 
     async def prune(self, limit: int = 1000) -> int:
         return await self._cells.prune(limit)
@@ -194,8 +194,8 @@ class PostgresBackplane(Backplane):
         await self._logs.drop(key, last)
         self._ring(key)
 
-    async def logs(self, after: str = "", limit: int = 1000) -> dict[str, Head]:
-        return await self._logs.page(after, limit)
+    async def logs(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, Head]:
+        return await self._logs.page(after, limit, begin)
 
     async def compact(self, key: str, through: int, epoch: str | None = None) -> int:
         check_key(key)

@@ -27,7 +27,14 @@ LOAD = f"SELECT {COLUMNS} FROM via_state_cell WHERE prefix = %s AND key = ANY(%s
 
 REVISIONS = f"SELECT key, rev, write_id FROM via_state_cell WHERE prefix = %s AND key = ANY(%s) AND {LIVE}"
 
-PAGE = f"SELECT {COLUMNS} FROM via_state_cell WHERE prefix = %s AND key > %s AND {KNOWN} AND {LIVE} ORDER BY key LIMIT %s"
+# Where the database sorts by bytes, the index gives the keys that begin so.
+BEGINS = "key > %(after)s AND key >= %(begin)s AND key ^@ %(begin)s::text"
+
+PAGE = f"""
+SELECT {COLUMNS} FROM via_state_cell
+WHERE prefix = %(prefix)s AND {BEGINS} AND {KNOWN} AND {LIVE}
+ORDER BY key LIMIT %(limit)s
+"""
 
 # The sequence may give a number out again, after a crash with lazy commits or from a restored backup: hence the id.
 REPLACE = f"""
@@ -73,9 +80,10 @@ class Cells:
             cursor = await connection.execute(REVISIONS, (self._prefix, keys), binary=True)
             return {key: revision_of(rev, write_id) async for key, rev, write_id in cursor}
 
-    async def page(self, after: str, limit: int) -> dict[str, Cell]:
+    async def page(self, after: str, limit: int, begin: str) -> dict[str, Cell]:
+        values = {"prefix": self._prefix, "after": after, "limit": limit, "begin": begin}
         async with self._connections.use(write=False) as connection:
-            cursor = await connection.execute(PAGE, (self._prefix, after, limit), binary=True)
+            cursor = await connection.execute(PAGE, values, binary=True)
             return {key: _cell(*columns) async for key, *columns in cursor}
 
     async def cas(self, key: str, expected: Revision | None, data: bytes, ttl: float | None) -> Revision:

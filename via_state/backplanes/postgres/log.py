@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg import errors
 
-from via_state.backplanes.postgres.cells import KNOWN, uuid_of
+from via_state.backplanes.postgres.cells import BEGINS, KNOWN, uuid_of
 from via_state.backplanes.postgres.connection import Connection
 from via_state.backplanes.postgres.connections import Connections
 from via_state.backplanes.postgres.xid import XID
@@ -111,7 +111,7 @@ HEADS = f"SELECT key, {HEAD_COLUMNS} FROM via_state_log WHERE prefix = %(prefix)
 
 PAGE = f"""
 SELECT key, {HEAD_COLUMNS} FROM via_state_log
-WHERE prefix = %(prefix)s AND key > %(after)s AND {KNOWN} AND last > 0
+WHERE prefix = %(prefix)s AND {BEGINS} AND {KNOWN} AND last > 0
 ORDER BY key LIMIT %(limit)s
 """
 
@@ -300,8 +300,8 @@ class Logs:
                 await connection.execute(DROP_PACKS, (log,))
                 await connection.execute(DROP_HEAD, (log,))
 
-    async def page(self, after: str, limit: int) -> dict[str, Head]:
-        values = {"prefix": self._prefix, "after": after, "limit": limit}
+    async def page(self, after: str, limit: int, begin: str) -> dict[str, Head]:
+        values = {"prefix": self._prefix, "after": after, "limit": limit, "begin": begin}
         async with self._connections.use(write=False) as connection:
             rows = await (await connection.execute(PAGE, values, binary=True)).fetchall()
         return {key: head_of(tuple(columns)) for key, *columns in rows}

@@ -71,17 +71,16 @@ class Command(StateCommand):
     def _keys(self, pod: Pod, home: str) -> Iterator[str]:
         """All keys of the owner. Of a session that has ended, its tombstones stay."""
         after, seen = "", 0
-        while page := pod.thread.call(pod.backplane.cells(after)):
+        while page := pod.thread.call(pod.backplane.cells(after, begin=home)):
             for after, cell in page.items():
                 if (after == home or after.startswith(f"{home}.")) and holds_of(cell.data) is Holds.VALUE:
                     yield after
             seen += len(page)
             self.progress(f"{counted(seen, 'value')} looked at")
         after, seen = "", 0
-        while logs := pod.thread.call(pod.backplane.logs(after)):
+        while logs := pod.thread.call(pod.backplane.logs(after, begin=f"{home}.")):
             for after in logs:
-                if after.startswith(f"{home}."):
-                    yield after
+                yield after
             seen += len(logs)
             self.progress(f"{counted(seen, 'log')} looked at")
         after = ""

@@ -153,6 +153,10 @@ class LogConformance(Harness):
                 assert not page.keys() & found.keys()
                 found.update(page)
             assert found.keys() == MANY_KEYS
+            for begin in ("a", "many.1", "x" * 512, "ünïcödé.", "*", "gone", "a cell"):
+                assert (await plane.logs(begin=begin)).keys() == {
+                    key for key in MANY_KEYS if key.startswith(begin)
+                }
             assert found["a.b.c"] == await plane.head("a.b.c")
 
     @pytest.mark.parametrize("key", ["", "x" * 513, "a\0b", "a\ud800"], ids=["empty", "long", "NUL", "surrogate"])

@@ -201,6 +201,16 @@ class StoreConformance(Harness):
                 assert len(page) <= 7
                 assert not page.keys() & found.keys()
                 found.update(page)
+            for begin in ("a", "many.1", "x" * 512, "ünïcödé.", "*"):
+                assert (await second.cells(begin=begin)).keys() == {
+                    key for key in MANY_KEYS if key.startswith(begin)
+                }
+            portions = [await second.cells(limit=2, begin="many.1")]
+            while portions[-1]:
+                portions.append(await second.cells(next(reversed(portions[-1])), limit=2, begin="many.1"))
+            assert sum(map(len, portions)) == 11
+            assert (await second.cells(begin="short")).keys() == {"short"}
+            assert await second.cells(begin="gone") == {}
             short = found.pop("short").ttl
             assert short is not None
             assert 50 < short <= 100.5
