@@ -49,7 +49,7 @@ export function field(base, live) {
 // Elements -----------------------------------------------------------------------------------------------------
 
 function attributes(base, next, live) {
-  const nested = base.hasAttribute("data-via"); // what it shows, and how far that is, is its own
+  const nested = base.hasAttribute("data-via") && base.dataset; // what it shows, and how far that is, is its own
   for (const { name } of [...base.attributes, ...next.attributes]) {
     if (next.getAttribute(name) === base.getAttribute(name)) continue;
     if (name === "srcdoc") throw name; // it takes more than an attribute: the block is made again
@@ -58,7 +58,7 @@ function attributes(base, next, live) {
     if (name === "class") {
       for (const one of base.classList) if (!next.classList.contains(one)) live.classList.remove(one);
       for (const one of next.classList) if (!base.classList.contains(one)) live.classList.add(one);
-    } else if (!nested || !name.startsWith("data-via")) put(live);
+    } else if (!nested || !(name === nested.viaTo || name.startsWith("data-via"))) put(live);
     put(base);
   }
 }

@@ -22,13 +22,14 @@ export function find(root) {
     try {
       const { via: token, viaId: id, viaAt } = element.dataset;
       if (!token) continue;
-      let node = nodes().find((one) => one.token === token);
-      if (!node) {
-        node = { token, id, at: JSON.parse(viaAt), elements: new Set() };
+      const node = nodes().find((one) => one.token === token) ?? { token, id, elements: new Set() };
+      if (node.elements.has(element)) continue;
+      // A new one, or another place of a known one that does not show the same.
+      if (JSON.stringify(node.at) !== viaAt) {
+        node.at = JSON.parse(viaAt);
         all.add(node);
         fresh.push(node);
       }
-      if (node.elements.has(element)) continue;
       node.elements.add(element);
       watch(element);
     } catch {} // somebody's markup that only looks like a node, or breaks its form

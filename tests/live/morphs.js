@@ -226,6 +226,11 @@
       paint(box, inner("old", "").replace("<p>1", "<p>2").replace('class="k"', 'class="l"'));
       return all(box.querySelector("div") === nested, nested.innerHTML === "<b>shown</b>", nested.dataset.viaAt === "newer", nested.className === "l", box.textContent === "2shown");
     },
+    "the live attribute of a nested node is its own"() {
+      set('<i data-via="t" data-via-id="n" data-via-to="title" class="k" title="4"></i>');
+      paint(box, '<i data-via="u" data-via-id="n" data-via-to="title" class="l"></i>');
+      return all(box.firstChild.title === "4", box.firstChild.className === "l", box.firstChild.dataset.via === "t");
+    },
     "another node in the same place is another element"() {
       set('<div data-via="t" data-via-id="n">old</div>');
       paint(box, '<div data-via="u" data-via-id="m"></div>');

@@ -200,6 +200,17 @@ def test_a_nested_node_that_a_frame_brings_is_asked_for(strict: Any) -> None:
     page.until("document.body.textContent.trim() === 'inside'")
 
 
+def test_another_place_of_a_node_that_a_frame_brings_is_painted_too(strict: Any) -> None:
+    page = strict(node("count", "1", ONE, "span") + ROOM)
+    page.online()
+    page.frame(["room", TWO, "h", node("count", "", {}, "span"), "tag2"])
+    assert page.heard(lambda said: "add" in said) == {"add": [["count-token", {}]]}
+
+    page.frame(["count", ONE, "t", "1"])
+
+    page.until("[...document.querySelectorAll('span')].map((one) => one.textContent).join() === '1,1'")
+
+
 @pytest.mark.parametrize("markup", [
     '<form><input name="childNodes"><input name="firstChild"><input name="getAttribute"></form>',
     '<b data-via="junk" data-via-id="count" data-via-at="null">x</b>', '<b data-via="junk" data-via-id="count" data-via-at="{">x</b>',
