@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import date
 from html import unescape
 from typing import Any
 
@@ -28,6 +29,7 @@ from via_state.exceptions import (
     NotFollowed,
     SharedFragmentIsPersonal,
 )
+from via_state.live.fragments import fragments
 from via_state.live.marking import UNPAINTED
 from via_state.live.renderer import code_of, group_of, render
 from via_state.live.tokens import NodeToken, Ticket, TokenRefused, open_ticket, open_token
@@ -139,7 +141,7 @@ def test_an_attribute_is_written_as_the_client_would(to: str, value: Any, writte
     assert html.endswith(f' data-via-to="{to}"{written}></b>')
     (place,) = places(html)
     at = {"done": render(token_of(place).spec, visitor()).at["done"]}
-    assert place["data-via-at"] == dumps(UNPAINTED if to == "text" else at)
+    assert place["data-via-at"] == dumps({} if to == "text" else at)
 
 
 @pytest.mark.parametrize(
@@ -394,10 +396,28 @@ def test_nodes_in_a_block_are_whole_in_the_page_and_empty_in_frames() -> None:
     assert re.sub("<[^>]*>", "|", frame) == "t||||||"
     inside = places(frame)
     assert [place["data-via-id"] for place in inside] == [one["data-via-id"] for one in (text, attribute, nested)]
-    assert {place["data-via-at"] for place in inside} == {dumps(UNPAINTED)}
+    assert {place["data-via-at"] for place in inside} == {"{}"}
     assert "title" not in inside[1]
     assert token_of(inside[0]).keys == ("count",)
     assert token_of(inside[2], who.ticket.audience).keys == ()
+
+
+def test_a_text_that_follows_no_state_is_asked_for_all_the_same() -> None:
+    class Inbox(State):
+        unread = StateUser(int)
+
+    @live.fragment("partouter.html")
+    def outer(visitor: live.Visitor) -> dict[str, Any]:
+        return {}
+
+    part = LOAD + '{% via_text "tests.Inbox.unread" %}'
+    made = request()
+    html = rendered('{% via_live "partouter.html" %}', made, partouter=part)
+    who = Visitor.of_request(made)
+    with templates(partouter=part):
+        frame = render(token_of(places(html)[0], who.ticket.audience).spec, who).body
+    assert places(html)[1]["data-via-at"] == "{}"
+    assert places(str(frame))[0]["data-via-at"] == dumps(UNPAINTED)
 
 
 def test_f2_a_shared_block_has_nothing_in_it_that_is_of_one_visitor() -> None:
@@ -481,8 +501,6 @@ def rows_of(rows: list[Any], **more: Any) -> Any:
     def table() -> dict[str, Any]:
         return {"rows": rows, **more}
 
-    from via_state.live.fragments import fragments
-
     spec = fragments.get("rows.html").spec({})
     return lambda: render(spec, visitor()).body
 
@@ -506,8 +524,6 @@ def test_rows_are_made_again_where_what_they_use_is_another() -> None:
     @live.fragment("rows.html", shared=True)
     def table() -> dict[str, Any]:
         return {"rows": rows, **more}
-
-    from via_state.live.fragments import fragments
 
     source = (
         LOAD
@@ -709,3 +725,71 @@ def test_o1_nothing_that_opens_something_is_logged(caplog: pytest.LogCaptureFixt
     assert caplog.records
     text = "\n".join(f"{record.getMessage()} {record.exc_text or ''}" for record in caplog.records)
     assert not any(secret in text for secret in secrets)
+
+
+def found_by_checks() -> list[tuple[str, str]]:
+    from via_state.checks import check_fragments
+
+    return [(str(one.id), str(one.obj)) for one in check_fragments()]
+
+
+def test_checks_name_fragments_that_can_not_work() -> None:
+    @live.fragment("good.html")
+    def good(visitor: live.Visitor, room: int, *, day: date = date(2026, 1, 1)) -> dict[str, Any]:
+        return {}
+
+    @live.fragment("missing.html", shared=True)
+    def missing() -> dict[str, Any]:
+        return {}
+
+    @live.fragment("broken.html", shared=True)
+    def broken() -> dict[str, Any]:
+        return {}
+
+    @live.fragment("personal.html", shared=True)
+    def personal(visitor: live.Visitor) -> dict[str, Any]:
+        return {}
+
+    @live.fragment("nobody.html")
+    def nobody() -> dict[str, Any]:
+        return {}
+
+    @live.fragment("untyped.html", shared=True)
+    def untyped(room) -> dict[str, Any]:  # type: ignore[no-untyped-def]
+        return {}
+
+    @live.fragment("many.html")
+    def many(visitor: live.Visitor, *rooms: int) -> dict[str, Any]:
+        return {}
+
+    @live.fragment("list.html", shared=True)
+    def several(rooms: list[int]) -> dict[str, Any]:
+        return {}
+
+    names = dict.fromkeys(("good", "personal", "nobody", "untyped", "many", "list"), "")
+    with templates(**names, broken="{% if %}"):
+        found = found_by_checks()
+    assert found == [
+        ("via_state.E041", "The fragment 'missing.html'"),
+        ("via_state.E041", "The fragment 'broken.html'"),
+        *(
+            ("via_state.E042", f"The fragment '{name}.html'")
+            for name in ("personal", "nobody", "untyped", "many", "list")
+        ),
+    ]
+    with pytest.raises(DeclarationError, match="'visitor'"):
+        fragments.get("personal.html").spec({})
+
+
+def test_a_template_has_one_function() -> None:
+    def declare(module: str) -> None:
+        def room() -> dict[str, Any]:
+            return {}
+
+        room.__module__ = module
+        live.fragment("room.html", shared=True)(room)
+
+    declare("one")
+    declare("one")  # its module was loaded again
+    with pytest.raises(DeclarationError, match="twice"):
+        declare("other")

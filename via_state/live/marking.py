@@ -36,8 +36,10 @@ class Marked(NamedTuple):
     body: str | None = None
 
 
-def marked(spec: NodeSpec, request: HttpRequest | None, *, plain: bool = False) -> Marked:
-    """A node, as the page or the block that is being rendered needs it. ``plain``: without what a client needs.
+def marked(spec: NodeSpec, request: HttpRequest | None, *, plain: bool = False, empty: bool = False) -> Marked:
+    """A node, as the page or the block that is being rendered needs it.
+
+    ``plain``: without what a client needs. ``empty``: the page can't have its content, so the client asks for it.
 
     Raises what `render` raises, but for `Gone`: such a place is empty.
     """
@@ -50,8 +52,8 @@ def marked(spec: NodeSpec, request: HttpRequest | None, *, plain: bool = False) 
         paint.nodes += 1
         if paint.shared and bound(spec):
             raise personal("this block", f"{spec.name!r}, which is not the same for all")
-        if not paint.inline:
-            return Marked(_attributes(spec, paint.visitor, UNPAINTED, _names(spec, paint.visitor)))
+        if not paint.inline or empty:
+            return Marked(_unpainted(spec, paint.visitor))
     elif bound(spec):
         make_personal(request)
     who = anybody() if visitor is None else visitor
@@ -66,6 +68,8 @@ def marked(spec: NodeSpec, request: HttpRequest | None, *, plain: bool = False) 
         body = body.replace(f'"{CSRF}"', f'"{csrf_of(request)}"')
     if plain:
         return Marked("", body)
+    if empty:
+        return Marked(_unpainted(spec, who))
     return Marked(_attributes(spec, who, content.at, tuple(sorted(content.at))), body)
 
 
@@ -74,11 +78,13 @@ def bound(spec: NodeSpec) -> bool:
     return spec.audience != "all" or (spec.kind == "block" and fragment_of(spec).allow is not None)
 
 
-def _names(spec: NodeSpec, visitor: Visitor) -> tuple[str, ...]:
-    if spec.kind == "block":
-        return ()
-    text = Text.of(spec, visitor.names)
-    return () if text.watched is None else (text.name,)
+def _unpainted(spec: NodeSpec, visitor: Visitor) -> str:
+    """The attributes of an element that is left empty."""
+    text = Text.of(spec, visitor.names) if spec.kind == "text" else None
+    names = () if text is None or text.watched is None else (text.name,)
+    # What follows state is behind it. A text that follows none would be taken to be whole.
+    at = {} if names or text is None else UNPAINTED
+    return _attributes(spec, visitor, at, names)
 
 
 def _attributes(spec: NodeSpec, visitor: Visitor, at: Vector, names: tuple[str, ...]) -> str:

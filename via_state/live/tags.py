@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -18,12 +17,11 @@ from via_state.declarations.owners import RequestOwner
 from via_state.declarations.registry import registry
 from via_state.exceptions import DeclarationError, NotFollowed
 from via_state.live.fragments import fragments
-from via_state.live.marking import UNPAINTED, element, marked, visitor_of
+from via_state.live.marking import element, marked, visitor_of
 from via_state.live.markup import refuse_attribute, runs, tag_name
 from via_state.live.node import NodeSpec, Scalar
 from via_state.live.painting import painting
 from via_state.live.texts import AUDIENCES, TO, filter_of, key_of
-from via_state.live.vector import dumps
 from via_state.pod.default import current_pod
 
 
@@ -56,15 +54,11 @@ def attribute(
     """``{% via_attr %}``: an attribute of the element in which the tag stands, whose value is the state."""
     refuse_attribute(to)
     spec = text_spec(request, source, {TO: to, **parameters}, filter=filter, prefix=prefix, suffix=suffix)
-    found = marked(spec, request, plain=request is None and painting.get() is None)
-    attributes, value = found.attributes, found.body
-    if to == "text":  # what stands in the element is not ours: the client is sent the text
-        attributes = re.sub(r'(?<=data-via-at=")[^"]*', escape(dumps(UNPAINTED)), attributes)
-        value = None
-    elif value is not None and runs(to, value):
-        value = None
-    written = "" if value is None else f' {to}="{escape(value)}"'
-    return mark_safe(f'{attributes} data-via-to="{to}"{written}'.strip())
+    # What stands in the element is not ours to write: the client is sent the text.
+    found = marked(spec, request, plain=request is None and painting.get() is None, empty=to == "text")
+    value = found.body
+    written = "" if value is None or to == "text" or runs(to, value) else f' {to}="{escape(value)}"'
+    return mark_safe(f'{found.attributes} data-via-to="{to}"{written}'.strip())
 
 
 def block(
