@@ -17,7 +17,7 @@ LAYERS = [
     ["testing", "apps"],
     ["admin", "management", "middleware", "templatetags", "views", "checks", "constraints"],
     ["live", "layers"],
-    ["health", "metrics"],
+    ["health", "metrics", "monitoring"],
     ["operations"],
     ["declarations"],
     ["handlers"],

@@ -149,3 +149,21 @@ def test_the_page_has_the_shared_truth_and_what_the_process_counts() -> None:
     shown = exposition.page().decode()
     assert "# HELP via_consumer_oldest_timestamp_seconds" in shown
     assert "# HELP via_events_appended_total" in shown
+
+
+@pytest.mark.parametrize("multiprocess", [False, True])
+def test_a_process_that_did_nothing_shows_no_fault(tmp_path: Path, multiprocess: bool) -> None:
+    """No backplane, no worker, no loop: a 0 would alert that each of them failed."""
+    code = "import django; django.setup(); from via_state.metrics import exposition; print(exposition.page().decode())"
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "testproject.settings_test"}
+    if multiprocess:
+        environment["PROMETHEUS_MULTIPROC_DIR"] = str(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    lines = (line.partition(" ") for line in done.stdout.splitlines() if line and not line.startswith("#"))
+    shown = {name: float(value) for name, _, value in lines}
+    assert shown["via_events_appended_total"] == 0
+    assert "via_lease_until_timestamp_seconds" not in shown
+    for name in ("via_backplane_up", "via_loop_beat_timestamp_seconds"):
+        assert shown.get(name) != 0  # whoever looks may have started them

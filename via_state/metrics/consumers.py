@@ -70,6 +70,7 @@ lease_until = gauge(
     "livemin",
     "in the past: the worker begins nothing, others take over",
     "seconds",
+    from_start=False,
 )
 
 OUTCOMES = ("ok", "failed", "poisoned", "skipped")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.samples import Sample
 
 M = TypeVar("M", Counter, Gauge, Histogram)
 #: How the gauges of several processes of one machine are joined: those of processes that live.
@@ -69,10 +70,27 @@ def counters(
     return Family(Counter(name, text, labels))
 
 
-def gauge(name: str, text: str, mode: Mode, worry: str = "", unit: str = "count") -> Gauge:
-    """A gauge without labels."""
+class Unset(Gauge):
+    """A gauge that shows nothing before it is set: a process that never had a worker, or a loop, must not show one that failed at 0."""
+
+    def _metric_init(self) -> None:
+        """Done with the first figure."""
+
+    def set(self, value: float) -> None:
+        if not hasattr(self, "_value"):
+            super()._metric_init()
+        super().set(value)
+
+    def _child_samples(self) -> Iterable[Sample]:
+        return super()._child_samples() if hasattr(self, "_value") else ()
+
+
+def gauge(
+    name: str, text: str, mode: Mode, worry: str = "", unit: str = "count", *, from_start: bool = True
+) -> Gauge:
+    """A gauge without labels. ``from_start``: it is 0 before it is set."""
     describe(_caller(), Described(name, "gauge", (), unit, text, worry, mode))
-    return Gauge(name, text, multiprocess_mode=mode)
+    return (Gauge if from_start else Unset)(name, text, multiprocess_mode=mode)
 
 
 def gauges(

@@ -128,6 +128,7 @@ loop_beat = gauge(
     "livemin",
     "older than 15 s: something blocks the loop; livez answers 503",
     "seconds",
+    from_start=False,
 )
 loop_lag_seconds = histogram(
     "via_loop_lag_seconds",
@@ -140,6 +141,7 @@ backplane_up = gauge(
     "1 while the last sweep of a process succeeded, else 0.",
     "livemin",
     "0 for 1 min: values are old; readyz answers 503",
+    from_start=False,
 )
 backplane_reconnects = counter(
     "via_backplane_reconnects", "Times a sweep succeeded after one that failed.", "several in an hour"

@@ -66,7 +66,7 @@ _SHOWN = (
         "via_halted_pods",
         ("key", "reason"),
         "processes",
-        "Processes in which a key is halted, or lacks records or a pure fold.",
+        "Processes in which a key is halted, by reason: fold, newer, gap, code; or lacks records (unreadable) or a pure fold (divergence).",
         "above 0 for 1 min",
     ),
     ("via_outbox_waiting", (), "records", "Records in the outbox that wait to be relayed.", "grows for 5 min"),
