@@ -26,7 +26,7 @@ def layer_backend() -> str:
     return path if isinstance(path, str) else ""
 
 
-def chosen(backplane: type[Backplane]) -> str:
+def chosen(backplane: Backplane | type[Backplane]) -> str:
     """What ``BROADCAST`` comes to: "layer", "backplane" or "local"."""
     if settings.BROADCAST != "auto":
         return str(settings.BROADCAST)
@@ -37,7 +37,7 @@ def chosen(backplane: type[Backplane]) -> str:
 
 def make_carrier(pod: Pod) -> Carrier:
     """That of a pod. On its loop."""
-    match chosen(type(pod.backplane)):
+    match chosen(pod.backplane):
         case "layer":
             return LayerCarrier()
         case "backplane" if pod.messages.max_bytes:
