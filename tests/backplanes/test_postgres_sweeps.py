@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
+from psycopg import AsyncClientCursor
 
 from tests.backplanes.conftest import Make
 from tests.conftest import POSTGRES_ALIAS
 from via_state.backplanes.postgres import PostgresBackplane
+from via_state.backplanes.postgres.changes import CHANGED, Cursor
 from via_state.backplanes.postgres.connection import Connection, open_connection
 from via_state.testing.conformance.harness import append
 
@@ -69,3 +72,44 @@ async def test_rows_with_the_ids_of_another_server_are_not_looked_at_by_each_swe
     seen = await plane.changed(seen.cursor)
     assert {key: head.position for key, head in seen.logs.items()} == {KEYS[0]: position}
     assert seen.cells == {KEYS[1]: revision}
+
+
+async def test_after_a_restore_a_sweep_reads_few_pages_however_the_rows_were_written_since(
+    plane: PostgresBackplane, elsewhere: Connection
+) -> None:
+    """On PostgreSQL 16 or newer, which has the indexes."""
+    fills = {
+        "via_state_cell": "prefix, key, data, rev, xid) SELECT %s, 'k' || n, '', 1, 1000000000000 + n",
+        "via_state_log": "prefix, key, epoch, last, last_index, floor, floor_record, xid) "
+        "SELECT %s, 'k' || n, gen_random_uuid(), 0, -1, 0, '', 1000000000000 + n",
+    }
+    pages = 0
+    for table, columns in fills.items():
+        await elsewhere.execute(
+            f"INSERT INTO {table} ({columns} FROM generate_series(1, 10000) n", (plane.options["PREFIX"],)
+        )
+        # As a restore that makes the indexes at its end.
+        await elsewhere.execute(f"REINDEX INDEX {table}_xid")
+        await elsewhere.execute(
+            f"UPDATE {table} SET xid = pg_current_xact_id()::text::bigint WHERE right(key, 1) = '7' AND prefix = %s",
+            (plane.options["PREFIX"],),
+        )
+        await elsewhere.execute(f"VACUUM ANALYZE {table}")
+        row = await (await elsewhere.execute(f"SELECT pg_relation_size('{table}') / 8192")).fetchone()
+        assert row is not None
+        pages += row[0]
+    cursor = (await plane.changed(None)).cursor
+    assert isinstance(cursor, Cursor)
+    values = {
+        "prefix": plane.options["PREFIX"],
+        "source": cursor.source,
+        "xmin": cursor.xmin,
+        "snapshot": cursor.snapshot,
+    }
+    async with AsyncClientCursor(elsewhere) as asked:
+        await asked.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {CHANGED}", values)
+        ((found,),) = await asked.fetchall()
+    plan = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
+    assert pages > 300
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < pages / 3
+    assert (await plane.changed(cursor)).cells == {}

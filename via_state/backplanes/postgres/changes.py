@@ -17,8 +17,10 @@ from via_state.core.records import Changes
 #
 # Transaction ids mean something while this server runs over these files. A start, a failover, a restored backup, tables
 # that were emptied and filled again: afterwards `source` is another one.
+#
+# What they are compared with is asked for in subqueries: joined, the server may look for the rows first, and compare then.
 MOVED = """
-source = %(source)s AND prefix = %(prefix)s AND xid >= %(xmin)s AND xid < below
+(SELECT source FROM now) = %(source)s AND prefix = %(prefix)s AND xid >= %(xmin)s AND xid < (SELECT below FROM now)
 AND NOT pg_visible_in_snapshot(xid::text::xid8, %(snapshot)s::pg_snapshot)
 """
 
@@ -33,9 +35,9 @@ SELECT 'now' AS kind, source AS key, NULL::uuid AS epoch, NULL::bigint AS last, 
        NULL::integer AS last_index, NULL::bigint AS floor, snapshot::text AS floor_record, seconds AS rev
 FROM now
 UNION ALL
-SELECT 'log', key, {HEAD_COLUMNS}, NULL FROM now, via_state_log WHERE {MOVED}
+SELECT 'log', key, {HEAD_COLUMNS}, NULL FROM via_state_log WHERE {MOVED}
 UNION ALL
-SELECT 'cell', key, write_id, NULL, NULL, NULL, NULL, NULL, CASE WHEN {LIVE} THEN rev END FROM now, via_state_cell
+SELECT 'cell', key, write_id, NULL, NULL, NULL, NULL, NULL, CASE WHEN {LIVE} THEN rev END FROM via_state_cell
 WHERE {MOVED}
 """
 
