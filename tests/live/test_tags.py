@@ -665,6 +665,22 @@ def test_what_belongs_into_the_head_says_so() -> None:
         rendered('{% via_scripts %}{% via_group "staff" %}')
     with pytest.raises(DeclarationError, match="characters"):
         rendered('{% via_group "" %}')
+    many = "".join(f'{{% via_group "group of a long name {number}" %}}' for number in range(200))
+    with pytest.raises(DeclarationError, match="200 groups"):
+        rendered(many + "{% via_scripts %}")
+
+
+def test_what_does_not_fit_into_a_token_is_refused() -> None:
+    class Chat(State):
+        room = StateApp(int, key="a-room-whose-key-is-long.{room}")
+
+    @live.fragment("partrooms.html", shared=True)
+    def rooms(size: int) -> dict[str, Any]:
+        return {"sum": sum(Chat.room.at(room=f"{number}{'x' * size}").read() for number in range(64))}
+
+    assert rendered('{% via_live "partrooms.html" size=1 %}', partrooms="{{ sum }}")
+    with pytest.raises(NotFollowed, match="64 keys"):
+        rendered('{% via_live "partrooms.html" size=40 %}', partrooms="{{ sum }}")
 
 
 @pytest.mark.django_db(transaction=True)

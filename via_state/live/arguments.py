@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -72,6 +73,53 @@ KINDS: Mapping[Any, Kind] = {
     UUID: Kind(_uuid, str),
     date: Kind(_date, date.isoformat),
 }
+
+
+class Argument(NamedTuple):
+    """An argument of a fragment's function."""
+
+    kind: Kind
+    type: Any
+    required: bool
+
+
+def parameters_of(
+    function: Callable[..., Any], shared: bool, problem: Callable[[str, str], Exception]
+) -> dict[str, Argument]:
+    """What a tag may give to a function, but for the visitor. Raises what ``problem`` makes of a message and a hint."""
+    given = list(inspect.signature(function).parameters.values())
+    if shared:
+        if given and (given[0].name in ("visitor", "request") or "Visitor" in str(given[0].annotation)):
+            raise problem(
+                f"It is shared, and its function has the argument {given[0].name!r}.",
+                "One render is for all: leave the argument out, or shared=True.",
+            )
+    elif not given or given[0].kind not in (given[0].POSITIONAL_ONLY, given[0].POSITIONAL_OR_KEYWORD):
+        raise problem(
+            "Its function has no argument for the visitor.",
+            "Take the visitor first, as in def room(visitor, room: int); or write shared=True, if all see the same.",
+        )
+    else:
+        del given[0]
+    return {one.name: _argument(function, one, problem) for one in given}
+
+
+def _argument(
+    function: Callable[..., Any], parameter: inspect.Parameter, problem: Callable[[str, str], Exception]
+) -> Argument:
+    annotation = parameter.annotation
+    if isinstance(annotation, str):
+        try:
+            annotation = eval(annotation, getattr(function, "__globals__", {}))
+        except Exception:
+            annotation = None
+    named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    if not named or not isinstance(annotation, type) or annotation not in KINDS:
+        raise problem(
+            f"Its function's argument {parameter.name!r} has no type that a tag can give.",
+            f"Annotate it with one of {', '.join(one.__name__ for one in KINDS)}.",
+        )
+    return Argument(KINDS[annotation], annotation, parameter.default is parameter.empty)
 
 
 def size_of(arguments: Mapping[str, Scalar]) -> int:

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 from asgiref.sync import iscoroutinefunction
 
 from via_state.declarations.problems import Problem, problem_of
 from via_state.declarations.registry import registry
 from via_state.exceptions import DeclarationError, FragmentUnknown
-from via_state.live.arguments import KINDS, MOST, Kind, size_of
+from via_state.live.arguments import MOST, Argument, parameters_of, size_of
 from via_state.live.content import Gone
 from via_state.live.node import NodeSpec, Scalar
 from via_state.live.tickets import MOST_PATH
 
-if TYPE_CHECKING:
-    from django.contrib.auth.base_user import AbstractBaseUser  # noqa: F401
-
 F = TypeVar("F", bound=Callable[..., Any])
 #: The argument that says of which page it is, with ``by_page``.
 PAGE = "@page"
-
-
-class _Argument(NamedTuple):
-    kind: Kind
-    type: Any
-    required: bool
 
 
 class Fragment:
@@ -53,42 +43,9 @@ class Fragment:
         return f"The fragment {self.name!r}"
 
     @cached_property
-    def parameters(self) -> Mapping[str, _Argument]:
+    def parameters(self) -> Mapping[str, Argument]:
         """What its tag may give. Raises `DeclarationError`."""
-        given = list(inspect.signature(self.function).parameters.values())
-        if self.shared:
-            if given and (given[0].name in ("visitor", "request") or "Visitor" in str(given[0].annotation)):
-                raise self._problem(
-                    f"It is shared, and its function has the argument {given[0].name!r}.",
-                    "One render is for all: leave the argument out, or shared=True.",
-                )
-        elif not given or given[0].kind not in (given[0].POSITIONAL_ONLY, given[0].POSITIONAL_OR_KEYWORD):
-            raise self._problem(
-                "Its function has no argument for the visitor.",
-                "Take the visitor first, as in def room(visitor, room: int); or write shared=True, if all see the same.",
-            )
-        else:
-            del given[0]
-        return {one.name: self._argument(one) for one in given}
-
-    def _argument(self, parameter: inspect.Parameter) -> _Argument:
-        annotation = self._type_of(parameter)
-        named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        if not named or annotation not in KINDS:
-            types = ", ".join(one.__name__ for one in KINDS)
-            raise self._problem(
-                f"Its function's argument {parameter.name!r} has no type that a tag can give.",
-                f"Annotate it with one of {types}.",
-            )
-        return _Argument(KINDS[annotation], annotation, parameter.default is parameter.empty)
-
-    def _type_of(self, parameter: inspect.Parameter) -> object:
-        """What it is annotated with, where that is a text as well; None where only a type checker knows the name."""
-        alone = type("", (), {"__annotations__": {"type": parameter.annotation}})
-        try:
-            return get_type_hints(alone, getattr(self.function, "__globals__", None))["type"]
-        except Exception:
-            return None
+        return parameters_of(self.function, self.shared, self._problem)
 
     def _problem(self, message: str, hint: str) -> DeclarationError:
         return Problem("E042", message, hint, str(self)).error()

@@ -92,7 +92,8 @@ def _attributes(spec: NodeSpec, visitor: Visitor, at: Vector, names: tuple[str, 
     token = NodeToken(spec, audience, names, issue_time(), code_of(spec)).sign()
     if len(token) > TOKEN_MOST:
         raise NotFollowed(
-            f"{spec.name!r} reads {len(names)} keys of state, whose names are too long for one token. Render less in one live block."
+            f"The arguments of {spec.name!r} and the names of the {len(names)} keys that it reads are too long for one token. Give shorter "
+            "ones, or render less in one live block."
         )
     return f' data-via="{token}" data-via-id="{spec.id}" data-via-at="{escape(dumps(at))}"'
 

@@ -9,19 +9,20 @@ from typing import Any, NamedTuple
 
 from via_state.conf import settings
 
+#: Bytes of a remembered row beside its markup, about.
+ROW = 200
 _ATOMS = (str, int, bool, float, bytes, type(None))
 
 
 class Rows(NamedTuple):
-    """The rows of one loop. ``used`` are the variables that its body used beside the row."""
+    """The rows of one loop, by the id of each: the object, which so stays the one of that id, and what was made of it.
+
+    ``used`` are the variables that its body used beside the row. ``size``: characters of markup.
+    """
 
     rows: dict[int, tuple[Any, str]]
     used: tuple[Any, ...] = ()
-
-    def known(self, row: Any) -> str | None:
-        """What was made of this very object."""
-        found = self.rows.get(id(row))
-        return found[1] if found is not None and found[0] is row else None
+    size: int = 0
 
     def fits(self, used: tuple[Any, ...]) -> bool:
         """Whether the body would see the same."""
@@ -54,8 +55,8 @@ class Memo:
 
     @property
     def size(self) -> int:
-        """Characters of markup that are kept, about."""
-        return sum(200 + len(html) for loop in self.loops.values() for _, html in loop.rows.values())
+        """Bytes that are kept, about."""
+        return sum(loop.size + ROW * len(loop.rows) for loop in self.loops.values())
 
 
 class Memos:

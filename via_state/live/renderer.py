@@ -105,7 +105,9 @@ def group_of(spec: NodeSpec, visitor: Visitor) -> tuple[str, ...]:
     """Visitors with the same one see exactly the same."""
     ticket = visitor.ticket
     parts = {"all": "", "session": ticket.sid, "user": ticket.user, "visitor": ticket.audience}
-    return spec.id, parts[spec.audience], ticket.language, ticket.timezone
+    # The host is in what a visitor's block may ask for.
+    more = (visitor.scheme, visitor.host) if spec.audience == "visitor" else ()
+    return (spec.id, parts[spec.audience], ticket.language, ticket.timezone, *more)
 
 
 @contextmanager

@@ -82,19 +82,20 @@ class RowsNode(Node):
         )
         inner = RowContext(context, self._base(context, values))
         made: dict[int, tuple[Any, str]] = {}
-        parts = []
+        before = known.rows
         for row in rows:
-            html = known.known(row)
-            if html is None:
+            # Its object is kept with it, so no other one has its id.
+            found = before.get(id(row))
+            if found is None:
                 with inner.push(**{self.row: row}):
-                    html = self.nodelist.render(inner)
+                    found = (row, str(self.nodelist.render(inner)))
                 if inner.unknown:
                     raise inner.error()
-            made[id(row)] = (row, html)
-            parts.append(html)
+            made[id(row)] = found
+        html = "".join([made[id(row)][1] for row in rows])
         if paint is not None and not paint.inline:
-            paint.memo.keep(self, Rows(made, (*values, issue_time())))
-        return mark_safe("".join(parts))
+            paint.memo.keep(self, Rows(made, (*values, issue_time()), len(html)))
+        return mark_safe(html)
 
     def _base(self, context: Context, values: tuple[Any, ...]) -> dict[str, Any]:
         base = dict(zip(self.used, values, strict=True))

@@ -14,6 +14,7 @@ from django.utils.translation import gettext
 
 from via_state.conf import settings
 from via_state.exceptions import DeclarationError
+from via_state.live.frames import TOKEN_MOST
 from via_state.live.marking import csrf_of, visitor_of
 from via_state.live.painting import painting
 from via_state.live.tickets import make_personal
@@ -21,7 +22,7 @@ from via_state.live.tokens import digest, sign_ticket
 from via_state.live.visitor import Visitor
 
 SCRIPT = "via_state/via-1.js"
-MOST_GROUPS, LONGEST_GROUP = 50, 100
+LONGEST_GROUP = 100
 
 
 def scripts(context: Context, request: HttpRequest | None) -> SafeString:
@@ -33,8 +34,13 @@ def scripts(context: Context, request: HttpRequest | None) -> SafeString:
     visitor = Visitor.of_request(request)
     make_personal(request)
     request._via_scripts = True  # type: ignore[attr-defined]
+    ticket = sign_ticket(visitor.ticket)
+    if len(ticket) > TOKEN_MOST:
+        raise DeclarationError(
+            f"This page is in {len(visitor.ticket.groups)} groups of broadcasts, whose names are too long together. Give fewer, or shorter ones."
+        )
     data = {
-        "page": sign_ticket(visitor.ticket),
+        "page": ticket,
         "url": settings.LIVE_URL,
         "sleep": settings.LIVE_SLEEP,
         "poll": settings.LIVE_POLL,
@@ -108,10 +114,7 @@ def group(request: HttpRequest | None, name: str) -> SafeString:
         )
     name = str.__str__(name)
     visitor = Visitor.of_request(request)
-    groups = tuple(sorted({*visitor.ticket.groups, name}))
-    if not name or len(name) > LONGEST_GROUP or len(groups) > MOST_GROUPS:
-        raise DeclarationError(
-            f"via_group {name!r:.50}: a name has from 1 to {LONGEST_GROUP} characters, and a page {MOST_GROUPS} groups."
-        )
-    visitor.join(groups)
+    if not 0 < len(name) <= LONGEST_GROUP:
+        raise DeclarationError(f"via_group {name!r:.50}: a name has from 1 to {LONGEST_GROUP} characters.")
+    visitor.join(tuple(sorted({*visitor.ticket.groups, name})))
     return SafeString("")

@@ -37,6 +37,18 @@ def over(logins: Collection[Login]) -> set[Login]:
     return {one for one in logins if not _holds(one, sessions, users)}
 
 
+def user_of(ticket: Ticket) -> Any:
+    """The user of a page as the database has it now, by one query: nobody where `over` would say that the login is."""
+    from django.contrib.auth.models import AnonymousUser
+
+    user = _users({ticket.user}).get(ticket.user) if ticket.user else None
+    return user if user is not None and _may(user, ticket.login) else AnonymousUser()
+
+
+def _may(user: Any, login: str) -> bool:
+    return bool(getattr(user, "is_active", True)) and login in _hashes(user)
+
+
 def _holds(one: Login, sessions: Mapping[str, Mapping[str, Any]], users: Mapping[str, Any]) -> bool:
     if one.session:
         session = sessions.get(one.session)
@@ -45,7 +57,7 @@ def _holds(one: Login, sessions: Mapping[str, Mapping[str, Any]], users: Mapping
     if not one.user:
         return True
     user = users.get(one.user)
-    return user is not None and getattr(user, "is_active", True) and one.login in _hashes(user)
+    return user is not None and _may(user, one.login)
 
 
 def _hashes(user: Any) -> Iterable[str]:

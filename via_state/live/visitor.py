@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from asgiref.sync import sync_to_async
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.http import HttpRequest, QueryDict
 from django.utils.functional import SimpleLazyObject, cached_property
 from msgspec.structs import replace
@@ -14,8 +12,9 @@ from msgspec.structs import replace
 from via_state.declarations.owners import KnownOwner, Owned, Owner
 from via_state.exceptions import NotInLiveBlock
 from via_state.live.naming import Names
+from via_state.live.signed_in import user_of
 from via_state.live.tickets import ticket_of
-from via_state.live.tokens import Ticket, digest
+from via_state.live.tokens import Ticket
 
 if TYPE_CHECKING:
     from via_state.declarations.owners import User
@@ -182,24 +181,3 @@ def _refuse(what: str, instead: str) -> NoReturn:
     raise NotInLiveBlock(
         f"{what} can't be read in a live block, which is rendered again when the request is over. {instead}"
     )
-
-
-def user_of(ticket: Ticket) -> User:
-    """The user of a page as the database has it now: nobody where they may not sign in any more, or have another password. Queries."""
-    from django.contrib.auth.models import AnonymousUser
-
-    if not ticket.user:
-        return AnonymousUser()
-    model = get_user_model()
-    try:
-        user = model._default_manager.get(pk=ticket.user)
-    except (ObjectDoesNotExist, ValidationError, ValueError, OverflowError):
-        return AnonymousUser()
-    return user if user.is_active and _same_login(user, ticket) else AnonymousUser()
-
-
-def _same_login(user: Any, ticket: Ticket) -> bool:
-    if not ticket.login:
-        return True
-    hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
-    return ticket.login in map(digest, hashes)
