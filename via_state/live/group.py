@@ -185,14 +185,18 @@ class Group:
         body = None if content.body is None else plain(content.body)
         keys, code = tuple(sorted(content.watched)), code_of(self.spec)
         painted = Painted(body, etag_of(self.spec, body), content.at, keys, code)
-        if self.painted is not None and painted.etag != self.painted.etag:
-            self._base = self.painted
-        self.painted = painted
+        before, self.painted = self.painted, painted
+        if before is not None and painted.etag != before.etag:
+            self._base = before
+        # This pod goes back only where the store is proven to have done so; then its tabs do.
+        back = before is not None and compare(before.at, painted.at) > Order.BEHIND
         self._frames.clear()
         self.hub.remember(self)
         for seat in self.seats:
             if seat.settled:
                 seat.watched = content.watched
+                same = before is not None and seat.at is before.at
+                seat.rewritten |= back if same else compare(seat.at, painted.at) > Order.BEHIND
                 seat.changed()
                 if content.halted:
                     seat.fail()

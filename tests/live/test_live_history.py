@@ -1,0 +1,144 @@
+"""Whatever happens to connections, pods and the store: tabs never go back, and at the end each shows the fold of the log."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from django.test import Client
+
+from tests.faults import FaultyBackplane
+from tests.live.stage import Add, Say, Stage
+from via_state.backplanes.memory import MemoryBackplane
+from via_state.conf import DEFAULTS
+from via_state.pod.default import use_pod
+from via_state.pod.pod import Pod
+from via_state.testing.live import LiveTab
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("site")]
+
+TABS, STEPS = 50, 100
+
+
+class History:
+    """Some pods over one store, tabs that are connected to them, and what happens."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.backplane = FaultyBackplane(MemoryBackplane({}))
+        self.pods = [self.new_pod() for _ in range(3)]
+        self.tabs: list[LiveTab] = []
+        self.asleep: set[LiveTab] = set()
+        self.rooms = (1, 2)
+
+    def new_pod(self) -> Pod:
+        return Pod(self.backplane, owns_backplane=False)
+
+    def open(self) -> None:
+        for number in range(TABS):
+            path = "/counter/" if number % 2 else f"/room/{self.random.choice(self.rooms)}/"
+            tab = LiveTab(Client(), path, self.random.choice(self.pods))
+            with use_pod(tab.pod):
+                tab.open()
+            self.tabs.append(tab)
+
+    def step(self) -> None:
+        happens = self.random.choices(
+            [self.append, self.say, self.cut, self.move, self.sleep, self.wake, self.kill, self.lose],
+            [30, 20, 15, 10, 8, 10, 4, 3],
+        )[0]
+        happens()
+
+    def any_pod(self) -> Pod:
+        return self.random.choice(self.pods)
+
+    def any_tab(self) -> LiveTab:
+        return self.random.choice(self.tabs)
+
+    def append(self) -> None:
+        Stage.total.using(self.any_pod()).append_many([Add(self.random.randint(1, 9))] * self.random.randint(1, 3))
+
+    def say(self) -> None:
+        room = Stage.room.at(room=self.random.choice(self.rooms)).using(self.any_pod())
+        room.append(Say(f"line {self.random.randint(1, 999)}"))
+
+    def cut(self) -> None:
+        for _ in range(5):
+            if (tab := self.any_tab()) not in self.asleep:
+                tab.back()
+
+    def move(self) -> None:
+        if (tab := self.any_tab()) not in self.asleep:
+            tab.on(self.any_pod())
+
+    def sleep(self) -> None:
+        tab = self.any_tab()
+        tab.sleep()
+        self.asleep.add(tab)
+
+    def wake(self) -> None:
+        for tab in list(self.asleep)[:3]:
+            self.asleep.discard(tab)
+            tab.on(self.any_pod())
+
+    def kill(self) -> None:
+        """A process ends without a word; its tabs come back to others."""
+        dead = self.pods.pop(self.random.randrange(len(self.pods)))
+        dead.close()
+        self.pods.append(self.new_pod())
+        for tab in self.tabs:
+            if tab.pod is dead:
+                tab.drop()
+                tab.pod = self.any_pod()
+                if tab not in self.asleep:
+                    tab.connect()
+
+    def lose(self) -> None:
+        """The store is put back to where a log did not exist."""
+        key = self.random.choice([Stage.total.key, *(Stage.room.at(room=one).key for one in self.rooms)])
+        pod = self.any_pod()
+        pod.thread.call(pod.backplane.drop(key))
+
+    def end(self) -> None:
+        while self.asleep:
+            self.wake()
+
+    def expected(self, tab: LiveTab) -> str:
+        if tab.path == "/counter/":
+            return str(Stage.total.using(self.pods[0]).read())
+        room = int(tab.path.split("/")[2])
+        return "".join(Stage.room.at(room=room).using(self.pods[0]).read())
+
+    def shown(self, tab: LiveTab) -> str:
+        return tab.text("#total") if tab.path == "/counter/" else tab.text("#room ol").replace(" line", "line")
+
+    def close(self) -> None:
+        for tab in self.tabs:
+            tab.drop()
+        for pod in self.pods:
+            pod.close()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_at_the_end_every_tab_shows_the_fold_and_none_went_back(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`LiveTab` refuses every frame that is older than what it shows, unless the history was said to be another one."""
+    monkeypatch.setitem(DEFAULTS, "LIVE_FRAMES", 1000)
+    history = History(seed)
+    try:
+        history.open()
+        for _ in range(STEPS):
+            history.step()
+        history.end()
+        for pod in history.pods:
+            pod.drain()
+        for tab in history.tabs:
+            wanted = history.expected(tab)
+            tab.until(
+                lambda tab=tab, wanted=wanted: history.shown(tab) == wanted,
+                lambda wanted=wanted: f"not {wanted!r}",
+            )
+        assert not any(tab.refused for tab in history.tabs)
+    finally:
+        history.close()
