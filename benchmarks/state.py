@@ -41,5 +41,24 @@ class Order(msgspec.Struct, frozen=True):
     late: bool = False
 
 
+class Opened(msgspec.Struct, frozen=True):
+    """The table begins with these rows."""
+
+    rows: list[Order]
+
+    def fold(self, book: list[Order]) -> list[Order]:
+        return self.rows
+
+
+class Late(msgspec.Struct, frozen=True):
+    """One row changes."""
+
+    number: int
+
+    def fold(self, book: list[Order]) -> list[Order]:
+        row = msgspec.structs.replace(book[self.number], late=True)
+        return [*book[: self.number], row, *book[self.number + 1 :]]
+
+
 class Orders(State):
-    book = StateApp(list[Order], key="bench.orders")
+    book = StateAppEvents(Opened, Late, key="bench.orders")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 import pytest
 from django.test import Client
@@ -112,6 +113,9 @@ class History:
     def shown(self, tab: LiveTab) -> str:
         return tab.text("#total") if tab.path == "/counter/" else tab.text("#room ol").replace(" line", "line")
 
+    def shows(self, tab: LiveTab, wanted: str) -> bool:
+        return self.shown(tab) == wanted
+
     def close(self) -> None:
         for tab in self.tabs:
             tab.drop()
@@ -135,10 +139,7 @@ def test_at_the_end_every_tab_shows_the_fold_and_none_went_back(
             pod.drain()
         for tab in history.tabs:
             wanted = history.expected(tab)
-            tab.until(
-                lambda tab=tab, wanted=wanted: history.shown(tab) == wanted,
-                lambda wanted=wanted: f"not {wanted!r}",
-            )
+            tab.until(partial(history.shows, tab, wanted), lambda: "That is not the fold.")
         assert not any(tab.refused for tab in history.tabs)
     finally:
         history.close()

@@ -12,7 +12,7 @@ from via_state.conf import settings
 from via_state.exceptions import ViaStateError
 from via_state.live.content import Content, Gone
 from via_state.live.delta import difference, plain
-from via_state.live.frames import Frame, Why, delta_frame, same_frame, text_frame, whole_frame
+from via_state.live.frames import Frame, Why, delta_frame, frames_line, same_frame, text_frame, whole_frame
 from via_state.live.pacing import Pacing
 from via_state.live.renderer import arender, code_of
 from via_state.live.vector import Order, Vector, compare
@@ -58,6 +58,7 @@ class Group:
         self.painted: Painted | None = None
         self._base: Painted | None = None  # what was shown before that
         self._frames: dict[str, Frame] = {}  # what tells what is painted, by the etag of what a tab shows
+        self._lined: tuple[Frame, str] | None = None
         self._changed = False
         self._failing = False
 
@@ -225,6 +226,12 @@ class Group:
             frame = self._frames[known] = self._made(painted, known)
         seat.at, seat.etag = painted.at, painted.etag
         return frame
+
+    def line(self, frame: Frame) -> str:
+        """The line with this frame alone."""
+        if self._lined is None or self._lined[0] is not frame:
+            self._lined = frame, frames_line([frame])
+        return self._lined[1]
 
     def _made(self, painted: Painted, known: str) -> Frame:
         if known == painted.etag:

@@ -51,6 +51,7 @@ class Hub:
         self._due: dict[Tab, None] = {}
         self._bodies: OrderedDict[Group, int] = OrderedDict()
         self._remembered = 0  # bytes
+        self._told = 0, 0  # frames and characters since it was last counted
         self._round: asyncio.TimerHandle | None = None
         self._to_check: set[Tab] = set()
         self._checker = SingleFlight("Looking whether visitors are signed in", self._check, kind="live")
@@ -120,6 +121,13 @@ class Hub:
             tab.flush()
         if self._due:
             self.loop.call_soon(self._flush)
+        elif self._told[0]:
+            telemetry.FramesSent(*self._told).emit()
+            self._told = 0, 0
+
+    def told(self, frames: int, size: int) -> None:
+        """So many frames went to a tab, in so many characters."""
+        self._told = self._told[0] + frames, self._told[1] + size
 
     def remember(self, group: Group) -> None:
         """A group has painted: the least recent ones forget what they painted, where all of it is too much."""

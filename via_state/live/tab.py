@@ -126,20 +126,31 @@ class Tab:
                 self._write(message)
 
     def _message(self) -> str:
+        lines = list(self._lines)
+        self._lines.clear()
+        if self._due:
+            lines += self._frames()
+        return lines[0] if len(lines) == 1 else message_of(lines)
+
+    def _frames(self) -> list[str]:
+        """The line with the frames that are due, if there are any."""
+        seats = (
+            list(self._due)
+            if len(self._due) <= FRAMES_AT_ONCE
+            else list(itertools.islice(self._due, FRAMES_AT_ONCE))
+        )
         frames: list[Frame] = []
-        for seat in list(itertools.islice(self._due, FRAMES_AT_ONCE)):
+        for seat in seats:
             del self._due[seat]
             frames += seat.frames()
             if seat.gone is not None:
                 self.leave(seat)
-        lines = [*self._lines]
-        self._lines.clear()
-        if frames:
-            lines.append(frames_line(frames))
-        message = message_of(lines)
-        if frames:
-            telemetry.FramesSent(len(frames), len(message)).emit()
-        return message
+        if not frames:
+            return []
+        # Most tabs of a group are told the same single frame.
+        line = seats[0].group.line(frames[0]) if len(frames) == 1 else frames_line(frames)
+        self._hub.told(len(frames), len(line))
+        return [line]
 
     def _write(self, message: str) -> None:
         self.window.sent(len(message))

@@ -30,7 +30,7 @@ class TabUnproven(Event, frozen=True, gc=False):
 
 
 class FramesSent(Event, frozen=True, gc=False):
-    """A message with frames went to a tab."""
+    """So many frames went to tabs in one turn of an event loop. ``size``: characters."""
 
     frames: Count
     size: Count
