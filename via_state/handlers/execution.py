@@ -6,10 +6,11 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 from asgiref.sync import async_to_sync
-from django.db import DatabaseError, InterfaceError, InternalError
+from django.db import DatabaseError, InterfaceError, InternalError, connections
 from django.db.transaction import TransactionManagementError
 
 from via_state.bookkeeping.database.commits import committing
@@ -82,27 +83,57 @@ def _in_one_transaction(run: Callable[[], None], settle: Callable[[], None], wha
 def call(function: Callable[..., Any], *args: Any, timeout: float | None = None) -> None:
     """Call what a project wrote, sync or async; the latter for ``timeout`` seconds at most. The database work of an async function runs on this thread, too.
 
-    What would end the process or the task that waits for it, such as ``sys.exit``, is an error like any other.
+    What would end the process or the task that waits for it, such as ``sys.exit``, is an error like any other. Nothing that it sets for
+    its thread is left to the next one: a language, a time zone, a transaction that it opened by hand and did not end.
     """
+    before = _by_hand()
     try:
-        if inspect.iscoroutinefunction(function):
-
-            async def bounded() -> None:
-                async with asyncio.timeout(timeout):
-                    await function(*args)
-
-            async_to_sync(bounded)()
-            return
-        answer = function(*args)
-        if inspect.isgenerator(answer) or inspect.isasyncgen(answer):
-            raise TypeError("The handler is a generator: calling it runs nothing of it. Remove the yield.")
-        if inspect.isawaitable(answer):
-
-            async def finish() -> None:
-                await answer
-
-            async_to_sync(finish)()
+        copy_context().run(_call, function, args, timeout)
     except BaseException as error:
+        _undo(_by_hand() - before)
         if isinstance(error, Exception) or not is_failure(error):
             raise
         raise contained(error, "The handler") from error
+    if left := _undo(_by_hand() - before):
+        raise RuntimeError(
+            f"The handler turned autocommit off on the database {left[0]!r} and did not turn it on again: what it wrote there was not "
+            "committed. Use transaction.atomic()."
+        )
+
+
+def _by_hand() -> set[str]:
+    """The databases on which this thread has autocommit off, outside of ``atomic()`` and against the settings."""
+    return {
+        one.alias
+        for one in connections.all(initialized_only=True)
+        if one.connection is not None
+        and not one.in_atomic_block
+        and not one.autocommit
+        and one.settings_dict["AUTOCOMMIT"]
+    }
+
+
+def _undo(aliases: set[str]) -> list[str]:
+    for alias in aliases:
+        connections[alias].close()
+    return sorted(aliases)
+
+
+def _call(function: Callable[..., Any], args: tuple[Any, ...], timeout: float | None) -> None:
+    if inspect.iscoroutinefunction(function):
+
+        async def bounded() -> None:
+            async with asyncio.timeout(timeout):
+                await function(*args)
+
+        async_to_sync(bounded)()
+        return
+    answer = function(*args)
+    if inspect.isgenerator(answer) or inspect.isasyncgen(answer):
+        raise TypeError("The handler is a generator: calling it runs nothing of it. Remove the yield.")
+    if inspect.isawaitable(answer):
+
+        async def finish() -> None:
+            await answer
+
+        async_to_sync(finish)()
