@@ -1,5 +1,7 @@
 """The Django app."""
 
+from contextlib import suppress
+
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
@@ -32,6 +34,10 @@ class ViaStateConfig(AppConfig):
         from via_state.live.session_ends import watch_logins
         from via_state.metrics import consumers, exposition, folds, live, messages, process  # noqa: F401 - subscribe
 
+        with suppress(ImportError):  # the package is optional
+            from via_state import otel
+
+            otel.install()
         logs.guard()
         logs.trace_id = origin.trace_id
         handle.live_text = tags.text_of

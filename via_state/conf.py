@@ -53,6 +53,7 @@ DEFAULTS: Mapping[str, Any] = {
     "BROADCAST_KEEP": 0.0,
     "TOKEN_USERS": False,
     "ERASE_ON_DELETE": True,
+    "OTEL_PARENT": False,
     "DOCS_URL": "",
 }
 
@@ -107,7 +108,8 @@ class Settings:
     long a process keeps what it broadcast, to say it again to those that missed it; 0 for not at all.
 
     ``TOKEN_USERS``: users that are of no model, as those of a token are, are the accounts of ``AUTH_USER_MODEL`` with
-    the same primary key. ``ERASE_ON_DELETE``: the state of a user goes when the user is deleted. ``DOCS_URL``: where the
+    the same primary key. ``ERASE_ON_DELETE``: the state of a user goes when the user is deleted. ``OTEL_PARENT``: spans of
+    deliveries are children of the append's span, and do not only link to it. ``DOCS_URL``: where the
     site of the documentation is; hints of checks, and what the doctor finds, name addresses in it.
     """
 
@@ -167,7 +169,7 @@ class Settings:
             )
         found += [
             (f"VIA_STATE[{name!r}] is {getattr(self, name)!r}.", "Give True or False.")
-            for name in ("TOKEN_USERS", "ERASE_ON_DELETE", "LIVE_SCRIPTS")
+            for name in ("TOKEN_USERS", "ERASE_ON_DELETE", "LIVE_SCRIPTS", "OTEL_PARENT")
             if getattr(self, name) not in (True, False)
         ]
         for name in ("BACKEND", "DATABASE", "PREFIX"):

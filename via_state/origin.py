@@ -78,6 +78,19 @@ def _set(origin: Origin) -> Iterator[None]:
         _origin.reset(token)
 
 
+@contextmanager
+def in_trace(trace: str) -> Iterator[None]:
+    """Appends within are of this trace; "" leaves it as it is."""
+    now = _origin.get()
+    with _set(now._replace(trace=trace) if trace else now):
+        yield
+
+
+def trace() -> str:
+    """The ``traceparent`` of the code that runs now, or ""."""
+    return _origin.get().trace
+
+
 def trace_id() -> str:
     """The trace of the code that runs now: 32 hex digits, or ""."""
     return _origin.get().trace[3:35]

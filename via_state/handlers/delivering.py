@@ -9,7 +9,7 @@ from copy import copy
 from enum import Enum
 from typing import Any, NamedTuple, TypeAlias
 
-from via_state import telemetry
+from via_state import telemetry, tracing
 from via_state.bookkeeping.positions import DIED, FAILED, UNREADABLE, Claim, Letter, PositionStore
 from via_state.core.delivery import Failure, Next, Record, Treatment, after_failure, attempts_after
 from via_state.core.metadata import Metadata, all_metadata, as_text
@@ -192,7 +192,9 @@ class Deliverer:
         self, function: Callable[..., Any], record: Record, *args: Any, timeout: float | None = None
     ) -> None:
         """Call what the project wrote; what it appends says for which record."""
-        with following(record.position.record_id, self._metadata(record)):
+        metadata, record_id = self._metadata(record), record.position.record_id
+        span = tracing.processing(*self._labels, record_id, metadata, self._claim.attempts + 1)
+        with following(record_id, metadata), span:
             call(function, record.event, *args, timeout=timeout)
 
     def _metadata(self, record: Record) -> Metadata:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
+from via_state import tracing
 from via_state.bookkeeping.database import tables
 from via_state.bookkeeping.positions import HandlerId
 from via_state.core.events import EventCodec, Stored, Unreadable
@@ -78,7 +79,8 @@ class Replay(Borrower):
         )
 
         def run() -> None:
-            with following(letter.record_id, metadata):
+            span = tracing.processing(letter.handler, letter.log, letter.record_id, metadata, attempt)
+            with following(letter.record_id, metadata), span:
                 call(spec.function, event, delivery, timeout=spec.timeout)
 
         def settle() -> None:

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from via_state import logs, origin
+from via_state import logs, origin, tracing
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.books import books_of
 from via_state.conf import settings
@@ -120,14 +120,16 @@ class Pod:
         """Append events, all or none; durable when it returns, and folded where this pod projects the key."""
         refuse_in_event_loop("append", "aappend")
         waiter: Future[Position] = Future()
-        self._submit(key, spec, events, origin.metadata(), wait, waiter)
-        return self._appended(key, spec, Offsets(waiter.result(), len(events)))
+        with tracing.sending(spec.name, len(events)):
+            self._submit(key, spec, events, origin.metadata(), wait, waiter)
+            return self._appended(key, spec, Offsets(waiter.result(), len(events)))
 
     async def aappend(self, key: str, spec: LogSpec[V], events: Sequence[object], *, wait: bool = True) -> Offsets:
         """`append`, awaited. Cancelling it does not take an append back that was sent already."""
         waiter: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
-        self._submit(key, spec, events, await origin.ametadata(), wait, waiter)
-        return self._appended(key, spec, Offsets(await waiter, len(events)))
+        with tracing.sending(spec.name, len(events)):
+            self._submit(key, spec, events, await origin.ametadata(), wait, waiter)
+            return self._appended(key, spec, Offsets(await waiter, len(events)))
 
     def _appended(self, key: str, spec: LogSpec[V], offsets: Offsets) -> Offsets:
         wrote(self, key, spec, offsets[-1] if offsets else None)
@@ -148,7 +150,8 @@ class Pod:
     def append_on_commit(self, key: str, spec: LogSpec[V], events: Sequence[object]) -> None:
         """Append with the caller's database transaction, or not at all."""
         refuse_in_event_loop("append_on_commit", "aappend_on_commit")
-        self.outbox.add(key, spec.events.encode(events, origin.metadata()), len(events))
+        with tracing.sending(spec.name, len(events)):
+            self.outbox.add(key, spec.events.encode(events, origin.metadata()), len(events))
 
     def read(
         self, key: str, spec: LogSpec[V], *, at_least: Offset | None = None, timeout: float | None = None

@@ -1,0 +1,101 @@
+"""Spans of OpenTelemetry, where its package is installed: ``send`` around an append, ``process`` around a delivery.
+
+The names follow the conventions for messaging, which are still in development: they are all here. A record keeps the context of its
+``send``; ``process`` links to it, or is its child where ``OTEL_PARENT`` is set. A key is in no span: its template is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanKind, TracerProvider
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+import via_state
+from via_state import tracing
+from via_state.conf import settings
+from via_state.tracing import Processed
+
+SYSTEM = "messaging.system"
+OPERATION = "messaging.operation.name"
+TYPE = "messaging.operation.type"
+TEMPLATE = "messaging.destination.template"
+GROUP = "messaging.consumer.group.name"
+MESSAGE = "messaging.message.id"
+BATCH = "messaging.batch.message_count"
+#: Of our own.
+ATTEMPT, AGE = "via_state.attempt", "via_state.age_ms"
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+
+class OtelSpans:
+    """``provider``: the one that the project set, where it is left out."""
+
+    def __init__(self, provider: TracerProvider | None = None) -> None:
+        self._tracer = trace.get_tracer("via_state", via_state.__version__, provider)
+
+    @contextmanager
+    def sending(self, template: str, events: int, trace: str) -> Iterator[str]:
+        attributes = _attributes("send", template)
+        if events > 1:
+            attributes[BATCH] = events
+        parent = None if _traced() else _context(trace)
+        with self._tracer.start_as_current_span(
+            f"send {template}", parent, kind=SpanKind.PRODUCER, attributes=attributes
+        ):
+            yield _traceparent()
+
+    @contextmanager
+    def processing(self, one: Processed) -> Iterator[Span]:
+        attributes = {
+            **_attributes("process", one.template),
+            GROUP: one.handler,
+            MESSAGE: one.record_id,
+            ATTEMPT: one.attempt,
+        }
+        if one.age is not None:
+            attributes[AGE] = one.age
+        context = _context(one.trace)
+        origin = None if context is None else trace.get_current_span(context).get_span_context()
+        child = bool(settings.OTEL_PARENT) and context is not None
+        with self._tracer.start_as_current_span(
+            f"process {one.template}",
+            context if child else Context(),  # not of what a worker's thread did before
+            kind=SpanKind.CONSUMER,
+            attributes=attributes,
+            links=() if child or origin is None else (Link(origin),),
+        ) as span:
+            yield span
+
+
+def _attributes(operation: str, template: str) -> dict[str, Any]:
+    return {SYSTEM: "via_state", OPERATION: operation, TYPE: operation, TEMPLATE: template}
+
+
+def _traced() -> bool:
+    """Whether the code that runs now is in a span."""
+    return trace.get_current_span().get_span_context().is_valid
+
+
+def _context(traceparent: str) -> Context | None:
+    """That of a ``traceparent``; None for what is none."""
+    if not traceparent:
+        return None
+    found = _PROPAGATOR.extract({"traceparent": traceparent}, Context())
+    return found if trace.get_current_span(found).get_span_context().is_valid else None
+
+
+def _traceparent() -> str:
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier)
+    return carrier.get("traceparent", "")
+
+
+def install(provider: TracerProvider | None = None) -> None:
+    """Trace from now on."""
+    tracing.spans = OtelSpans(provider)
