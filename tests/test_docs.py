@@ -20,6 +20,7 @@ from via_state.backplanes.nats.options import DEFAULTS as NATS_OPTIONS
 from via_state.backplanes.postgres.backend import DEFAULTS as POSTGRES_OPTIONS
 from via_state.conf import DEFAULTS
 from via_state.declarations.registry import registry
+from via_state.live.fragments import fragments
 from via_state.metrics import catalog
 from via_state.pod.pod import Pod
 
@@ -51,7 +52,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_the_how_to_snippets_run_one_after_the_other(state_pod: Pod, module: dict[str, Any]) -> None:
     found = snippets("how-to.md")
     assert len(found) > 8
-    with registry.isolated():
+    with registry.isolated(), fragments.isolated():
         for snippet in found:
             exec(compile(snippet, "how-to.md", "exec"), module)
         case = module["FeedTests"]("test_an_item_shows")

@@ -11,7 +11,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
@@ -29,6 +29,7 @@ from via_state.exceptions import (
     NotFollowed,
     NotInLiveBlock,
     SharedFragmentIsPersonal,
+    SyncVerbInEventLoop,
 )
 from via_state.live.content import Content, Gone
 from via_state.live.fragments import fragments
@@ -312,6 +313,27 @@ def test_an_async_function_runs_on_the_loop_and_its_template_on_a_thread() -> No
         assert ran[1].daemon
         assert ran[1].name.startswith("via-state-render")
         assert render(spec, visitor(ann)).body == "ann 6!"
+
+
+async def test_a_page_in_an_event_loop_says_what_to_write_where_it_has_to_wait() -> None:
+    class Chat(State):
+        count = StateApp(int)
+
+    @live.fragment("count.html")
+    async def count(visitor: live.Visitor) -> dict[str, Any]:
+        return {"count": await Chat.count.aread()}
+
+    @live.fragment("plain.html", shared=True)
+    def plain() -> dict[str, Any]:
+        return {"count": Chat.count.read()}
+
+    await Chat.count.aset(3)
+    with templates(count="{{ count }}", plain="{{ count }}"):
+        assert render(fragments.get("plain.html").spec({}), visitor()).body == "3"
+        spec = fragments.get("count.html").spec({})
+        with pytest.raises(SyncVerbInEventLoop, match=r"await sync_to_async\(render\)"):
+            render(spec, visitor())
+        assert (await sync_to_async(render)(spec, visitor())).body == "3"
 
 
 def test_what_a_function_says_of_its_visitor_ends_the_node() -> None:

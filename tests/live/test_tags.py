@@ -649,7 +649,8 @@ def test_the_pages_nonce_is_on_what_it_allows(where: str) -> None:
         **{"csp_nonce": "abc"} if where == "request" else {"_csp_nonce": "abc"} if where == "django" else {}
     )
     html = rendered("{% via_scripts %}", made, **({"csp_nonce": "abc"} if where == "context" else {}))
-    assert html.count(' nonce="abc"') == 2
+    assert html.count(' nonce="abc"') == 1
+    assert "<style" not in html, "nothing is hidden from others here"
 
 
 def test_what_belongs_into_the_head_says_so() -> None:
@@ -702,6 +703,7 @@ def test_what_is_mine_is_hidden_from_others() -> None:
             if user is not None:
                 client.force_login(user)
             html = client.get("/").content.decode()
+            assert html.count("<style>") == 1
             mine = re.findall(r'not\(\[data-via-mine="([^"]+)"', html)[0]
             found[name] = [
                 (value == mine, bool(hidden))

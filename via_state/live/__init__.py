@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from via_state.live.asgi import live
     from via_state.live.audience import ALL, Group, Page, Session, User, Viewing
     from via_state.live.broadcasts import (
         abroadcast,
@@ -52,6 +53,7 @@ _HOMES = {
     "broadcast_script": "broadcasts",
     "broadcast_signals": "broadcasts",
     "fragment": "fragments",
+    "live": "asgi",
     "refresh": "refreshing",
     "refresh_on_commit": "refreshing",
 }
@@ -75,6 +77,7 @@ __all__ = [
     "broadcast_script",
     "broadcast_signals",
     "fragment",
+    "live",
     "refresh",
     "refresh_on_commit",
 ]

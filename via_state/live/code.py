@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.template import TemplateDoesNotExist
 from django.template.loader_tags import ExtendsNode, IncludeNode
@@ -14,19 +14,39 @@ from via_state.live.blocks import template_of
 from via_state.live.fragments import Fragment
 
 _MOST_TEMPLATES = 100
-_known: dict[str, tuple[Any, Any, str]] = {}
+
+
+class _Code(NamedTuple):
+    template: Any
+    function: Any
+    digest: str
+    hides: bool
+
+
+_known: dict[str, _Code] = {}
 
 
 def digest_of(fragment: Fragment) -> str:
     """Twelve characters. Templates that it extends and includes count where they are named in it."""
+    return _code(fragment).digest
+
+
+def hides_from_others(fragment: Fragment) -> bool:
+    """Whether its template has ``via_mine``."""
+    return _code(fragment).hides
+
+
+def _code(fragment: Fragment) -> _Code:
     template = template_of(fragment)
     known = _known.get(fragment.name)
     # Loaders that look at the files give another object when one has changed.
-    if known is None or known[0] is not template or known[1] is not fragment.function:
-        sources = [fold_hash(fragment.function), *_sources(template)]
-        digest = blake2b("\0".join(sources).encode("utf-8", "replace"), digest_size=6).hexdigest()
-        known = _known[fragment.name] = (template, fragment.function, digest)
-    return known[2]
+    if known is None or known.template is not template or known.function is not fragment.function:
+        sources = list(_sources(template))
+        whole = "\0".join([fold_hash(fragment.function), *sources])
+        digest = blake2b(whole.encode("utf-8", "replace"), digest_size=6).hexdigest()
+        hides = any("via_mine" in one for one in sources)
+        known = _known[fragment.name] = _Code(template, fragment.function, digest, hides)
+    return known
 
 
 def _sources(template: Any) -> Iterator[str]:

@@ -25,6 +25,7 @@ from via_state.live.tickets import zone_of
 from via_state.live.visitor import Visitor
 from via_state.pod.default import current_pod, in_tests
 from via_state.pod.reading.tracked_reads import track_reads
+from via_state.runtime.loop import refuse_in_event_loop
 from via_state.runtime.worker_threads import WorkerThreads
 
 T = TypeVar("T")
@@ -45,6 +46,8 @@ def render(spec: NodeSpec, visitor: Visitor, *, inline: bool = False) -> Content
             raise Gone("denied")
         with gone_as(), track_reads(MOST_READS) as reads:
             function = block.fragment.function
+            if block.fragment.is_async:
+                refuse_in_event_loop("via_live", "sync_to_async(render)")
             call = async_to_sync(function) if block.fragment.is_async else function
             html = block.paint(block.checked(call(*block.arguments(), **block.values)), group_of(spec, visitor))
         return block.content(html, reads)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
-from django.template import Context
+from django.template import Context, TemplateDoesNotExist, TemplateSyntaxError
 from django.templatetags.static import static
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
@@ -14,6 +15,8 @@ from django.utils.translation import gettext
 
 from via_state.conf import settings
 from via_state.exceptions import DeclarationError
+from via_state.live.code import hides_from_others
+from via_state.live.fragments import fragments
 from via_state.live.frames import TOKEN_MOST
 from via_state.live.marking import csrf_of, visitor_of
 from via_state.live.painting import painting
@@ -54,11 +57,19 @@ def scripts(context: Context, request: HttpRequest | None) -> SafeString:
     )
     nonce = nonce_of(context, request)
     said = f' nonce="{escape(nonce)}"' if nonce else ""
-    mine = escape(mine_of(visitor.ticket.user))
     return mark_safe(
-        f'<script type="module" src="{escape(static(SCRIPT))}"{said}{attributes}></script>'
-        f'<style{said}>[data-via-mine]:not([data-via-mine="{mine}"]){{display:none!important}}</style>'
+        f'<script type="module" src="{escape(static(SCRIPT))}"{said}{attributes}></script>{_style(visitor, said)}'
     )
+
+
+def _style(visitor: Visitor, nonce: str) -> str:
+    """What hides parts of shared blocks from all but one, where a block has such parts."""
+    for fragment in fragments:
+        with suppress(TemplateDoesNotExist, TemplateSyntaxError, ImproperlyConfigured):  # a check says so
+            if fragment.shared and hides_from_others(fragment):
+                mine = escape(mine_of(visitor.ticket.user))
+                return f'<style{nonce}>[data-via-mine]:not([data-via-mine="{mine}"]){{display:none!important}}</style>'
+    return ""
 
 
 def _text(value: Any) -> str:
