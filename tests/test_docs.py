@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 import sys
@@ -59,13 +58,8 @@ def test_the_how_to_snippets_run_one_after_the_other(state_pod: Pod, module: dic
         assert case.run().wasSuccessful()
 
 
-@pytest.mark.parametrize("snippet", snippets("tutorial.md"))
-def test_the_tutorial_snippets_are_python(snippet: str) -> None:
-    ast.parse(snippet)
-
-
-def test_the_tutorial_poll_counts(state_pod: Pod, module: dict[str, Any]) -> None:
-    (declared,) = [snippet for snippet in snippets("tutorial.md") if snippet.startswith("# poll/state.py")]
+def test_the_snippet_of_the_first_page_counts(state_pod: Pod, module: dict[str, Any]) -> None:
+    (declared,) = snippets("index.md")
     with registry.isolated():
         exec(compile(declared, "poll/state.py", "exec"), module)
         module["Poll"].votes.append(module["Voted"]("tea"))

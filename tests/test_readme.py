@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import psycopg
@@ -50,18 +49,6 @@ def commands() -> list[str]:
     return [
         line for block in re.findall(r"```console\n(.*?)```", minutes, re.DOTALL) for line in block.splitlines()
     ]
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built wheel, unpacked: what an installation would hold."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True)
-    (built,) = folder.glob("*.whl")
-    with zipfile.ZipFile(built) as archive:
-        archive.extractall(folder / "installed")
-    return folder / "installed"
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
