@@ -13,7 +13,7 @@ from typing import cast
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
@@ -70,7 +70,7 @@ class _Middleware(ABC):
 
 def _private(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     """A page with live places of its visitor alone is not for caches that others share."""
-    if getattr(request, "_via_personal", False) and isinstance(response, HttpResponse):
+    if getattr(request, "_via_personal", False):
         patch_vary_headers(response, ["Cookie"])
         patch_cache_control(response, private=True)
     return response

@@ -9,6 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, cast
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -116,11 +117,11 @@ def test_a_text_is_of_its_visitors_language(language: str, zone: str, value: Any
     with templates(), override_settings(USE_THOUSAND_SEPARATOR=True):
         definition = Shop.value.definition
         spec = text("Shop.value", filter=filter)
-        from via_state.live.renderer import localized
+        from via_state.live.locales import localized
         from via_state.live.texts import Text
 
         who = visitor(language=language, timezone=zone)
-        with localized(who):
+        with localized(who.ticket):
             body = Text(spec, definition, "value", None).body(value)
     assert body == shown
     assert type(body) is str
@@ -600,6 +601,18 @@ def test_f3_a_render_leaves_language_and_time_zone_as_they_were() -> None:
     with templates(de="{{ found.0 }} {{ found.1 }}"):
         assert html("de", {}, who) == "de Europe/Berlin"
     assert (translation.get_language(), timezone.get_current_timezone_name()) == ("en-us", "UTC")
+
+
+@pytest.mark.parametrize("minutes", [None, 0, 330, -90])
+def test_a_time_zone_has_a_name_that_brings_it_back(minutes: int | None) -> None:
+    from django.utils import timezone
+
+    from via_state.live.locales import name_of_zone, zone_of
+
+    zone = ZoneInfo("Asia/Kolkata") if minutes is None else timezone.get_fixed_timezone(minutes)
+    assert zone_of(name_of_zone(zone)) == zone
+    for unknown in ("", "No/Where", "../etc/passwd", "+x"):
+        assert zone_of(unknown) == timezone.get_default_timezone()
 
 
 def test_f4_a_template_that_does_not_escape_is_refused() -> None:

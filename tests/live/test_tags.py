@@ -261,6 +261,26 @@ def test_t3_state_of_a_visitor_has_a_token_for_this_visitor_alone() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_t3_a_token_that_a_cache_gives_to_somebody_else_is_refused() -> None:
+    class Inbox(State):
+        unread = StateUser(int)
+
+    ann, ben = Client(), Client()
+    ann.force_login(User.objects.create_user("ann"))
+    ben.force_login(User.objects.create_user("ben"))
+    caches = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "t3"}}
+    source = (
+        '{% load cache %}{% cache 60 "unread" %}{% via_text "tests.Inbox.unread" %}{% endcache %}{% via_scripts %}'
+    )
+    with templates(page=LOAD + source), override_settings(CACHES=caches):
+        (first,) = places(ann.get("/").content.decode())
+        answer = ben.get("/")
+        assert places(answer.content.decode()) == [first]
+        with pytest.raises(TokenRefused):
+            token_of(first, Visitor.of_request(answer.wsgi_request).ticket.audience)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_t3_a_page_for_everybody_may_be_cached_and_starts_no_session() -> None:
     class Chat(State):
         count = StateApp(int)

@@ -16,11 +16,12 @@ from via_state.live.blocks import fragment_of
 from via_state.live.content import Gone
 from via_state.live.contexts import CSRF, personal
 from via_state.live.frames import TOKEN_MOST
+from via_state.live.locales import name_of_zone
 from via_state.live.node import NodeSpec
 from via_state.live.painting import painting
 from via_state.live.renderer import code_of, permitted, render
 from via_state.live.texts import Text
-from via_state.live.tickets import issue_time, make_personal, name_of_zone
+from via_state.live.tickets import issue_time, make_personal
 from via_state.live.tokens import NodeToken, Ticket
 from via_state.live.vector import Place, Vector, dumps
 from via_state.live.visitor import Visitor

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from contextvars import copy_context
 from typing import Any, TypeVar
 
 from asgiref.sync import async_to_sync, iscoroutinefunction
-from django.conf import settings as django_settings
 from django.db import connections
-from django.utils import timezone, translation
 
 from via_state.conf import settings
 from via_state.core.specs import LogSpec
@@ -19,9 +17,9 @@ from via_state.live.blocks import MOST_READS, Block, fragment_of, gone_as
 from via_state.live.code import digest_of
 from via_state.live.content import Content, Gone, Watched
 from via_state.live.fragments import Fragment
+from via_state.live.locales import is_local, localized
 from via_state.live.node import NodeSpec
 from via_state.live.texts import Text
-from via_state.live.tickets import zone_of
 from via_state.live.visitor import Visitor
 from via_state.pod.default import current_pod, in_tests
 from via_state.pod.reading.tracked_reads import track_reads
@@ -38,9 +36,10 @@ def render(spec: NodeSpec, visitor: Visitor, *, inline: bool = False) -> Content
 
     Raises `Gone` where there is nothing for this visitor, and whatever the fragment raises.
     """
-    with localized(visitor):
-        if spec.kind == "text":
+    if spec.kind == "text":
+        with nullcontext() if is_local(visitor.ticket) else localized(visitor.ticket):
             return _text(Text.of(spec, visitor.names))
+    with localized(visitor.ticket):
         block = Block(spec, visitor, inline=inline)
         if not block.fragment.shared and not _allowed(block.fragment, block.values, block.visitor):
             raise Gone("denied")
@@ -58,13 +57,13 @@ async def arender(spec: NodeSpec, visitor: Visitor) -> Content:
     if spec.kind == "text":
         text = Text.of(spec, visitor.names)
         shown = None if text.watched is None else await current_pod().ashown(*text.watched)
-        with localized(visitor):
+        with localized(visitor.ticket):
             return text.initial() if shown is None else text.content(shown)
     block = Block(spec, visitor)
     fragment, group = block.fragment, group_of(spec, visitor)
     if not fragment.shared and not await _aallowed(fragment, block.values, block.visitor):
         raise Gone("denied")
-    with localized(visitor), gone_as(), track_reads(MOST_READS) as reads:
+    with localized(visitor.ticket), gone_as(), track_reads(MOST_READS) as reads:
         if fragment.is_async:
             data = block.checked(await fragment.function(*block.arguments(), **block.values))
             html = await _threaded(visitor, lambda: block.paint(data, group))
@@ -111,14 +110,6 @@ def group_of(spec: NodeSpec, visitor: Visitor) -> tuple[str, ...]:
     # The host is in what a visitor's block may ask for.
     more = (visitor.scheme, visitor.host) if spec.audience == "visitor" else ()
     return (spec.id, parts[spec.audience], ticket.language, ticket.timezone, *more)
-
-
-@contextmanager
-def localized(visitor: Visitor) -> Iterator[None]:
-    """Within the block the language and the time zone are the visitor's."""
-    language = visitor.language or django_settings.LANGUAGE_CODE
-    with translation.override(language), timezone.override(zone_of(visitor.timezone)):
-        yield
 
 
 def _text(text: Text) -> Content:
@@ -176,7 +167,7 @@ async def _threaded(visitor: Visitor, function: Callable[[], T]) -> T:
     """Await ``function()`` on a thread that renders, in a copy of this context."""
 
     def localised() -> T:
-        with localized(visitor):  # Django keeps them for each thread
+        with localized(visitor.ticket):  # Django keeps them for each thread
             return function()
 
     global _threads

@@ -123,8 +123,9 @@ def text_spec(
         if source._member is not None:
             given = {**definition.template().parse(source._member), **given}
         _refuse_others(source, request)
+        label = str(definition)
     elif isinstance(source, str):
-        definition = definition_of(source)
+        definition, label = definition_of(source), str.__str__(source)
     else:
         raise DeclarationError(
             f"A live text was given a {type(source).__name__}. Give the name of a declaration, as 'chat.Chat.count', or the declaration."
@@ -133,7 +134,7 @@ def text_spec(
         filter_of(filter)
     spec = NodeSpec.of(
         "text",
-        str(definition),
+        label,
         given,
         AUDIENCES[definition.scope.name],
         filter=str.__str__(filter),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-import zoneinfo
-from datetime import timedelta, tzinfo
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -16,6 +14,7 @@ from django.utils.module_loading import import_string
 
 from via_state.conf import settings
 from via_state.declarations.session_id import read_sid
+from via_state.live.locales import name_of_zone
 from via_state.live.tokens import Ticket, digest
 
 #: Into how many parts the life of tokens is divided: within one of them they are the same text, so that pages and frames are.
@@ -87,23 +86,3 @@ def make_personal(request: HttpRequest | None) -> None:
     request._via_personal = True  # type: ignore[attr-defined]
     if (session := getattr(request, "session", None)) is not None:
         session.accessed = True
-
-
-def name_of_zone(zone: tzinfo) -> str:
-    """A name that `zone_of` reads."""
-    if key := getattr(zone, "key", None):
-        return str(key)
-    offset = zone.utcoffset(None) or timedelta(0)
-    return f"{offset.total_seconds() / 60:+.0f}"
-
-
-def zone_of(name: str) -> tzinfo:
-    """The time zone of this name; the project's where it is unknown here."""
-    try:
-        if name[:1] in ("+", "-"):
-            return timezone.get_fixed_timezone(int(name))
-        if name:
-            return zoneinfo.ZoneInfo(name)
-    except (ValueError, LookupError, OSError):
-        pass
-    return timezone.get_default_timezone()
