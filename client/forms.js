@@ -1,6 +1,6 @@
 // Forms that stay on the page: the same view, the same POST; its answer is put in place.
-import { paint, watch } from "./morph.js";
-import { emit, trusted } from "./page.js";
+import { paint, parse, watch } from "./morph.js";
+import { emit } from "./page.js";
 
 const text = (body) => new URLSearchParams(body) + "";
 
@@ -21,20 +21,22 @@ async function submit(form, button, settled, failed) {
   try {
     const url = button?.getAttribute("formaction") ?? form.getAttribute("action") ?? "";
     const answer = await fetch(url, { method: "POST", body, headers: { "X-Via": "form" } }), at = answer.headers.get("X-Via-At");
+    const done = answer.redirected || answer.status === 204;
     unknown = answer.status > 499;
     if (answer.redirected && new URL(answer.url).pathname !== location.pathname) return location.assign(answer.url);
-    if (answer.redirected || answer.status === 204) {
-      // What was sent is no longer a draft; where something was typed since, it is.
-      if (text(new FormData(form, button)) === text(body)) form.reset();
-      settled(ghost, at);
-      return emit(form, "done", { at });
+    // Not a DOMParser's document: that has the page's policy, and complains of the answer's nonce.
+    const found = parse(await answer.text(), document.body).querySelector("#" + CSS.escape(form.getAttribute("id")));
+    if (!found && !done) throw 0;
+    // What was sent is no longer a draft; where something was typed since, it is.
+    const sent = done && text(new FormData(form, button)) === text(body);
+    settled(ghost, done && at);
+    if (found) {
+      watch(form);
+      paint(form, found.innerHTML);
     }
-    const found = new DOMParser().parseFromString(trusted.createHTML(await answer.text()), "text/html").getElementById(form.getAttribute("id"));
-    if (!found) throw 0;
-    settled(ghost);
-    watch(form);
-    paint(form, found.innerHTML);
-    form.querySelector("[aria-invalid=true]")?.focus();
+    if (sent) form.reset();
+    if (done) emit(form, "done", { at });
+    else form.querySelector("[aria-invalid=true]")?.focus();
   } catch {
     settled(ghost, null, true);
     if (emit(form, "failed", { unknown })) failed(unknown);

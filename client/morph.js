@@ -9,7 +9,7 @@ const links = new WeakMap(); // node of a base → node in the page
 const inert = document.createElement("template").content.ownerDocument;
 
 /** Markup as a tree without scripts; `like` says in which element it is read. */
-function parse(html, like) {
+export function parse(html, like) {
   const root = inert.importNode(like);
   root.innerHTML = trusted.createHTML(html);
   for (const element of root.querySelectorAll("*")) {

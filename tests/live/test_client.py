@@ -312,7 +312,7 @@ def test_a_refused_form_shows_what_is_wrong_and_keeps_what_was_typed(strict: Any
     page.answer = {
         "status": 200,
         "content_type": "text/html",
-        "body": f"<!doctype html><body>{wrong}<script>window.ran=1</script>",
+        "body": f"<!doctype html><head><style nonce='other'>p {{ color: red }}</style><body>{wrong}<script>window.ran=1</script>",
     }
 
     send(page, "two")
