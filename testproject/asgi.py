@@ -1,4 +1,4 @@
-"""HTTP, static files and WebSockets of the test project, for any ASGI server."""
+"""HTTP, static files, live pages and other WebSockets of the test project, for any ASGI server."""
 
 import os
 
@@ -8,17 +8,18 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "testproject.settings")
 django = get_asgi_application()
 
 # These need the apps, which are ready only now.
-from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler  # noqa: E402
 
-from testproject.pages.origin import SameOrigin  # noqa: E402
 from testproject.routing import websocket_urlpatterns  # noqa: E402
+from via_state.live import live  # noqa: E402
 
-application = ProtocolTypeRouter(
-    {
-        "http": ASGIStaticFilesHandler(django),
-        # AuthMiddlewareStack also brings the session and the cookies.
-        "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
-    }
+application = live(
+    ProtocolTypeRouter(
+        {
+            "http": ASGIStaticFilesHandler(django),
+            "websocket": AllowedHostsOriginValidator(URLRouter(websocket_urlpatterns)),
+        }
+    )
 )

@@ -37,6 +37,7 @@ INSTALLED_APPS = [
     "testproject.banner",
     "testproject.profile",
     "testproject.orders",
+    "testproject.jobs",
 ]
 
 MIDDLEWARE = [
@@ -44,6 +45,7 @@ MIDDLEWARE = [
     "testproject.pages.middleware.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "via_state.middleware.SessionStateMiddleware",
+    "via_state.middleware.ReadYourWritesMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

@@ -1,11 +1,12 @@
 """Where the pages are."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
 from testproject.banner.views import banner
 from testproject.chat.views import room, rooms
 from testproject.counter.views import counter
+from testproject.jobs.views import jobs
 from testproject.orders.views import orders
 from testproject.pages.views import index
 from testproject.profile.views import profile
@@ -18,5 +19,8 @@ urlpatterns = [
     path("banner/", banner, name="banner"),
     path("profile/", profile, name="profile"),
     path("orders/", orders, name="orders"),
+    path("jobs/", jobs, name="jobs"),
     path("admin/", admin.site.urls),
+    # Under WSGI, where there are no WebSockets, tabs ask here.
+    path("", include("via_state.live.urls")),
 ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
 
-from via_state import State, StateAppEvents
+from via_state import State, StateAppEvents, live
 
 #: Lines that a room remembers.
 REMEMBERED = 100
@@ -17,6 +19,11 @@ class Line:
     author: str
     text: str
     note: bool = False
+
+    @property
+    def hue(self) -> int:
+        """Which of eight colours stands for its author."""
+        return crc32(self.author.encode()) % 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +59,9 @@ class Left:
 
 class Chat(State):
     room = StateAppEvents(Posted, Joined, Left, key="room.{room}")
+
+
+@live.fragment("chat/_lines.html", shared=True)
+def lines(room: str) -> dict[str, Any]:
+    """What was said in a room: everybody sees the same, so one render is for all of them."""
+    return {"lines": Chat.room.at(room=room).read()}

@@ -20,4 +20,4 @@ def counter(request: HttpRequest) -> HttpResponse:
         return appended(Counter.total, offset) if wants_json(request) else redirect("counter")
     if wants_json(request):
         return folded(Counter.total)
-    return render(request, "counter/counter.html", {"total": Counter.total})
+    return render(request, "counter/counter.html")

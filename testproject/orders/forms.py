@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 
-from testproject.orders.state import AT_WORK, ON_STRIKE, Corrected, Order, Placed
+from testproject.orders.state import AT_WORK, ON_STRIKE, REMEMBERED, Corrected, Order, Placed
 
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # none that looks like another one
 
@@ -32,8 +32,27 @@ class OrderForm(forms.Form):
 
     def event(self) -> Placed:
         """The order, with a number of its own."""
-        number = "".join(secrets.choice(_LETTERS) for _ in range(6))
-        return Placed(number, self.cleaned_data["item"], self.cleaned_data["address"])
+        return self.placed(self.cleaned_data["item"], self.cleaned_data["address"])
+
+    @staticmethod
+    def placed(item: str, address: str) -> Placed:
+        """An order of this, with a number of its own."""
+        return Placed("".join(secrets.choice(_LETTERS) for _ in range(6)), item, address)
+
+
+class FillForm(forms.Form):
+    """As many orders as the book shows, at once."""
+
+    fill = forms.BooleanField()
+
+    def events(self) -> list[Placed]:
+        """The orders."""
+        goods = ["Teapot", "Kettle", "Six cups", "Sugar bowl", "Milk jug", "Tray", "Tea towel", "Strainer"]
+        streets = ["High Street", "Mill Lane", "Station Road", "Church Walk", "Harbour Row"]
+        return [
+            OrderForm.placed(goods[number % len(goods)], f"{number} {streets[number % len(streets)]}")
+            for number in range(1, REMEMBERED + 1)
+        ]
 
 
 class CorrectionForm(forms.Form):

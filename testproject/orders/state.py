@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from testproject.orders.models import Shipment
-from via_state import Delivery, Poison, Retry, State, StateApp, StateAppEvents
+from via_state import Delivery, Poison, Retry, State, StateApp, StateAppEvents, live
 
 #: Orders that the book shows.
-REMEMBERED = 30
+REMEMBERED = 200
 #: Nobody finds this address.
 NOWHERE = "nowhere"
 AT_WORK, ON_STRIKE = "at work", "on strike"
@@ -23,6 +25,11 @@ class Order:
     item: str
     address: str
     status: str = "ordered"
+
+    @property
+    def kind(self) -> str:
+        """The first word of its status."""
+        return self.status.split()[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,19 @@ def _changed(book: list[Order], order: str, change: Callable[[Order], Order]) ->
 class Orders(State):
     book = StateAppEvents(Placed, Corrected, Shipped, SetAside, key="orders")
     carrier = StateApp(str, default=AT_WORK, key="carrier")
+
+
+@live.fragment("orders/_table.html", shared=True)
+def table() -> dict[str, Any]:
+    """The book, the newest order first. Rows that did not change are not made again."""
+    return {"orders": Orders.book.read()[::-1]}
+
+
+@live.fragment("orders/_summary.html", shared=True)
+def summary() -> dict[str, Any]:
+    """How many orders stand where."""
+    count = Counter(one.kind for one in Orders.book.read())
+    return {"waiting": count["ordered"], "shipped": count["shipped"], "aside": count["set"]}
 
 
 def set_aside(event: Placed, delivery: Delivery, error: Exception) -> None:

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_http_methods
 
-from testproject.orders.forms import CarrierForm, CorrectionForm, OrderForm
+from testproject.orders.forms import CarrierForm, CorrectionForm, FillForm, OrderForm
 from testproject.orders.state import Orders
 from testproject.pages.answers import answer, appended, folded, refusal, wants_json
 
@@ -16,25 +16,25 @@ from testproject.pages.answers import answer, appended, folded, refusal, wants_j
 @require_http_methods(["GET", "HEAD", "POST"])
 @ensure_csrf_cookie
 def orders(request: HttpRequest) -> HttpResponse:
-    """Shows the book; POST adds an order, corrects one, or says what the carrier does."""
+    """Shows the book; POST adds an order, or many, corrects one, or says what the carrier does."""
     sent = request.POST if request.method == "POST" else None
     carrier = CarrierForm(sent if sent and "carrier" in sent else None)
     correction = CorrectionForm(sent if sent and "order" in sent else None, book=Orders.book.read())
-    order = OrderForm(sent if sent is not None and not carrier.is_bound and not correction.is_bound else None)
+    fill = FillForm(sent if sent and "fill" in sent else None)
+    others = (carrier, correction, fill)
+    order = OrderForm(sent if sent is not None and not any(form.is_bound for form in others) else None)
     if carrier.is_valid():
         value = Orders.carrier.set(carrier.cleaned_data["carrier"])
         return answer(value) if wants_json(request) else redirect("orders")
+    if fill.is_valid():
+        offsets = Orders.book.append_many(fill.events())
+        return appended(Orders.book, offsets[-1]) if wants_json(request) else redirect("orders")
     for form in (order, correction):
         if form.is_valid():
             offset = Orders.book.append(form.event())
             return appended(Orders.book, offset) if wants_json(request) else redirect("orders")
-    bad: Form | None = next((form for form in (order, correction, carrier) if form.is_bound), None)
+    bad: Form | None = next((form for form in (order, *others) if form.is_bound), None)
     if wants_json(request):
         return folded(Orders.book) if bad is None else refusal(bad)
-    context = {
-        "book": Orders.book.read(),
-        "carrier": Orders.carrier.read(),
-        "keys": {"book": Orders.book.key, "carrier": Orders.carrier.key},
-        "forms": {"order": order, "correction": correction, "carrier": carrier},
-    }
+    context = {"forms": {"order": order, "correction": correction, "carrier": carrier}}
     return render(request, "orders/orders.html", context, status=200 if bad is None else 400)

@@ -1,12 +1,14 @@
-"""What scripts get instead of pages, with ``?format=json``."""
+"""What scripts get instead of pages, with ``?format=json``; and pages, for async views."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
+from asgiref.sync import sync_to_async
 from django.forms import Form
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
 
 from testproject.pages.pod import pod_id
 from via_state import Foldable, Offset, StateAppEvents
@@ -64,3 +66,8 @@ async def aappended(log: Log[V], offset: Offset) -> JsonResponse:
         return answer(await log.aread(at_least=offset), offset)
     except ViaStateError:
         return answer(None, offset)
+
+
+async def arender(request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
+    """A page. Templates are sync, and so is what their tags read: they run on a thread."""
+    return await sync_to_async(render)(request, template, context, status=status)

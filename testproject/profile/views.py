@@ -17,7 +17,11 @@ from testproject.profile.state import Visitor
 @require_http_methods(["GET", "HEAD", "POST"])
 @ensure_csrf_cookie
 def profile(request: HttpRequest) -> HttpResponse:
-    """Shows the visitor's name; POST changes it. The first POST starts the session; looking never does."""
+    """Shows the visitor's name; POST changes it. A script that only looks starts no session.
+
+    The page does, and no other page does: what belongs to a session can be followed once there is one, so the first name that is given
+    shows at once in all tabs that have this page open.
+    """
     mine = Visitor(request).profile
     form = ProfileForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
@@ -25,5 +29,6 @@ def profile(request: HttpRequest) -> HttpResponse:
         return answer(value) if wants_json(request) else redirect("profile")
     if wants_json(request):
         return refusal(form) if form.is_bound else answer(mine.read())
-    context = {"key": mine.key, "profile": mine.read(), "form": form}
-    return render(request, "profile/profile.html", context, status=400 if form.is_bound else 200)
+    if not mine.read().name:
+        mine.update(lambda old: old)
+    return render(request, "profile/profile.html", {"form": form}, status=400 if form.is_bound else 200)

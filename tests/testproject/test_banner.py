@@ -44,3 +44,8 @@ def test_a_bad_text_is_refused_with_a_sentence(client: Client, text: str, senten
     assert script.json() == {"error": sentence.replace("&#x27;", "'")}
     assert sentence in page.text
     assert Site.banner.read() == "Welcome"
+
+
+def test_a_notice_says_how_many_tabs_of_this_process_it_reached(client: Client) -> None:
+    assert client.post("/banner/?format=json", {"notice": "Tea is ready"}).json()["value"] == 0
+    assert client.post("/banner/?format=json", {"notice": ""}).status_code == 400

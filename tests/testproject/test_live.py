@@ -1,192 +1,193 @@
-"""The WebSockets: what a page follows, and what it may not."""
+"""What open pages show while others change things, and the WebSockets that are not those of live pages."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from channels.testing import WebsocketCommunicator
-from django.test import AsyncClient, override_settings
+from django.test import Client
 
 from testproject.asgi import application
-from testproject.banner.state import Site
 from testproject.chat.state import Chat, Posted
 from testproject.counter.state import Counter, Tick
-from testproject.pages.live import NOTHING_TO_FOLLOW, TRY_AGAIN_LATER
-from testproject.pages.origin import allowed
-from tests.faults import FaultyBackplane
-from via_state.backplanes.memory import MemoryBackplane
-from via_state.pod.default import use_pod
+from testproject.jobs.state import STEPS, Finished, Jobs, Started, work
+from testproject.orders.forms import FillForm
+from testproject.orders.state import ON_STRIKE, REMEMBERED, Orders, Shipped
+from via_state import Delivery, Offset
 from via_state.pod.pod import Pod
-from via_state.testing.conformance.harness import eventually
+from via_state.testing.live import LiveTab, live_tab
 
-# Channels closes old database connections between two messages.
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ORIGIN = (b"origin", b"http://localhost:8001")
-HOST = (b"host", b"localhost:8001")
+HEADERS = [(b"origin", b"http://localhost:8001"), (b"host", b"localhost:8001")]
 
 
-def socket(path: str, *headers: tuple[bytes, bytes]) -> WebsocketCommunicator:
-    return WebsocketCommunicator(application, path, headers=[*(headers or (ORIGIN,)), HOST])
+def socket(path: str) -> WebsocketCommunicator:
+    return WebsocketCommunicator(application, path, headers=HEADERS)
 
 
 @asynccontextmanager
-async def connected(path: str, *headers: tuple[bytes, bytes]) -> AsyncIterator[WebsocketCommunicator]:
+async def connected(path: str) -> AsyncIterator[WebsocketCommunicator]:
     """A page's end of a WebSocket."""
-    page = socket(path, *headers)
+    page = socket(path)
     accepted, _ = await page.connect()
     assert accepted
     yield page
     await page.disconnect()
 
 
-async def received(page: WebsocketCommunicator) -> Any:
-    return json.loads(await page.receive_from(timeout=5))
+def sees_lines(tab: LiveTab, *lines: str) -> None:
+    tab.until(
+        lambda: [one.text for one in tab.page.find("#lines li")] == list(lines), lambda: f"It is not {lines}."
+    )
 
 
-async def test_a_page_is_sent_the_total_now_and_after_each_change() -> None:
-    await Counter.total.aappend(Tick())
-
-    async with connected("/ws/counter/") as page:
-        assert await received(page) == {"key": "counter", "value": 1}
-        await Counter.total.aappend(Tick())
-        assert await received(page) == {"key": "counter", "value": 2}
+# Live pages ---------------------------------------------------------------------------------------------------
 
 
-async def test_a_page_follows_its_room_alone() -> None:
-    async with connected("/ws/chat/caf%C3%A9/") as page:
-        assert await received(page) == {"key": "room.caf~C3~A9", "value": []}
-        await Chat.room.at(room="lobby").aappend(Posted("Ada", "elsewhere"))
-        await Chat.room.at(room="café").aappend(Posted("Ada", "here"))
-        assert (await received(page))["value"] == [{"author": "Ada", "text": "here", "note": False}]
+def test_a_page_shows_the_total_now_and_after_each_change(client: Client) -> None:
+    Counter.total.append(Tick())
+
+    with live_tab(client, "/counter/") as page, live_tab(Client(), "/counter/") as other:
+        page.sees("#total", "1")
+        other.submit("#press")
+        for tab in (page, other):
+            tab.sees("#total", "2")
 
 
-async def test_a_page_follows_the_banner() -> None:
-    async with connected("/ws/banner/") as page:
-        assert await received(page) == {"key": "banner", "value": "Welcome"}
-        await Site.banner.aset("Hello")
-        assert await received(page) == {"key": "banner", "value": "Hello"}
-        await Site.banner.areset()
-        assert await received(page) == {"key": "banner", "value": "Welcome"}
+def test_the_first_page_shows_values_that_others_change(client: Client) -> None:
+    with live_tab(client, "/") as page:
+        Counter.total.append_many([Tick(), Tick()])
+        Client().post("/banner/", {"text": "Tea is ready"})
+        page.until(lambda: [one.text for one in page.page.find("output")] == ["2", "Tea is ready", "guest"])
 
 
-async def test_a_page_follows_the_profile_of_its_own_session(async_client: AsyncClient) -> None:
-    await async_client.post("/profile/", {"name": "Ada"})
-    cookie = (b"cookie", f"sessionid={async_client.cookies['sessionid'].value}".encode())
-
-    async with connected("/ws/profile/", ORIGIN, cookie) as page:
-        assert await received(page) == {"key": "profile", "value": {"name": "Ada"}}
-        await AsyncClient().post("/profile/", {"name": "Eve"})
-        await async_client.post("/profile/", {"name": "Grace"})
-        assert await received(page) == {"key": "profile", "value": {"name": "Grace"}}
-
-
-async def test_a_visitor_without_a_session_is_told_to_ask_again() -> None:
-    page = socket("/ws/profile/")
-    await page.connect()
-
-    assert await received(page) == {"key": "profile", "value": {"name": ""}}
-    assert await page.receive_output(timeout=5) == {"type": "websocket.close", "code": NOTHING_TO_FOLLOW}
+def test_a_page_follows_its_room_alone(client: Client) -> None:
+    with live_tab(client, "/chat/caf%C3%A9/") as page:
+        sees_lines(page, "Nobody has said anything yet.")
+        Chat.room.at(room="lobby").append(Posted("Ada", "elsewhere"))
+        Chat.room.at(room="café").append(Posted("Ada", "<b>here</b>"))
+        sees_lines(page, "Ada <b>here</b>")
+        page.submit("#say", text="and I", action="post")
+        page.submit("#come-and-go", action="leave")
+        sees_lines(page, "Ada <b>here</b>", "guest and I", "guest left")
 
 
-async def test_while_the_backplane_is_away_a_page_is_told_to_ask_again() -> None:
-    backplane = FaultyBackplane(MemoryBackplane({}))
-    backplane.down = True
-    with override_settings(VIA_STATE={"READ_TIMEOUT": 0.05}), use_pod(Pod(backplane)) as pod:
-        page = socket("/ws/counter/")
-        await page.connect()
-        assert await page.receive_output(timeout=5) == {"type": "websocket.close", "code": TRY_AGAIN_LATER}
-        await pod.aclose()
+def test_a_page_follows_the_banner_and_hears_notices(client: Client) -> None:
+    with live_tab(client, "/banner/") as page, live_tab(Client(), "/counter/") as elsewhere:
+        page.sees("#banner", "Welcome")
+        page.submit("#write", text="Hello")
+        page.sees("#banner", "Hello")
+        page.submit("#notify", notice="Tea is ready")
+        for tab in (page, elsewhere):
+            tab.until(lambda tab=tab: tab.notices == ["Tea is ready"])  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("path", ["/ws/", "/ws/nowhere/", "/counter/", "/ws/chat/a%20b/", f"/ws/chat/{'x' * 41}/"])
+def test_the_tabs_of_a_session_show_its_name_from_the_first_one_on(client: Client) -> None:
+    stranger = Client()
+    with live_tab(client, "/profile/") as first, live_tab(client, "/chat/lobby/") as second:
+        for name in ("Ada", "Grace"):
+            first.submit("#rename", name=name)
+            stranger.post("/profile/", {"name": "Eve"})
+            first.sees("#name", name)
+            for tab in (first, second):
+                tab.until(lambda tab=tab, name=name: name in tab.text(".badge"))  # type: ignore[misc]
+
+
+def test_a_page_that_was_opened_without_a_session_keeps_what_it_shows(client: Client) -> None:
+    with live_tab(client, "/chat/lobby/") as page:
+        assert "sessionid" not in client.cookies
+        client.post("/profile/", {"name": "Ada"})
+        Chat.room.at(room="lobby").append(Posted("Ada", "hello"))
+        sees_lines(page, "Ada hello")
+        assert "guest" in page.text(".badge")
+
+
+def test_of_200_orders_the_one_that_changes_is_sent(client: Client) -> None:
+    events = FillForm.events(FillForm())
+    Orders.book.append_many(events)
+
+    with live_tab(client, "/orders/") as page:
+        assert len(page.page.find("tbody tr")) == REMEMBERED == 200
+        for number in (7, 150):
+            Orders.book.append(Shipped(events[number].order))
+            page.sees(f"#o{events[number].order} td.status", "shipped")
+        page.until(lambda: [one.text for one in page.page.find("dd")] == ["198", "2", "0"])
+        table = page.page.find("tbody")[0].attributes["data-via-id"]
+        first, second = (frame for frame in page.frames if frame.id == table and frame.kind in "hd")
+        assert (first.kind, second.kind) == ("h", "d")
+        assert len(second.rest[3]) < len(first.rest[0]) / 100
+
+
+def test_the_carrier_of_the_page_follows(client: Client) -> None:
+    with live_tab(client, "/orders/") as page:
+        page.submit("#carrier", carrier=ON_STRIKE)
+        page.until(lambda: "The carrier is on strike" in [one.text for one in page.page.find("h2")])
+
+
+def test_a_bar_follows_a_job_and_the_list_is_not_rendered_for_it(client: Client) -> None:
+    Jobs.queue.append(Started("job-1", "Count the teapots"))
+
+    with live_tab(client, "/jobs/") as page:
+        for step in (1, 40):
+            Jobs.steps.at(job="job-1").set(step)
+            page.until(
+                lambda step=step: page.page.find("progress")[0].attributes.get("value") == str(step)  # type: ignore[misc]
+            )
+            page.sees("#job-job-1 .status", f"{step} %")
+        assert not {frame.kind for frame in page.frames} & {"h", "d"}
+        Jobs.queue.append(Finished("job-1"))
+        page.sees("#job-job-1 .status", "done")
+
+
+def test_a_job_continues_at_the_step_that_was_reached(monkeypatch: pytest.MonkeyPatch, pod: Pod) -> None:
+    done: list[float] = []
+    monkeypatch.setattr("testproject.jobs.state.time.sleep", done.append)
+    event = Started("job-1", "Count the teapots")
+    Jobs.queue.append(event)
+    Jobs.steps.at(job="job-1").set(STEPS - 3)
+
+    work(event, Delivery("work", "jobs", Offset(1, "epoch"), "epoch", 2, "work-1"))
+    pod.drain()
+
+    assert len(done) == 3
+    assert [one.done for one in Jobs.queue.read()] == [True]
+
+
+def test_what_is_wrong_comes_with_the_form(client: Client) -> None:
+    for path, form, fields in [
+        ("/chat/lobby/", "say", {"text": " "}),
+        ("/orders/", "order", {"item": ""}),
+        ("/jobs/", "start", {"what": ""}),
+        ("/banner/", "notify", {"notice": ""}),
+        ("/profile/", "rename", {"name": ""}),
+    ]:
+        answer = client.post(path, fields, headers={"X-Via": "form"})
+        found = answer.text.partition(f'id="{form}"')[2].partition("</form>")[0]
+        assert answer.status_code == 400
+        assert 'class="errorlist"' in found
+        assert 'aria-invalid="true"' in found
+
+
+# Others -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/ws/", "/ws/nowhere/", "/counter/", "/via/live/more/"])
 async def test_unknown_paths_are_refused(path: str) -> None:
     accepted, _ = await socket(path).connect()
 
     assert not accepted
 
 
-@pytest.mark.parametrize(
-    "origins",
-    [
-        [],
-        ["http://elsewhere.example"],
-        ["http://localhost:9001"],
-        ["http://localhost"],
-        ["https://localhost:8001"],
-        ["http://127.0.0.1:8001"],
-        ["http://localhost:8001.elsewhere.example"],
-        ["http://localhost:8001@elsewhere.example"],
-        ["http://elsewhere.example:8001"],
-        ["http://me@localhost:8001"],
-        ["localhost:8001"],
-        ["null"],
-        [""],
-        ["http://localhost:99999999"],
-        ["http://localhost:8001", "http://localhost:8001"],
-    ],
-)
-async def test_pages_of_other_sites_ports_and_schemes_are_refused(origins: list[str]) -> None:
-    given = [(b"origin", one.encode()) for one in origins] or [(b"accept", b"*/*")]
-    accepted, _ = await socket("/ws/counter/", *given).connect()
+@pytest.mark.parametrize("path", ["/via/live/", "/ws/counter/press/"])
+async def test_pages_of_other_sites_are_refused(path: str) -> None:
+    headers = [(b"origin", b"http://elsewhere.example"), (b"host", b"localhost:8001")]
+
+    accepted, _ = await WebsocketCommunicator(application, path, headers=headers, subprotocols=["via.1"]).connect()
 
     assert not accepted
-
-
-@pytest.mark.parametrize(
-    ("scheme", "host", "origin"),
-    [
-        ("ws", "localhost", "http://localhost"),
-        ("ws", "localhost", "http://localhost:80"),
-        ("ws", "localhost:80", "http://localhost"),
-        ("wss", "localhost", "https://localhost:443"),
-        ("wss", "LOCALHOST", "https://localhost"),
-        ("ws", "127.0.0.1:8001", "http://127.0.0.1:8001"),
-        ("ws", "localhost", "https://shop.example:8443"),
-    ],
-)
-@override_settings(CSRF_TRUSTED_ORIGINS=["https://shop.example:8443"])
-def test_pages_of_this_site_and_of_those_it_trusts_are_let_in(scheme: str, host: str, origin: str) -> None:
-    headers = [(b"host", host.encode()), (b"origin", origin.encode())]
-    assert allowed({"scheme": scheme, "headers": headers})
-
-
-@pytest.mark.parametrize("host", ["rebound.example", "localhost@elsewhere", "", "localhost:8001:1"])
-def test_a_host_that_is_not_ours_lets_nobody_in(host: str) -> None:
-    headers = [(b"host", host.encode()), (b"origin", f"http://{host}".encode())]
-    assert not allowed({"scheme": "ws", "headers": headers})
-
-
-async def test_nothing_stays_behind_when_a_page_leaves(pod: Pod) -> None:
-    projector = await pod.thread.acall(_projector(pod))
-    before = asyncio.all_tasks()
-
-    async with connected("/ws/counter/") as page:
-        await received(page)
-        assert projector.subscribers
-
-    await eventually(lambda: not projector.subscribers, "the end of listening")
-    assert asyncio.all_tasks() <= before
-
-
-async def test_nothing_stays_behind_when_the_server_stops(pod: Pod) -> None:
-    projector = await pod.thread.acall(_projector(pod))
-    page = socket("/ws/counter/")
-    await page.connect()
-    await received(page)
-
-    page.future.cancel()
-
-    await eventually(lambda: not projector.subscribers, "the end of listening")
-
-
-async def _projector(pod: Pod) -> Any:
-    return pod.replicas.log(Counter.total.key, Counter.total.definition.spec())
 
 
 @pytest.mark.parametrize("path", ["/ws/counter/press/", "/ws/counter/press/sync/"])

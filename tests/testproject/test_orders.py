@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from testproject.orders.models import Shipment
-from testproject.orders.state import AT_WORK, ON_STRIKE, Orders, Placed, ship
+from testproject.orders.state import AT_WORK, ON_STRIKE, REMEMBERED, Orders, Placed, ship
 from via_state import Delivery, Offset, Poison
 from via_state.pod.pod import Pod
 
@@ -26,7 +26,16 @@ def test_a_person_who_orders_is_sent_back_to_the_page(client: Client) -> None:
     answer = client.post("/orders/", {"item": "<b>Tea</b>", "address": "1 High Street"}, follow=True)
 
     assert answer.redirect_chain == [("/orders/", 302)]
-    assert "<span>&lt;b&gt;Tea&lt;/b&gt;</span>" in answer.text
+    assert "<td>&lt;b&gt;Tea&lt;/b&gt;</td>" in answer.text
+
+
+def test_the_book_is_filled_at_once_and_holds_no_more_than_it_shows(client: Client) -> None:
+    client.post("/orders/?format=json", {"item": "Tea", "address": "1 High Street"})
+
+    value = client.post("/orders/?format=json", {"fill": "1"}).json()["value"]
+
+    assert len(value) == REMEMBERED
+    assert "Tea" not in [one["item"] for one in value]
 
 
 def test_an_order_gets_another_address(client: Client) -> None:

@@ -29,11 +29,25 @@ def test_visitors_have_names_of_their_own(client: Client) -> None:
     assert Client().get("/profile/?format=json").json()["value"] == {"name": ""}
 
 
-def test_looking_does_not_start_a_session(client: Client) -> None:
-    client.get("/profile/")
+def test_looking_does_not_start_a_session_but_for_the_page_itself(client: Client) -> None:
+    client.get("/")
+    client.get("/chat/lobby/")
     client.get("/profile/?format=json")
-
     assert "sessionid" not in client.cookies
+
+    client.get("/profile/")
+    assert "sessionid" in client.cookies
+
+
+def test_looking_again_writes_nothing(client: Client) -> None:
+    client.post("/profile/", {"name": "Ada"})
+    key = client.cookies["sessionid"].value
+
+    for _ in range(2):
+        assert "sessionid" not in client.get("/profile/").cookies
+
+    assert client.cookies["sessionid"].value == key
+    assert client.get("/profile/?format=json").json()["value"] == {"name": "Ada"}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -48,9 +62,9 @@ async def test_the_same_sync_view_works_under_asgi(async_client: AsyncClient) ->
 )
 def test_a_bad_name_is_refused_with_a_sentence(client: Client, name: str, sentence: str) -> None:
     script = client.post("/profile/?format=json", {"name": name})
+    assert "sessionid" not in client.cookies
     page = client.post("/profile/", {"name": name})
 
     assert (script.status_code, script.json()) == (400, {"error": sentence})
     assert page.status_code == 400
     assert sentence in page.text
-    assert "sessionid" not in client.cookies

@@ -18,8 +18,9 @@ from tests.faults import Fault, FaultyBackplane
 from via_state.backplanes.memory import MemoryBackplane
 from via_state.pod.default import use_pod
 from via_state.pod.pod import Pod
+from via_state.testing.live.dom import parse
 
-PAGES = ["/", "/counter/", "/chat/", "/chat/lobby/", "/banner/", "/profile/"]
+PAGES = ["/", "/counter/", "/chat/", "/chat/lobby/", "/banner/", "/orders/", "/jobs/"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -35,14 +36,22 @@ def test_every_page_says_which_pod_served_it(
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_runs_under_a_strict_policy(client: Client, page: str) -> None:
-    answer = client.get(page)
-    policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
+    answers = [client.get(page), client.get(page)]
+    policies = [
+        dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
+        for answer in answers
+    ]
+    nonces = [policy["script-src"].removeprefix("'nonce-").removesuffix("'") for policy in policies]
 
-    assert policy["default-src"] == "'none'"
-    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
-    assert "<style" not in answer.text
-    assert " style=" not in answer.text
-    assert answer.text.count("<script") == answer.text.count("<script type=") == 1
+    assert nonces[0] != nonces[1]
+    for answer, policy, nonce in zip(answers, policies, nonces, strict=True):
+        assert policy["default-src"] == "'none'"
+        assert policy["style-src"] == policy["connect-src"] == "'self'"
+        assert (policy["require-trusted-types-for"], policy["trusted-types"]) == ("'script'", "via")
+        assert " style=" not in answer.text
+        assert answer.text.count("<script") == 1
+        assert answer.text.count(f'nonce="{nonce}"') == 1
+        assert "<style" not in answer.text
 
 
 def test_the_first_page_shows_values_and_leads_to_every_other(client: Client) -> None:
@@ -50,9 +59,8 @@ def test_the_first_page_shows_values_and_leads_to_every_other(client: Client) ->
 
     text = client.get("/").text
 
-    assert '<output data-live-text="counter">1</output>' in text
-    assert '<output data-live-text="banner">Welcome</output>' in text
-    assert all(f'href="{page}"' in text for page in ["/counter/", "/chat/", "/banner/", "/profile/"])
+    assert [one.text for one in parse(text).find("output")] == ["1", "Welcome", "guest"]
+    assert all(f'href="{page}"' in text for page in [*PAGES[:3], "/banner/", "/orders/", "/jobs/", "/profile/"])
 
 
 def test_an_address_that_leads_nowhere_says_so(client: Client) -> None:
@@ -63,17 +71,21 @@ def test_an_address_that_leads_nowhere_says_so(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_the_admin_has_a_login(client: Client) -> None:
-    assert "Log in" in client.get("/admin/", follow=True).text
+def test_the_admin_has_a_login_under_a_policy_that_its_own_files_fulfil(client: Client) -> None:
+    answer = client.get("/admin/", follow=True)
+
+    assert "Log in" in answer.text
+    assert "script-src 'self'; style-src 'self';" in answer.headers["Content-Security-Policy"]
+    assert "trusted" not in answer.headers["Content-Security-Policy"]
 
 
 @pytest.mark.django_db(transaction=True)
 async def test_the_asgi_application_serves_static_files() -> None:
-    browser = HttpCommunicator(asgi, "GET", "/static/pages/live.js")
+    browser = HttpCommunicator(asgi, "GET", "/static/via_state/via-1.js")
     await browser.send_input({"type": "http.request"})
 
     assert (await browser.receive_output())["status"] == 200
-    assert b"data-via-connection" in (await browser.receive_output())["body"]
+    assert b"viaConnection" in (await browser.receive_output())["body"]
     await browser.wait()
 
 
