@@ -216,3 +216,8 @@ assert tracing.spans is None
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_where_the_project_has_set_up_nothing_no_span_is_made() -> None:
+    assert not OtelSpans().active()  # no test sets the process's own
+    assert OtelSpans(TracerProvider()).active()

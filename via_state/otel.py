@@ -12,7 +12,7 @@ from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, TracerProvider
+from opentelemetry.trace import Link, ProxyTracerProvider, Span, SpanKind, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import via_state
@@ -38,6 +38,10 @@ class OtelSpans:
 
     def __init__(self, provider: TracerProvider | None = None) -> None:
         self._tracer = trace.get_tracer("via_state", via_state.__version__, provider)
+        self._provider = provider
+
+    def active(self) -> bool:
+        return self._provider is not None or not isinstance(trace.get_tracer_provider(), ProxyTracerProvider)
 
     @contextmanager
     def sending(self, template: str, events: int, trace: str) -> Iterator[str]:

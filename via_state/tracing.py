@@ -23,7 +23,10 @@ class Processed(NamedTuple):
 
 
 class Spans(Protocol):
-    """Makes spans. Both must be quick, and raise nothing of their own."""
+    """Makes spans. All must be quick, and raise nothing of their own."""
+
+    def active(self) -> bool:
+        """Whether anybody takes them."""
 
     def sending(self, template: str, events: int, trace: str) -> AbstractContextManager[str]:
         """A span around an append; gives its ``traceparent``, "" for none. ``trace``: that of the code around it, where it is known otherwise."""
@@ -40,7 +43,7 @@ _NOTHING = nullcontext()
 
 def sending(template: str, events: int) -> AbstractContextManager[None]:
     """Around an append: records within say that they are of its span."""
-    return _NOTHING if spans is None else _sending(spans, template, events)
+    return _NOTHING if spans is None or not spans.active() else _sending(spans, template, events)
 
 
 @contextmanager
@@ -53,7 +56,7 @@ def processing(
     handler: str, template: str, record_id: str, metadata: Metadata, attempt: int
 ) -> AbstractContextManager[object]:
     """Around the call of an event handler."""
-    if spans is None:
+    if spans is None or not spans.active():
         return _NOTHING
     age = time.time_ns() // 1_000_000 - metadata.time if metadata.time else None
     return spans.processing(Processed(handler, template, record_id, metadata.trace, attempt, age))

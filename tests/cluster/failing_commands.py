@@ -23,6 +23,7 @@ COMMANDS = [
     ["retire_snapshots"],
     ["run_projectors", "--until-caught-up"],
     ["state_doctor"],
+    ["state_load", "--seconds", "0.1"],
     ["state_overview"],
     ["state_status"],
 ]

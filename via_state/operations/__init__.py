@@ -7,6 +7,7 @@
 * `outbox`: put back and discard; `erasures`: what waits to be erased.
 * `doctor`: what is wrong with a running system, and whose doing it is. `overview`: whether it is well, at a glance. Both read the `condition` of
   the books; `truth` are the figures that metrics show of all processes.
+* `load`: what the backplane takes.
 * `moving`: from one backplane to another, with `copy_backplane` and `translate_positions`.
 
 An operation says no with an error of via_state, most often `Refused`: a sentence that says what is in the way and what to do. What
