@@ -11,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.test import override_settings
 from django.urls import include, path
 
+from tests.live import templates
 from via_state import State, StateApp, StateAppEvents, StateSess, StateUser
 from via_state.live import Visitor, fragment
 
@@ -89,33 +90,6 @@ def staff() -> dict[str, Any]:
     return {"total": Stage.total.read()}
 
 
-PAGE = (
-    "{% load via_state %}<!doctype html><head>{% via_scripts %}</head><body>{% block body %}{% endblock %}</body>"
-)
-TEMPLATES = {
-    "page.html": PAGE,
-    "counter.html": '{% extends "page.html" %}{% load via_state %}{% block body %}'
-    '<p id="total">{% via_text "tests.Stage.total" %}</p>'
-    '<progress id="bar" max="9" {% via_attr "tests.Stage.total" to="value" %}></progress>'
-    '<form method="post">{% csrf_token %}<input name="number" value="1"></form>{% endblock %}',
-    "own.html": '{% extends "page.html" %}{% load via_state %}{% block body %}'
-    '<p id="mine">{% via_text "tests.Stage.mine" %}</p><p id="unread">{% via_text "tests.Stage.unread" %}</p>{% endblock %}',
-    "room_page.html": '{% extends "page.html" %}{% load via_state %}{% block body %}'
-    '<section id="room">{% via_live "stage/room.html" room=room %}</section>{% endblock %}',
-    "table_page.html": '{% extends "page.html" %}{% load via_state %}{% block body %}'
-    '<section id="table">{% via_live "stage/table.html" shared %}</section>{% endblock %}',
-    "stock_page.html": '{% extends "page.html" %}{% load via_state %}{% block body %}'
-    '<section id="stock">{% via_live "stage/stock.html" product=7 %}</section>{% endblock %}',
-    "staff_page.html": '{% extends "page.html" %}{% load via_state %}{% block body %}'
-    '<section id="staff">{% via_live "stage/staff.html" %}</section>{% endblock %}',
-    "stage/room.html": "{% load via_state %}<ol>{% via_for line in lines %}<li>{{ line }}</li>{% endvia_for %}</ol> <b>{{ name }}</b>",
-    "stage/table.html": '{% load via_state %}<h2>{{ banner }}</h2><p class="sum">{{ total }}</p>'
-    '<p class="inner">{% via_text "tests.Stage.total" %}</p>',
-    "stage/stock.html": '<p class="left">{{ left }}</p>',
-    "stage/staff.html": '<p class="secret">{{ total }}</p>',
-}
-
-
 def counter(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         Stage.total.append(Add(int(request.POST["number"])))
@@ -143,23 +117,4 @@ urlpatterns = [
 ]
 
 #: The settings of the site.
-staged = override_settings(
-    ROOT_URLCONF="tests.live.stage",
-    TEMPLATES=[
-        {
-            "BACKEND": "django.template.backends.django.DjangoTemplates",
-            "OPTIONS": {
-                "context_processors": [
-                    "django.template.context_processors.request",
-                    "django.contrib.auth.context_processors.auth",
-                ],
-                "loaders": [
-                    (
-                        "django.template.loaders.cached.Loader",
-                        [("django.template.loaders.locmem.Loader", TEMPLATES)],
-                    )
-                ],
-            },
-        }
-    ],
-)
+staged = override_settings(ROOT_URLCONF="tests.live.stage", TEMPLATES=templates.SETTING)

@@ -116,6 +116,22 @@ def test_a_tab_may_come_back_on_another_pod(client: Client, pod: Pod, peer: Pod)
         tab.until(lambda: "two" in tab.text("#room"))
 
 
+def test_a_process_that_has_nothing_in_memory_yet_renders_nothing_either(
+    client: Client, pod: Pod, peer: Pod
+) -> None:
+    """It loads the state to compare, and what was loaded is no change."""
+    with live_tab(client, "/room/7/", pod=pod) as tab:
+        Stage.room.at(room=7).append(Say("hi"))
+        tab.sees("#room", "hi")
+        tab.frames.clear()
+        painted = dict(stage.renders)
+        tab.on(peer).settled()
+        peer.drain()
+        tab.settled()
+        assert kinds(tab) == ["="]
+        assert stage.renders == painted
+
+
 def test_on_a_pod_that_is_behind_a_tab_never_goes_back(
     client: Client, pod: Pod, peer: Pod, backplane: FaultyBackplane, resumed: list[str]
 ) -> None:

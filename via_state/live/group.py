@@ -60,7 +60,9 @@ class Group:
         self._frames: dict[str, Frame] = {}  # what tells what is painted, by the etag of what a tab shows
         self._lined: tuple[Frame, str] | None = None
         self._changed = False
+        self._wanted = False
         self._failing = False
+        self._halted = False
 
     def _name(self) -> str:
         return f"The live node {self.spec.name!r}"
@@ -139,15 +141,20 @@ class Group:
         """A tab needs what is here, or newer."""
         painted = self.painted
         if painted is None or not here or compare(painted.at, here) is not Order.SAME:
-            self._changed = True
+            self._changed = self._wanted = True
         seat.changed()
         if self._changed:
             self._painter.ring()
 
     # The state changes ------------------------------------------------------------------------------------
 
+    def refresh(self) -> None:
+        """What a render needs besides state has changed."""
+        self._wanted = True
+        self.rang()
+
     def rang(self) -> None:
-        """State that was read has changed, or what a render needs besides."""
+        """State that was read has changed."""
         self._changed = True
         self._painter.ring()
         if self._arriving:
@@ -159,6 +166,9 @@ class Group:
         self._changed = False
         began = self.hub.loop.time()
         try:
+            if not self._wanted and not await self._has_moved():
+                return None
+            self._wanted = False
             with using_pod(self.hub.pod):
                 content = await arender(self.spec, self._visitor)
             if await self._watch.add(content.watched) and await self._moved(content):
@@ -169,6 +179,7 @@ class Group:
             self._end(gone.why)
             return None
         except Exception:
+            self._changed = self._wanted = True
             self._fail()
             raise
         self._take(content)
@@ -177,12 +188,26 @@ class Group:
         self._pacing.rendered(began, ended)
         return Hold(self._pacing.wait(ended))
 
+    async def _has_moved(self) -> bool:
+        """Whether anybody shows something else than what is here. State that was only loaded rings as well."""
+        names = self._watch.names
+        here, halted = await self._watch.here(names)
+        if halted != self._halted or not here:
+            return True
+        if self.painted is not None:
+            return compare(self.painted.at, here) is not Order.SAME
+        return any(
+            compare(seat.at, {name: here[name] for name in seat.watched}) is not Order.SAME
+            for seat in self.seats
+            if seat.settled
+        )
+
     async def _moved(self, content: Content) -> bool:
         here, _ = await self._watch.here(content.watched)
         return compare(content.at, here) is not Order.SAME
 
     def _take(self, content: Content) -> None:
-        self._failing = False
+        self._failing, self._halted = False, content.halted
         body = None if content.body is None else plain(content.body)
         keys, code = tuple(sorted(content.watched)), code_of(self.spec)
         painted = Painted(body, etag_of(self.spec, body), content.at, keys, code)
@@ -203,7 +228,6 @@ class Group:
                     seat.fail()
 
     def _fail(self) -> None:
-        self._changed = True
         if not self._failing:
             self._failing = True
             for seat in self.seats:
@@ -256,7 +280,7 @@ class Group:
         self.painted = self._base = None
         self._frames.clear()
         if any(seat.outdated for seat in self.seats):
-            self.rang()
+            self.refresh()
 
 
 def etag_of(spec: NodeSpec, body: str | None) -> str:

@@ -167,7 +167,7 @@ class Hub:
         """What these nodes show has changed, though no state of theirs has."""
         for group in list(self.groups.values()):
             if group.id in nodes:
-                group.rang()
+                group.refresh()
 
     def end(self, session: str) -> None:
         """Nobody is signed in with this session any more."""

@@ -33,6 +33,11 @@ class Watch:
                 subscription.close()  # closed meanwhile
         return bool(fresh)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all that is watched."""
+        return tuple(self._watched)
+
     def keep(self, names: Iterable[str]) -> None:
         """Watch nothing but these."""
         for name in self._watched.keys() - set(names):

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -57,6 +58,20 @@ class Node:
         return [self.token, self.at, self.etag] if self.etag else [self.token, self.at]
 
 
+class Connection(ABC):
+    """What takes a tab's lines to a hub, and brings the hub's. ``count``: messages that came."""
+
+    count = 0
+
+    @abstractmethod
+    def say(self, text: str | bytes) -> None:
+        """Send a message."""
+
+    @abstractmethod
+    def cut(self) -> None:
+        """End it, as a network does."""
+
+
 class LiveTab:
     """A page that was opened with Django's test client, and its live connection. Made by `live_tab`."""
 
@@ -73,7 +88,7 @@ class LiveTab:
         self.closed: int | None = None
         self.ticket = ""
         self._changed = threading.Condition()
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
         #: How many messages it has had on this connection, and whether it says so.
         self.received = 0
         self.acknowledges = True
@@ -82,8 +97,7 @@ class LiveTab:
 
     def open(self) -> None:
         """Load the page, and connect."""
-        with using_pod(self.pod):
-            response = self.client.get(self.path, follow=True)
+        response = self.load()
         assert response.status_code == 200, f"GET {self.path} answered {response.status_code}."
         if response.redirect_chain:
             self.path = urlsplit(response.redirect_chain[-1][0]).path
@@ -93,6 +107,11 @@ class LiveTab:
         self.ticket = scripts[0].attributes["data-via-page"]
         self.nodes = list(self._found(self.page))
         self.connect()
+
+    def load(self) -> Any:
+        """The page, from the pod that serves it."""
+        with using_pod(self.pod):
+            return self.client.get(self.path, follow=True)
 
     def _found(self, root: Element) -> Iterator[Node]:
         for element in root.all():
@@ -158,9 +177,13 @@ class LiveTab:
         """Open the connection, and wait until the server has answered for all nodes."""
         self.closed = None
         nodes = [one for one in self.nodes if not one.gone]
-        with using_pod(self.pod):
-            self._connection = _Connection(self._cookies(), self._heard, self._ended)
+        self._connection = self.dial()
         self.say(hello=self.ticket, nodes=[one.asked() for one in nodes])
+
+    def dial(self) -> Connection:
+        """A new connection to the pod that serves it."""
+        with using_pod(self.pod):
+            return _Consumed(self._cookies(), self.heard, self.ended)
 
     def drop(self) -> None:
         """Lose the connection, as a network does."""
@@ -196,13 +219,15 @@ class LiveTab:
     def _cookies(self) -> str:
         return "; ".join(f"{name}={morsel.value}" for name, morsel in self.client.cookies.items() if morsel.value)
 
-    def _ended(self, connection: _Connection, code: int) -> None:
+    def ended(self, connection: Connection, code: int) -> None:
+        """A connection was closed."""
         with self._changed:
             if connection is self._connection:
                 self.closed = code
             self._changed.notify_all()
 
-    def _heard(self, connection: _Connection, text: str) -> None:
+    def heard(self, connection: Connection, text: str) -> None:
+        """A message came on a connection."""
         with self._changed:
             if connection is self._connection:
                 connection.count += 1
@@ -302,14 +327,13 @@ class LiveTab:
             self.say(drop=list(before))
 
 
-class _Connection:
+class _Consumed(Connection):
     """The consumer at work, on an event loop that all tabs of the process share."""
 
     def __init__(
-        self, cookies: str, heard: Callable[[_Connection, str], None], ended: Callable[[_Connection, int], None]
+        self, cookies: str, heard: Callable[[Connection, str], None], ended: Callable[[Connection, int], None]
     ) -> None:
         self._heard, self._over = heard, ended
-        self.count = 0
         self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._scope = {
             "type": "websocket",
