@@ -39,7 +39,7 @@ def test_a_stuck_handler_is_seen(office: Office) -> None:
     row = office.stuck(1, 2, 3)
     shown = cells(office.get(changelist("handlerposition")))
     assert (shown["key"], shown["handler_name"], shown["state"].partition(",")[0]) == ("orders", "ship", "stuck")
-    assert (shown["offset"], shown["lag"], shown["holder"]) == ("0", "3", "nobody")
+    assert (shown["lag"], shown["holder"]) == ("3", "nobody")
     assert shown["state"] == f"stuck, {row.attempts} attempts"
     assert shown["shown_error"] == "RuntimeError: no <b>1</b>"
     handler = cells(office.get(changelist("eventhandler")))
@@ -49,6 +49,9 @@ def test_a_stuck_handler_is_seen(office: Office) -> None:
     assert "Move the blocked record aside" in page
     assert "RuntimeError: no &lt;b&gt;1&lt;/b&gt;" in page
     assert "Traceback (most recent call last)" in page
+    blocked = page.partition("Blocked event")[2]
+    assert "tests.handlers.world.Placed</strong> at offset 1" in blocked
+    assert "&quot;number&quot;: 1" in blocked.partition("</pre>")[0]
 
 
 def test_a_record_whose_handler_asks_for_time_is_seen_and_can_be_moved_aside(office: Office) -> None:

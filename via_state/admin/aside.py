@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from django.utils.html import format_html
+
 from via_state.admin.confirmation import Item
 from via_state.admin.events import shown_event
-from via_state.admin.text import beginning, first_line
+from via_state.admin.text import beginning, block, first_line
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.positions import AWAY, BLOCKED
 from via_state.core.delivery import Record, Treatment
@@ -64,6 +66,22 @@ def items_of(rows: Sequence[HandlerPosition]) -> list[Item]:
     """What would be moved."""
     found = _blocked(rows)
     return [_item(row, found[row.pk]) for row in rows]
+
+
+def shown_blocked(row: HandlerPosition) -> str:
+    """The event at which a handler fails, for the page of its position. It is read from the log."""
+    if not row.attempts and not row.stuck_since:
+        return "-"
+    blocked = _blocked([row])[row.pk]
+    if isinstance(blocked, _Refused):
+        return blocked.why
+    event = shown_event(blocked.record.event, blocked.log.events)
+    return format_html(
+        "<div><strong>{}</strong> at offset {}{}</div>",
+        event.name,
+        blocked.record.position.offset,
+        block(event.text),
+    )
 
 
 class _Refused(NamedTuple):

@@ -37,7 +37,6 @@ class LetterAdmin(ReadOnlyAdmin):
         "key",
         "offset",
         "shown_status",
-        "attempts",
         "buried_at",
         "shown_error",
     )

@@ -37,9 +37,7 @@ class PositionAdmin(ReadOnlyAdmin):
         "state",
         "shown_error",
         "lag",
-        "offset",
         "stuck_since",
-        "next_attempt_at",
         "holder",
     )
     heavy: ClassVar = ("last_traceback",)
@@ -53,7 +51,17 @@ class PositionAdmin(ReadOnlyAdmin):
         ("Position", {"fields": ("offset", "lag", "epoch", "record_id", "in_flight_offset")}),
         (
             "Failure",
-            {"fields": ("attempts", "stuck_since", "next_attempt_at", "full_error", "full_trace", "full_halt")},
+            {
+                "fields": (
+                    "attempts",
+                    "stuck_since",
+                    "next_attempt_at",
+                    "blocked_event",
+                    "full_error",
+                    "full_trace",
+                    "full_halt",
+                )
+            },
         ),
         ("Lease", {"fields": ("holder", "held_until", "fence")}),
     )
@@ -62,6 +70,7 @@ class PositionAdmin(ReadOnlyAdmin):
         "parameters",
         "state",
         "lag",
+        "blocked_event",
         "full_error",
         "full_trace",
         "full_halt",
@@ -135,6 +144,10 @@ class PositionAdmin(ReadOnlyAdmin):
     @admin.display(description="last error")
     def full_error(self, row: HandlerPosition) -> str:
         return block(row.last_error)
+
+    @admin.display(description="blocked event")
+    def blocked_event(self, row: HandlerPosition) -> str:
+        return aside.shown_blocked(row)
 
     @admin.display(description="traceback")
     def full_trace(self, row: HandlerPosition) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -13,6 +13,9 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import BadRequest, ValidationError
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern
+from django.utils import translation
 from django.utils.functional import cached_property
 from django.utils.module_loading import import_string
 
@@ -36,6 +39,22 @@ def memory_hint() -> str:
     return "" if import_string(settings.BACKEND).durable else IN_MEMORY
 
 
+def in_english(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A page of ours is in English, all of it: Django's own words beside ours would be half a sentence in each language."""
+
+    @functools.wraps(view)
+    def shown(*args: Any, **kwargs: Any) -> HttpResponse:
+        if (translation.get_language() or "").startswith("en"):
+            return view(*args, **kwargs)
+        with translation.override("en"):
+            answer = view(*args, **kwargs)
+            if isinstance(answer, TemplateResponse):
+                answer.render()
+            return answer
+
+    return shown
+
+
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Shows the rows of ``PREFIX`` in ``DATABASE``; nobody adds, changes or deletes them by hand."""
 
@@ -50,6 +69,11 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     class Media:
         css: ClassVar = {"all": ["via_state/admin.css"]}
+
+    @property
+    def urls(self) -> list[URLPattern]:
+        every: list[URLPattern] = self.get_urls()
+        return [URLPattern(one.pattern, in_english(one.callback), one.default_args, one.name) for one in every]
 
     def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
         return False

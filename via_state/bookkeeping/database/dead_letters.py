@@ -11,7 +11,7 @@ from via_state.bookkeeping.positions import HandlerId, Letter
 
 
 def keep_letter(handler: HandlerId, key: str, letter: Letter, since: datetime | None) -> None:
-    """Store a dead letter; one of the same record and handler is replaced, and is new again. Inside a transaction."""
+    """Store a dead letter, which failed first at ``since``, or now; one of the same record and handler is replaced, and is new again. Inside a transaction."""
     where = {"handler": handler.name, "record_id": letter.position.record_id}
     rest = {
         "log": handler.log,
@@ -26,7 +26,7 @@ def keep_letter(handler: HandlerId, key: str, letter: Letter, since: datetime | 
         "error": letter.error,
         "traceback": letter.traceback,
         "attempts": letter.attempts,
-        "first_failed_at": since,
+        "first_failed_at": since or Now(),
         "status": "new",
         "settled_at": None,
         "settled_by": "",
