@@ -15,7 +15,7 @@ ROOT = Path(via_state.__file__).parent
 #: A room may import those below it. Those in one line do not know each other.
 LAYERS = [
     ["testing", "apps"],
-    ["admin", "management", "middleware", "templatetags", "views", "checks", "constraints"],
+    ["admin", "management", "middleware", "templatetags", "views", "checks", "constraints", "contrib"],
     ["live", "layers"],
     ["health", "metrics", "monitoring", "otel"],
     ["operations"],

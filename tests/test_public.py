@@ -23,6 +23,7 @@ PUBLIC = (
     "via_state.backplanes.memory",
     "via_state.backplanes.nats",
     "via_state.backplanes.postgres",
+    "via_state.contrib.health",
     "via_state.exceptions",
     "via_state.layers",
     "via_state.live",
