@@ -58,6 +58,15 @@ def test_the_how_to_snippets_run_one_after_the_other(state_pod: Pod, module: dic
         assert case.run().wasSuccessful()
 
 
+def test_the_snippets_of_live_pages_run(state_pod: Pod, module: dict[str, Any]) -> None:
+    with registry.isolated(), fragments.isolated():
+        for snippet in snippets("live.md"):
+            exec(compile(snippet, "live.md", "exec"), module)
+        assert {one.problem() for one in fragments} == {None}
+        module["Chat"].room.at(room=7).append(module["Posted"](1, "hi"))
+        assert module["count"](7) == {"count": 1}
+
+
 def test_the_snippet_of_the_first_page_counts(state_pod: Pod, module: dict[str, Any]) -> None:
     (declared,) = snippets("index.md")
     with registry.isolated():

@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 #: What somebody who has never seen the project looks for, and the page that answers it.
 QUESTIONS = {
     "failover": "deploy",
+    "proxy WebSocket": "live",
+    "page is stale": "live",
     "backup": "backup",
     "upgrade PostgreSQL": "upgrading",
     "cache Celery broker": "fit",

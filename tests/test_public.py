@@ -31,6 +31,7 @@ PUBLIC = (
     "via_state.telemetry",
     "via_state.testing",
     "via_state.testing.conformance",
+    "via_state.testing.live",
     "via_state.views",
 )
 

@@ -119,7 +119,7 @@ class LiveTab:
                 yield Node(element)
 
     def text(self, selector: str) -> str:
-        """The text of the first element that fits, see `Element.find`."""
+        """The text of the first element that fits: ``tag``, ``#id``, ``.class``, ``[attribute=value]``, or these after a tag; spaces mean inside."""
         found = self.page.find(selector)
         assert found, f"{selector!r} is not on the page:\n{self.page}"
         return found[0].text
