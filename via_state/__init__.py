@@ -2,8 +2,10 @@
 
 from via_state.core.delivery import Retry
 from via_state.core.offsets import Offset
+from via_state.core.presence import Member
 from via_state.declarations.app import StateApp, StateAppEvents
 from via_state.declarations.event_log import Foldable
+from via_state.declarations.presence import StatePresence
 from via_state.declarations.session import StateSess, StateSessEvents
 from via_state.declarations.state import State
 from via_state.declarations.user import StateUser, StateUserEvents
@@ -15,6 +17,7 @@ from via_state.pod.default import current_pod
 __all__ = [
     "Delivery",
     "Foldable",
+    "Member",
     "Offset",
     "Poison",
     "Retry",
@@ -22,6 +25,7 @@ __all__ = [
     "State",
     "StateApp",
     "StateAppEvents",
+    "StatePresence",
     "StateSess",
     "StateSessEvents",
     "StateUser",

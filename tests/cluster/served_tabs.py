@@ -173,5 +173,5 @@ class _Socket(Connection):
     def say(self, text: str | bytes) -> None:
         self._socket.send(text)
 
-    def cut(self) -> None:
+    def cut(self, code: int = 1006) -> None:
         self._socket.close_socket()

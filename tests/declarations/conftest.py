@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from via_state.declarations.registry import registry
+from via_state.live.fragments import fragments
 from via_state.pod.pod import Pod
 from via_state.testing import memory_pod
 
 
 @pytest.fixture(autouse=True)
 def only_declared_here() -> Iterator[None]:
-    with registry.isolated():
+    with registry.isolated(), fragments.isolated():
         yield
 
 

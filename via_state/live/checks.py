@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags
 from django.core.checks import Warning as CheckWarning
 from django.utils.module_loading import import_string
 
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
+from via_state.documented import register
 from via_state.live.carriers.choice import IN_MEMORY, chosen, layer_backend
 from via_state.live.carriers.layer import ALIAS
 
@@ -77,10 +78,10 @@ def check_carrier_of_deployment(**_: Any) -> list[CheckMessage]:
 
 def _backplane() -> type[Backplane] | None:
     try:
-        found: type[Backplane] = import_string(settings.BACKEND)
+        found = import_string(settings.BACKEND)
     except ImportError:
         return None  # E011 says so
-    return found
+    return found if isinstance(found, type) and issubclass(found, Backplane) else None
 
 
 def _in_clear() -> bool:

@@ -30,6 +30,7 @@ from via_state.live.hub import Hub
 from via_state.live.hubs import hub_here
 from via_state.live.limits import MESSAGES_BURST, MESSAGES_RATE, TokenBucket
 from via_state.live.origin import allowed, host_of, scheme_of
+from via_state.live.presences import ASLEEP
 from via_state.live.refusals import refuse
 from via_state.live.renderer import apermitted
 from via_state.live.tab import Tab
@@ -83,6 +84,8 @@ class TabConsumer(AsyncConsumer):  # type: ignore[misc]
                 if self._tab is not None and self._tab.closed:
                     break
                 message = await self._receive()
+            if self._tab is not None:
+                self._tab.asleep = message.get("code") == ASLEEP
         except Garbage as error:
             refuse("garbage", str(error))
             await self._close(UNASKED)

@@ -13,6 +13,7 @@ from django.db import connections
 
 from via_state import telemetry
 from via_state.conf import settings
+from via_state.live import presences
 from via_state.live.frames import Asked, bye_line
 from via_state.live.group import Group
 from via_state.live.renderer import apermitted, group_of, locate
@@ -90,6 +91,7 @@ class Hub:
                 group = self.groups[key] = Group(self, token.spec, tab.visitor)
                 self._keys[group] = key
             seat = tab.seats[group.id] = Seat(tab, group, token, watched)
+            presences.came(self.pod, tab, token.spec)
         elif seat.settled:
             seat.token, seat.watched = token, watched
         seat.resume(asked)

@@ -14,6 +14,7 @@ import msgspec
 
 from via_state import telemetry
 from via_state.conf import settings
+from via_state.live import presences
 from via_state.live.frames import BEAT, Frame, frames_line, message_of, welcome_line
 from via_state.live.limits import Window
 from via_state.live.tickets import issue_time
@@ -39,7 +40,7 @@ class Tab:
     """On its hub's event loop. ``send(text)`` writes to the socket; only one call of it is under way, and nobody waits for it."""
 
     __slots__ = (
-        "_due", "_hub", "_lines", "_send", "_sending", "closed", "held", "number", "on_close", "renew_at", "seats", "sent", "session",
+        "_due", "_hub", "_lines", "_send", "_sending", "asleep", "closed", "held", "number", "on_close", "renew_at", "seats", "sent", "session",
         "ticket", "visitor", "window",
     )  # fmt: skip
 
@@ -58,6 +59,8 @@ class Tab:
         #: When ticket and tokens are looked at again; in the loop's time.
         self.renew_at = self.sent + settings.LIVE_TOKEN_AGE / 8
         self.closed = False
+        #: Whether it ends its connection because nobody looks at the page.
+        self.asleep = False
         self._due: dict[Seat, None] = {}
         self._lines: deque[str] = deque()
         self._sending: asyncio.Task[None] | None = None
@@ -112,6 +115,7 @@ class Tab:
         self._due.pop(seat, None)
         if self.seats.get(seat.group.id) is seat:
             del self.seats[seat.group.id]
+            presences.went(self._hub.pod, self, seat.group.spec)
         seat.group.remove(seat)
 
     def flush(self) -> None:

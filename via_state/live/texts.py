@@ -13,15 +13,19 @@ from django.utils.timezone import template_localtime  # type: ignore[attr-define
 
 from via_state.core.visibility import Shown
 from via_state.declarations.definition import Definition
+from via_state.declarations.presence import PresenceDefinition, here
 from via_state.declarations.registry import registry
 from via_state.exceptions import DeclarationError, InvalidKey
 from via_state.live.content import Content, Gone, Watched, place
 from via_state.live.delta import plain
 from via_state.live.naming import Names, spec_for
 from via_state.live.node import Audience, NodeSpec
+from via_state.pod.default import current_pod
 
 #: Who sees the same, by the scope of the state.
 AUDIENCES: dict[str, Audience] = {"app": "all", "session": "session", "user": "user"}
+#: The filter of a text that says nothing: its tabs are on the list of who is here.
+HERE = "@here"
 #: The argument that says which attribute it is.
 TO = "@to"
 
@@ -38,6 +42,10 @@ class Text(NamedTuple):
     def of(cls, spec: NodeSpec, names: Names) -> Text:
         """What a spec says, for one visitor. Raises `Gone` where this code declares nothing that it fits."""
         definition: Definition[Any] | None = registry.find(spec.name)
+        if spec.filter == HERE:
+            if not isinstance(definition, PresenceDefinition):
+                raise Gone("missing")
+            return cls(spec, definition, "", None)
         # Of another scope than it was: who may see it is another question now.
         if definition is None or AUDIENCES[definition.scope.name] != spec.audience:
             raise Gone("missing")
@@ -66,6 +74,10 @@ class Text(NamedTuple):
     def body(self, value: Any) -> str | None:
         """The text, in the language and time zone that are active; None for an attribute that is absent."""
         spec = self.spec
+        if spec.filter == HERE:
+            return ""
+        if isinstance(self.definition, PresenceDefinition) and self.watched is not None:
+            value = len(here(current_pod(), self.watched.key, self.definition.spec(), value))
         attribute = dict(spec.arguments).get(TO, "text") != "text"
         if value is None or (attribute and value is False):
             return None if attribute else spec.prefix + spec.suffix

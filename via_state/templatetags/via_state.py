@@ -11,7 +11,7 @@ from django.template import Context, Node, TemplateSyntaxError
 from django.template.base import FilterExpression, Parser, Token, token_kwargs
 from django.utils.safestring import SafeString
 
-from via_state.live import rows, scripts, tags
+from via_state.live import presences, rows, scripts, tags
 
 register = template.Library()
 register.tag("via_for", rows.parse_rows)
@@ -67,6 +67,7 @@ def _tag(
 _tag("via_text", tags.text, "tag filter prefix suffix")
 _tag("via_attr", tags.attribute, "to filter prefix suffix", required="to")
 _tag("via_live", tags.block, "tag", "shared")
+_tag("via_presence", presences.presence, "")
 
 
 @register.simple_tag(takes_context=True)

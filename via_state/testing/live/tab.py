@@ -19,6 +19,7 @@ from via_state.live.consumer import TabConsumer
 from via_state.live.delta import Delta, apply
 from via_state.live.frames import PROTOCOL
 from via_state.live.hubs import hub_here
+from via_state.live.presences import ASLEEP
 from via_state.live.vector import Order, Place, compare
 from via_state.pod.default import current_pod, using_pod
 from via_state.pod.pod import Pod
@@ -68,7 +69,7 @@ class Connection(ABC):
         """Send a message."""
 
     @abstractmethod
-    def cut(self) -> None:
+    def cut(self, code: int = 1006) -> None:
         """End it, as a network does."""
 
 
@@ -198,7 +199,13 @@ class LiveTab:
         return self
 
     #: A hidden tab closes its connection, and comes back when it is looked at.
-    sleep, wake = drop, back
+    wake = back
+
+    def sleep(self) -> None:
+        """Close the connection, as a tab does that nobody looks at."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.cut(ASLEEP)
 
     def on(self, pod: Pod) -> LiveTab:
         """Come back on another pod."""
@@ -358,8 +365,8 @@ class _Consumed(Connection):
         key = "text" if isinstance(text, str) else "bytes"
         self._put({"type": "websocket.receive", key: text})
 
-    def cut(self) -> None:
-        self._put({"type": "websocket.disconnect", "code": 1006})
+    def cut(self, code: int = 1006) -> None:
+        self._put({"type": "websocket.disconnect", "code": code})
         self._future.result(DEADLINE)
 
     async def _receive(self) -> dict[str, Any]:
