@@ -32,6 +32,7 @@ from via_state.exceptions import (
     SharedFragmentIsPersonal,
     SyncVerbInEventLoop,
 )
+from via_state.live import renderer
 from via_state.live.content import Content, Gone
 from via_state.live.fragments import fragments
 from via_state.live.node import NodeSpec
@@ -585,6 +586,27 @@ def test_f3_what_one_block_reads_is_bounded() -> None:
         assert len(both(fragments.get("rooms.html").spec({"count": 64})).at) == 64
         with pytest.raises(NotFollowed, match="64 keys"):
             render(fragments.get("rooms.html").spec({"count": 65}), visitor())
+
+
+def test_f3_a_render_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+
+    @live.fragment("slow.html", shared=True)
+    def slow() -> dict[str, Any]:
+        goes_on.wait(30)
+        return {}
+
+    @live.fragment("never.html", shared=True)
+    async def never() -> dict[str, Any]:
+        await asyncio.sleep(30)
+        return {}
+
+    monkeypatch.setattr(renderer, "MOST_SECONDS", 0.05)
+    with templates(slow="", never=""):
+        for name in ("slow", "never"):
+            with pytest.raises(TimeoutError, match=name):
+                async_to_sync(arender)(fragments.get(f"{name}.html").spec({}), visitor())
+    goes_on.set()
 
 
 def test_f3_a_render_leaves_language_and_time_zone_as_they_were() -> None:

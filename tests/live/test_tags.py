@@ -560,6 +560,17 @@ def test_rows_are_made_again_where_what_they_use_is_another() -> None:
         assert rows[0].looks == 6, "each language has rows of its own"
 
 
+def test_f4_rows_are_made_again_where_they_are_escaped_in_another_way() -> None:
+    rows = ["<b>"]
+    source = "{% autoescape off %}{% include 'part.html' %}{% endautoescape %}{% include 'part.html' %}"
+    swapped = "{% include 'part.html' %}{% autoescape off %}{% include 'part.html' %}{% endautoescape %}"
+    part = LOAD + "{% via_for row in rows %}{{ row }}{% endvia_for %}"
+    for page, shown in ((source, "<b>&lt;b&gt;"), (swapped, "&lt;b&gt;<b>")):
+        with templates(rows=page, part=part):
+            frame = rows_of(rows)
+            assert [frame(), frame()] == [shown, shown]
+
+
 @pytest.mark.parametrize(
     ("body", "match"),
     [

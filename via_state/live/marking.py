@@ -50,7 +50,6 @@ def marked(spec: NodeSpec, request: HttpRequest | None, *, plain: bool = False, 
             f"{spec.name!r} is rendered for a visitor, and there is no request here. Render the template with the request."
         )
     if (paint := painting.get()) is not None:
-        paint.nodes += 1
         if paint.shared and bound(spec):
             raise personal("this block", f"{spec.name!r}, which is not the same for all")
         if not paint.inline or empty:

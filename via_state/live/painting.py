@@ -16,13 +16,11 @@ class Painting:
     client asks for them. ``shared``: the block is of everybody, so that nothing in it may be of the visitor.
     """
 
-    __slots__ = ("inline", "memo", "nodes", "shared", "visitor")
+    __slots__ = ("inline", "memo", "shared", "visitor")
 
     def __init__(self, visitor: Visitor, *, shared: bool, inline: bool, memo: Memo | None = None) -> None:
         self.visitor, self.shared, self.inline = visitor, shared, inline
         self.memo = Memo() if memo is None else memo
-        #: How many nodes were written.
-        self.nodes = 0
 
 
 #: None while a page is rendered, outside of all blocks.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar
 
 from asgiref.sync import async_to_sync, iscoroutinefunction
@@ -27,6 +29,8 @@ from via_state.runtime.loop import refuse_in_event_loop
 from via_state.runtime.worker_threads import WorkerThreads
 
 T = TypeVar("T")
+#: Seconds that the render of a block may take before its tabs are told that it fails.
+MOST_SECONDS = 30.0
 
 __all__ = ["Gone", "apermitted", "arender", "code_of", "group_of", "locate", "permitted", "render"]
 
@@ -64,14 +68,16 @@ async def arender(spec: NodeSpec, visitor: Visitor) -> Content:
     if not fragment.shared and not await _aallowed(fragment, block.values, block.visitor):
         raise Gone("denied")
     with localized(visitor.ticket), gone_as(), track_reads(MOST_READS) as reads:
-        if fragment.is_async:
-            data = block.checked(await fragment.function(*block.arguments(), **block.values))
-            html = await _threaded(visitor, lambda: block.paint(data, group))
-        else:
-            html = await _threaded(
-                visitor,
-                lambda: block.paint(block.checked(fragment.function(*block.arguments(), **block.values)), group),
-            )
+        try:
+            async with asyncio.timeout(MOST_SECONDS):
+                call = partial(fragment.function, *block.arguments(), **block.values)
+                if fragment.is_async:
+                    data = await call()
+                    html = await _threaded(visitor, lambda: block.paint(block.checked(data), group))
+                else:
+                    html = await _threaded(visitor, lambda: block.paint(block.checked(call()), group))
+        except TimeoutError as error:
+            raise TimeoutError(f"{fragment} took longer than {MOST_SECONDS:g} s to render.") from error
     return block.content(html, reads)
 
 

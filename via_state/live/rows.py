@@ -7,6 +7,7 @@ from typing import Any
 from django.template import Context, Node, NodeList, TemplateSyntaxError
 from django.template.base import FilterExpression, Parser, Token
 from django.template.defaulttags import CycleNode, IfChangedNode, ResetCycleNode
+from django.utils import timezone, translation
 from django.utils.safestring import SafeString, mark_safe
 
 from via_state.live.contexts import CSRF, personal
@@ -76,10 +77,10 @@ class RowsNode(Node):
             return self.empty.render(context)
         paint = painting.get()
         values = tuple(context[name] for name in self.used)
-        # Tokens in rows are renewed in time.
-        known = (
-            Rows({}, values) if paint is None or paint.inline else paint.memo.rows(self, (*values, issue_time()))
-        )
+        # Tokens in rows are renewed in time, and a template may be included where it is rendered in another way.
+        way = (context.autoescape, context.use_l10n, context.use_tz, translation.get_language())
+        used = (*values, *way, timezone.get_current_timezone(), issue_time())
+        known = Rows({}) if paint is None or paint.inline else paint.memo.rows(self, used)
         inner = RowContext(context, self._base(context, values))
         made: dict[int, tuple[Any, str]] = {}
         before = known.rows
@@ -94,7 +95,7 @@ class RowsNode(Node):
             made[id(row)] = found
         html = "".join([made[id(row)][1] for row in rows])
         if paint is not None and not paint.inline:
-            paint.memo.keep(self, Rows(made, (*values, issue_time()), len(html)))
+            paint.memo.keep(self, Rows(made, used, len(html)))
         return mark_safe(html)
 
     def _base(self, context: Context, values: tuple[Any, ...]) -> dict[str, Any]:
