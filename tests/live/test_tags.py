@@ -652,6 +652,7 @@ def test_the_script_knows_the_page_and_its_settings() -> None:
     ticket = open_ticket(data.pop("data-via-page"), 2e9, AGE)
     assert (ticket.user, ticket.path, ticket.groups) == (str(ann.pk), "/?a=1", ("people", "staff"))
     assert (ticket.language, ticket.timezone) == ("en-us", "UTC")
+    data.pop("nonce", None)
     assert data.pop("data-via-csrf")
     assert data.pop("data-via-unsent").endswith("again.")
     assert data.pop("data-via-unknown").endswith("again.")
@@ -734,7 +735,7 @@ def test_what_is_mine_is_hidden_from_others() -> None:
             if user is not None:
                 client.force_login(user)
             html = client.get("/").content.decode()
-            assert html.count("<style>") == 1
+            assert html.count("<style") == 1
             mine = re.findall(r'not\(\[data-via-mine="([^"]+)"', html)[0]
             found[name] = [
                 (value == mine, bool(hidden))
