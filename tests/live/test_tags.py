@@ -29,6 +29,7 @@ from via_state.exceptions import (
     NotFollowed,
     SharedFragmentIsPersonal,
 )
+from via_state.live.checks import check_groups
 from via_state.live.fragments import fragments
 from via_state.live.marking import UNPAINTED
 from via_state.live.renderer import code_of, group_of, render
@@ -829,6 +830,20 @@ def test_checks_name_fragments_that_can_not_work() -> None:
     ]
     with pytest.raises(DeclarationError, match="'visitor'"):
         fragments.get("personal.html").spec({})
+
+
+@pytest.mark.parametrize(
+    ("groups", "found"),
+    [
+        (None, []),
+        (f"{__name__}.groups_of", []),
+        (f"{__name__}.group_of_nobody", ["via_state.E043"]),
+        (f"{__name__}.LOAD", ["via_state.E043"]),
+    ],
+)
+def test_a_check_names_groups_that_nobody_can_ask_for(groups: str | None, found: list[str]) -> None:
+    with override_settings(VIA_STATE={"LIVE_GROUPS": groups}):
+        assert [one.id for one in check_groups()] == found
 
 
 def test_a_template_has_one_function() -> None:

@@ -1,4 +1,4 @@
-"""System checks of what carries broadcasts."""
+"""System checks of what carries broadcasts, and of the groups that they go to."""
 
 from __future__ import annotations
 
@@ -33,6 +33,22 @@ def check_carrier(**_: Any) -> list[CheckMessage]:
             )
         ]
     return []
+
+
+@register("via_state")
+def check_groups(**_: Any) -> list[CheckMessage]:
+    """E043: LIVE_GROUPS names nothing that can be called."""
+    path = settings.LIVE_GROUPS
+    if settings.problems() or path is None:
+        return []
+    try:
+        what = "" if callable(import_string(path)) else "is no function"
+    except ImportError as error:
+        what = f"can't be imported: {error}"
+    if not what:
+        return []
+    hint = "Name a function of the request that gives the names of its visitor's groups, or leave it out."
+    return [Error(f"VIA_STATE['LIVE_GROUPS'] {path!r} {what}.", hint=hint, id="via_state.E043")]
 
 
 @register(Tags.security, "via_state", deploy=True)
