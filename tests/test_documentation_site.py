@@ -33,7 +33,7 @@ QUESTIONS = {
     "rename event": "how-to",
     "change fold": "how-to",
     "projects one server account": "how-to",
-    "handler stuck": "troubleshooting",
+    "ViaHandlerStuck": "troubleshooting",
     "dead letter": "troubleshooting",
 }
 
