@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import logging
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.handlers.world import Cancelled, Placed, Shop, shop_of, until
 from tests.pod import board
 from tests.pod.board import Board, Fragile
 from via_state import Delivery, Poison, logs
+from via_state.exceptions import KeyHalted
 from via_state.handlers import delivering
 from via_state.testing import pods
 
@@ -54,6 +56,28 @@ def test_a_halted_key_is_said_with_key_offset_reason_and_pod(caplog: pytest.LogC
             "pod": pod.pod_id,
             "trace_id": "",
         }
+
+
+def test_a_halted_key_shows_once_where_the_projects_code_raised(caplog: pytest.LogCaptureFixture) -> None:
+    board.healed.clear()
+    with pods(1) as (pod,):
+        fragile = Board.fragile.using(pod)
+        fragile.append(Fragile(-1), wait=False)
+        wait_until(lambda: fragile.status().halted is not None, "the halt")
+        fragile.append(Fragile(1), wait=False)
+        with pytest.raises(KeyHalted) as raised:
+            fragile.read()
+        (line,) = [one for one in caplog.records if one.name == "via_state.projector"]
+        said = line.getMessage()
+        assert said.startswith(
+            "'tests.fragile' is halted: Fragile.fold raised ValueError: a negative number (record "
+        )
+        trace = textwrap.dedent(logging.Formatter().format(line).removeprefix(said)).strip()
+        assert trace.startswith("Traceback (most recent call last):\n  File ")
+        assert f"{board.__file__}" in trace.splitlines()[1]
+        assert trace.endswith('raise ValueError("a negative number")\nValueError: a negative number')
+        assert str(ROOT) not in trace, "our frames say nothing to whoever wrote the fold"
+        assert "Traceback" not in str(raised.value)
 
 
 def test_a_dead_letter_is_said_with_handler_key_offset_and_reason(

@@ -5,7 +5,7 @@ The shell reads a batch after `Projection.position` and feeds both; the answer s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from operator import length_hint
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -63,13 +63,14 @@ class Halt:
 
 @dataclass(slots=True)
 class Outcome:
-    """What one batch did: numbers of records, and what comes next."""
+    """What one batch did: numbers of records, and what comes next. ``raised``: by a fold, and not to be kept."""
 
     action: Action = Action.ADVANCED
     applied: int = 0
     undecodable: int = 0
     unknown: int = 0
     retired: int = 0
+    raised: BaseException | None = field(default=None, compare=False)
 
 
 class Unread(NamedTuple):
@@ -196,6 +197,7 @@ class Projection(Generic[V]):
             if not is_failure(error):
                 raise
             done -= length_hint(left) + 1
+            outcome.raised = error
             self.halt = Halt(
                 HaltReason.FOLD, f"{type(events[done]).__name__}.fold raised {error_line(error)[:500]}"
             )

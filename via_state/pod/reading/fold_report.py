@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from types import TracebackType
 from typing import Any
 
 from via_state import telemetry
@@ -12,6 +13,7 @@ from via_state.core.specs import LogSpec
 from via_state.logs import about
 
 logger = logging.getLogger("via_state.projector")
+_OURS = f"{__name__.partition('.')[0]}."
 
 
 class FoldReport:
@@ -66,11 +68,13 @@ class FoldReport:
             if reason is None:
                 logger.info("%r folds again.", self._key, extra=about(key=self._key))
             else:
+                raised = outcome.raised
                 telemetry.KeyHalted(self._key, self._spec.name, reason).emit()
                 logger.error(
                     "%r is halted: %s",
                     self._key,
                     projection.halt,
+                    exc_info=None if raised is None else raised.with_traceback(_project_part(raised)),
                     extra=about(key=self._key, offset=projection.position.offset, reason=reason),
                 )
             self._reason = reason
@@ -80,3 +84,11 @@ class FoldReport:
         if self._reason is not None:
             telemetry.KeyResumed(self._key, self._spec.name, self._reason).emit()
             self._reason = None
+
+
+def _project_part(error: BaseException) -> TracebackType | None:
+    """The traceback of what a fold raised, from the first frame of the project's code on; None where there is none."""
+    left = error.__traceback__
+    while left is not None and left.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
+        left = left.tb_next
+    return left
