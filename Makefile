@@ -76,6 +76,7 @@ lint: $(VENV)/dev
 
 pictures: $(VENV)/dev
 	$(BIN)/python -m docs.images.two_browsers
+	$(BIN)/python -m docs.images.demo
 	$(BIN)/python -m docs.images.admin
 
 # Warnings are errors, and no network is asked.

@@ -32,7 +32,7 @@ def main() -> None:
         for _ in range(PRESSES):
             Script().post(f"{pods[0].url}/counter/")
         fail(visitor)
-        _take(visitor, "orders", height=1170)
+        _take(visitor, "orders", height=1400)
         operator = _page(browser)
         operator.goto(f"{pods[1].url}/admin/via_state/")
         operator.get_by_label("Username").fill("admin")

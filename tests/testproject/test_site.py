@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from io import BytesIO
@@ -12,6 +13,7 @@ from channels.testing import HttpCommunicator
 from django.test import Client, override_settings
 
 from testproject.asgi import application as asgi
+from testproject.counter.state import Counter, Tick
 from testproject.servers.waiting import wait_until
 from testproject.wsgi import application as wsgi
 from tests.faults import Fault, FaultyBackplane
@@ -101,6 +103,22 @@ def test_the_wsgi_application_serves_pages_and_takes_posts(page: str) -> None:
 
     assert status == "302 Found"
     assert {"/counter/": ">1</output>", "/banner/": ">Hello</output>"}[page] in text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_under_wsgi_a_page_asks_what_is_new() -> None:
+    _, text, _ = call_wsgi("GET", "/counter/")
+    page = parse(text)
+    node = page.find("#total output")[0].attributes
+    ticket = page.find("script")[0].attributes["data-via-page"]
+    hello = {"hello": ticket, "nodes": [[node["data-via"], json.loads(node["data-via-at"])]]}
+    Counter.total.append_many([Tick(), Tick()])
+
+    status, answer, _ = call_wsgi("POST", "/via/live/", json.dumps(hello).encode(), HTTP_ORIGIN="http://localhost")
+
+    frames = [json.loads(line) for line in answer.splitlines()][-1]["f"]
+    assert status == "200 OK"
+    assert [(frame[0], frame[2:]) for frame in frames] == [(node["data-via-id"], ["t", "2"])]
 
 
 class Begun:
