@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -110,7 +111,8 @@ def _argument(
     annotation = parameter.annotation
     if isinstance(annotation, str):
         try:
-            annotation = eval(annotation, getattr(function, "__globals__", {}))
+            alone = SimpleNamespace(__annotations__={"it": annotation})  # that of the visitor may not be imported
+            annotation = get_type_hints(alone, getattr(function, "__globals__", {}))["it"]
         except Exception:
             annotation = None
     named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
