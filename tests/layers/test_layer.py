@@ -358,3 +358,40 @@ async def test_garbage_is_dropped(make: Make, caplog: pytest.LogCaptureFixture) 
         await pod.thread.acall(pod.messages.publish(f"layer-p-{layer.process}", data))
     await nothing(layer, channel)
     assert caplog.text.count("was dropped") == 5
+
+
+async def test_what_is_sent_at_once_takes_one_way_to_the_pod(
+    two: tuple[Layer, Layer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = two
+    there.capacity = 1000
+    channel = await there.new_channel()
+    await there.group_add("group", channel)
+    await here.group_send("group", of(-1))
+    assert await soon(there.receive(channel)) == of(-1)
+    loop, ways = here.of_test.thread.loop, list[object]()
+    call = loop.call_soon_threadsafe
+
+    def counted(callback: Any, *args: object, **more: Any) -> object:
+        ways.append(callback)
+        return call(callback, *args, **more)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+    await asyncio.gather(*(here.group_send("group", of(number)) for number in range(200)))
+    received = [(await soon(there.receive(channel)))["number"] for _ in range(200)]
+    assert sorted(received) == list(range(200))
+    assert len(ways) < 100
+
+
+async def test_each_sender_is_told_of_its_own_failure(one: Layer) -> None:
+    channel = await one.new_channel()
+    await one.group_add("group", channel)
+    big = {"type": "x", "data": b"x" * (one.of_test.backplane.max_message_bytes + 1)}
+    results = await asyncio.gather(
+        one.group_send("group", of(1)),
+        one.group_send("group", big),
+        one.group_send("group", of(2)),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [type(None), MessageTooLarge, type(None)]
+    assert [await soon(one.receive(channel)) for _ in range(2)] == [of(1), of(2)]

@@ -21,6 +21,7 @@ from via_state.backplanes.base import Hearing
 from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown
 from via_state.layers import parcels
 from via_state.layers.mailboxes import Mailboxes, Waiting
+from via_state.layers.outlet import Outlet
 from via_state.layers.parcels import Circular, Join, Leave, Letter, Parcel, Want
 from via_state.pod.default import current_pod
 from via_state.pod.pod import Pod
@@ -68,6 +69,7 @@ class BackplaneChannelLayer(BaseChannelLayer):  # type: ignore[misc]
         self._groups: dict[str, dict[str, float]] = {}  # group, channel, until when
         self._wanted: dict[str, OrderedDict[str, float]] = {}  # channel, process, until when
         self._pod: Pod | None = None
+        self._outlet: Outlet | None = None
         self._hearings: dict[str, Hearing] = {}  # by topic, on that pod
         self._held: set[str] = set()  # topics of those that the backplane held, once
         self._sending: set[asyncio.Task[None]] = set()
@@ -254,6 +256,7 @@ class BackplaneChannelLayer(BaseChannelLayer):  # type: ignore[misc]
             with self._lock:
                 if pod is not self._pod:
                     self._pod, self._hearings, self._held = pod, {}, set()
+                    self._outlet = Outlet(pod)
                     groups = list(self._groups)
         for topic in (parcels.process_topic(self.process), parcels.WANTS, *map(parcels.group_topic, groups)):
             await self._hear(topic)
@@ -318,9 +321,8 @@ class BackplaneChannelLayer(BaseChannelLayer):  # type: ignore[misc]
         task.add_done_callback(self._sending.discard)
 
     async def _tell(self, topic: str, parcel: Parcel) -> None:
-        pod = self._pod
-        assert pod is not None
-        await pod.thread.acall(pod.messages.publish(topic, parcels.encode(parcel)))
+        assert self._outlet is not None
+        await self._outlet.publish(topic, parcels.encode(parcel))
 
 
 def _packed(message: dict[str, Any]) -> bytes:
