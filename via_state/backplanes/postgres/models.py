@@ -31,6 +31,7 @@ class Log(models.Model):
     objects = Rows.as_manager()
 
     class Meta:
+        base_manager_name = "objects"  # of dumpdata --all
         db_table = "via_state_log"
         constraints = [models.UniqueConstraint(fields=["prefix", "key"], name="via_state_log_key")]
 
@@ -52,6 +53,7 @@ class Pack(models.Model):
     objects = Rows.as_manager()
 
     class Meta:
+        base_manager_name = "objects"  # of dumpdata --all
         db_table = "via_state_pack"
         constraints = [models.UniqueConstraint(fields=["log_id", "append_id"], name="via_state_pack_append")]
 
@@ -75,6 +77,7 @@ class Cell(models.Model):
     objects = Rows.as_manager()
 
     class Meta:
+        base_manager_name = "objects"  # of dumpdata --all
         db_table = "via_state_cell"
 
     def __str__(self) -> str:
