@@ -83,7 +83,7 @@ def test_a_project_that_is_well_is_said_to_be(shop: Shop) -> None:
     assert re.search(r"^OK +D110 +A doorbell came after [\d.]+ ms\.$", said, re.MULTILINE)
     assert time.monotonic() - began < 10  # it waits for nothing
     shown = json.loads(doctor("--json")[1])
-    assert {one["id"] for one in shown} == {id for id in IDS if not id.startswith("D2")} - {"D103"}
+    assert {one["id"] for one in shown} == {id for id in IDS if not id.startswith("D2")} - {"D103", "D313"}
 
 
 def test_handlers_without_a_worker_are_named(shop: Shop) -> None:
@@ -143,9 +143,8 @@ def test_halted_keys_are_named_once_for_each_cause(shop: Shop) -> None:
     for pod in ("one", "two"):
         halted_keys._change(pod, {}, {f"shelf.{shelf}": why for shelf in range(7)})
     text = problems()["D305"]
-    assert text.startswith(
-        "'shelf.0', 'shelf.1', 'shelf.2', 'shelf.3', 'shelf.4' and 2 more: code, in up to 2 processes, for 0 s."
-    )
+    five = ", ".join(f"'shelf.{shelf}'" for shelf in range(5))
+    assert re.match(rf"{re.escape(five)} and 2 more: code, in up to 2 processes, for \d+ s\. migration", text)
     assert text.count("migration (1, 2)") == 1
 
 

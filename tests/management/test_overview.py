@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -136,7 +137,8 @@ def test_a_backplane_that_is_away_leaves_its_part_unknown(office: Office) -> Non
     office.shop.place(1)
     office.shop.world.plane.down = True
     code, said = text()
-    assert code == 1  # there is no worker
+    assert code == 1
+    assert needs() == ["D200", "D301"]
     assert "Unknown: heads and waiting events. heads: injected" in said
     assert re.search(r"^orders +unknown +unknown +0 +1 +unknown$", said, re.MULTILINE)
     assert "Heads and waiting events are unknown. heads: injected" in office.get(URL)
@@ -191,3 +193,26 @@ def test_the_statements_do_not_grow_with_a_family(office: Office) -> None:
     for shelf in range(60):
         office.shop.place(1, shelf=shelf)
     assert asked() == few
+
+
+def test_a_handler_that_hangs_is_not_well(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker lives, and nothing fails."""
+    monkeypatch.setattr(looking, "LATE", 0.0)
+    hang = threading.Event()
+    began = threading.Event()
+
+    @office.shop.orders().on_event("slow")
+    def slow(event: object, delivery: object) -> None:
+        began.set()
+        hang.wait(30)
+
+    office.shop.work()
+    office.shop.place(1)
+    assert began.wait(30)
+    try:
+        until(lambda: office.shipped == [1])
+        found = overview(office.shop.pod)
+        assert [one.id for one in found.needs] == ["D313"]
+        assert found.needs[0].text.startswith("An event of 'orders' has waited for 'slow' for ")
+    finally:
+        hang.set()

@@ -17,18 +17,20 @@ from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.peers import KnownPeer, Peer
 from via_state.bookkeeping.positions import AWAY, BLOCKED
 from via_state.conf import settings
-from via_state.core.findings import Finding, lasted
+from via_state.core.findings import Finding, bad, lasted
 from via_state.core.records import Head
 from via_state.declarations.catalog import handled_logs
 from via_state.exceptions import ViaStateError
 from via_state.operations import condition as books
 from via_state.operations.condition import Condition, Halt, Outbox, Trouble, Worker
-from via_state.operations.doctor.doctor import needs
+from via_state.operations.doctor.doctor import heard, needs
 from via_state.operations.truth import At, late, oldest_of, template_of
 from via_state.pod.pod import Pod
 
 #: Seconds that the backplane may take; keys in trouble whose heads are asked for; positions whose next record is read.
 ANSWER, KEYS, READS = 1.0, 200, 50
+#: Seconds that an event may wait for its handler.
+LATE = 300.0
 
 
 def waits(seconds: float | None, family: bool) -> str:
@@ -154,6 +156,14 @@ def overview(pod: Pod) -> Overview:
         pod.thread.call(_ask(pod.backplane, condition, found))
     except (ViaStateError, TimeoutError) as error:
         found.unknown = str(error) or f"The backplane did not answer within {ANSWER:g} s."
+        away = bad(
+            "D200",
+            f"The backplane does not answer: {found.unknown}",
+            "manage.py state_doctor looks at its servers.",
+        )
+        found.needs = [*heard([away]), *found.needs]
+    else:
+        found.needs += heard(_lagging(found))
     found.handlers.sort(key=lambda one: (one.badness, one.log, one.name))
     found.logs.sort(key=lambda one: (one.badness, one.template))
     return found
@@ -193,6 +203,20 @@ def _logs(condition: Condition) -> list[LogLine]:
 def code_of(peer: Peer) -> str:
     """One short text for all fingerprints: processes of the same code have the same."""
     return hashlib.blake2b(repr(sorted(peer.code.fingerprints.items())).encode(), digest_size=4).hexdigest()
+
+
+def _lagging(found: Overview) -> list[Finding]:
+    """Handlers for which events have waited for long although they are not stuck."""
+    return [
+        bad(
+            "D313",
+            f"An event of {one.log!r} has waited for {one.name!r} for {lasted(one.oldest)}, which is not stuck: it is slow, hangs, or no "
+            "worker has it.",
+            f"manage.py state_status --key '{one.log}'",
+        )
+        for one in found.handlers
+        if one.oldest is not None and one.oldest > LATE and not (one.halted or one.stuck or one.blocked)
+    ]
 
 
 def _releases(peers: Iterable[KnownPeer]) -> list[Release]:

@@ -18,8 +18,8 @@ from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
 
 Open = Callable[[], Awaitable[Connection]]
 
-#: Seconds that a transaction may be open; that an old snapshot may be in use; that a doorbell may take.
-OPEN, HORIZON, BELL = 5.0, 3600.0, 2.0
+#: Seconds that a transaction may be open; that a snapshot may be in use; that a doorbell, and a statement that waits for a lock, may take.
+OPEN, HORIZON, BELL, WAITS = 5.0, 3600.0, 2.0, 1.0
 #: Bytes of WAL that an unused slot may keep; dead rows of a table; and the part of all connections that is to be left.
 KEPT_WAL, DEAD_ROWS, SPARE = 1_000_000_000, 10_000, 0.1
 #: Culprits that are named of each kind.
@@ -65,7 +65,7 @@ WITH waiting AS (
     SELECT DISTINCT waits.pid FROM pg_locks AS waits JOIN pg_locks AS held ON held.pid = waits.pid
     JOIN pg_class ON pg_class.oid = held.relation
     JOIN pg_database ON pg_database.oid = held.database AND datname = current_database()
-    WHERE NOT waits.granted AND relname LIKE 'via\\_state\\_%%'
+    WHERE NOT waits.granted AND waits.waitstart < clock_timestamp() - %s * interval '1 second' AND relname LIKE 'via\\_state\\_%%'
 ), blockers AS (
     SELECT blocker, count(*) AS behind FROM waiting, unnest(pg_blocking_pids(waiting.pid)) AS blocker
     WHERE blocker NOT IN (SELECT pid FROM waiting) GROUP BY blocker
@@ -246,9 +246,9 @@ class Examination:
 
     async def _blockers(self) -> list[Finding]:
         found = []
-        for *columns, behind in await self._rows(_BLOCKERS, MOST):
+        for *columns, behind in await self._rows(_BLOCKERS, WAITS, MOST):
             one = Session(*columns)
-            text = f"{behind} statements on tables of via_state wait for a lock of {one}."
+            text = f"{behind} statements on tables of via_state have waited for more than {WAITS:g} s for a lock of {one}."
             found.append(bad("D123", text, one.ending))
         return some("D123", found, "Nobody blocks rows of via_state.")
 

@@ -34,6 +34,7 @@ IDS = {
     "D310": "erasures fail",
     "D311": "an event handler is halted or stuck",
     "D312": "old code keeps records",
+    "D313": "an event handler lags",
 }
 
 

@@ -33,7 +33,7 @@ def examine(pod: Pod) -> list[Finding]:
             found.append(unknown("D301", sentence(error, settings.DATABASE)))
     order = list(IDS)
     return sorted(
-        _heard(found),
+        heard(found),
         key=lambda one: (order.index(one.id) if one.id in IDS else len(order), one.level is not Level.BAD),
     )
 
@@ -42,7 +42,7 @@ def needs(condition: Condition) -> list[Finding]:
     """What needs somebody, of what the books say; who is hit most comes first."""
     code = set(declared())
     return list(
-        _heard(
+        heard(
             [
                 *halted_keys(condition),
                 *halted_handlers(condition),
@@ -57,7 +57,8 @@ def needs(condition: Condition) -> list[Finding]:
     )
 
 
-def _heard(found: list[Finding]) -> Iterator[Finding]:
+def heard(found: list[Finding]) -> Iterator[Finding]:
+    """Those that nobody silenced."""
     silenced = set(django_settings.SILENCED_SYSTEM_CHECKS)
     return (one for one in found if f"via_state.{one.id}" not in silenced)
 
