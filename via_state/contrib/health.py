@@ -22,7 +22,7 @@ __all__ = ["ViaState"]
 @dataclasses.dataclass
 class ViaState(HealthCheck):  # type: ignore[misc]  # it has no types
     """Unavailable: the loop of this process hangs, the process ends, or its backplane is away. A warning: keys or event handlers are
-    halted, dead letters wait, and so on: what `manage.py state_overview` lists, by its ids; nothing of the project's data.
+    halted, dead letters wait, and so on: what ``manage.py state_overview`` lists, by its ids; nothing of the project's data.
 
     ``cluster``: False looks at this process only, and asks no database.
     """
