@@ -74,8 +74,8 @@ class Hub:
 
 
 @contextmanager
-def hubs(*pods: Pod) -> Iterator[list[Hub]]:
-    """A hub for each pod, which hears what others say."""
+def hubs(*pods: Pod, waits: bool = True) -> Iterator[list[Hub]]:
+    """A hub for each pod, which hears what others say; by the time that the block begins, if it ``waits``."""
     from via_state.live import hubs as real
     from via_state.live.announcer import announcer_of, hear_for
 
@@ -89,7 +89,8 @@ def hubs(*pods: Pod) -> Iterator[list[Hub]]:
             async def hears(announcer: Any = announcer) -> None:
                 await announcer.carrier.holds()
 
-            hub.pod.thread.call(hears())
+            if waits:
+                hub.pod.thread.call(hears())
         yield made
     finally:
         real.hubs_of = before

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import pickle
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from channels.layers import channel_layers
+from channels.layers import InMemoryChannelLayer, channel_layers
 from django.conf import settings
 from django.test import override_settings
 
@@ -21,6 +22,7 @@ from via_state.backplanes.base import Backplane
 from via_state.backplanes.memory import MemoryBackplane
 from via_state.backplanes.nats import NatsBackplane
 from via_state.backplanes.postgres import PostgresBackplane
+from via_state.exceptions import BroadcastFailed
 from via_state.live.announcer import announcer_of
 from via_state.live.broadcasts import broadcast_notify, broadcast_signals
 from via_state.live.carriers.choice import chosen
@@ -190,3 +192,60 @@ def test_with_the_local_carrier_only_this_process_is_told() -> None:
         finally:
             for pod in pods:
                 pod.close()
+
+
+class Broken:
+    """A layer that can't be made."""
+
+    def __init__(self, **config: Any) -> None:
+        raise KeyError("hosts")
+
+
+class Impatient(InMemoryChannelLayer):  # type: ignore[misc]
+    """Raises in silence, as channels-redis does with redis-py 8."""
+
+    quiet = True
+
+    async def receive(self, channel: str) -> Any:
+        if Impatient.quiet:
+            Impatient.quiet = False
+            raise OSError("nobody said anything")
+        return await super().receive(channel)
+
+
+@contextmanager
+def one_hub(layer: str) -> Iterator[Hub]:
+    """Of a process whose layer is this."""
+    layers = {"default": {"BACKEND": f"{__name__}.{layer}"}}
+    with override_settings(VIA_STATE={"BROADCAST": "layer"}, CHANNEL_LAYERS=layers):
+        pod = Pod(MemoryBackplane())
+        try:
+            with using_pod(pod), hubs(pod, waits=layer != "Broken") as (hub,):
+                yield hub
+        finally:
+            pod.close()
+
+
+def test_a_layer_that_can_not_be_made_costs_this_processs_tabs_nothing() -> None:
+    with one_hub("Broken") as hub:
+        tab = hub.tab()
+        with pytest.raises(BroadcastFailed, match=r"1 tabs.*layer.*KeyError"):
+            broadcast_notify("x")
+        assert tab.texts == ["x"]
+
+
+def test_a_layer_that_raises_in_silence_is_not_away(caplog: pytest.LogCaptureFixture) -> None:
+    Impatient.quiet = True
+    with one_hub("Impatient") as hub:
+        carrier: Any = announcer_of(hub.pod).carrier
+        heard: list[Any] = []
+        wait_until(lambda: not Impatient.quiet, "the error")
+        layer = carrier._made
+
+        async def say() -> None:
+            carrier._heard = lambda message, hear: heard.append(message)
+            await layer.group_send(group_name(), {"type": "via.live", "d": "x"})
+
+        hub.pod.thread.call(say())
+        wait_until(lambda: len(heard) == 1, "what was said after it")
+    assert "channel layer" not in caplog.text
