@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
 from typing import Any
@@ -22,16 +21,13 @@ from via_state.live.announcement import (
     Announcement,
     Code,
     Content,
-    End,
     Latest,
-    Recheck,
-    Refresh,
     What,
-    line,
 )
 from via_state.live.audience import ALL, To
 from via_state.live.carriers.base import TOPIC, Carrier
 from via_state.live.carriers.choice import make_carrier
+from via_state.live.deeds import deed, kind_of
 from via_state.live.hub import Hub
 from via_state.live.inboxes import Inbox
 from via_state.live.repair import Repair
@@ -97,7 +93,7 @@ class Announcer(Service):
         error = await self._published(data, said.number)
         count = await self._answers(here)
         if isinstance(what, Content):
-            telemetry.Broadcasted(_kind(what), count).emit()
+            telemetry.Broadcasted(kind_of(what), count).emit()
         if error is not None:
             telemetry.BroadcastFailed().emit()
             raise BroadcastFailed(
@@ -126,7 +122,7 @@ class Announcer(Service):
         inbox = self._inboxes.get(hub)
         if inbox is None:
             inbox = self._inboxes[hub] = Inbox(hub, hub.loop, lambda: _dropped("full"))
-        return inbox.put(_deed(said))
+        return inbox.put(deed(said))
 
     async def _answers(self, here: list[Any]) -> int:
         """A loop that does not answer in time has no live tabs."""
@@ -157,30 +153,6 @@ class Announcer(Service):
         self._repair.stop()
         if self._carrier is not None:
             await self._carrier.close()
-
-
-def _deed(said: Announcement) -> Callable[[Hub], int]:
-    """What a hub does about it."""
-    what = said.what
-    if isinstance(what, Content):
-        text = line(said.sender, said.number, what)
-        return lambda hub: hub.deliver(said.to, text)
-
-    def do(hub: Hub) -> int:
-        match what:
-            case End(session):
-                hub.end(session)
-            case Recheck(to):
-                hub.recheck(None if to == ALL else to)
-            case Refresh(nodes):
-                hub.refresh(nodes)
-        return 0
-
-    return do
-
-
-def _kind(what: Content) -> str:
-    return {"Notice": "notify", "Signals": "signals", "Code": "script"}[type(what).__name__]
 
 
 def _dropped(reason: str) -> None:

@@ -10,9 +10,10 @@ from threading import Lock
 from weakref import WeakKeyDictionary, ref
 
 from via_state.core.cells import CellCodec
-from via_state.core.presence import ENDED, Beats, Present, Rolls, Sightings, called
+from via_state.core.presence import ENDED, Beats, Rolls, Sightings, called
 from via_state.core.specs import CellSpec
 from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown, UpdateContended, ViaStateError
+from via_state.pod.people import PeopleHere, Person
 from via_state.pod.pod import Pod
 from via_state.runtime.periodic import Periodic
 from via_state.runtime.rng import rng
@@ -28,38 +29,13 @@ BEATS = "via.presence"
 _BEATS: CellSpec[Beats] = CellSpec(BEATS, CellCodec(Beats, 1), dict, family=False)
 
 
-class _Person:
-    __slots__ = ("asleep", "id", "since", "tabs", "until", "user")
-
-    def __init__(self, id: str, user: str) -> None:
-        self.id, self.user, self.since = id, user, time.time()
-        self.tabs = 0
-        self.asleep = False
-        #: By `time.monotonic`: until when they are here although no tab is.
-        self.until = float("inf")
-
-    def present(self) -> Present:
-        return Present(self.id, self.user, self.since, 0 if self.asleep else max(1, self.tabs))
-
-
-class _List:
-    """What this process knows of one key."""
-
-    def __init__(self, spec: CellSpec[Rolls]) -> None:
-        self.spec = spec
-        self.people: dict[str, _Person] = {}
-        self.read = -INTEREST
-        self.dirty = False
-        self.ours = False  # whether our roll is in the cell
-
-
 class Attendance(Periodic):
     """On the pod's loop, except where it says so. A process without tabs and readers of lists writes nothing."""
 
     def __init__(self, pod: Pod) -> None:
         super().__init__("Who is here", self._round, lambda: GATHER if self._dirty else LOOK)
         self._of = ref(pod)  # which holds us
-        self._lists: dict[str, _List] = {}
+        self._lists: dict[str, PeopleHere] = {}
         self._sightings = Sightings()
         self._beat = rng.randrange(1 << 30)
         self._beaten = -BEAT
@@ -94,7 +70,7 @@ class Attendance(Periodic):
         if person is None:
             if len(found.people) >= MOST_PEOPLE:
                 return
-            person = found.people[id] = _Person(id, user)
+            person = found.people[id] = Person(id, user)
         person.tabs += 1
         person.until, person.asleep = float("inf"), False
         self._soon(found)
@@ -111,16 +87,16 @@ class Attendance(Periodic):
             person.until = time.monotonic() + (AWAY if asleep else LEAVING)
         self._soon(found)
 
-    def _list(self, key: str, spec: CellSpec[Rolls]) -> _List:
+    def _list(self, key: str, spec: CellSpec[Rolls]) -> PeopleHere:
         found = self._lists.get(key)
         if found is None:
-            found = self._lists[key] = _List(spec)
+            found = self._lists[key] = PeopleHere(spec)
             if len(self._lists) > MOST:
                 for other in [one for one, it in self._lists.items() if not it.people and not it.ours][:1]:
                     del self._lists[other]
         return found
 
-    def _soon(self, found: _List) -> None:
+    def _soon(self, found: PeopleHere) -> None:
         if not found.dirty:
             found.dirty = True
             asyncio.get_running_loop().call_later(GATHER, self.ring)
@@ -168,7 +144,7 @@ class Attendance(Periodic):
             )
             self._beaten = now
 
-    def _forget_the_awake(self, found: _List, rolls: Rolls) -> None:
+    def _forget_the_awake(self, found: PeopleHere, rolls: Rolls) -> None:
         """Who is away here, and came to another process, was taken from our roll by that one."""
         if not found.ours or found.dirty:
             return
@@ -176,7 +152,7 @@ class Attendance(Periodic):
         for person in [one for one in found.people.values() if one.asleep and one.id not in here]:
             del found.people[person.id]
 
-    async def _write(self, key: str, found: _List) -> None:
+    async def _write(self, key: str, found: PeopleHere) -> None:
         process, gone = self._pod.pod_id, self.gone
         found.dirty = False
         mine = [one.present() for one in found.people.values()]
