@@ -72,13 +72,17 @@ def link_ours(
     """Find a name by its end. Code names the module that defines it, users the one that exports it.
 
     What a signature names and no page documents stays text: type variables, the insides of others. What stands in backticks
-    in a docstring must be found, unless it is a file.
+    in a docstring must be found, unless it is a file or a command.
     """
     if node.get("refdomain") != "py":
         return None
     target, source = str(node["reftarget"]), str(node["refdoc"])
-    if "/" in target or (ROOT / str(node.get("py:module", "")).replace(".", "/") / f"{target}.py").exists():
-        return text  # a file, or a module beside it, which no page is about
+    if (
+        "/" in target
+        or " " in target
+        or (ROOT / str(node.get("py:module", "")).replace(".", "/") / f"{target}.py").exists()
+    ):
+        return text  # a file, a command, or a module beside it, which no page is about
     objects = env.domains.python_domain.objects
     for end in (target, target.rpartition(".")[2]) if node["reftype"] == "class" else (target,):
         for name in sorted(objects, key=len):
