@@ -7,6 +7,7 @@ import asyncio
 import gc
 import json
 import logging
+import weakref
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import via_state.live
+from testproject.servers.waiting import wait_until
+from tests.faults import FaultyBackplane
 from tests.live.stage import Add, Stage
 from via_state.conf import DEFAULTS
 from via_state.live import consumer
 from via_state.live.frames import MAX_LINES, Garbage, Message, decode
 from via_state.live.hubs import hubs_of
 from via_state.live.limits import MESSAGES_BURST
+from via_state.pod.default import use_pod
 from via_state.pod.pod import Pod
 from via_state.testing.live import LiveTab, live_tab
 
@@ -120,6 +124,33 @@ def test_c4_a_tab_says_only_so_much_at_once(client: Client, pod: Pod) -> None:
         for _ in range(MESSAGES_BURST):
             tab.say(ping=1)
         tab.until(lambda: tab.closed == consumer.UNASKED)
+
+
+def test_c4_refusals_push_no_answer_out_and_are_bounded(
+    client: Client, pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with live_tab(client, "/counter/") as tab:
+        tab.settled()
+        tab.say(add=[["forged", {}]] * 50)
+        tab.until(lambda: len(tab.refused) == 50)
+        monkeypatch.setitem(DEFAULTS, "LIVE_NODES", 10)
+        tab.say(add=[["forged", {}]] * 50)
+        tab.until(lambda: tab.closed == consumer.UNASKED)
+
+
+def test_c7_a_pod_that_nobody_has_any_more_is_gone_with_its_hubs(
+    client: Client, backplane: FaultyBackplane
+) -> None:
+    pod = Pod(backplane, owns_backplane=False)
+    with use_pod(pod), live_tab(client, "/counter/", pod=pod) as tab:
+        tab.settled()
+    pod.close()
+    (hub,) = hubs_of(pod)
+    gone = weakref.ref(pod)
+    del pod, tab
+    assert not hub.tabs
+    # The timer of the hello is forgotten when it would have been due.
+    wait_until(lambda: gc.collect() >= 0 and gone() is None, "its end")
 
 
 def test_c4_an_endless_change_of_what_a_page_shows_ends_its_connection(client: Client, pod: Pod) -> None:

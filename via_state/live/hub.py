@@ -7,12 +7,15 @@ import itertools
 import logging
 from collections import OrderedDict
 from collections.abc import Collection
+from contextvars import Context
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from django.db import connections
 
 from via_state import telemetry
 from via_state.conf import settings
+from via_state.exceptions import Closed
 from via_state.live import presences
 from via_state.live.frames import Asked, bye_line
 from via_state.live.group import Group
@@ -44,7 +47,7 @@ class Hub:
     """On one event loop; for one pod. It holds the tabs, and the groups of those who see the same."""
 
     def __init__(self, pod: Pod) -> None:
-        self.pod = pod
+        self._pod = ref(pod)  # hubs are found by their pod: a reference would keep both
         self.loop = asyncio.get_running_loop()
         self.tabs: set[Tab] = set()
         self.groups: dict[tuple[str, ...], Group] = {}
@@ -58,6 +61,13 @@ class Hub:
         self._checker = SingleFlight("Looking whether visitors are signed in", self._check, kind="live")
         self._threads = WorkerThreads(1, "via-state-live", connections.close_all, idle=0)
 
+    @property
+    def pod(self) -> Pod:
+        """Whose state its tabs show. Raises `Closed` when nobody has it any more."""
+        if (pod := self._pod()) is None:
+            raise Closed("The pod is gone.")
+        return pod
+
     # Tabs -------------------------------------------------------------------------------------------------
 
     def enter(self, tab: Tab) -> None:
@@ -65,8 +75,9 @@ class Hub:
         self.tabs.add(tab)
         telemetry.TabsCounted(1).emit()
         if self._round is None:
-            self._round = self.loop.call_later(ROUND, self._look_round)
-            self.loop.call_later(settings.LIVE_RECHECK, self._checker.ring)
+            # They are of the hub, and have nothing of the context of the tab that came first.
+            self._round = self.loop.call_later(ROUND, self._look_round, context=Context())
+            self.loop.call_later(settings.LIVE_RECHECK, self._checker.ring, context=Context())
 
     def left(self, tab: Tab) -> None:
         """A tab that is closed."""
@@ -162,7 +173,7 @@ class Hub:
         """Tell all tabs that are meant; how many they are."""
         meant = [tab for tab in self.tabs if to.matches(tab)]
         for tab in meant:
-            tab.line(line)
+            tab.hear(line)
         return len(meant)
 
     def refresh(self, nodes: Collection[str]) -> None:

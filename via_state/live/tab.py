@@ -17,6 +17,7 @@ from via_state.conf import settings
 from via_state.live import presences
 from via_state.live.frames import BEAT, Frame, frames_line, message_of, welcome_line
 from via_state.live.limits import Window
+from via_state.live.refusals import refuse
 from via_state.live.tickets import issue_time
 from via_state.live.tokens import sign_ticket
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Broadcasts that wait for one tab; then the oldest goes.
 WAITING_LINES = 16
+#: The code with which a tab is closed that asks too much.
+FLOODS = 1008
 #: Messages that may be under way at least: the client acknowledges each 16.
 LEAST_WINDOW = 20
 #: Frames in one message.
@@ -40,7 +43,7 @@ class Tab:
     """On its hub's event loop. ``send(text)`` writes to the socket; only one call of it is under way, and nobody waits for it."""
 
     __slots__ = (
-        "_due", "_hub", "_lines", "_send", "_sending", "asleep", "closed", "held", "number", "on_close", "renew_at", "seats", "sent", "session",
+        "_due", "_hub", "_lines", "_said", "_send", "_sending", "asleep", "closed", "held", "number", "on_close", "renew_at", "seats", "sent", "session",
         "ticket", "visitor", "window",
     )  # fmt: skip
 
@@ -62,7 +65,8 @@ class Tab:
         #: Whether it ends its connection because nobody looks at the page.
         self.asleep = False
         self._due: dict[Seat, None] = {}
-        self._lines: deque[str] = deque()
+        self._lines: list[str] = []
+        self._said: deque[str] = deque()
         self._sending: asyncio.Task[None] | None = None
 
     @property
@@ -73,7 +77,7 @@ class Tab:
     @property
     def quiet(self) -> bool:
         """Whether nothing waits for it, or is on its way into the socket."""
-        return self._sending is None and not self._due and not self._lines
+        return self._sending is None and not (self._due or self._lines or self._said)
 
     def mark(self, seat: Seat) -> None:
         """The seat has something to tell."""
@@ -81,11 +85,19 @@ class Tab:
         self._hub.flush_soon(self)
 
     def line(self, line: str) -> None:
-        """Tell the tab something that is no frame."""
-        if len(self._lines) >= WAITING_LINES:
-            self._lines.popleft()
-            telemetry.BroadcastDropped().emit()
+        """Answer the tab. One that has more answered than it takes is closed."""
         self._lines.append(line)
+        self._hub.flush_soon(self)
+        if len(self._lines) > 2 * settings.LIVE_NODES:
+            refuse("flood", "A tab asks more than it takes answers.")
+            self.close(FLOODS)
+
+    def hear(self, line: str) -> None:
+        """What is said to it among others: of too many that wait the oldest goes."""
+        if len(self._said) >= WAITING_LINES:
+            self._said.popleft()
+            telemetry.BroadcastDropped().emit()
+        self._said.append(line)
         self._hub.flush_soon(self)
 
     def beat(self) -> None:
@@ -120,7 +132,7 @@ class Tab:
 
     def flush(self) -> None:
         """Send what may be sent now. Of each node the newest counts, however much has changed meanwhile."""
-        while not self.closed and self._sending is None and (self._due or self._lines):
+        while not self.closed and self._sending is None and (self._due or self._lines or self._said):
             if not self.window.open:
                 if self.held is None:
                     self.held = self._hub.loop.time()
@@ -130,8 +142,9 @@ class Tab:
                 self._write(message)
 
     def _message(self) -> str:
-        lines = list(self._lines)
+        lines = [*self._lines, *self._said]
         self._lines.clear()
+        self._said.clear()
         if self._due:
             lines += self._frames()
         return lines[0] if len(lines) == 1 else message_of(lines)
@@ -184,6 +197,7 @@ class Tab:
             self.leave(seat)
         self._due.clear()
         self._lines.clear()
+        self._said.clear()
         self._hub.left(self)
         self.on_close(code)
 

@@ -9,6 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import Context
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -393,7 +394,7 @@ def _loop() -> asyncio.AbstractEventLoop:
     global _shared
     with _lock:
         if _shared is None:
-            _shared = asyncio.new_event_loop()
+            _shared = Context().run(asyncio.new_event_loop)  # it outlives the test
             threading.Thread(target=_shared.run_forever, name="via-state-live-tabs", daemon=True).start()
         return _shared
 
