@@ -18,16 +18,16 @@ from django.test import override_settings
 from benchmarks.harness import Benchmark
 from benchmarks.state import Bench, Late, Opened, Order, Orders, Tick
 from via_state.live import fragment
-from via_state.live.audience import ALL
-from via_state.live.consumer import TabConsumer
-from via_state.live.frames import PROTOCOL
-from via_state.live.hubs import hub_here
-from via_state.live.node import NodeSpec
-from via_state.live.renderer import arender, code_of, render
-from via_state.live.tickets import issue_time
-from via_state.live.tokens import NodeToken, Ticket, sign_ticket
-from via_state.live.vector import dumps
-from via_state.live.visitor import Visitor
+from via_state.live.announcing.audience import ALL
+from via_state.live.protocol.frames import PROTOCOL
+from via_state.live.protocol.node import NodeSpec
+from via_state.live.protocol.vector import dumps
+from via_state.live.rendering.renderer import arender, code_of, render
+from via_state.live.serving.consumer import TabConsumer
+from via_state.live.serving.hubs import hub_here
+from via_state.live.visitors.tickets import issue_time
+from via_state.live.visitors.tokens import NodeToken, Ticket, sign_ticket
+from via_state.live.visitors.visitor import Visitor
 from via_state.pod.default import use_pod
 from via_state.pod.pod import Pod
 from via_state.testing import pods

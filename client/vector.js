@@ -1,4 +1,4 @@
-// How two position vectors compare: as via_state/live/vector.py does, and tests/live/vectors.json says.
+// How two position vectors compare: as via_state/live/protocol/vector.py does, and tests/live/vectors.json says.
 export const SAME = 0, BEHIND = 1, OTHER = 2, AHEAD = 3;
 const keys = (vector) => Object.keys(vector), has = Object.hasOwn;
 

@@ -19,7 +19,7 @@ from via_state.backplanes.nats.options import DEFAULTS as NATS_OPTIONS
 from via_state.backplanes.postgres.backend import DEFAULTS as POSTGRES_OPTIONS
 from via_state.conf import DEFAULTS
 from via_state.declarations.registry import registry
-from via_state.live.fragments import fragments
+from via_state.live.rendering.fragments import fragments
 from via_state.metrics import catalog
 from via_state.pod.pod import Pod
 

@@ -86,3 +86,19 @@ def test_nothing_that_is_stored_is_run() -> None:
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 names = [node.func.id]
             assert not {"pickle", "marshal", "shelve", "eval", "exec"} & set(names), module
+
+
+#: The rooms of live pages, each of which imports from those after it alone.
+LIVE = ["announcing", "serving", "rendering", "visitors", "protocol"]
+
+
+@pytest.mark.parametrize("module", sorted((ROOT / "live").rglob("*.py")), ids=lambda one: str(one.relative_to(ROOT / "live")))
+def test_a_module_of_live_pages_imports_what_is_below_it(module: Path) -> None:
+    here = module.relative_to(ROOT / "live").parts[0]
+    if here not in LIVE:
+        return
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("via_state.live."):
+            there = (node.module or "").split(".")[2]
+            typing_only = LIVE.index(there) < LIVE.index(here)
+            assert not typing_only or node.col_offset > 0, f"{here} imports {there}"

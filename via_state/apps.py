@@ -30,8 +30,8 @@ class ViaStateConfig(AppConfig):
         from via_state.declarations.owner_end import watch_deletions
         from via_state.declarations.session_end import end_on_logout
         from via_state.live import checks as live_checks  # noqa: F401 - the same
-        from via_state.live import tags
-        from via_state.live.session_ends import watch_logins
+        from via_state.live.announcing.session_ends import watch_logins
+        from via_state.live.rendering import tags
         from via_state.metrics import consumers, exposition, folds, live, messages, process  # noqa: F401 - subscribe
 
         with suppress(ImportError):  # the package is optional

@@ -29,8 +29,8 @@ from via_state.declarations.session_scope import SESSION
 from via_state.declarations.user_scope import USER
 from via_state.documented import register
 from via_state.exceptions import NotMigrated, ViaStateError
-from via_state.live.blocks import template_of
-from via_state.live.fragments import fragments
+from via_state.live.rendering.blocks import template_of
+from via_state.live.rendering.fragments import fragments
 from via_state.operations.handlers import perhaps_renamed
 from via_state.pod.default import current_pod
 from via_state.pod.sampling import DeclaredLog, Unread, sample

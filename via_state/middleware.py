@@ -22,8 +22,8 @@ from via_state.core.offsets import Offset
 from via_state.core.records import Revision
 from via_state.declarations.session_end import aend_session_state, end_session_state
 from via_state.declarations.session_id import Flushes
-from via_state.live.session_ends import end_tabs_of
-from via_state.live.written import AT, in_place, vector_of
+from via_state.live.announcing.session_ends import end_tabs_of
+from via_state.live.rendering.written import AT, in_place, vector_of
 from via_state.origin import lazy_context
 from via_state.pod.default import current_pod
 from via_state.pod.reading.awaited_reads import await_reads

@@ -22,7 +22,7 @@ from testproject.servers.ports import HOST, free_port
 from testproject.servers.process import Process
 from testproject.servers.web import answers
 from testproject.web_pod import PROJECT
-from via_state.live.frames import PROTOCOL
+from via_state.live.protocol.frames import PROTOCOL
 from via_state.testing.live.tab import Connection, LiveTab
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from via_state.declarations.registry import registry
-from via_state.live.fragments import fragments
+from via_state.live.rendering.fragments import fragments
 from via_state.pod.pod import Pod
 from via_state.testing import memory_pod
 

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from testproject.servers.waiting import wait_until
-from via_state.live.audience import To
-from via_state.live.tokens import Ticket
+from via_state.live.announcing.audience import To
+from via_state.live.visitors.tokens import Ticket
 from via_state.pod.pod import Pod
 
 
@@ -76,8 +76,8 @@ class Hub:
 @contextmanager
 def hubs(*pods: Pod, waits: bool = True) -> Iterator[list[Hub]]:
     """A hub for each pod, which hears what others say; by the time that the block begins, if it ``waits``."""
-    from via_state.live import hubs as real
-    from via_state.live.announcer import announcer_of, hear_for
+    from via_state.live.announcing.announcer import announcer_of, hear_for
+    from via_state.live.serving import hubs as real
 
     made = [Hub(pod) for pod in pods]
     before, real.hubs_of = real.hubs_of, lambda pod: tuple(one for one in made if one.pod is pod)  # type: ignore[misc]

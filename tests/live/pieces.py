@@ -11,10 +11,10 @@ from django.http import HttpRequest
 from django.test import RequestFactory, override_settings
 
 from via_state.declarations.registry import registry
-from via_state.live.fragments import fragments
-from via_state.live.memo import memos
-from via_state.live.tokens import Ticket, digest
-from via_state.live.visitor import Visitor
+from via_state.live.rendering.fragments import fragments
+from via_state.live.rendering.memo import memos
+from via_state.live.visitors.tokens import Ticket, digest
+from via_state.live.visitors.visitor import Visitor
 
 NOBODY = Ticket(language="en", timezone="UTC")
 

@@ -17,11 +17,11 @@ from django.test import override_settings
 
 from tests.live.hubs import Tab
 from via_state.exceptions import DeclarationError, FragmentUnknown, SessionRequired, UserRequired
-from via_state.live.audience import ALL, Group, Page, Session, To, User, Viewing
-from via_state.live.fragments import fragment, fragments
-from via_state.live.node import Audience, NodeSpec
-from via_state.live.tokens import Ticket, digest
-from via_state.live.visitor import Visitor
+from via_state.live.announcing.audience import ALL, Group, Page, Session, To, User, Viewing
+from via_state.live.protocol.node import Audience, NodeSpec
+from via_state.live.rendering.fragments import fragment, fragments
+from via_state.live.visitors.tokens import Ticket, digest
+from via_state.live.visitors.visitor import Visitor
 
 KEY = "k" * 32
 

@@ -27,11 +27,11 @@ from via_state.exceptions import (
     LiveScriptsDisabled,
     SyncVerbInEventLoop,
 )
-from via_state.live import announcement, inboxes
-from via_state.live.announcement import Announcement, Code, Notice, Signals
-from via_state.live.announcer import announcer_of
-from via_state.live.audience import ALL, Page, User
-from via_state.live.broadcasts import (
+from via_state.live.announcing import announcement, inboxes
+from via_state.live.announcing.announcement import Announcement, Code, Notice, Signals
+from via_state.live.announcing.announcer import announcer_of
+from via_state.live.announcing.audience import ALL, Page, User
+from via_state.live.announcing.broadcasts import (
     Plain,
     abroadcast_notify,
     abroadcast_script,
@@ -41,7 +41,7 @@ from via_state.live.broadcasts import (
     broadcast_script,
     broadcast_signals,
 )
-from via_state.live.script import Script
+from via_state.live.announcing.script import Script
 from via_state.pod.default import using_pod
 from via_state.pod.pod import Pod
 from via_state.testing import pods
@@ -310,7 +310,7 @@ def test_a_loop_that_hangs_costs_the_oldest_messages_and_no_other_loop_anything(
     plane: Plane, monkeypatch: pytest.MonkeyPatch, dropped: list[str]
 ) -> None:
     monkeypatch.setattr(inboxes, "MOST", 3)
-    monkeypatch.setattr("via_state.live.announcer.WAIT", 0.05)
+    monkeypatch.setattr("via_state.live.announcing.announcer.WAIT", 0.05)
     with pods(1, plane) as (pod,), using_pod(pod), hubs(pod, pod) as (hung, well):
         release = asyncio.Event()
         stuck, tab = hung.tab(), well.tab()
@@ -368,7 +368,7 @@ def lose(two: list[Pod], plane: Lossy) -> None:
 
 
 def test_a_gap_is_counted_where_it_is_seen(lost: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("via_state.live.repair.OVERTAKING", 0.1)
+    monkeypatch.setattr("via_state.live.announcing.repair.OVERTAKING", 0.1)
     plane = Lossy()
     with pods(2, plane) as made, hubs(*made) as (_, there):
         tab = there.tab()
@@ -385,7 +385,7 @@ def test_with_a_memory_what_was_missed_is_asked_for_and_said_again(
 ) -> None:
     """Also where nothing follows that would show the gap."""
     for name in ("OVERTAKING", "LOOK", "SAY"):
-        monkeypatch.setattr(f"via_state.live.repair.{name}", 0.1)
+        monkeypatch.setattr(f"via_state.live.announcing.repair.{name}", 0.1)
     plane = Lossy()
     with live(BROADCAST_KEEP=30.0), pods(3, plane) as made, hubs(*made[1:]) as (there, elsewhere):
         tab, other = there.tab(), elsewhere.tab()
@@ -403,8 +403,8 @@ def test_with_a_memory_what_was_missed_is_asked_for_and_said_again(
 
 def test_what_nobody_has_any_more_is_lost_after_all(lost: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OVERTAKING", "LOOK"):
-        monkeypatch.setattr(f"via_state.live.repair.{name}", 0.05)
-    monkeypatch.setattr("via_state.live.kept.MOST", 1)
+        monkeypatch.setattr(f"via_state.live.announcing.repair.{name}", 0.05)
+    monkeypatch.setattr("via_state.live.announcing.kept.MOST", 1)
     plane = Lossy()
     with live(BROADCAST_KEEP=0.5), pods(2, plane) as made, hubs(*made) as (_, there):
         tab = there.tab()

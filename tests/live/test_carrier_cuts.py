@@ -20,7 +20,7 @@ from tests.live.world import CORE, PUBSUB, World, world_of
 from tests.pod.board import Add, Board
 from via_state import telemetry
 from via_state.exceptions import BroadcastFailed, OutcomeUnknown, Transient
-from via_state.live.broadcasts import broadcast_notify
+from via_state.live.announcing.broadcasts import broadcast_notify
 from via_state.pod.default import using_pod
 
 

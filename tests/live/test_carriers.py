@@ -23,10 +23,10 @@ from via_state.backplanes.memory import MemoryBackplane
 from via_state.backplanes.nats import NatsBackplane
 from via_state.backplanes.postgres import PostgresBackplane
 from via_state.exceptions import BroadcastFailed
-from via_state.live.announcer import announcer_of
-from via_state.live.broadcasts import broadcast_notify, broadcast_signals
-from via_state.live.carriers.choice import chosen
-from via_state.live.carriers.layer import _disconnect, group_name
+from via_state.live.announcing.announcer import announcer_of
+from via_state.live.announcing.broadcasts import broadcast_notify, broadcast_signals
+from via_state.live.announcing.carriers.choice import chosen
+from via_state.live.announcing.carriers.layer import _disconnect, group_name
 from via_state.pod.default import using_pod
 from via_state.pod.pod import Pod
 

@@ -9,7 +9,7 @@ from django.core.checks import run_checks
 from django.test import override_settings
 
 from tests.live.world import CORE
-from via_state.live.carriers.choice import IN_MEMORY
+from via_state.live.announcing.carriers.choice import IN_MEMORY
 
 POSTGRES = "via_state.backplanes.postgres.PostgresBackplane"
 REMOTE, HERE = {"hosts": ["redis://redis.example:6379"]}, {"hosts": ["redis://127.0.0.1:6379"]}

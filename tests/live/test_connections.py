@@ -21,10 +21,10 @@ from testproject.servers.waiting import wait_until
 from tests.faults import FaultyBackplane
 from tests.live.stage import Add, Stage
 from via_state.conf import DEFAULTS
-from via_state.live import consumer
-from via_state.live.frames import MAX_LINES, Garbage, Message, decode
-from via_state.live.hubs import hubs_of
-from via_state.live.limits import MESSAGES_BURST
+from via_state.live.protocol.frames import MAX_LINES, Garbage, Message, decode
+from via_state.live.protocol.limits import MESSAGES_BURST
+from via_state.live.serving import consumer
+from via_state.live.serving.hubs import hubs_of
 from via_state.pod.default import use_pod
 from via_state.pod.pod import Pod
 from via_state.testing.live import LiveTab, live_tab
@@ -195,7 +195,7 @@ def test_c5_deep_and_broken_texts_are_garbage(text: str) -> None:
 def test_c5_garbage_is_logged_once_a_minute_and_without_a_traceback(
     client: Client, pod: Pod, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from via_state.live import refusals
+    from via_state.live.serving import refusals
 
     refusals._sparing._last.clear()
     with caplog.at_level(logging.WARNING, "via_state.live"):
@@ -211,10 +211,9 @@ def test_c5_garbage_is_logged_once_a_minute_and_without_a_traceback(
 def test_c6_nothing_that_a_tab_says_names_code() -> None:
     """No module of the package looks anything up by a name that comes from the wire."""
     lookups = {"getattr", "setattr", "import_string", "import_module", "get_template", "eval", "exec"}
-    wire = {"consumer", "poll", "hub", "tab", "seat", "group", "watch", "handshake", "frames", "signed_in"}
     folder = Path(via_state.live.__file__).parent
-    for name in wire:
-        for node in ast.walk(ast.parse((folder / f"{name}.py").read_text())):
+    for module in (*(folder / "serving").glob("*.py"), folder / "protocol" / "frames.py"):
+        for node in ast.walk(ast.parse(module.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in lookups:
                 constant = len(node.args) > 1 and isinstance(node.args[1], ast.Constant)
                 assert constant or ast.unparse(node) == "import_module(settings.SESSION_ENGINE)", ast.unparse(node)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.live.vectors import CASES
-from via_state.live.delta import Delta, apply, difference, plain
+from via_state.live.protocol.delta import Delta, apply, difference, plain
 
 # Few different characters, of one, two and four bytes in UTF-16, so that texts have much in common.
 texts = st.text("ab\n\u2028é😀😁") | st.text().map(plain)

@@ -16,9 +16,9 @@ from tests.live.pages import LivePage
 from tests.live.pieces import Said, declaring, request, templates
 from tests.live.test_tags import LOAD, places, token_of
 from via_state import State, StateApp, StateAppEvents, live
-from via_state.live.renderer import render
-from via_state.live.vector import dumps
-from via_state.live.visitor import Visitor
+from via_state.live.protocol.vector import dumps
+from via_state.live.rendering.renderer import render
+from via_state.live.visitors.visitor import Visitor
 from via_state.testing import memory_pod
 
 pytestmark = pytest.mark.browser

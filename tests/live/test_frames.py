@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from via_state.live import frames
-from via_state.live.delta import Delta, plain
-from via_state.live.frames import Asked, Garbage, Message, decode
-from via_state.live.vector import Place
+from via_state.live.protocol import frames
+from via_state.live.protocol.delta import Delta, plain
+from via_state.live.protocol.frames import Asked, Garbage, Message, decode
+from via_state.live.protocol.vector import Place
 
 MOST = 131_072
 AT = {"room.7": Place("9f2c41", 1841, "a3b2c1")}

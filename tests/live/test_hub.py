@@ -17,7 +17,7 @@ from tests.live.stage import Add, Say, Stage
 from tests.pod.test_revisions import deaf_peer
 from via_state import telemetry
 from via_state.conf import DEFAULTS
-from via_state.live.hubs import hubs_of
+from via_state.live.serving.hubs import hubs_of
 from via_state.pod.pod import Pod
 from via_state.pod.reading import projector
 from via_state.testing.live import LiveTab, live_tab

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from via_state.live.limits import WINDOW_BYTES, TokenBucket, Window
+from via_state.live.protocol.limits import WINDOW_BYTES, TokenBucket, Window
 
 
 @given(st.lists(st.floats(0, 3), max_size=200), st.integers(1, 30), st.floats(0.1, 10))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from via_state.live.node import NodeSpec, Scalar
+from via_state.live.protocol.node import NodeSpec, Scalar
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 arguments: st.SearchStrategy[dict[str, Scalar]] = st.dictionaries(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from via_state.live.origin import allowed
+from via_state.live.serving.origin import allowed
 
 
 def scope(origin: str | None, host: str = "shop.example", scheme: str = "wss", **more: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from via_state.live.pacing import SHARE, Pacing
+from via_state.live.protocol.pacing import SHARE, Pacing
 
 gaps = st.floats(0, 0.2)
 costs = st.floats(0, 0.05)

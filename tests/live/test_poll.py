@@ -13,7 +13,7 @@ from django.test import AsyncClient, Client
 from tests.live import stage
 from tests.live.stage import Add, Say, Stage
 from via_state.live.asgi import live
-from via_state.live.frames import PROTOCOL
+from via_state.live.protocol.frames import PROTOCOL
 from via_state.pod.pod import Pod
 from via_state.testing.live import LiveTab
 

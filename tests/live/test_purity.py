@@ -10,12 +10,15 @@ import via_state.live
 from tests.core.test_purity import ALLOWED, imported
 
 FOLDER = Path(via_state.live.__file__).parent
-PURE = ("node", "vector", "frames", "delta", "pacing", "limits", "sequences", "kept")
+PURE = [f"protocol/{one}" for one in ("node", "vector", "frames", "delta", "pacing", "limits", "content")] + [
+    "announcing/sequences",
+    "announcing/kept",
+]
 
 
 @pytest.mark.parametrize("name", PURE)
 def test_a_pure_module_of_live_pages_imports_only_what_computes(name: str) -> None:
-    own = {f"via_state.live.{one}" for one in PURE}
+    own = {f"via_state.live.{one.replace('/', '.')}" for one in PURE}
     for module in imported(FOLDER / f"{name}.py"):
         inside = module in own or module.startswith("via_state.core.")
         assert inside or module.split(".")[0] in {*ALLOWED, "base64"}, f"{name} imports {module}"

@@ -32,13 +32,13 @@ from via_state.exceptions import (
     SharedFragmentIsPersonal,
     SyncVerbInEventLoop,
 )
-from via_state.live import renderer
-from via_state.live.content import Content, Gone
-from via_state.live.fragments import fragments
-from via_state.live.node import NodeSpec
-from via_state.live.renderer import apermitted, arender, code_of, group_of, locate, permitted, render
-from via_state.live.vector import ABSENT
-from via_state.live.visitor import Visitor
+from via_state.live.protocol.content import Content, Gone
+from via_state.live.protocol.node import NodeSpec
+from via_state.live.protocol.vector import ABSENT
+from via_state.live.rendering import renderer
+from via_state.live.rendering.fragments import fragments
+from via_state.live.rendering.renderer import apermitted, arender, code_of, group_of, locate, permitted, render
+from via_state.live.visitors.visitor import Visitor
 from via_state.pod.default import using_pod
 from via_state.pod.pod import Pod
 from via_state.testing import memory_pod
@@ -118,8 +118,8 @@ def test_a_text_is_of_its_visitors_language(language: str, zone: str, value: Any
     with templates(), override_settings(USE_THOUSAND_SEPARATOR=True):
         definition = Shop.value.definition
         spec = text("Shop.value", filter=filter)
-        from via_state.live.locales import localized
-        from via_state.live.texts import Text
+        from via_state.live.rendering.texts import Text
+        from via_state.live.visitors.locales import localized
 
         who = visitor(language=language, timezone=zone)
         with localized(who.ticket):
@@ -629,7 +629,7 @@ def test_f3_a_render_leaves_language_and_time_zone_as_they_were() -> None:
 def test_a_time_zone_has_a_name_that_brings_it_back(minutes: int | None) -> None:
     from django.utils import timezone
 
-    from via_state.live.locales import name_of_zone, zone_of
+    from via_state.live.visitors.locales import name_of_zone, zone_of
 
     zone = ZoneInfo("Asia/Kolkata") if minutes is None else timezone.get_fixed_timezone(minutes)
     assert zone_of(name_of_zone(zone)) == zone

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from via_state.live import kept
-from via_state.live.kept import Kept
-from via_state.live.sequences import MISSING, Sequences
+from via_state.live.announcing import kept
+from via_state.live.announcing.kept import Kept
+from via_state.live.announcing.sequences import MISSING, Sequences
 
 
 def test_a_gap_is_missing_then_lost() -> None:

@@ -14,11 +14,11 @@ from django.test import AsyncClient, Client
 from testproject.servers.waiting import wait_until
 from tests.live.hubs import Hub, hubs
 from via_state.exceptions import BackplaneUnavailable, DeclarationError, FragmentUnknown
-from via_state.live import audience
-from via_state.live.fragments import fragment, fragments
-from via_state.live.refreshing import arefresh, refresh, refresh_on_commit
-from via_state.live.tokens import digest
-from via_state.live.visitor import Visitor
+from via_state.live.announcing import audience
+from via_state.live.announcing.refreshing import arefresh, refresh, refresh_on_commit
+from via_state.live.rendering.fragments import fragment, fragments
+from via_state.live.visitors.tokens import digest
+from via_state.live.visitors.visitor import Visitor
 from via_state.pod.default import use_pod
 from via_state.testing import pods
 

@@ -30,12 +30,12 @@ from via_state.exceptions import (
     SharedFragmentIsPersonal,
 )
 from via_state.live.checks import check_groups
-from via_state.live.fragments import fragments
-from via_state.live.marking import UNPAINTED
-from via_state.live.renderer import code_of, group_of, render
-from via_state.live.tokens import NodeToken, Ticket, TokenRefused, open_ticket, open_token
-from via_state.live.vector import ABSENT, dumps
-from via_state.live.visitor import Visitor
+from via_state.live.protocol.vector import ABSENT, dumps
+from via_state.live.rendering.fragments import fragments
+from via_state.live.rendering.marking import UNPAINTED
+from via_state.live.rendering.renderer import code_of, group_of, render
+from via_state.live.visitors.tokens import NodeToken, Ticket, TokenRefused, open_ticket, open_token
+from via_state.live.visitors.visitor import Visitor
 from via_state.testing import memory_pod
 
 AGE = 10.0**9

@@ -17,10 +17,10 @@ from django.test import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from via_state.live import tokens
-from via_state.live.frames import TOKEN_MOST
-from via_state.live.node import NodeSpec
-from via_state.live.tokens import NodeToken, Ticket, TokenRefused, open_ticket, open_token, sign_ticket
+from via_state.live.protocol.frames import TOKEN_MOST
+from via_state.live.protocol.node import NodeSpec
+from via_state.live.visitors import tokens
+from via_state.live.visitors.tokens import NodeToken, Ticket, TokenRefused, open_ticket, open_token, sign_ticket
 
 NOW, AGE = 1_800_000_000, 86_400
 ADA = Ticket(

@@ -12,18 +12,8 @@ from django.test import Client
 
 from tests.live import stage
 from via_state.conf import DEFAULTS
-from via_state.live import (
-    ALL,
-    Group,
-    Page,
-    Session,
-    User,
-    Viewing,
-    broadcast_notify,
-    broadcast_signals,
-    refresh,
-)
-from via_state.live.announcer import announcer_of
+from via_state.live import ALL, Group, Page, Session, User, Viewing, broadcast_notify, broadcast_signals, refresh
+from via_state.live.announcing.announcer import announcer_of
 from via_state.pod.pod import Pod
 from via_state.testing.live import LiveTab, live_tab
 

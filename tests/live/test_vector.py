@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.live.vectors import CASES
 from via_state.core.records import GENESIS, Position, Revision
-from via_state.live.vector import ABSENT, Order, Place, Vector, compare, covers, dumps, order
+from via_state.live.protocol.vector import ABSENT, Order, Place, Vector, compare, covers, dumps, order
 
 offsets = st.integers(0, 4)
 positions = st.builds(Position, st.sampled_from(["e1", "e2"]), offsets, st.sampled_from(["r1-0", "r2-0"])).map(

@@ -18,7 +18,7 @@ from via_state.backplanes.base import Backplane
 from via_state.backplanes.memory import MemoryBackplane
 from via_state.backplanes.nats import NatsBackplane
 from via_state.backplanes.postgres import PostgresBackplane
-from via_state.live.carriers.layer import group_name
+from via_state.live.announcing.carriers.layer import group_name
 from via_state.pod.default import using_pod
 from via_state.pod.pod import Pod
 

@@ -8,8 +8,8 @@ from typing import Any
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 
 from via_state.conf import settings
-from via_state.live import draining
-from via_state.live.consumer import TabConsumer
+from via_state.live.serving import draining
+from via_state.live.serving.consumer import TabConsumer
 
 Application = Callable[[Any, Any, Any], Awaitable[Any]]
 

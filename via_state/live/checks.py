@@ -12,8 +12,8 @@ from django.utils.module_loading import import_string
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
 from via_state.documented import register
-from via_state.live.carriers.choice import IN_MEMORY, chosen, layer_backend
-from via_state.live.carriers.layer import ALIAS
+from via_state.live.announcing.carriers.choice import IN_MEMORY, chosen, layer_backend
+from via_state.live.announcing.carriers.layer import ALIAS
 
 
 @register("via_state")

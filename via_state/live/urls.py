@@ -5,6 +5,6 @@ from __future__ import annotations
 from django.urls import path
 
 from via_state.conf import settings
-from via_state.live.poll import resume
+from via_state.live.serving.poll import resume
 
 urlpatterns = [path(settings.LIVE_URL.lstrip("/"), resume)]

@@ -1,4 +1,4 @@
-"""``{% load via_state %}``: live texts, attributes and blocks. What they do is in `via_state.live.tags`."""
+"""``{% load via_state %}``: live texts, attributes and blocks. What they do is in `via_state.live.rendering.tags`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from django.template import Context, Node, TemplateSyntaxError
 from django.template.base import FilterExpression, Parser, Token, token_kwargs
 from django.utils.safestring import SafeString
 
-from via_state.live import presences, rows, scripts, tags
+from via_state.live.rendering import rows, scripts, tags
+from via_state.live.serving import presences
 
 register = template.Library()
 register.tag("via_for", rows.parse_rows)

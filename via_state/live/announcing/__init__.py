@@ -1,0 +1,1 @@
+"""What is said to tabs at once, in every process, and kept nowhere."""

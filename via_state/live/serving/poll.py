@@ -1,0 +1,127 @@
+"""What a tab is told that gets no socket: it asks by POST, now and then, what a hub would tell it at once. Also under WSGI."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from django.conf import settings as django_settings
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.views.decorators.csrf import csrf_exempt
+
+from via_state.conf import settings
+from via_state.exceptions import ViaStateError
+from via_state.live.protocol.content import Content, Gone, place
+from via_state.live.protocol.delta import plain
+from via_state.live.protocol.frames import (
+    Asked,
+    Frame,
+    Garbage,
+    Message,
+    bye_line,
+    decode,
+    frames_line,
+    gone_frame,
+    message_of,
+    refusal_line,
+    rewritten_frame,
+    same_frame,
+    stale_frame,
+    text_frame,
+    welcome_line,
+    whole_frame,
+)
+from via_state.live.protocol.vector import Order, compare
+from via_state.live.rendering.renderer import apermitted, arender, code_of, locate
+from via_state.live.serving.group import etag_of
+from via_state.live.serving.handshake import Refused, visitor_of
+from via_state.live.serving.origin import of_this_site
+from via_state.live.serving.refusals import refuse
+from via_state.live.visitors.tokens import NodeToken, TokenRefused, open_token
+from via_state.live.visitors.visitor import Visitor
+from via_state.pod.default import current_pod
+
+
+@csrf_exempt
+async def resume(request: HttpRequest) -> HttpResponse:
+    """The answer to a ``hello`` is what the socket would say to it. It changes nothing, so it needs no token of Django's."""
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    if not of_this_site(str(request.scheme), request.get_host(), request.headers.get("Origin")):
+        refuse("origin", "Its page is of another site; see ALLOWED_HOSTS and CSRF_TRUSTED_ORIGINS.")
+        return _answer("", 403)
+    try:
+        message = _hello(request)
+        session = request.COOKIES.get(django_settings.SESSION_COOKIE_NAME, "")
+        visitor = visitor_of(
+            message.hello or "", session, host=request.get_host(), secure=bool(request.is_secure())
+        )
+    except Garbage as error:
+        refuse("garbage", str(error))
+        return _answer("", 400)
+    except Refused as refused:
+        refuse(refused.why, "Its page was opened by somebody else, or long ago.")
+        return _answer(bye_line(refused.why))
+    lines = [welcome_line(current_pod().pod_id, 1000)]
+    frames: list[Frame] = []
+    for asked in message.nodes[: settings.LIVE_NODES]:
+        try:
+            token = open_token(asked.token, visitor.ticket.audience, time.time(), settings.LIVE_TOKEN_AGE)
+        except TokenRefused:
+            refuse("token", "A token is not valid.")
+            lines.append(refusal_line(asked.token, "token"))
+            continue
+        frames += await _frames(token, asked, visitor)
+    return _answer(message_of([*lines, frames_line(frames)] if frames else lines))
+
+
+async def _frames(token: NodeToken, asked: Asked, visitor: Visitor) -> list[Frame]:
+    spec, pod = token.spec, current_pod()
+    try:
+        watched = locate(spec, token.keys, visitor)
+        if not await apermitted(spec, visitor):
+            raise Gone("denied")
+        order = Order.BEHIND
+        if asked.at.keys() == watched.keys() and watched and token.code == code_of(spec):
+            for proven in (False, True):
+                if proven:
+                    async with asyncio.timeout(settings.LIVE_WAIT):
+                        await asyncio.gather(*(pod.alook(*one) for one in watched.values()))
+                here = {name: place(one.spec, await pod.ashown(*one)) for name, one in watched.items()}
+                order = compare(asked.at, here)
+                if order <= Order.BEHIND:
+                    break
+        if order is Order.SAME:
+            return [same_frame(spec.id, asked.at)]
+        content = await arender(spec, visitor)
+    except Gone as gone:
+        return [gone_frame(spec.id, gone.why)]
+    except (TimeoutError, ViaStateError):
+        return [stale_frame(spec.id)]
+    return [*([rewritten_frame(spec.id)] if order > Order.BEHIND else []), *_painted(token, content)]
+
+
+def _painted(token: NodeToken, content: Content) -> list[Frame]:
+    body = None if content.body is None else plain(content.body)
+    if token.spec.kind == "text":
+        frame = text_frame(token.spec.id, content.at, body)
+    else:
+        frame = whole_frame(token.spec.id, content.at, body or "", etag_of(token.spec, body))
+    return [frame, stale_frame(token.spec.id)] if content.halted else [frame]
+
+
+def _hello(request: HttpRequest) -> Message:
+    body = request.read(settings.LIVE_MESSAGE + 1)
+    try:
+        messages = decode(body.decode(), settings.LIVE_MESSAGE)
+    except UnicodeDecodeError:
+        raise Garbage("A message can't be decoded.") from None
+    if len(messages) != 1 or messages[0].hello is None:
+        raise Garbage("A connection begins with one hello.")
+    return messages[0]
+
+
+def _answer(text: str, status: int = 200) -> HttpResponse:
+    answer = HttpResponse(text, status=status, content_type="text/plain; charset=utf-8")
+    answer["Cache-Control"] = "no-store"
+    return answer
