@@ -92,7 +92,9 @@ def test_nothing_that_is_stored_is_run() -> None:
 LIVE = ["announcing", "serving", "rendering", "visitors", "protocol"]
 
 
-@pytest.mark.parametrize("module", sorted((ROOT / "live").rglob("*.py")), ids=lambda one: str(one.relative_to(ROOT / "live")))
+@pytest.mark.parametrize(
+    "module", sorted((ROOT / "live").rglob("*.py")), ids=lambda one: str(one.relative_to(ROOT / "live"))
+)
 def test_a_module_of_live_pages_imports_what_is_below_it(module: Path) -> None:
     here = module.relative_to(ROOT / "live").parts[0]
     if here not in LIVE:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from contextlib import suppress
-from threading import Lock
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 from via_state.core.cells import CellCodec
 from via_state.core.presence import ENDED, Beats, Rolls, Sightings, called
 from via_state.core.specs import CellSpec
 from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown, UpdateContended, ViaStateError
+from via_state.pod.companions import Companions
 from via_state.pod.people import PeopleHere, Person
 from via_state.pod.pod import Pod
 from via_state.runtime.periodic import Periodic
@@ -182,27 +181,5 @@ class Attendance(Periodic):
                     await self._pod.aupdate(BEATS, _BEATS, lambda beats: {**beats, process: ENDED})
 
 
-_attendances: WeakKeyDictionary[Pod, Attendance] = WeakKeyDictionary()
-_lock = Lock()
-
-
-def attendance_of(pod: Pod) -> Attendance:
-    """That of a pod. From any thread."""
-    found = _attendances.get(pod)
-    if found is None:
-        with _lock:
-            found = _attendances.get(pod)
-            if found is None:
-                found = _attendances[pod] = Attendance(pod)
-                pod.add(found, found.settle)
-    return found
-
-
-def _after_fork() -> None:
-    global _lock
-    _lock = Lock()
-    _attendances.clear()
-
-
-if hasattr(os, "register_at_fork"):  # Windows has no forks
-    os.register_at_fork(after_in_child=_after_fork)
+_attendances = Companions(Attendance)
+attendance_of = _attendances.of

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from contextlib import suppress
-from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
@@ -32,6 +30,7 @@ from via_state.live.announcing.inboxes import Inbox
 from via_state.live.announcing.repair import Repair
 from via_state.live.serving import hubs
 from via_state.live.serving.hub import Hub
+from via_state.pod.companions import Companions
 from via_state.pod.pod import Pod
 from via_state.runtime.service import Service
 
@@ -160,20 +159,8 @@ def _dropped(reason: str) -> None:
     telemetry.MessageDropped(TOPIC, reason).emit()
 
 
-_announcers: WeakKeyDictionary[Pod, Announcer] = WeakKeyDictionary()
-_lock = Lock()
-
-
-def announcer_of(pod: Pod) -> Announcer:
-    """That of a pod. From any thread."""
-    found = _announcers.get(pod)
-    if found is None:
-        with _lock:
-            found = _announcers.get(pod)
-            if found is None:
-                found = _announcers[pod] = Announcer(pod)
-                pod.add(found, found.settle)
-    return found
+_announcers = Companions(Announcer)
+announcer_of = _announcers.of
 
 
 def hear_for(hub: Hub) -> None:
@@ -183,13 +170,3 @@ def hear_for(hub: Hub) -> None:
 
 
 hubs.on_new_hub.append(hear_for)
-
-
-def _after_fork() -> None:
-    global _lock
-    _lock = Lock()
-    _announcers.clear()
-
-
-if hasattr(os, "register_at_fork"):  # Windows has no forks
-    os.register_at_fork(after_in_child=_after_fork)
