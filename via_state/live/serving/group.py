@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from via_state import telemetry
@@ -67,8 +68,9 @@ class Group:
         self._base: Painted | None = None  # what was shown before that
         self._frames: dict[str, Frame] = {}  # what tells what is painted, by the etag of what a tab shows
         self._lined: tuple[Frame, str] | None = None
-        self._changed = False
-        self._wanted = False
+        self._changed = False  # whether state has, or may have, since the last paint began
+        self._wanted = False  # whether it is to be painted whether state has changed or not
+        self._late = False  # whether what is painted may be older than what some tab shows
         self._failing = False
         self._halted = False
 
@@ -113,12 +115,15 @@ class Group:
         except (TimeoutError, ViaStateError) as error:
             telemetry.TabUnproven(self.spec.name).emit()
             logger.debug("%s can't be proven: %r", self._name(), error)
-            for seat in arriving:
-                if not seat.settled and seat in self.seats:
-                    self._arriving[seat] = None
-                    seat.fail()
-            return PROVE_AGAIN if self._arriving else None
+            for seat in self._unsettled(arriving):
+                seat.fail()
+            return PROVE_AGAIN
+        finally:
+            self._arriving.update(dict.fromkeys(self._unsettled(arriving)))
         return None
+
+    def _unsettled(self, seats: Iterable[Seat]) -> list[Seat]:
+        return [seat for seat in seats if not seat.settled and seat in self.seats]
 
     async def _settle(self, seats: list[Seat], *, proven: bool) -> list[Seat]:
         """Find out how what these tabs show stands to what is here; those for whom only the store can tell."""
@@ -149,7 +154,7 @@ class Group:
         """A tab needs what is here, or newer."""
         painted = self.painted
         if painted is None or not here or compare(painted.at, here) is not Order.SAME:
-            self._changed = self._wanted = True
+            self._changed = self._wanted = self._late = True
         seat.changed()
         if self._changed:
             self._painter.ring()
@@ -182,7 +187,8 @@ class Group:
             if await self._watch.add(content.watched) and await self._moved(content):
                 self._changed = True
                 self._painter.ring()
-            self._watch.keep({*content.watched, *(name for seat in self._arriving for name in seat.watched)})
+            arriving = self._unsettled(self.seats)
+            self._watch.keep({*content.watched, *(name for seat in arriving for name in seat.watched)})
         except Gone as gone:
             self._end(gone.why)
             return None
@@ -215,7 +221,8 @@ class Group:
         return compare(content.at, here) is not Order.SAME
 
     def _take(self, content: Content) -> None:
-        self._failing, self._halted = False, content.halted
+        self._failing = self._late = False
+        self._halted = content.halted
         body = None if content.body is None else plain(content.body)
         keys, code = tuple(sorted(content.watched)), code_of(self.spec)
         painted = Painted(body, etag_of(self.spec, body), content.at, keys, code)
@@ -230,10 +237,14 @@ class Group:
             if seat.settled:
                 seat.watched = content.watched
                 same = before is not None and seat.at is before.at
-                seat.rewritten |= back if same else compare(seat.at, painted.at) > Order.BEHIND
+                seat.rewritten |= back if same else self._went_back(seat, painted)
                 seat.changed()
                 if content.halted:
                     seat.fail()
+
+    @staticmethod
+    def _went_back(seat: Seat, painted: Painted) -> bool:
+        return bool(seat.at) and compare(seat.at, painted.at) > Order.BEHIND
 
     def _fail(self) -> None:
         if not self._failing:
@@ -248,9 +259,9 @@ class Group:
     # What tabs are told -----------------------------------------------------------------------------------
 
     def frame(self, seat: Seat) -> Frame | None:
-        """What brings a tab to what is painted. None while nothing is."""
+        """What brings a tab to what is painted. None while nothing is, or only what may be older than what the tab shows."""
         painted = self.painted
-        if painted is None:
+        if painted is None or self._late:
             return None
         known = seat.etag if seat.at else ""
         frame = self._frames.get(known)
