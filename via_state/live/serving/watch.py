@@ -25,13 +25,16 @@ class Watch:
         """Watch these as well. Whether any is new: what was read of it before may have moved since."""
         fresh = {name: one for name, one in watched.items() if name not in self._watched}
         self._watched.update(fresh)
-        made = await asyncio.gather(*(self._pod.subscribe(*one, self._ring) for one in fresh.values()))
-        for name, subscription in zip(fresh, made, strict=True):
-            if name in self._watched:
-                self._subscriptions[name] = subscription
-            else:
-                subscription.close()  # closed meanwhile
+        await asyncio.gather(*(self._subscribe(name, one) for name, one in fresh.items()))
         return bool(fresh)
+
+    async def _subscribe(self, name: str, watched: Watched) -> None:
+        subscription = await self._pod.subscribe(*watched, self._ring)
+        # Each is kept as soon as it is there: whoever waits for all of them may be gone by then.
+        if name in self._watched and name not in self._subscriptions:
+            self._subscriptions[name] = subscription
+        else:
+            subscription.close()
 
     @property
     def names(self) -> tuple[str, ...]:
