@@ -14,7 +14,7 @@ from tests.admin.test_pages import MODELS as LISTS
 from tests.admin.test_pages import names, rows
 from tests.conftest import POSTGRES_ALIAS
 from via_state.admin.readonly import ReadOnlyAdmin
-from via_state.models import OutboxRecord
+from via_state.models import OutboxRecord, Overview
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
 
@@ -40,7 +40,16 @@ LOOKUPS = (
 
 def test_every_page_of_ours_is_tried() -> None:
     ours = {model for model, one in admin.site._registry.items() if isinstance(one, ReadOnlyAdmin)}
-    assert ours == set(MODELS)
+    assert ours == {*MODELS, Overview}
+
+
+def test_the_overview_asks_nothing_of_its_address(office: Office) -> None:
+    rows(office, "orders")
+    office.sign_in("view_overview")
+    plain = office.client.get(changelist("overview")).status_code
+    for name in (*LOOKUPS, *DJANGOS):
+        for value in ("o", "\0", "9" * 400):
+            assert office.client.get(changelist("overview"), {name: value}).status_code == plain == 200, name
 
 
 def test_a_list_is_asked_only_by_its_filters(office: Office) -> None:
