@@ -13,6 +13,7 @@ from via_state.core.text import error_trace, one_line
 LOGGERS = (
     "via_state",
     "via_state.admin",
+    "via_state.broadcast",
     "via_state.cells",
     "via_state.commits",
     "via_state.erasures",

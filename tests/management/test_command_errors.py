@@ -57,7 +57,7 @@ def test_a_database_that_does_not_answer_is_one_sentence(
     assert (code, "Error" in said) == (1, False), said
     if backplane == "nats":
         assert ends.pop("compact_state") == [0, ""], "without logs it needs no database"
-        assert ends.pop("state_load") == [0, ""], "it needs none"
+        assert ends.pop("state_load")[0] == 0, "it needs none; its log may say that the outbox does"
     for command, (code, said) in ends.items():
         sentence = said.splitlines()[-1]
         assert (code, "Traceback" in said) == (2, False), (command, said)
