@@ -9,6 +9,7 @@ import json
 import logging
 import weakref
 from pathlib import Path
+from threading import Event
 
 import pytest
 from django.contrib.auth.models import User
@@ -23,6 +24,7 @@ from tests.live.stage import Add, Stage
 from via_state.conf import DEFAULTS
 from via_state.live.protocol.frames import MAX_LINES, Garbage, Message, decode
 from via_state.live.protocol.limits import MESSAGES_BURST
+from via_state.live.rendering.fragments import fragments
 from via_state.live.serving import consumer
 from via_state.live.serving.hubs import hubs_of
 from via_state.pod.default import use_pod
@@ -239,6 +241,32 @@ def test_c7_however_connections_end_nothing_of_them_stays(client: Client, pod: P
     assert not any(one.subscribers for one in pod.replicas.logs())
     tasks = asyncio.run_coroutine_threadsafe(_tasks(), hub.loop).result(5)
     assert tasks == 0
+
+
+def test_c7_a_tab_that_ends_while_its_rights_are_asked_leaves_nothing(
+    client: Client, pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = Event(), Event()
+
+    def slow(user: object) -> bool:
+        asked.set()
+        return answer.wait(10)
+
+    client.force_login(User.objects.create_user("ada", is_staff=True))
+    with live_tab(client, "/staff/") as tab:
+        tab.settled()
+        (hub,) = hubs_of(pod)
+        (served,) = hub.tabs
+        node = tab.nodes[0]
+        monkeypatch.setattr(fragments.get("stage/staff.html"), "allow", slow)
+        tab.say(drop=[node.id])
+        tab.say(add=[[node.token, {}]])
+        assert asked.wait(10)
+        hub.loop.call_soon_threadsafe(hub.dismiss, served)
+        tab.until(lambda: tab.closed == consumer.ANOTHER)
+        answer.set()
+    assert not served.seats
+    assert not hub.groups
 
 
 async def _tasks() -> int:

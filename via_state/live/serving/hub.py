@@ -92,7 +92,9 @@ class Hub:
         return max(1000, 1000 * len(self.tabs) // int(settings.LIVE_RETURNS))
 
     def watch(self, tab: Tab, token: NodeToken, asked: Asked) -> None:
-        """A tab shows a node that it may see, and asks what it lacks. Raises `Gone`."""
+        """A tab shows a node that it may see, and asks what it lacks. Raises `Gone`. One that is closed by now watches nothing."""
+        if tab.closed:
+            return
         watched = locate(token.spec, token.keys, tab.visitor)
         key = group_of(token.spec, tab.visitor)
         seat = tab.seats.get(token.spec.id)
