@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from via_state import telemetry
 from via_state.conf import settings
 from via_state.exceptions import ViaStateError
 from via_state.live.protocol.content import Content, Gone
-from via_state.live.protocol.delta import difference, plain
+from via_state.live.protocol.delta import difference
 from via_state.live.protocol.frames import (
     Frame,
     Why,
     delta_frame,
     frames_line,
     same_frame,
-    text_frame,
-    whole_frame,
 )
 from via_state.live.protocol.pacing import Pacing
 from via_state.live.protocol.vector import Order, Vector, compare
 from via_state.live.rendering.renderer import arender, code_of
+from via_state.live.serving.painted import Painted
 from via_state.live.serving.watch import Watch
 from via_state.pod.default import using_pod
 from via_state.runtime.single_flight import Hold, Rest, SingleFlight
@@ -41,22 +39,12 @@ logger = logging.getLogger("via_state.live")
 PROVE_AGAIN = 5.0
 
 
-class Painted(NamedTuple):
-    """What a group shows. ``etag`` is the same for the same content of the same code; ``keys`` are the names in ``at``, sorted."""
-
-    body: str | None
-    etag: str
-    at: Vector
-    keys: tuple[str, ...]
-    code: str
-
-
 class Group:
     """On its hub's event loop. Two things happen to it, each one at a time: tabs come, and the state changes."""
 
-    def __init__(self, hub: Hub, spec: NodeSpec, visitor: Visitor) -> None:
-        """``visitor``: one of those who see the same."""
-        self.hub, self.spec, self.id = hub, spec, spec.id
+    def __init__(self, hub: Hub, key: tuple[str, ...], spec: NodeSpec, visitor: Visitor) -> None:
+        """``key`` is the same for all who see the same, ``visitor`` one of them."""
+        self.hub, self.key, self.spec, self.id = hub, key, spec, spec.id
         self.seats: dict[Seat, None] = {}
         self._visitor = visitor
         self._watch = Watch(hub.pod, self.rang)
@@ -223,9 +211,7 @@ class Group:
     def _take(self, content: Content) -> None:
         self._failing = self._late = False
         self._halted = content.halted
-        body = None if content.body is None else plain(content.body)
-        keys, code = tuple(sorted(content.watched)), code_of(self.spec)
-        painted = Painted(body, etag_of(self.spec, body), content.at, keys, code)
+        painted = Painted.of(self.spec, content)
         before, self.painted = self.painted, painted
         if before is not None and painted.etag != before.etag:
             self._base = before
@@ -279,14 +265,11 @@ class Group:
     def _made(self, painted: Painted, known: str) -> Frame:
         if known == painted.etag:
             return same_frame(self.id, painted.at)
-        if self.spec.kind == "text":
-            return text_frame(self.id, painted.at, painted.body)
-        body = painted.body or ""
-        whole = whole_frame(self.id, painted.at, body, painted.etag)
-        base = self._base
-        if base is None or base.etag != known or base.body is None:
+        whole, base = painted.whole(self.spec), self._base
+        if self.spec.kind == "text" or base is None or base.etag != known or base.body is None:
             return whole
-        delta = delta_frame(self.id, painted.at, known, difference(base.body, body), painted.etag)
+        change = difference(base.body, painted.body or "")
+        delta = delta_frame(self.id, painted.at, known, change, painted.etag)
         return delta if len(bytes(delta)) < len(bytes(whole)) else whole
 
     @property
@@ -300,9 +283,3 @@ class Group:
         self._frames.clear()
         if any(seat.outdated for seat in self.seats):
             self.refresh()
-
-
-def etag_of(spec: NodeSpec, body: str | None) -> str:
-    """The same for the same content that the same code made."""
-    said = f"{code_of(spec)}\0{'' if body is None else body}\0{body is None}"
-    return hashlib.blake2b(said.encode(), digest_size=6).hexdigest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 from collections import OrderedDict
 from collections.abc import Collection
 from contextvars import Context
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from via_state.live.announcing.audience import To
     from via_state.live.serving.tab import Tab
 
-logger = logging.getLogger("via_state.live")
-
 #: Tabs that are written to in one turn of the loop.
 TABS_AT_ONCE = 100
 #: Seconds between two looks at all tabs; of silence after which a tab is told that we are here; and for which one may not
@@ -51,7 +48,6 @@ class Hub:
         self.loop = asyncio.get_running_loop()
         self.tabs: set[Tab] = set()
         self.groups: dict[tuple[str, ...], Group] = {}
-        self._keys: dict[Group, tuple[str, ...]] = {}
         self._due: dict[Tab, None] = {}
         self._bodies: OrderedDict[Group, int] = OrderedDict()
         self._remembered = 0  # bytes
@@ -101,8 +97,7 @@ class Hub:
         if seat is None:
             group = self.groups.get(key)
             if group is None:
-                group = self.groups[key] = Group(self, token.spec, tab.visitor)
-                self._keys[group] = key
+                group = self.groups[key] = Group(self, key, token.spec, tab.visitor)
             seat = tab.seats[group.id] = Seat(tab, group, token, watched)
             presences.came(self.pod, tab, token.spec)
         elif seat.settled:
@@ -117,9 +112,8 @@ class Hub:
 
     def forget(self, group: Group) -> None:
         """A group that nobody looks at."""
-        key = self._keys.pop(group, None)
-        if key is not None and self.groups.get(key) is group:
-            del self.groups[key]
+        if self.groups.get(group.key) is group:
+            del self.groups[group.key]
         self._unremember(group)
 
     # Writing ----------------------------------------------------------------------------------------------

@@ -11,8 +11,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from via_state.conf import settings
 from via_state.exceptions import ViaStateError
-from via_state.live.protocol.content import Content, Gone, place
-from via_state.live.protocol.delta import plain
+from via_state.live.protocol.content import Gone, place
 from via_state.live.protocol.frames import (
     Asked,
     Frame,
@@ -27,15 +26,13 @@ from via_state.live.protocol.frames import (
     rewritten_frame,
     same_frame,
     stale_frame,
-    text_frame,
     welcome_line,
-    whole_frame,
 )
 from via_state.live.protocol.vector import Order, compare
 from via_state.live.rendering.renderer import apermitted, arender, code_of, locate
-from via_state.live.serving.group import etag_of
 from via_state.live.serving.handshake import Refused, visitor_of
 from via_state.live.serving.origin import of_this_site
+from via_state.live.serving.painted import Painted
 from via_state.live.serving.refusals import refuse
 from via_state.live.visitors.tokens import NodeToken, TokenRefused, open_token
 from via_state.live.visitors.visitor import Visitor
@@ -98,16 +95,9 @@ async def _frames(token: NodeToken, asked: Asked, visitor: Visitor) -> list[Fram
         return [gone_frame(spec.id, gone.why)]
     except (TimeoutError, ViaStateError):
         return [stale_frame(spec.id)]
-    return [*([rewritten_frame(spec.id)] if order > Order.BEHIND else []), *_painted(token, content)]
-
-
-def _painted(token: NodeToken, content: Content) -> list[Frame]:
-    body = None if content.body is None else plain(content.body)
-    if token.spec.kind == "text":
-        frame = text_frame(token.spec.id, content.at, body)
-    else:
-        frame = whole_frame(token.spec.id, content.at, body or "", etag_of(token.spec, body))
-    return [frame, stale_frame(token.spec.id)] if content.halted else [frame]
+    frames = [rewritten_frame(spec.id)] if order > Order.BEHIND else []
+    frames.append(Painted.of(spec, content).whole(spec))
+    return [*frames, stale_frame(spec.id)] if content.halted else frames
 
 
 def _hello(request: HttpRequest) -> Message:
