@@ -67,8 +67,7 @@ class AwaitedReads:
         if (wanted := self._wait(reads, key, spec)) is not None:
             with self._timed(), suppress(ViaStateError):
                 await pod.thread.acall(wanted)
-        shown = reads.loaded(key, spec)
-        return (await pod.thread.acall(reads.shown(key, spec)) if shown is None else shown).value
+        return (await pod.ashown(key, spec)).value
 
     def _wait(self, reads: Reads, key: str, spec: LogSpec[T] | CellSpec[T]) -> Coroutine[Any, Any, T] | None:
         """What to wait for before this key is read; None where there is nothing, or no time left."""

@@ -79,10 +79,7 @@ class TrackedReads:
             return cast(T, read.shown.value)
         elif self._outer is not None:
             await self._outer.aread(pod, reads, key, spec, None)
-        shown = reads.loaded(key, spec)
-        if shown is None:
-            shown = await pod.thread.acall(reads.shown(key, spec))
-        return self._noted(pod, key, spec, shown, wait is None)
+        return self._noted(pod, key, spec, await pod.ashown(key, spec), wait is None)
 
     def _noted(self, pod: Pod, key: str, spec: LogSpec[T] | CellSpec[T], shown: Shown[T], pinned: bool) -> T:
         known = self._reads.setdefault(pod, {})
