@@ -22,6 +22,7 @@ from testproject.servers.waiting import wait_until
 from tests.faults import FaultyBackplane
 from tests.live.stage import Add, Stage
 from via_state.conf import DEFAULTS
+from via_state.live.protocol.codes import SIGNED_OUT, UNASKED
 from via_state.live.protocol.frames import MAX_LINES, Garbage, Message, decode
 from via_state.live.protocol.limits import MESSAGES_BURST
 from via_state.live.rendering.fragments import fragments
@@ -48,7 +49,7 @@ def test_c2_a_connection_that_does_not_say_who_it_is_is_closed(
 ) -> None:
     monkeypatch.setattr(consumer, "HELLO", 0.05)
     tab = silent(client)
-    tab.until(lambda: tab.closed == consumer.UNASKED)
+    tab.until(lambda: tab.closed == UNASKED)
     assert not tab.frames
 
 
@@ -58,13 +59,13 @@ def test_c2_a_connection_that_does_not_say_who_it_is_is_closed(
 def test_c2_a_connection_begins_with_a_hello(client: Client, pod: Pod, first: dict[str, object]) -> None:
     tab = silent(client)
     tab.say(**first)
-    tab.until(lambda: tab.closed == consumer.UNASKED)
+    tab.until(lambda: tab.closed == UNASKED)
 
 
 def test_c2_and_says_it_once(client: Client, pod: Pod) -> None:
     with live_tab(client, "/counter/") as tab:
         tab.say(hello=tab.ticket, nodes=[])
-        tab.until(lambda: tab.closed == consumer.UNASKED)
+        tab.until(lambda: tab.closed == UNASKED)
 
 
 def test_c2_a_ticket_that_is_forged_or_too_old_loads_the_page_again(
@@ -74,18 +75,19 @@ def test_c2_a_ticket_that_is_forged_or_too_old_loads_the_page_again(
         tab.drop()
         monkeypatch.setitem(DEFAULTS, "LIVE_TOKEN_AGE", -100.0)
         tab.connect()
-        tab.until(lambda: tab.closed == consumer.ANOTHER)
+        tab.until(lambda: tab.closed == SIGNED_OUT)
         monkeypatch.undo()
         tab.drop()
         tab.ticket = tab.ticket[:-1] + ("A" if tab.ticket[-1] != "A" else "B")
         tab.connect()
-        tab.until(lambda: tab.closed == consumer.ANOTHER)
+        tab.until(lambda: tab.closed == SIGNED_OUT)
         assert tab.byes == ["reload", "reload"]
 
 
 def test_c3_another_login_in_the_same_browser_ends_the_pages_of_the_one_before(client: Client, pod: Pod) -> None:
     client.force_login(User.objects.create_user("ada"))
     with live_tab(client, "/room/7/") as tab:
+        tab.settled()
         client.force_login(User.objects.create_user("bob"))
         (hub,) = hubs_of(pod)
         hub.loop.call_soon_threadsafe(hub.recheck)
@@ -125,7 +127,7 @@ def test_c4_a_tab_says_only_so_much_at_once(client: Client, pod: Pod) -> None:
         assert tab.closed is None
         for _ in range(MESSAGES_BURST):
             tab.say(ping=1)
-        tab.until(lambda: tab.closed == consumer.UNASKED)
+        tab.until(lambda: tab.closed == UNASKED)
 
 
 def test_c4_refusals_push_no_answer_out_and_are_bounded(
@@ -137,7 +139,7 @@ def test_c4_refusals_push_no_answer_out_and_are_bounded(
         tab.until(lambda: len(tab.refused) == 50)
         monkeypatch.setitem(DEFAULTS, "LIVE_NODES", 10)
         tab.say(add=[["forged", {}]] * 50)
-        tab.until(lambda: tab.closed == consumer.UNASKED)
+        tab.until(lambda: tab.closed == UNASKED)
 
 
 def test_c7_a_pod_that_nobody_has_any_more_is_gone_with_its_hubs(
@@ -162,7 +164,7 @@ def test_c4_an_endless_change_of_what_a_page_shows_ends_its_connection(client: C
         for _ in range(MESSAGES_BURST):
             tab.say(drop=[node.id])
             tab.say(add=[[node.token, {}]])
-        tab.until(lambda: tab.closed == consumer.UNASKED)
+        tab.until(lambda: tab.closed == UNASKED)
         (hub,) = hubs_of(pod)
         assert not hub.groups
 
@@ -263,7 +265,7 @@ def test_c7_a_tab_that_ends_while_its_rights_are_asked_leaves_nothing(
         tab.say(add=[[node.token, {}]])
         assert asked.wait(10)
         hub.loop.call_soon_threadsafe(hub.dismiss, served)
-        tab.until(lambda: tab.closed == consumer.ANOTHER)
+        tab.until(lambda: tab.closed == SIGNED_OUT)
         answer.set()
     assert not served.seats
     assert not hub.groups

@@ -10,7 +10,9 @@ import via_state.live
 from tests.core.test_purity import ALLOWED, imported
 
 FOLDER = Path(via_state.live.__file__).parent
-PURE = [f"protocol/{one}" for one in ("node", "vector", "frames", "delta", "pacing", "limits", "content")] + [
+PURE = [
+    f"protocol/{one}" for one in ("node", "vector", "frames", "delta", "pacing", "limits", "content", "codes")
+] + [
     "announcing/sequences",
     "announcing/kept",
 ]

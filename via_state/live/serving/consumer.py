@@ -10,6 +10,7 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 
 from via_state.conf import settings
+from via_state.live.protocol.codes import ASLEEP, RESTARTS, SIGNED_OUT, UNASKED, VERSION
 from via_state.live.protocol.content import Gone
 from via_state.live.protocol.frames import (
     PONG,
@@ -27,19 +28,16 @@ from via_state.live.protocol.frames import (
 from via_state.live.protocol.limits import MESSAGES_BURST, MESSAGES_RATE, TokenBucket
 from via_state.live.rendering.renderer import apermitted
 from via_state.live.serving.draining import draining
-from via_state.live.serving.handshake import Refused, session_of, visitor_of
+from via_state.live.serving.handshake import Refused, session_of, token_of, visitor_of
 from via_state.live.serving.hub import Hub
 from via_state.live.serving.hubs import hub_here
 from via_state.live.serving.origin import allowed, host_of, scheme_of
-from via_state.live.serving.presences import ASLEEP
 from via_state.live.serving.refusals import refuse
 from via_state.live.serving.tab import Tab
-from via_state.live.visitors.tokens import TokenRefused, open_token
+from via_state.live.visitors.tokens import TokenRefused
 
 #: Seconds that a connection has to say who it is.
 HELLO = 5.0
-#: Codes with which a connection is closed.
-UNASKED, RESTARTS, ANOTHER, VERSION = 1008, 1012, 4401, 4409
 
 
 class TabConsumer(AsyncConsumer):  # type: ignore[misc]
@@ -95,7 +93,7 @@ class TabConsumer(AsyncConsumer):  # type: ignore[misc]
         except Refused as refused:
             refuse(refused.why, "Its page was opened by somebody else, or long ago.")
             await self._say(bye_line(refused.why))
-            await self._close(ANOTHER)
+            await self._close(SIGNED_OUT)
         if self._closing is not None:
             await asyncio.wait([self._closing])
 
@@ -133,9 +131,8 @@ class TabConsumer(AsyncConsumer):  # type: ignore[misc]
         now = time.time()
         for asked in nodes:
             try:
-                token = open_token(asked.token, tab.ticket.audience, now, settings.LIVE_TOKEN_AGE)
+                token = token_of(asked.token, tab.ticket, now)
             except TokenRefused:
-                refuse("token", "A token is not valid.")
                 tab.line(refusal_line(asked.token, "token"))
                 continue
             if token.spec.id not in tab.seats and len(tab.seats) >= settings.LIVE_NODES:

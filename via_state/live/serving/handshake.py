@@ -13,7 +13,8 @@ from django.http import parse_cookie
 from via_state.conf import settings
 from via_state.live.protocol.frames import Farewell
 from via_state.live.serving.origin import header
-from via_state.live.visitors.tokens import Ticket, TokenRefused, digest, open_ticket
+from via_state.live.serving.refusals import refuse
+from via_state.live.visitors.tokens import NodeToken, Ticket, TokenRefused, digest, open_ticket, open_token
 from via_state.live.visitors.visitor import Visitor
 
 
@@ -36,6 +37,15 @@ def visitor_of(ticket: str, session: str, *, host: str, secure: bool) -> Visitor
     if not hmac.compare_digest(opened.session, digest(session) if opened.session else ""):
         raise Refused("signed-out")
     return Visitor.of_ticket(opened, host=host, secure=secure)
+
+
+def token_of(text: str, ticket: Ticket, now: float) -> NodeToken:
+    """What a node's token allows whoever has this ticket. ``now``: seconds since 1970. Raises `TokenRefused`, which is counted."""
+    try:
+        return open_token(text, ticket.audience, now, settings.LIVE_TOKEN_AGE)
+    except TokenRefused:
+        refuse("token", "A token is not valid.")
+        raise
 
 
 def _opened(ticket: str) -> Ticket:

@@ -15,6 +15,7 @@ from django.db import connections
 from via_state import telemetry
 from via_state.conf import settings
 from via_state.exceptions import Closed
+from via_state.live.protocol.codes import SIGNED_OUT, SLOW
 from via_state.live.protocol.frames import Asked, bye_line
 from via_state.live.rendering.renderer import apermitted, group_of, locate
 from via_state.live.serving import presences
@@ -36,8 +37,6 @@ TABS_AT_ONCE = 100
 #: Seconds between two looks at all tabs; of silence after which a tab is told that we are here; and for which one may not
 #: acknowledge while something waits for it.
 ROUND, SILENCE, PATIENCE = 5.0, 20.0, 30.0
-#: Codes with which a tab is closed: it is too slow, or its visitor is not signed in any more.
-SLOW, SIGNED_OUT = 1013, 4401
 
 
 class Hub:

@@ -30,11 +30,11 @@ from via_state.live.protocol.frames import (
 )
 from via_state.live.protocol.vector import Order, compare
 from via_state.live.rendering.renderer import apermitted, arender, code_of, locate
-from via_state.live.serving.handshake import Refused, visitor_of
+from via_state.live.serving.handshake import Refused, token_of, visitor_of
 from via_state.live.serving.origin import of_this_site
 from via_state.live.serving.painted import Painted
 from via_state.live.serving.refusals import refuse
-from via_state.live.visitors.tokens import NodeToken, TokenRefused, open_token
+from via_state.live.visitors.tokens import NodeToken, TokenRefused
 from via_state.live.visitors.visitor import Visitor
 from via_state.pod.default import current_pod
 
@@ -63,9 +63,8 @@ async def resume(request: HttpRequest) -> HttpResponse:
     frames: list[Frame] = []
     for asked in message.nodes[: settings.LIVE_NODES]:
         try:
-            token = open_token(asked.token, visitor.ticket.audience, time.time(), settings.LIVE_TOKEN_AGE)
+            token = token_of(asked.token, visitor.ticket, time.time())
         except TokenRefused:
-            refuse("token", "A token is not valid.")
             lines.append(refusal_line(asked.token, "token"))
             continue
         frames += await _frames(token, asked, visitor)

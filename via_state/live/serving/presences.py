@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from via_state.live.serving.tab import Tab
 
-#: The code with which a tab closes its socket because nobody looks at it.
-ASLEEP = 4100
-
 
 def presence(request: HttpRequest | None, source: object, parameters: Mapping[str, object]) -> SafeString:
     """``{% via_presence %}``: a hidden place of the page, by which its visitor is here."""

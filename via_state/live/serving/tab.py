@@ -14,6 +14,7 @@ import msgspec
 
 from via_state import telemetry
 from via_state.conf import settings
+from via_state.live.protocol.codes import UNASKED
 from via_state.live.protocol.frames import BEAT, Frame, frames_line, message_of, welcome_line
 from via_state.live.protocol.limits import Window
 from via_state.live.serving import presences
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 #: Broadcasts that wait for one tab; then the oldest goes.
 WAITING_LINES = 16
-#: The code with which a tab is closed that asks too much.
-FLOODS = 1008
 #: Messages that may be under way at least: the client acknowledges each 16.
 LEAST_WINDOW = 20
 #: Frames in one message.
@@ -90,7 +89,7 @@ class Tab:
         self._hub.flush_soon(self)
         if len(self._lines) > 2 * settings.LIVE_NODES:
             refuse("flood", "A tab asks more than it takes answers.")
-            self.close(FLOODS)
+            self.close(UNASKED)
 
     def hear(self, line: str) -> None:
         """What is said to it among others: of too many that wait the oldest goes."""

@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 from django.test import Client
 
 from via_state.conf import settings
+from via_state.live.protocol.codes import ASLEEP
 from via_state.live.protocol.delta import Delta, apply
 from via_state.live.protocol.frames import PROTOCOL
 from via_state.live.protocol.vector import Order, Place, compare
 from via_state.live.serving.consumer import TabConsumer
 from via_state.live.serving.hubs import hub_here
-from via_state.live.serving.presences import ASLEEP
 from via_state.pod.default import current_pod, using_pod
 from via_state.pod.pod import Pod
 from via_state.testing.live.dom import Element, parse
