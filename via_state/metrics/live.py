@@ -16,7 +16,7 @@ resumes = counters(
     "via_resumes",
     "Nodes of tabs that came (back), by how what they showed stood to what was here: same, behind, other, ahead.",
     ("order",),
-    "ahead increases for long: this process is behind others",
+    "ahead increases for long: this process lags others",
 )
 unproven = counters(
     "via_tabs_unproven",
