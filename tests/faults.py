@@ -9,7 +9,7 @@ from typing import Any
 
 from via_state.backplanes.base import Backplane, Hear, Hearing, Ring, Watch
 from via_state.core.findings import Finding
-from via_state.core.records import Batch, Cell, Changes, Head, Position, Revision
+from via_state.core.records import Batch, Cell, Changes, LogBounds, Position, Revision
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
 
 
@@ -68,7 +68,7 @@ class FaultyBackplane(Backplane):
     async def revisions(self, keys: Iterable[str]) -> dict[str, Revision]:
         return await self._do("revisions", keys)  # type: ignore[no-any-return]
 
-    async def heads(self, keys: Iterable[str]) -> dict[str, Head]:
+    async def heads(self, keys: Iterable[str]) -> dict[str, LogBounds]:
         return await self._do("heads", keys)  # type: ignore[no-any-return]
 
     async def cas(self, key: str, expected: Revision | None, data: bytes, ttl: float | None = None) -> Revision:
@@ -89,10 +89,10 @@ class FaultyBackplane(Backplane):
     async def read_many(self, after: Mapping[str, Position], limit: int = 1000) -> dict[str, Batch]:
         return await self._do("read_many", after, limit)  # type: ignore[no-any-return]
 
-    async def head(self, key: str) -> Head:
+    async def head(self, key: str) -> LogBounds:
         return await self._do("head", key)  # type: ignore[no-any-return]
 
-    async def count(self, key: str, after: int, head: Head) -> int:
+    async def count(self, key: str, after: int, head: LogBounds) -> int:
         return await self._do("count", key, after, head)  # type: ignore[no-any-return]
 
     async def changed(self, cursor: object | None) -> Changes:
@@ -110,7 +110,7 @@ class FaultyBackplane(Backplane):
     async def drop(self, key: str, last: Position | None = None) -> None:
         await self._do("drop", key, last)
 
-    async def logs(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, Head]:
+    async def logs(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, LogBounds]:
         return await self._do("logs", after, limit, begin)  # type: ignore[no-any-return]
 
     async def compact(self, key: str, through: int, epoch: str | None = None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from via_state.backplanes.memory import MemoryBackplane
-from via_state.core.records import Head
+from via_state.core.records import LogBounds
 
 STRIDE = 1024
 
@@ -17,7 +17,7 @@ class SparseBackplane(MemoryBackplane):
     def _first_offset(self, last: int) -> int:
         return (last // STRIDE + 1) * STRIDE
 
-    async def count(self, key: str, after: int, head: Head) -> int:
+    async def count(self, key: str, after: int, head: LogBounds) -> int:
         start, end = max(after, head.floor.offset), head.position.offset
         packs = self._logs[key].packs if key in self._logs else []
         return sum(start < offset <= end for pack in packs for offset in range(pack.first, pack.last + 1))

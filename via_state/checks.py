@@ -210,7 +210,7 @@ def check_bridges(databases: Collection[str] | None = None, **_: Any) -> list[Ch
         spec = definition.built()
         if spec.snapshots is None:
             continue
-        problem = missing_bridge(spec.snapshots, _unbridged(rows.filter(name=spec.name), spec.snapshots))
+        problem = missing_bridge(spec.snapshots, _unbridged(rows.filter(template=spec.name), spec.snapshots))
         if problem is not None:
             found.append(Error(problem.message, hint=problem.hint, obj=definition, id=f"via_state.{problem.id}"))
     return found
@@ -315,10 +315,12 @@ def _changes_schemas(engine: str) -> bool:
 
 def _unbridged(rows: QuerySet[SnapshotRow], spec: SnapshotSpec[Any]) -> list[Manifest]:
     """The manifests of compacted logs that have no snapshot from which this code continues."""
-    compacted = rows.filter(log__in=rows.filter(compacted__gt=0).values("log"), data__isnull=False)
+    compacted = rows.filter(log_hash__in=rows.filter(compacted__gt=0).values("log_hash"), data__isnull=False)
     known = parse_manifests(compacted.values_list("manifest", flat=True).distinct())
     usable = [one.fingerprint for one in known if spec.manifest.folds_like(one)]
-    left = compacted.exclude(log__in=rows.filter(fingerprint__in=usable, data__isnull=False).values("log"))
+    left = compacted.exclude(
+        log_hash__in=rows.filter(fingerprint__in=usable, data__isnull=False).values("log_hash")
+    )
     return parse_manifests(left.values_list("manifest", flat=True).distinct())
 
 

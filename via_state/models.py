@@ -43,8 +43,8 @@ class OutboxRecord(models.Model):
     record_id = models.CharField(max_length=64, default="")
     error = LineField(default="")
     set_aside_at = models.DateTimeField(null=True)
-    settled_at = models.DateTimeField(null=True)
-    settled_by = NameField(max_length=200, default="")
+    resolved_at = models.DateTimeField(null=True)
+    resolved_by = NameField(max_length=200, default="")
 
     class Meta:
         verbose_name = _("outbox record")
@@ -106,14 +106,14 @@ class LogLock(models.Model):
 class SnapshotRow(models.Model):
     """The newest snapshot of one log by one code, and the older ones that let the log be compacted, with their data.
 
-    ``log`` stands for prefix, key and epoch: some databases compare text without regard to case. ``data`` is null while
+    ``log_hash`` stands for prefix, key and epoch: some databases compare text without regard to case. ``data`` is null while
     the code folds from the start and only says that it needs all records.
     """
 
-    log = models.CharField(max_length=32)
+    log_hash = models.CharField(max_length=32)
     fingerprint = models.CharField(_("code"), max_length=16)
     prefix = models.CharField(max_length=100)
-    name = models.CharField(_("declaration"), max_length=512)
+    template = models.CharField(_("declaration"), max_length=512)
     key = models.CharField(max_length=512)
     epoch = models.CharField(max_length=64)
     version = models.PositiveIntegerField()
@@ -123,13 +123,13 @@ class SnapshotRow(models.Model):
     digest = models.CharField(max_length=16, default="")
     data = models.BinaryField(null=True)
     saved_at = models.DateTimeField()
-    marked = models.BigIntegerField(default=0)
-    marked_record_id = models.CharField(max_length=64, default="")
-    marked_data = models.BinaryField(null=True)
-    marked_at = models.DateTimeField(null=True)
-    settled = models.BigIntegerField(default=0)
-    settled_record_id = models.CharField(max_length=64, default="")
-    settled_data = models.BinaryField(null=True)
+    candidate = models.BigIntegerField(default=0)
+    candidate_record_id = models.CharField(max_length=64, default="")
+    candidate_data = models.BinaryField(null=True)
+    candidate_at = models.DateTimeField(null=True)
+    compactable = models.BigIntegerField(default=0)
+    compactable_record_id = models.CharField(max_length=64, default="")
+    compactable_data = models.BinaryField(null=True)
     compacted = models.BigIntegerField(default=0)
     lease_owner = models.CharField(max_length=32, default="")
     lease_until = models.DateTimeField(null=True)
@@ -140,10 +140,10 @@ class SnapshotRow(models.Model):
         verbose_name = _("snapshot")
         verbose_name_plural = _("snapshots")
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["log", "fingerprint"], name="via_state_snapshot_code")
+            models.UniqueConstraint(fields=["log_hash", "fingerprint"], name="via_state_snapshot_code")
         ]
         indexes: ClassVar = [
-            models.Index(fields=["prefix", "name"], name="via_state_snapshot_name"),
+            models.Index(fields=["prefix", "template"], name="via_state_snapshot_name"),
             models.Index(fields=["prefix", "key"], name="via_state_snapshot_key", opclasses=[PATTERN, PATTERN]),
         ]
 
@@ -214,11 +214,11 @@ class HaltedKey(models.Model):
 class EventHandler(models.Model):
     """A registered event handler. While the row exists, it keeps the records that the handler has not had.
 
-    ``log`` is the declared key, or the template of a family, all of whose logs are kept, present and future ones.
+    ``template`` is the declared key. All logs of a family are kept, present and future ones.
     """
 
     prefix = models.CharField(max_length=100)
-    log = models.CharField(_("declaration"), max_length=512)
+    template = models.CharField(_("declaration"), max_length=512)
     name = models.CharField(max_length=100)
     start = models.CharField(max_length=5)
     atomic = models.BooleanField(default=False)
@@ -231,11 +231,11 @@ class EventHandler(models.Model):
         verbose_name = _("event handler")
         verbose_name_plural = _("event handlers")
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["prefix", "log", "name"], name="via_state_handler_name")
+            models.UniqueConstraint(fields=["prefix", "template", "name"], name="via_state_handler_name")
         ]
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.log})"
+        return f"{self.name} ({self.template})"
 
 
 class HandlerPosition(models.Model):
@@ -328,7 +328,7 @@ class DeadLetter(models.Model):
         DISCARDED = "discarded", _("discarded")
 
     prefix = models.CharField(max_length=100)
-    log = models.CharField(_("declaration"), max_length=512)
+    template = models.CharField(_("declaration"), max_length=512)
     handler = models.CharField(max_length=100)
     key = models.CharField(max_length=512)
     epoch = models.CharField(max_length=64)
@@ -344,10 +344,10 @@ class DeadLetter(models.Model):
     traceback = TraceField(default="")
     attempts = models.PositiveIntegerField()
     first_failed_at = models.DateTimeField(null=True)
-    buried_at = models.DateTimeField()
+    added_at = models.DateTimeField()
     status = models.CharField(max_length=10, choices=Status, default=Status.NEW)
-    settled_at = models.DateTimeField(null=True)
-    settled_by = NameField(max_length=200, default="")
+    resolved_at = models.DateTimeField(null=True)
+    resolved_by = NameField(max_length=200, default="")
 
     class Meta:
         verbose_name = _("dead letter")
@@ -361,13 +361,13 @@ class DeadLetter(models.Model):
         ]
         indexes: ClassVar = [
             # Each as the admin lists them, newest first.
-            models.Index(fields=["prefix", "buried_at", "id"], name="via_state_letter_buried"),
-            models.Index(fields=["prefix", "status", "buried_at", "id"], name="via_state_letter_status"),
-            models.Index(fields=["prefix", "reason", "buried_at", "id"], name="via_state_letter_reason"),
-            models.Index(fields=["prefix", "handler", "buried_at", "id"], name="via_state_letter_handler"),
-            models.Index(fields=["prefix", "handler", "status", "buried_at", "id"], name="via_state_letter_open"),
-            models.Index(fields=["prefix", "log", "buried_at", "id"], name="via_state_letter_log"),
-            models.Index(fields=["prefix", "event_name", "buried_at", "id"], name="via_state_letter_event"),
+            models.Index(fields=["prefix", "added_at", "id"], name="via_state_letter_buried"),
+            models.Index(fields=["prefix", "status", "added_at", "id"], name="via_state_letter_status"),
+            models.Index(fields=["prefix", "reason", "added_at", "id"], name="via_state_letter_reason"),
+            models.Index(fields=["prefix", "handler", "added_at", "id"], name="via_state_letter_handler"),
+            models.Index(fields=["prefix", "handler", "status", "added_at", "id"], name="via_state_letter_open"),
+            models.Index(fields=["prefix", "template", "added_at", "id"], name="via_state_letter_log"),
+            models.Index(fields=["prefix", "event_name", "added_at", "id"], name="via_state_letter_event"),
             models.Index(fields=["prefix", "key"], name="via_state_letter_key", opclasses=[PATTERN, PATTERN]),
             models.Index(fields=["prefix", "record_id"], name="via_state_letter_id", opclasses=[PATTERN, PATTERN]),
         ]

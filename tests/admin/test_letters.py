@@ -96,7 +96,7 @@ def test_a_replay_asks_first_and_settles_the_record(office: Office) -> None:
     assert told == "Replayed: ship: orders at 1; ship: orders at 2."
     assert office.shipped == [1, 2]
     first.refresh_from_db()
-    assert (first.status, first.settled_by, first.attempts) == ("replayed", "ann", 2)
+    assert (first.status, first.resolved_by, first.attempts) == ("replayed", "ann", 2)
     assert entries() == [("ship: orders at 1", "Replayed."), ("ship: orders at 2", "Replayed.")]
 
 
@@ -130,7 +130,7 @@ def test_a_discarded_record_stays_in_the_list(office: Office) -> None:
     (letter,) = office.letters(1)
     assert office.settle("discard", letter) == ["Discarded: ship: orders at 1."]
     letter.refresh_from_db()
-    assert (letter.status, letter.settled_by) == ("discarded", "ann")
+    assert (letter.status, letter.resolved_by) == ("discarded", "ann")
     assert office.shipped == []
     assert "1 dead letter" in office.get(f"{changelist('deadletter')}?status__exact=discarded")
     assert "0 dead letters" in office.get(f"{changelist('deadletter')}?status__exact=new")

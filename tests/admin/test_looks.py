@@ -57,4 +57,4 @@ def test_no_column_of_a_list_is_cut(office: Office, live_server: Any, monkeypatc
 
 def test_a_record_that_is_given_up_at_once_says_when_it_failed(office: Office) -> None:
     (letter,) = office.letters(4)
-    assert letter.first_failed_at == letter.buried_at
+    assert letter.first_failed_at == letter.added_at

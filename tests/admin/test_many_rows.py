@@ -24,8 +24,8 @@ ROWS = 50_000
 MOST_READ = lists.COUNTED + 100
 
 LETTERS = """
-    INSERT INTO via_state_deadletter (prefix, log, handler, key, epoch, "offset", record_id, event_name, event_version,
-        payload, reason, error, traceback, attempts, buried_at, status, settled_by)
+    INSERT INTO via_state_deadletter (prefix, template, handler, key, epoch, "offset", record_id, event_name, event_version,
+        payload, reason, error, traceback, attempts, added_at, status, resolved_by)
     SELECT %(prefix)s, 'orders', 'handler' || n %% 10, 'room.' || n %% 5000, 'e', n, md5(n::text) || '-0',
         'Event' || n %% 20, 1, '{}', 'failed', 'no', repeat('line ', 100), 8, now() - n * interval '1 second',
         CASE WHEN n %% 2 = 0 THEN 'replayed' ELSE 'new' END, ''
@@ -39,8 +39,8 @@ POSITIONS = """
     FROM generate_series(1, %(rows)s) AS n
 """
 SNAPSHOTS = """
-    INSERT INTO via_state_snapshot (log, fingerprint, prefix, name, key, epoch, version, manifest, "offset", record_id,
-        digest, data, saved_at, marked, settled, compacted, lease_owner, diverged, marked_record_id, settled_record_id)
+    INSERT INTO via_state_snapshot (log_hash, fingerprint, prefix, template, key, epoch, version, manifest, "offset", record_id,
+        digest, data, saved_at, candidate, compactable, compacted, lease_owner, diverged, candidate_record_id, compactable_record_id)
     SELECT md5(%(prefix)s || n), 'f', %(prefix)s, 'room.{room}', 'room.' || n, 'e', 1, '{}', n, 'r', '', '\\x00', now(), 0, 0,
         0, '', '', '', ''
     FROM generate_series(1, %(rows)s) AS n
@@ -63,7 +63,7 @@ def crowd(office: Office, request: pytest.FixtureRequest) -> Crowd:
     prefix = office.shop.world.prefix
     with connections[POSTGRES_ALIAS].cursor() as cursor:
         cursor.execute(
-            "INSERT INTO via_state_eventhandler (prefix, log, name, start, atomic, ready, registered_at) "
+            "INSERT INTO via_state_eventhandler (prefix, template, name, start, atomic, ready, registered_at) "
             "VALUES (%s, 'orders', 'ship', 'first', FALSE, TRUE, now())",
             [prefix],
         )
@@ -102,7 +102,7 @@ QUESTIONS = {
         "reason__exact=unreadable",
         "handler=handler3",
         "handler=handler4&status__exact=new",
-        "log=orders",
+        "template=orders",
         "event_name=Event7",
         "q=room.77",
         "q=room.",

@@ -56,7 +56,7 @@ def test_what_is_discarded_is_kept_and_done_once(office: Office) -> None:
     assert act(office, "discard", record) == [f"Discarded: {record}."]
     assert act(office, "replay", record) == [f"Not replayed: {record} is not set aside any more."]
     (kept,) = records(office)
-    assert (kept.status, kept.settled_by) == ("discarded", "ann")
+    assert (kept.status, kept.resolved_by) == ("discarded", "ann")
     assert entries() == [(str(record), "Discarded.")]
 
 

@@ -46,7 +46,7 @@ def rows(office: Office, text: str) -> list[Any]:
 
 def rows_of(prefix: str, alias: str, text: str) -> list[Any]:
     """A row of each model in which somebody wrote ``text`` wherever they could."""
-    handler = EventHandler(prefix=prefix, log=text, name=text, start="first", ready=True, registered_at=Now())
+    handler = EventHandler(prefix=prefix, template=text, name=text, start="first", ready=True, registered_at=Now())
     handler.save(using=alias)
     worker = HandlerWorker(
         id="w" * 32,
@@ -69,14 +69,14 @@ def rows_of(prefix: str, alias: str, text: str) -> list[Any]:
     )
     position.worker, position.halted_text, position.last_traceback = worker.pk, text, text
     letter = DeadLetter(
-        prefix=prefix, log=text, handler=text, key=text, epoch=text, offset=1, record_id=text, event_name=text
+        prefix=prefix, template=text, handler=text, key=text, epoch=text, offset=1, record_id=text, event_name=text
     )
     letter.event_version, letter.payload, letter.error, letter.traceback = 1, f'"{text}"', text, f"{text}\n{text}"
-    letter.attempts, letter.settled_by, letter.buried_at = 1, text, Now()
+    letter.attempts, letter.resolved_by, letter.added_at = 1, text, Now()
     halted = HaltedKey(prefix=prefix, key=text, pod="p", host=text, reason="fold", text=text, offset=1)
     halted.since, halted.lease_until = Now(), Now() + timedelta(hours=1)
     snapshot = SnapshotRow(
-        log="l" * 32, fingerprint="f", prefix=prefix, name=text, key=text, epoch=text, version=1
+        log_hash="l" * 32, fingerprint="f", prefix=prefix, template=text, key=text, epoch=text, version=1
     )
     snapshot.manifest, snapshot.diverged, snapshot.data, snapshot.saved_at = text, text, b"", Now()
     peer = PeerRow(
@@ -164,9 +164,9 @@ def test_the_rows_may_be_in_sqlite() -> None:
     for question in (
         "status__exact=new",
         "handler=x",
-        "log=x",
+        "template=x",
         "event_name=x",
-        "buried_at__gte=2020-01-01T00:00Z",
+        "added_at__gte=2020-01-01T00:00Z",
     ):
         assert "1 dead letter" in client.get(f"{changelist('deadletter')}?{question}").content.decode()
     for state, found in (("stuck", 1), ("halted", 0), ("running", 1)):

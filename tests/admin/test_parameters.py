@@ -22,7 +22,7 @@ MODELS = (*LISTS, OutboxRecord)
 
 #: The filters' own parameters, by model.
 OURS = {
-    "deadletter": ("status__exact", "status__isnull", "handler", "log", "event_name", "buried_at__gte", "buried_at__lt", "buried_at__isnull"),
+    "deadletter": ("status__exact", "status__isnull", "handler", "template", "event_name", "added_at__gte", "added_at__lt", "added_at__isnull"),
     "handlerposition": ("of", "state"),
     "outboxrecord": ("status__exact", "status__isnull"),
 }  # fmt: skip
@@ -34,7 +34,7 @@ ODD = [
 ]  # fmt: skip
 LOOKUPS = (
     "data__startswith", "data", "payload__contains", "payload__regex", "manifest__startswith", "last_traceback__icontains", "key__gt",
-    "handler__prefix__startswith", "handler__log", "prefix", "id__in", "pk", "no_such_column", "status__in", "error__regex", "buried_at__year",
+    "handler__prefix__startswith", "handler__template", "prefix", "id__in", "pk", "no_such_column", "status__in", "error__regex", "added_at__year",
 )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def test_one_that_history_disproved_is_replaced_by_an_earlier_one_and_settles_no
     offer(generations, 100, 0.0)
     offer(generations, 200, 700.0)
     offer(generations, 300, 1400.0)
-    assert generations.settled == at(200)
+    assert generations.compactable == at(200)
     assert offer(generations, 250, 1401.0, proven=[at(200)], disproven=[at(300)]) is SaveOutcome.SAVED
     assert generations.kept == [at(250), at(200)]
     assert offer(generations, 50, 1402.0, proven=[], disproven=[at(250), at(200)]) is SaveOutcome.SAVED
@@ -90,7 +90,7 @@ def test_another_value_at_the_same_position_ends_the_generations() -> None:
 
 
 def test_the_floor_is_the_lowest_of_all_that_pin() -> None:
-    own, other = Generations(settled=at(80)), Generations(newest=at(60), saved_at=5.0)
+    own, other = Generations(compactable=at(80)), Generations(newest=at(60), saved_at=5.0)
     both = [at(80), at(60)]
     assert decide_floor(own, [], [], 10.0, both).offset == 80
     assert decide_floor(own, [], [], 10.0, [at(60)]).offset == 0, "the log does not hold its record"
@@ -103,7 +103,7 @@ def test_the_floor_is_the_lowest_of_all_that_pin() -> None:
 
 
 def test_code_that_needs_the_log_from_its_start_pins_all_of_it() -> None:
-    assert decide_floor(Generations(settled=at(80)), [("f2", Generations())], [], 10.0, [at(80)]).offset == 0
+    assert decide_floor(Generations(compactable=at(80)), [("f2", Generations())], [], 10.0, [at(80)]).offset == 0
 
 
 @given(
@@ -118,12 +118,12 @@ def test_what_settles_was_superseded_and_is_old_enough(steps: list[tuple[int, fl
         assert offer(generations, offset, now, min_age=min_age) is SaveOutcome.SAVED
         saved.append((offset, now))
         old_enough = [one for one, when in saved[:-1] if when <= now - min_age]
-        assert generations.settled.offset <= max(old_enough, default=0)
-        assert generations.matured(now - min_age, generations.kept) <= max(old_enough, default=0)
+        assert generations.compactable.offset <= max(old_enough, default=0)
+        assert generations.compactable_at(now - min_age, generations.kept) <= max(old_enough, default=0)
         if min_age == 0.0 and len(saved) > 1:
-            assert generations.settled.offset == saved[-2][0], "one generation behind"
+            assert generations.compactable.offset == saved[-2][0], "one generation behind"
     if steps and min_age:
         late = now + 10 * min_age
         for again in (1, 2, 3):  # it always moves on
             offer(generations, offset + again, late + again * 2 * min_age, min_age=min_age)
-        assert generations.settled.offset >= offset
+        assert generations.compactable.offset >= offset

@@ -84,7 +84,7 @@ def test_dead_letters_are_replayed_once(site: Shop) -> None:
     assert "1 of 1 dead letter replayed" in run("replay_dead_letters", "--key", "orders", "--newer-than", "1h")
     assert "0 of 0" in run("replay_dead_letters")
     assert flaky.got == [1, 4, 2, 3]
-    assert all(one.settled_by.startswith("manage.py") for one in letters(site))
+    assert all(one.resolved_by.startswith("manage.py") for one in letters(site))
 
 
 def test_a_failing_replay_has_its_new_error(site: Shop) -> None:
@@ -105,7 +105,7 @@ def test_a_discarded_letter_is_not_replayed(site: Shop) -> None:
     assert not discard(first, "bob")
     run("replay_dead_letters")
     assert flaky.got == [1, 4, 3]
-    assert (letters(site)[0].status, letters(site)[0].settled_by) == ("discarded", "ann")
+    assert (letters(site)[0].status, letters(site)[0].resolved_by) == ("discarded", "ann")
     assert second.status == "new"
 
 
@@ -245,7 +245,7 @@ def test_old_dead_letters_are_removed_when_somebody_settled_them(site: Shop) -> 
     first, second = letters(site)
     discard(first, "ann")
     assert run("prune_dead_letters", "--older-than", "1h").startswith("0 dead letters removed.")
-    DeadLetter.objects.using(POSTGRES_ALIAS).filter(pk=first.pk).update(buried_at=Now() - timedelta(days=2))
+    DeadLetter.objects.using(POSTGRES_ALIAS).filter(pk=first.pk).update(added_at=Now() - timedelta(days=2))
     assert "1 dead letter would be removed." in run("prune_dead_letters", "--older-than", "1d", "--dry-run")
     assert run("prune_dead_letters", "--older-than", "0s", "--status", "replayed").startswith("0 dead letters")
     assert run("prune_dead_letters", "--older-than", "0s", "--key", "shelf.{shelf}").startswith("0 dead letters")
@@ -264,7 +264,7 @@ def test_dead_letters_are_discarded_by_command_and_kept(site: Shop) -> None:
     assert [one.status for one in letters(site)] == ["new", "new"]
     assert "2 dead letters discarded." in run("prune_dead_letters", "--older-than", "0s", "--discard")
     assert [one.status for one in letters(site)] == ["discarded", "discarded"]
-    assert all(one.settled_by.startswith("manage.py") for one in letters(site))
+    assert all(one.resolved_by.startswith("manage.py") for one in letters(site))
 
 
 def test_many_dead_letters_are_pruned_in_portions(site: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,13 +51,13 @@ def test_a_transaction_that_a_handler_leaves_open_is_undone_and_a_failure(
         rows.create(
             prefix="left open",
             handler="x",
-            log="x",
+            template="x",
             key=str(delivery.attempt),
             epoch="",
             offset=1,
             event_version=1,
             attempts=1,
-            buried_at=timezone.now(),
+            added_at=timezone.now(),
         )
         if raises and delivery.attempt == 1:
             raise RuntimeError("with autocommit off")

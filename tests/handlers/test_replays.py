@@ -80,7 +80,7 @@ def poisoned(shop: Shop, gate: Gate, *numbers: int) -> list[DeadLetter]:
 
 
 def replay(shop: Shop, letter: DeadLetter, patience: float = 10.0) -> Replayed:
-    (log,) = [one for one in handled_logs() if one.spec.name == letter.log]
+    (log,) = [one for one in handled_logs() if one.spec.name == letter.template]
     with Replay("ann", patience) as one:
         return one.run(letter, log.handlers[letter.handler], log.spec)
 
@@ -193,7 +193,7 @@ def test_a_replay_that_dies_gives_its_position_back_with_its_lease(site: Shop) -
     (letter,) = poisoned(site, gate, 1)
     dead = Replay("ann")
     dead.__enter__()
-    dead.position(HandlerId(letter.log, letter.handler), letter.key)
+    dead.position(HandlerId(letter.template, letter.handler), letter.key)
     dead._over.set()  # its lease is no longer renewed
     site.work()
     site.place(2)

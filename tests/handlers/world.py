@@ -16,7 +16,7 @@ from via_state import State, StateAppEvents
 from via_state.bookkeeping.database.positions import RowPositions
 from via_state.bookkeeping.memory.positions import MemoryPositions
 from via_state.bookkeeping.positions import HandlerId, PositionStore
-from via_state.core.records import Head
+from via_state.core.records import LogBounds
 from via_state.core.specs import LogSpec
 from via_state.declarations.catalog import handled_logs
 from via_state.declarations.registry import registry
@@ -110,7 +110,7 @@ class Shop:
 
         self.world.run(self.world.inner.append(key, uuid.uuid4().hex, count, data))
 
-    def head(self, key: str) -> Head:
+    def head(self, key: str) -> LogBounds:
         return self.world.run(self.world.inner.head(key))  # type: ignore[no-any-return]
 
     def spec(self) -> LogSpec[Any]:

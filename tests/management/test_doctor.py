@@ -96,7 +96,7 @@ def test_handlers_without_a_worker_are_named(shop: Shop) -> None:
 
 
 def test_a_handler_that_is_in_no_code_is_named(shop: Shop) -> None:
-    tables.handlers.create(log="orders", name="audit", start="first", ready=True, registered_at=Now())
+    tables.handlers.create(template="orders", name="audit", start="first", ready=True, registered_at=Now())
     text = problems()["D302"]
     assert text.startswith("The event handler 'audit' of 'orders' is registered and in no code")
     assert "manage.py retire_handler audit --log 'orders'" in doctor()[1]
@@ -162,9 +162,9 @@ def test_two_releases_and_a_process_that_is_deaf_are_named(shop: Shop) -> None:
 
 def test_snapshots_of_code_that_nobody_runs_are_named(shop: Shop) -> None:
     tables.snapshots.create(
-        log="0" * 32,
+        log_hash="0" * 32,
         fingerprint="feed",
-        name="orders",
+        template="orders",
         key="orders",
         epoch="e",
         version=3,

@@ -80,7 +80,7 @@ def test_records_that_were_set_aside_are_relayed_again(world: World, pod: Pod) -
         run("replay_outbox", "--key", "tests.numbers")
     first.refresh_from_db()
     assert first.status == OutboxRecord.Status.ASIDE
-    assert "manage.py" in first.settled_by
+    assert "manage.py" in first.resolved_by
     world.inner.max_append_bytes = 1_000_000
     run("replay_outbox")
     assert Board.numbers.using(pod).read() == [2, 1]

@@ -19,7 +19,7 @@ from via_state.backplanes.base import Backplane
 from via_state.backplanes.memory import MemoryBackplane
 from via_state.backplanes.nats import NatsBackplane
 from via_state.backplanes.postgres import PostgresBackplane
-from via_state.core.records import GENESIS, Head
+from via_state.core.records import GENESIS, LogBounds
 from via_state.core.specs import LogSpec
 from via_state.declarations.registry import registry
 from via_state.pod.pod import Pod
@@ -117,7 +117,7 @@ class World:
     def flush(self, pod: Pod) -> None:
         self.run(pod.snapshots.flush())
 
-    def head(self) -> Head:
+    def head(self) -> LogBounds:
         return self.run(self.plane.head(KEY))  # type: ignore[no-any-return]
 
     def compact(self, records: int) -> None:

@@ -125,7 +125,7 @@ def _blocked(rows: Sequence[HandlerPosition]) -> dict[int, _Blocked | _Refused]:
     found: dict[int, _Blocked | _Refused] = {}
     asked: list[tuple[HandlerPosition, HandlerSpec, LogSpec[Any]]] = []
     for row in rows:
-        log, spec = code.get((row.handler.log, row.handler.name), (None, None))
+        log, spec = code.get((row.handler.template, row.handler.name), (None, None))
         if why := obstacle(row):
             found[row.pk] = _Refused(why)
         elif log is None or spec is None:

@@ -34,7 +34,7 @@ def shown_event(event: object, codec: EventCodec) -> Shown:
 def shown_letter(letter: DeadLetter) -> Shown:
     """The event of a dead letter."""
     raw = Shown(letter.event_name, _indented(letter.payload))
-    codec = codecs().get(letter.log)
+    codec = codecs().get(letter.template)
     if codec is None:
         return raw._replace(problem="This code declares no such log: this is what is stored.")
     event = event_of(letter, codec)

@@ -41,10 +41,10 @@ class HandlerFilter(_Named):
 
 class LogFilter(_Named):
     title = "declaration"
-    parameter_name = "log"
+    parameter_name = "template"
 
     def names(self) -> Iterable[str]:
-        return [*all_registered().values_list("log", flat=True), *(log for log, _ in declared())]
+        return [*all_registered().values_list("template", flat=True), *(log for log, _ in declared())]
 
 
 class EventNameFilter(_Named):
@@ -52,7 +52,7 @@ class EventNameFilter(_Named):
     parameter_name = "event_name"
 
     def names(self) -> Iterable[str]:
-        logs = {log for log, _ in declared()} | set(all_registered().values_list("log", flat=True))
+        logs = {log for log, _ in declared()} | set(all_registered().values_list("template", flat=True))
         types = [one for log, codec in codecs().items() if log in logs for one in codec.types]
         return {name for one in types for name in (one.name, *one.aliases)}
 
@@ -64,7 +64,7 @@ class PositionHandlerFilter(SimpleListFilter):
     parameter_name = "of"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(row.pk), str(row)) for row in all_registered().order_by("name", "log")]
+        return [(str(row.pk), str(row)) for row in all_registered().order_by("name", "template")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()

@@ -25,15 +25,15 @@ NEEDED = ("handler", "key", "epoch", "offset")
 
 @admin.register(EventHandler)
 class HandlerAdmin(ReadOnlyAdmin):
-    list_display = ("name", "log", "in_code", "keys", "stuck", "halted", "lag", "behind_since")
+    list_display = ("name", "template", "in_code", "keys", "stuck", "halted", "lag", "behind_since")
     list_per_page = 25
     list_max_show_all = 25
-    ordering = ("log", "name")
-    search_fields = ("name", "log")
+    ordering = ("template", "name")
+    search_fields = ("name", "template")
     search_help_text = "A handler or a declaration, or how it begins."
     fields = (
         "name",
-        "log",
+        "template",
         "in_code",
         "start",
         "atomic",
@@ -53,7 +53,7 @@ class HandlerAdmin(ReadOnlyAdmin):
         some = {row.pk: list(positions_of(row).only(*NEEDED)[: SUMMED + 1]) for row in rows}
         summed = [one for few in some.values() if len(few) <= SUMMED for one in few]
         begun = {one.handler_id for few in some.values() for one in few}
-        plain = {row.pk: Place(row.log) for row in rows if row.pk not in begun and _is_plain(row, code)}
+        plain = {row.pk: Place(row.template) for row in rows if row.pk not in begun and _is_plain(row, code)}
         lags = lags_of([*map(place_of, summed), *plain.values()])
         for row in rows:
             row.counts = (
@@ -68,7 +68,7 @@ class HandlerAdmin(ReadOnlyAdmin):
 
     @admin.display(description="declared")
     def in_code(self, row: EventHandler) -> str:
-        return "in this code" if (row.log, row.name) in declared() else "not declared any more"
+        return "in this code" if (row.template, row.name) in declared() else "not declared any more"
 
     @admin.display(description="keys")
     def keys(self, row: Any) -> str:
@@ -111,7 +111,7 @@ def _count(row: EventHandler, which: Q | None = None) -> int:
 
 
 def _is_plain(row: EventHandler, code: Any) -> bool:
-    log, _ = code.get((row.log, row.name), (None, None))
+    log, _ = code.get((row.template, row.name), (None, None))
     return log is not None and not log.spec.family
 
 

@@ -37,24 +37,27 @@ class LetterAdmin(ReadOnlyAdmin):
         "key",
         "offset",
         "shown_status",
-        "buried_at",
+        "added_at",
         "shown_error",
     )
-    list_filter = ("status", "reason", HandlerFilter, LogFilter, EventNameFilter, "buried_at")
-    ordering = ("-buried_at", "-id")
-    sortable_by = ("buried_at",)
+    list_filter = ("status", "reason", HandlerFilter, LogFilter, EventNameFilter, "added_at")
+    ordering = ("-added_at", "-id")
+    sortable_by = ("added_at",)
     heavy: ClassVar = ("payload", "traceback")
     search_fields = ("key", "record_id")
     search_help_text = "A key or a record's id, or how it begins."
     actions = ("replay_selected", "discard_selected")
     fieldsets = (
-        (None, {"fields": ("shown_handler", "log", "key", "shown_parameters", "offset", "epoch", "record_id")}),
+        (
+            None,
+            {"fields": ("shown_handler", "template", "key", "shown_parameters", "offset", "epoch", "record_id")},
+        ),
         ("Event", {"fields": ("event_name", "event_version", "shown_event", "shown_appended")}),
         (
             "Failure",
-            {"fields": ("reason", "shown_failure", "shown_traceback", "attempts", "first_failed_at", "buried_at")},
+            {"fields": ("reason", "shown_failure", "shown_traceback", "attempts", "first_failed_at", "added_at")},
         ),
-        ("What was done about it", {"fields": ("status", "settled_at", "settled_by", "shown_entries")}),
+        ("What was done about it", {"fields": ("status", "resolved_at", "resolved_by", "shown_entries")}),
     )
     readonly_fields = (
         "shown_handler",
@@ -70,7 +73,7 @@ class LetterAdmin(ReadOnlyAdmin):
 
     @admin.display(description="status")
     def shown_status(self, letter: DeadLetter) -> str:
-        by = f" by {letter.settled_by}" if letter.settled_by else ""
+        by = f" by {letter.resolved_by}" if letter.resolved_by else ""
         return f"{letter.get_status_display()}{by}"
 
     @admin.display(description="appended")
@@ -98,7 +101,7 @@ class LetterAdmin(ReadOnlyAdmin):
 
     @admin.display(description="parameters")
     def shown_parameters(self, letter: DeadLetter) -> str:
-        return shown_parameters(letter.log, letter.key)
+        return shown_parameters(letter.template, letter.key)
 
     @admin.display(description="event")
     def shown_event(self, letter: DeadLetter) -> str:

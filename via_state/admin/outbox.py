@@ -65,7 +65,7 @@ class OutboxAdmin(ReadOnlyAdmin):
     actions = ("replay_selected", "discard_selected")
     fieldsets = (
         (None, {"fields": ("key", "status", "created", "count", "shown_data")}),
-        ("Failure", {"fields": ("error", "set_aside_at", "settled_at", "settled_by")}),
+        ("Failure", {"fields": ("error", "set_aside_at", "resolved_at", "resolved_by")}),
     )
     readonly_fields = ("shown_data",)
 

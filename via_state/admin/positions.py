@@ -108,7 +108,7 @@ class PositionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="parameters")
     def parameters(self, row: HandlerPosition) -> str:
-        return shown_parameters(row.handler.log, row.key)
+        return shown_parameters(row.handler.template, row.key)
 
     @admin.display(description="state")
     def state(self, row: Any) -> str:

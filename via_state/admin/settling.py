@@ -44,21 +44,21 @@ class Settling:
         """Why it can't be done to a letter, or nothing."""
         if letter.status != DeadLetter.Status.NEW:
             return _settled(letter)
-        if self.name == "replay" and (letter.log, letter.handler) not in declared():
+        if self.name == "replay" and (letter.template, letter.handler) not in declared():
             return "Nothing in this code declares its event handler."
         return ""
 
 
 def _settled(letter: DeadLetter) -> str:
-    letter.refresh_from_db(fields=["status", "settled_by"])
+    letter.refresh_from_db(fields=["status", "resolved_by"])
     if letter.status == DeadLetter.Status.NEW:  # given up once more, just now
         return "It changed meanwhile. Look again."
-    by = f" by {letter.settled_by}" if letter.settled_by else ""
+    by = f" by {letter.resolved_by}" if letter.resolved_by else ""
     return f"It is settled already: {letter.get_status_display()}{by}."
 
 
 def _replay(letter: DeadLetter, by: str) -> Outcome:
-    log, spec = declared().get((letter.log, letter.handler), (None, None))
+    log, spec = declared().get((letter.template, letter.handler), (None, None))
     if log is None or spec is None:
         return Outcome(False, "Nothing in this code declares its event handler.")
     outcome = replay(letter, spec, log.spec, by)

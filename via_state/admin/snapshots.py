@@ -27,7 +27,7 @@ class SnapshotAdmin(ReadOnlyAdmin):
         "code",
         "version",
         "shown_epoch",
-        "settled",
+        "compactable",
         "compacted",
         "agrees",
     )
@@ -35,9 +35,9 @@ class SnapshotAdmin(ReadOnlyAdmin):
     search_fields = ("key",)
     search_help_text = "A key, or how it begins."
     fieldsets = (
-        (None, {"fields": ("key", "name", "offset", "record_id", "epoch", "size", "saved_at", "digest")}),
+        (None, {"fields": ("key", "template", "offset", "record_id", "epoch", "size", "saved_at", "digest")}),
         ("Code", {"fields": ("fingerprint", "version", "shown_manifest", "shown_divergence")}),
-        ("Compaction", {"fields": ("marked", "marked_at", "settled", "compacted")}),
+        ("Compaction", {"fields": ("candidate", "candidate_at", "compactable", "compacted")}),
         ("Lease", {"fields": ("lease_owner", "lease_until")}),
     )
     readonly_fields = ("size", "shown_manifest", "shown_divergence")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from via_state.core.findings import Finding
-from via_state.core.records import GENESIS, Batch, Cell, Changes, Head, Pack, Position, Revision
+from via_state.core.records import GENESIS, Batch, Cell, Changes, LogBounds, Pack, Position, Revision
 from via_state.exceptions import AppendTooLarge, InvalidKey, MessageTooLarge, ValueTooLarge
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ __all__ = [
     "Cell",
     "Changes",
     "Finding",
-    "Head",
     "Hear",
     "Hearing",
+    "LogBounds",
     "Pack",
     "Position",
     "Revision",
@@ -242,21 +242,21 @@ class Backplane(ABC):
         return {}
 
     @abstractmethod
-    async def head(self, key: str) -> Head:
+    async def head(self, key: str) -> LogBounds:
         """The two ends of the log, read from the leader."""
 
-    async def heads(self, keys: Iterable[str]) -> dict[str, Head]:
+    async def heads(self, keys: Iterable[str]) -> dict[str, LogBounds]:
         """The two ends of several logs, read from the leader; those that were never written may be left out.
 
         An adapter that can ask for many at once overrides this.
         """
-        keys, found = list(keys), dict[str, Head]()
+        keys, found = list(keys), dict[str, LogBounds]()
         for start in range(0, len(keys), HEADS_AT_ONCE):
             some = keys[start : start + HEADS_AT_ONCE]
             found |= zip(some, await asyncio.gather(*map(self.head, some)), strict=True)
         return found
 
-    async def count(self, key: str, after: int, head: Head) -> int:
+    async def count(self, key: str, after: int, head: LogBounds) -> int:
         """The number of records after the offset ``after``, up to ``head``: the log's, just read. Many may be estimated;
         0 says that there is none.
 
@@ -287,7 +287,7 @@ class Backplane(ABC):
         """
 
     @abstractmethod
-    async def logs(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, Head]:
+    async def logs(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, LogBounds]:
         """The logs that hold or held records and whose keys begin so, ``limit`` at most, in an order of the adapter's own.
 
         ``after`` is the last key of the page before; an empty page is the end.

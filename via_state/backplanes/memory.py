@@ -18,14 +18,14 @@ from django.core.checks import CheckMessage, Error
 from via_state.backplanes.base import Backplane, Hear, Hearing, Ring, Watch, check_key
 from via_state.backplanes.hearings import Hearings, tell
 from via_state.core.holes import before_hole
-from via_state.core.records import GENESIS, Batch, Cell, Changes, Head, Pack, Position, Revision
+from via_state.core.records import GENESIS, Batch, Cell, Changes, LogBounds, Pack, Position, Revision
 from via_state.exceptions import CASConflict, Closed
 
 __all__ = [
     "MemoryBackplane",
 ]
 
-EMPTY = Head(GENESIS, GENESIS)
+EMPTY = LogBounds(GENESIS, GENESIS)
 #: Keys whose latest move is remembered, for sweeps. Most sweeps look back a second.
 MOVES = 10_000
 #: In the place of a discarded pack, until there are enough of them to make the list shorter.
@@ -223,14 +223,14 @@ class MemoryBackplane(Backplane):
             packs = [*before_hole(packs, start)]
         return Batch(packs, log.last, log.floor, cursor_id, True)
 
-    async def head(self, key: str) -> Head:
+    async def head(self, key: str) -> LogBounds:
         self._check_key(key)
         log = self._logs.get(key)
-        return EMPTY if log is None else Head(log.last, log.floor)
+        return EMPTY if log is None else LogBounds(log.last, log.floor)
 
     async def changed(self, cursor: object | None) -> Changes:
         self._check_open()
-        logs: dict[str, Head] = {}
+        logs: dict[str, LogBounds] = {}
         cells: dict[str, Revision | None] = {}
         now = next(self._clock)
         if cursor is not None and not (isinstance(cursor, int) and self._forgotten <= cursor <= now):
@@ -258,10 +258,10 @@ class MemoryBackplane(Backplane):
             del self._logs[key]
             self._moved("log", key)
 
-    async def logs(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, Head]:
+    async def logs(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, LogBounds]:
         self._check_open()
         keys = sorted(key for key in self._logs if key > after and key.startswith(begin))[:limit]
-        return {key: Head(self._logs[key].last, self._logs[key].floor) for key in keys}
+        return {key: LogBounds(self._logs[key].last, self._logs[key].floor) for key in keys}
 
     async def compact(self, key: str, through: int, epoch: str | None = None) -> int:
         self._check_key(key)

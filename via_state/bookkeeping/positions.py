@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from via_state.core.delivery import Retry
-from via_state.core.records import GENESIS, Head, Position
+from via_state.core.records import GENESIS, LogBounds, Position
 
 #: The error of a record whose worker was gone before it had an outcome.
 DIED = "the worker that ran the handler died"
@@ -25,9 +25,9 @@ BLOCKED = "a record is of an event that only newer code knows: deploy that one, 
 
 
 class HandlerId(NamedTuple):
-    """A handler by name. ``log`` is the declared key, or a family's template."""
+    """A handler by name. ``template`` is the declared key."""
 
-    log: str
+    template: str
     name: str
 
 
@@ -115,7 +115,7 @@ class PositionStore(ABC):
         """Make handlers known; from now on they keep their records. Returns those whose start must be set: `started`."""
 
     @abstractmethod
-    def started(self, handler: HandlerId, heads: Mapping[str, Head]) -> None:
+    def started(self, handler: HandlerId, heads: Mapping[str, LogBounds]) -> None:
         """Set where a new handler begins in the logs that exist."""
 
     @abstractmethod

@@ -64,7 +64,7 @@ def offer(
 def result_of(outcome: SaveOutcome, generations: Generations, now: float) -> SaveResult:
     """What whoever asked is told after `offer`."""
     wait = max(0.0, generations.lease_until - now) if outcome is SaveOutcome.HELD else 0.0
-    compactable = generations.settled.offset > generations.compacted
+    compactable = generations.compactable.offset > generations.compacted
     return SaveResult(outcome, wait, generations.diverged, compactable=compactable, stored=generations.kept)
 
 

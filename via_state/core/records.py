@@ -46,7 +46,7 @@ class Pack(msgspec.Struct, frozen=True, gc=False):
         return f"{self.id}-{offset - self.first}"
 
 
-class Head(NamedTuple):
+class LogBounds(NamedTuple):
     """The two ends of a log. Both are ``GENESIS`` for a log that was never written.
 
     ``position`` is the last record, ``floor`` the highest one that was discarded (offset 0 when none was).
@@ -116,7 +116,7 @@ class Changes(NamedTuple):
     ``cursor`` is opaque; pass it to the next call.
     """
 
-    logs: dict[str, Head]
+    logs: dict[str, LogBounds]
     cells: dict[str, Revision | None]
     everything: bool
     cursor: object

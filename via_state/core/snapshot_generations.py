@@ -1,4 +1,4 @@
-"""The snapshots of one log by one code, in the order they were made: who makes the next one, and what it settles.
+"""The snapshots of one log by one code, in the order they were made: who makes the next one, and how far the log may then be compacted.
 
 Times are seconds since 1970 by the clock of whatever stores the generations.
 """
@@ -35,7 +35,7 @@ class SaveOutcome(Enum):
 class Generations:
     """The positions of the snapshots whose data is kept, `GENESIS` for none; without any this code folds from the start.
 
-    ``newest`` is where a start continues. ``marked`` is an older one that settles when it is old enough. Up to the ``settled`` one
+    ``newest`` is where a start continues. ``candidate`` is an older one that becomes ``compactable`` when it is old enough. Up to the ``compactable`` one
     the log may be compacted: a log that loses its last moments, less than the age, still reaches as far. ``compacted`` is
     what was decided. ``lease_owner`` makes the snapshots until ``lease_until``.
     """
@@ -43,9 +43,9 @@ class Generations:
     newest: Position = GENESIS
     saved_at: float = 0.0
     digest: str = ""
-    marked: Position = GENESIS
-    marked_at: float = 0.0
-    settled: Position = GENESIS
+    candidate: Position = GENESIS
+    candidate_at: float = 0.0
+    compactable: Position = GENESIS
     compacted: int = 0
     lease_owner: str = ""
     lease_until: float = 0.0
@@ -80,11 +80,13 @@ class Generations:
             return (
                 SaveOutcome.COVERED if position == self.newest or self.newest in proven else SaveOutcome.UNPROVEN
             )
-        settled, marked, marked_at = self._next(now - min_age)
-        moves = {one for one, before in ((settled, self.settled), (marked, self.marked)) if one != before}
+        compactable, candidate, candidate_at = self._next(now - min_age)
+        moves = {
+            one for one, before in ((compactable, self.compactable), (candidate, self.candidate)) if one != before
+        }
         if not moves <= {GENESIS, *proven}:
             return SaveOutcome.UNPROVEN
-        self.settled, self.marked, self.marked_at = settled, marked, marked_at
+        self.compactable, self.candidate, self.candidate_at = compactable, candidate, candidate_at
         self.newest, self.saved_at, self.digest = position, now, digest
         self.lease_owner, self.lease_until = lease_owner, now + lease
         return SaveOutcome.SAVED
@@ -92,32 +94,32 @@ class Generations:
     @property
     def kept(self) -> list[Position]:
         """The positions whose data is there, newest first."""
-        return [one for one in (self.newest, self.marked, self.settled) if one.offset]
+        return [one for one in (self.newest, self.candidate, self.compactable) if one.offset]
 
     def _drop(self, disproven: Collection[Position]) -> None:
         if self.newest in disproven:
             self.newest, self.saved_at, self.digest = GENESIS, 0.0, ""
-        if self.marked in disproven:
-            self.marked, self.marked_at = GENESIS, 0.0
-        if self.settled in disproven:
-            self.settled = GENESIS
+        if self.candidate in disproven:
+            self.candidate, self.candidate_at = GENESIS, 0.0
+        if self.compactable in disproven:
+            self.compactable = GENESIS
 
     def _next(self, old: float) -> tuple[Position, Position, float]:
-        """What is settled and marked once another takes the newest one's place: what is from ``old`` or earlier settles."""
+        """What becomes compactable and candidate once another takes the newest one's place: what is from ``old`` or earlier settles."""
         if self.newest.offset and self.saved_at <= old:
             return self.newest, GENESIS, 0.0
-        if self.marked.offset and self.marked_at <= old:
-            return self.marked, self.newest, self.saved_at
-        if not self.marked.offset:
-            return self.settled, self.newest, self.saved_at
-        return self.settled, self.marked, self.marked_at
+        if self.candidate.offset and self.candidate_at <= old:
+            return self.candidate, self.newest, self.saved_at
+        if not self.candidate.offset:
+            return self.compactable, self.newest, self.saved_at
+        return self.compactable, self.candidate, self.candidate_at
 
     def begin(self, position: Position, digest: str, *, now: float, unusable: Collection[Position]) -> bool:
         """Take in what a migration made, unless there is a snapshot already other than the ``unusable`` ones."""
         if not {*self.kept} <= {*unusable}:
             return False
         self.newest, self.saved_at, self.digest = position, now, digest
-        self.marked, self.marked_at, self.settled = GENESIS, 0.0, GENESIS
+        self.candidate, self.candidate_at, self.compactable = GENESIS, 0.0, GENESIS
         return True
 
     def release(self, lease_owner: str) -> None:
@@ -125,15 +127,15 @@ class Generations:
         if self.lease_owner == lease_owner:
             self.lease_until = 0.0
 
-    def matured(self, old: float, proven: Collection[Position]) -> int:
-        """The offset that has settled by now, of those that are proven."""
-        there = [self.settled, *([self.marked] if self.marked_at <= old else [])]
+    def compactable_at(self, old: float, proven: Collection[Position]) -> int:
+        """The offset up to which the log may be compacted by now, of those that are proven."""
+        there = [self.compactable, *([self.candidate] if self.candidate_at <= old else [])]
         return max((one.offset for one in there if one in proven), default=0)
 
     def relied_on(self, old: float, proven: Collection[Position]) -> int:
         """The offset of the newest proven snapshot that was there at ``old``: other code relies on no older one."""
         newest = self.newest.offset if self.saved_at <= old and self.newest in proven else 0
-        return max(self.matured(old, proven), newest)
+        return max(self.compactable_at(old, proven), newest)
 
 
 def decide_floor(
@@ -150,7 +152,7 @@ def decide_floor(
     """
     if own.diverged:
         return RetentionHold(own.compacted, f"its fold is not the same everywhere: {own.diverged}")
-    lowest = RetentionHold(own.matured(old, proven), "the snapshot before the newest one, and its age")
+    lowest = RetentionHold(own.compactable_at(old, proven), "the snapshot before the newest one, and its age")
     for fingerprint, other in others:
         pin = RetentionHold(other.relied_on(old, proven), f"the snapshots of code {fingerprint}")
         lowest = min(lowest, pin, key=_offset)

@@ -207,7 +207,7 @@ class Deliverer:
 
     @property
     def _labels(self) -> tuple[str, str]:
-        return self._claim.handler.name, self._claim.handler.log
+        return self._claim.handler.name, self._claim.handler.template
 
     def _execute(self, run: Callable[[], None], settle: Callable[[Claim], None], delivery: Delivery) -> None:
         """Both, in one transaction where the handler is atomic. The claim stays as it was when that fails."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 from via_state.core.delivery import Record
-from via_state.core.records import Head, Position
+from via_state.core.records import LogBounds, Position
 
 #: Seconds for which what a batch proves is relied on: a pack may hold more records than are delivered in that time, and a
 #: restored log must be noticed.
@@ -20,7 +20,7 @@ class Reading:
     ``ends``: those of the log when it was read. ``rest``: how many records there are after those that were taken.
     """
 
-    def __init__(self, records: Iterator[Record], after: Position, ends: Head) -> None:
+    def __init__(self, records: Iterator[Record], after: Position, ends: LogBounds) -> None:
         self._records = records
         self._after = after
         self._until = time.monotonic() + FRESH

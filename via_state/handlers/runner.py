@@ -11,7 +11,7 @@ from via_state import telemetry
 from via_state.bookkeeping.positions import AWAY, BLOCKED, SUSPECT, Claim, HandlerId, Held
 from via_state.core.cursor import CursorCheck, check_cursor
 from via_state.core.delivery import Treatment, records_after
-from via_state.core.records import Head, Position
+from via_state.core.records import LogBounds, Position
 from via_state.core.specs import LogSpec
 from via_state.core.text import error_line
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, Closed, Fenced, Stalled
@@ -77,7 +77,7 @@ class Runner:
     @property
     def labels(self) -> tuple[str, str]:
         """Name and declared key, for `telemetry`."""
-        return self.handler.name, self.handler.log
+        return self.handler.name, self.handler.template
 
     @property
     def busy(self) -> bool:
@@ -315,7 +315,7 @@ class Runner:
         if evidence is CursorCheck.FROM_FLOOR:
             claim.position = batch.floor
         records = records_after(batch, claim.position, self._log.events, self._spec.events)
-        self._reading = Reading(records, claim.position, Head(batch.head, batch.floor))
+        self._reading = Reading(records, claim.position, LogBounds(batch.head, batch.floor))
         return self._reading
 
     async def _after(self, turn: Turn, claim: Claim, head: Position) -> float | None:

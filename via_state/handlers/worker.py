@@ -17,7 +17,7 @@ from typing import cast
 from via_state import telemetry
 from via_state.bookkeeping.positions import HandlerId, PositionStore
 from via_state.conf import settings
-from via_state.core.records import Changes, Head, Position
+from via_state.core.records import Changes, LogBounds, Position
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
 from via_state.handlers.claims import Claims, Reads
 from via_state.handlers.known_keys import HandledLog, KnownKeys
@@ -186,11 +186,11 @@ class Worker(Service):
         """Make the handlers known, so that their records are kept. Raises `BackplaneUnavailable`; harmless to repeat."""
         new = await self._control.run(self.store.register, self._specs)
         for handler in new:
-            (log,) = [one for one in self.logs if one.spec.name == handler.log]
+            (log,) = [one for one in self.logs if one.spec.name == handler.template]
             heads = {key: head async for key, head in self._existing() if log.reads(key)}
             await self._control.run(self.store.started, handler, heads)
         for handler in self._specs:
-            telemetry.HandlerRegistered(handler.name, handler.log).emit()
+            telemetry.HandlerRegistered(handler.name, handler.template).emit()
 
     async def _start(self) -> None:
         """A worker that comes up before its servers waits for them. Raises `BackplaneRefused`: waiting does not help."""
@@ -214,7 +214,7 @@ class Worker(Service):
                 self._following.watch(one.spec.name)
         await self._housekeeping.start()
 
-    async def _existing(self) -> AsyncIterator[tuple[str, Head]]:
+    async def _existing(self) -> AsyncIterator[tuple[str, LogBounds]]:
         """Every log of the backplane, with its head."""
         after = ""
         while page := await self.backplane.logs(after):
@@ -236,7 +236,7 @@ class Worker(Service):
             self._runners[handler, key] = runner
         return runner
 
-    def _moved(self, key: str, head: Head) -> None:
+    def _moved(self, key: str, head: LogBounds) -> None:
         for handler in self._keys.handlers_of(key):
             done = self._keys.of(key).done.get(handler)
             if done != head.position and self.owns(handler, key):
@@ -362,4 +362,4 @@ def _interval() -> float:
 
 
 def _weight(worker: str, handler: HandlerId, key: str) -> bytes:
-    return hashlib.blake2b(f"{worker}\0{handler.log}\0{handler.name}\0{key}".encode(), digest_size=8).digest()
+    return hashlib.blake2b(f"{worker}\0{handler.template}\0{handler.name}\0{key}".encode(), digest_size=8).digest()

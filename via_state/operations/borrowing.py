@@ -81,7 +81,7 @@ class Borrower:
         self.give_back()
         if not self.store.find(handler):
             raise NotBorrowed(
-                f"The event handler {handler.name!r} of {handler.log!r} is not registered. Start a worker (manage.py "
+                f"The event handler {handler.name!r} of {handler.template!r} is not registered. Start a worker (manage.py "
                 "run_projectors), which registers it."
             )
         until, asked = time.monotonic() + self._patience, False

@@ -23,10 +23,10 @@ LIMIT = 2_000
 
 
 class Handler(NamedTuple):
-    """A registered event handler. ``log`` is the declared key."""
+    """A registered event handler. ``template`` is the declared key."""
 
     pk: int
-    log: str
+    template: str
     name: str
 
 
@@ -108,7 +108,7 @@ class Condition(NamedTuple):
 
 def read() -> Condition:
     """The condition now. Raises what the database raises."""
-    registered = [Handler(*row) for row in tables.handlers.rows().values_list("pk", "log", "name")[:LIMIT]]
+    registered = [Handler(*row) for row in tables.handlers.rows().values_list("pk", "template", "name")[:LIMIT]]
     by_pk = {one.pk: one for one in registered}
     return Condition(
         registered,
@@ -146,7 +146,7 @@ def _read(rows: QuerySet[HandlerPosition], handlers: dict[int, Handler]) -> Iter
     for pk, key, epoch, offset, record_id, halted, text, attempts, error, since, now in rows.values_list(
         *columns, "stuck_since", Now()
     )[:LIMIT]:
-        at = At(handlers[pk].name, handlers[pk].log, key, Position(epoch, offset, record_id), True)
+        at = At(handlers[pk].name, handlers[pk].template, key, Position(epoch, offset, record_id), True)
         yield Trouble(handlers[pk], at, halted, text, attempts, error, seconds(since, now))
 
 
@@ -155,15 +155,15 @@ def _begun(handlers: dict[int, Handler]) -> list[At]:
     rows = tables.positions.rows().filter(key__in=plain, handler__in=list(handlers))
     columns = ("handler_id", "key", "epoch", "offset", "record_id", "stuck_since")
     return [
-        At(handlers[pk].name, handlers[pk].log, key, Position(epoch, offset, record_id), since is not None)
+        At(handlers[pk].name, handlers[pk].template, key, Position(epoch, offset, record_id), since is not None)
         for pk, key, epoch, offset, record_id, since in rows.values_list(*columns)[:LIMIT]
     ]
 
 
 def _letters() -> dict[tuple[str, str], Letters]:
-    rows = tables.dead_letters.rows().filter(status="new").order_by("buried_at", "id")
+    rows = tables.dead_letters.rows().filter(status="new").order_by("added_at", "id")
     found: dict[tuple[str, str], Letters] = {}
-    for handler, log, at, now in rows.values_list("handler", "log", "buried_at", Now())[:LIMIT]:
+    for handler, log, at, now in rows.values_list("handler", "template", "added_at", Now())[:LIMIT]:
         before = found.get((handler, log))
         found[handler, log] = (
             Letters(1, seconds(at, now)) if before is None else before._replace(number=before.number + 1)

@@ -38,7 +38,7 @@ def choose(
         check_names(handlers, known, "event handler")
         found = found.filter(handler__in=handlers)
     if keys:
-        check_keys(keys, (name for pair in every.values_list("key", "log").distinct() for name in pair))
+        check_keys(keys, (name for pair in every.values_list("key", "template").distinct() for name in pair))
         found = found.filter(Q(key__in=keys) | Q(log__in=keys))
     if ids:
         there = set(every.filter(pk__in=ids).values_list("pk", flat=True))
@@ -46,22 +46,22 @@ def choose(
             raise Refused(f"There is no dead letter {missing[0]}.")
         found = found.filter(pk__in=ids)
     if older_than is not None:
-        found = found.filter(buried_at__lt=Now() - older_than)
+        found = found.filter(added_at__lt=Now() - older_than)
     if newer_than is not None:
-        found = found.filter(buried_at__gte=Now() - newer_than)
+        found = found.filter(added_at__gte=Now() - newer_than)
     return found.order_by("pk")
 
 
 def position_of(letter: DeadLetter) -> int | None:
     """The number of the position of a letter's handler on its key; None where it was retired."""
-    handlers = tables.handlers.rows().filter(log=letter.log, name=letter.handler)
+    handlers = tables.handlers.rows().filter(template=letter.template, name=letter.handler)
     rows = tables.positions.rows().filter(handler__in=handlers.values("pk"), key_hash=hash_key(letter.key))
     return rows.values_list("pk", flat=True).first()
 
 
 def discard(letter: DeadLetter, by: str) -> bool:
     """Say that nothing more is to be done about a letter; False when it was settled already."""
-    return bool(new(letter).update(status=DeadLetter.Status.DISCARDED, settled_at=Now(), settled_by=by))
+    return bool(new(letter).update(status=DeadLetter.Status.DISCARDED, resolved_at=Now(), resolved_by=by))
 
 
 def discard_all(letters: QuerySet[DeadLetter], by: str) -> Iterator[tuple[int, int]]:

@@ -31,14 +31,14 @@ def registered(name: str, log: str | None = None) -> EventHandler:
     """The one registered handler of this name. Raises `Refused` with a list of what there is."""
     rows = all_registered()
     if log is not None:
-        check_names([log], {row.log for row in rows}, "handled log")
-    found = list(rows.filter(name=name, **({} if log is None else {"log": log})))
+        check_names([log], {row.template for row in rows}, "handled log")
+    found = list(rows.filter(name=name, **({} if log is None else {"template": log})))
     if len(found) == 1:
         return found[0]
     if found:
-        logs = ", ".join(row.log for row in found)
+        logs = ", ".join(row.template for row in found)
         raise Refused(f"{name!r} handles several logs: {logs}. Say which one with --log.")
-    known = sorted({row.name for row in rows if log in (None, row.log)})
+    known = sorted({row.name for row in rows if log in (None, row.template)})
     where = "" if log is None else f" of {log!r}"
     raise Refused(f"There is no event handler {name!r}{where}.{near(name, known)}")
 
@@ -59,7 +59,7 @@ def positions_of(handler: EventHandler) -> QuerySet[HandlerPosition]:
 def retire(handler: EventHandler) -> int:
     """End a handler: it keeps no more records, and its positions are gone. Returns how many there were."""
     with committing("operation", f"the retirement of {handler.name}"):
-        lock_log(handler.log)
+        lock_log(handler.template)
         found = positions_of(handler).count()
         all_registered().filter(pk=handler.pk).delete()
     return found
@@ -80,28 +80,28 @@ def rename(old: str, new: str, log: str | None = None, *, dry: bool = False) -> 
     """
     row = registered(old, log)
     code = declared()
-    if (row.log, old) in code:
-        raise Refused(f"This code declares {old!r} on {row.log!r}. Rename it there, and deploy that first.")
-    if (row.log, new) not in code:
-        known = sorted(name for key, name in code if key == row.log)
-        raise Refused(f"This code declares no event handler {new!r} on {row.log!r}.{near(new, known)}")
-    newcomer = all_registered().filter(log=row.log, name=new).first()
+    if (row.template, old) in code:
+        raise Refused(f"This code declares {old!r} on {row.template!r}. Rename it there, and deploy that first.")
+    if (row.template, new) not in code:
+        known = sorted(name for key, name in code if key == row.template)
+        raise Refused(f"This code declares no event handler {new!r} on {row.template!r}.{near(new, known)}")
+    newcomer = all_registered().filter(template=row.template, name=new).first()
     for one in (row, newcomer):
         if one is not None and (running := worker_of(one)) is not None:
             raise Refused(f"{running[0]}, runs {one.name!r} on {running[1]!r}. Stop the workers first.")
     if newcomer is not None and positions_of(newcomer).filter(Q(offset__gt=0) | Q(attempts__gt=0)).exists():
         raise Refused(
-            f"{new!r} has handled events of {row.log!r} already, from the first one on or from the head. Nothing was changed. "
+            f"{new!r} has handled events of {row.template!r} already, from the first one on or from the head. Nothing was changed. "
             f"manage.py retire_handler {old} ends the old one."
         )
-    letters = tables.dead_letters.rows().filter(log=row.log)
+    letters = tables.dead_letters.rows().filter(template=row.template)
     theirs = letters.filter(handler=new).values_list("record_id", flat=True)
     mine = letters.filter(handler=old)
     twice = mine.filter(record_id__in=list(theirs))
     found = Renaming(positions_of(row).count(), mine.count() - twice.count(), twice.count())
     if not dry:
         with committing("operation", f"the renaming of {old} into {new}"):
-            lock_log(row.log)
+            lock_log(row.template)
             if newcomer is not None:
                 all_registered().filter(pk=newcomer.pk).delete()
             all_registered().filter(pk=row.pk).update(name=new)
@@ -120,7 +120,7 @@ class Renamed(NamedTuple):
 
 def perhaps_renamed() -> list[Renamed]:
     """The logs that have both."""
-    here = set(all_registered().values_list("log", "name"))
+    here = set(all_registered().values_list("template", "name"))
     code = set(declared())
     found = []
     for log in sorted({log for log, _ in here - code} & {log for log, _ in code - here}):

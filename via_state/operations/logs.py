@@ -8,7 +8,7 @@ from typing import NamedTuple
 from django.utils.module_loading import import_string
 
 from via_state.conf import settings
-from via_state.core.records import Head
+from via_state.core.records import LogBounds
 from via_state.declarations.catalog import concrete_logs
 from via_state.declarations.log_definition import LogDefinition
 from via_state.operations.names import check_names
@@ -21,7 +21,7 @@ class Selected(NamedTuple):
     """A log, and what declares it; None when nothing in this code does."""
 
     key: str
-    head: Head
+    head: LogBounds
     definition: LogDefinition | None
 
 

@@ -41,4 +41,4 @@ def discard(pk: int, by: str) -> bool:
 
 
 def _settle(pk: int, by: str, **changed: Any) -> bool:
-    return bool(set_aside().filter(pk=pk).update(settled_at=Now(), settled_by=by, **changed))
+    return bool(set_aside().filter(pk=pk).update(resolved_at=Now(), resolved_by=by, **changed))

@@ -18,7 +18,7 @@ from via_state.bookkeeping.peers import KnownPeer, Peer
 from via_state.bookkeeping.positions import AWAY, BLOCKED
 from via_state.conf import settings
 from via_state.core.findings import Finding, bad, lasted
-from via_state.core.records import Head
+from via_state.core.records import LogBounds
 from via_state.declarations.catalog import handled_logs
 from via_state.exceptions import ViaStateError
 from via_state.operations import condition as books
@@ -48,7 +48,7 @@ class HandlerLine:
 
     pk: int
     name: str
-    log: str
+    template: str
     family: bool
     declared: bool
     stuck: int = 0
@@ -164,7 +164,7 @@ def overview(pod: Pod) -> Overview:
         found.needs = [*heard([away]), *found.needs]
     else:
         found.needs += heard(_lagging(found))
-    found.handlers.sort(key=lambda one: (one.badness, one.log, one.name))
+    found.handlers.sort(key=lambda one: (one.badness, one.template, one.name))
     found.logs.sort(key=lambda one: (one.badness, one.template))
     return found
 
@@ -173,13 +173,13 @@ def _handlers(condition: Condition) -> list[HandlerLine]:
     code = {(log.spec.name, name) for log in handled_logs() for name in log.handlers}
     families = {log.spec.name for log in handled_logs(without_handlers=True) if log.spec.family}
     lines = {
-        (one.log, one.name): HandlerLine(
-            one.pk, one.name, one.log, one.log in families, (one.log, one.name) in code
+        (one.template, one.name): HandlerLine(
+            one.pk, one.name, one.template, one.template in families, (one.template, one.name) in code
         )
         for one in condition.handlers
     }
     for one in condition.troubles:
-        line = lines[one.handler.log, one.handler.name]
+        line = lines[one.handler.template, one.handler.name]
         if one.halted:
             line.halted += 1
         elif one.error == BLOCKED or one.error.startswith(AWAY):
@@ -195,7 +195,7 @@ def _handlers(condition: Condition) -> list[HandlerLine]:
 def _logs(condition: Condition) -> list[LogLine]:
     logs = handled_logs(without_handlers=True)
     halted: Counter[str] = Counter(template_of(key, logs) for key in {one.key for one in condition.halts})
-    handlers = Counter(one.log for one in condition.handlers)
+    handlers = Counter(one.template for one in condition.handlers)
     names = {one.spec.name: bool(one.spec.family) for one in logs}
     return [LogLine(name, family, halted=halted[name], handlers=handlers[name]) for name, family in names.items()]
 
@@ -210,9 +210,9 @@ def _lagging(found: Overview) -> list[Finding]:
     return [
         bad(
             "D313",
-            f"An event of {one.log!r} has waited for {one.name!r} for {lasted(one.oldest)}, which is not stuck: it is slow, hangs, or no "
+            f"An event of {one.template!r} has waited for {one.name!r} for {lasted(one.oldest)}, which is not stuck: it is slow, hangs, or no "
             "worker has it.",
-            f"manage.py state_status --key '{one.log}'",
+            f"manage.py state_status --key '{one.template}'",
         )
         for one in found.handlers
         if one.oldest is not None and one.oldest > LATE and not (one.halted or one.stuck or one.blocked)
@@ -241,20 +241,20 @@ async def _ask(backplane: Backplane, condition: Condition, found: Overview) -> N
         await _wait(backplane, condition, found, heads)
 
 
-async def _wait(backplane: Backplane, condition: Condition, found: Overview, heads: dict[str, Head]) -> None:
+async def _wait(backplane: Backplane, condition: Condition, found: Overview, heads: dict[str, LogBounds]) -> None:
     """How long events have waited: of what is in trouble, and of logs that are not families."""
     positions = {(one.name, one.template, one.key): one for one in condition.begun}
     positions |= {(one.at.name, one.at.template, one.at.key): one.at for one in condition.troubles}
     waiting: list[At] = sorted(
-        late([(one.name, one.log) for one in condition.handlers], list(positions.values()), heads),
+        late([(one.name, one.template) for one in condition.handlers], list(positions.values()), heads),
         key=lambda one: not one.failing,
     )
     times = await oldest_of(backplane, waiting[:READS])
     by_log: dict[str, list[float]] = defaultdict(list)
     for handler in found.handlers:
-        at = times.get((handler.name, handler.log))
+        at = times.get((handler.name, handler.template))
         if at is not None or not handler.family:
             handler.oldest = 0.0 if at is None else max(found.at - at, 0.0)
-            by_log[handler.log].append(handler.oldest)
+            by_log[handler.template].append(handler.oldest)
     for log in found.logs:
         log.oldest = max(by_log[log.template], default=None if log.family and log.handlers else 0.0)

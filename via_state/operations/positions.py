@@ -64,7 +64,7 @@ def resume(row: HandlerPosition, position: Position, from_floor: bool) -> bool:
     False when somebody else resumed it, it halted meanwhile, or a replay has its position; nothing is changed then.
     """
     with committing("operation", f"the resuming of {row.handler.name} on {row.key!r}"):
-        lock_log(row.handler.log)
+        lock_log(row.handler.template)
         rows = tables.positions.rows().filter(
             pk=row.pk, epoch=row.epoch, halted=row.halted, in_flight_offset__gte=0
         )
@@ -128,7 +128,7 @@ def set_aside(row: HandlerPosition, record: Record, log: LogSpec[Any], by: str) 
         letter = Letter(
             record.position, *record.stored(log.events), error, lines, now.attempts, metadata=record.metadata
         )
-        keep_letter(HandlerId(row.handler.log, row.handler.name), row.key, letter, now.stuck_since)
+        keep_letter(HandlerId(row.handler.template, row.handler.name), row.key, letter, now.stuck_since)
         epoch, offset, record_id = record.position
         rows.update(
             epoch=epoch,

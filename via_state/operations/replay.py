@@ -56,7 +56,7 @@ class Replay(Borrower):
         if isinstance(event, Unreadable):
             return Replayed(False, f"This code can't read the event: it is {event.value}.", False)
         try:
-            claim = self.position(HandlerId(letter.log, letter.handler), letter.key)
+            claim = self.position(HandlerId(letter.template, letter.handler), letter.key)
             self.store.keep(claim)
         except NotBorrowed as error:
             return Replayed(False, str(error), False)
@@ -79,14 +79,14 @@ class Replay(Borrower):
         )
 
         def run() -> None:
-            span = tracing.processing(letter.handler, letter.log, letter.record_id, metadata, attempt)
+            span = tracing.processing(letter.handler, letter.template, letter.record_id, metadata, attempt)
             with following(letter.record_id, metadata), span:
                 call(spec.function, event, delivery, timeout=spec.timeout)
 
         def settle() -> None:
             if spec.atomic:
                 self.store.keep(claim)
-            if not row.update(status=DeadLetter.Status.REPLAYED, settled_at=Now(), settled_by=self._by):
+            if not row.update(status=DeadLetter.Status.REPLAYED, resolved_at=Now(), resolved_by=self._by):
                 raise _SettledMeanwhile("Somebody settled it while its handler ran.")
 
         try:

@@ -142,11 +142,11 @@ class Register:
         name = None if log.definition is None else log.definition.wire().text
         rows = self._rows[log.key]
         for handler in self._handlers:
-            if handler.log == name or handler.pk in rows:
+            if handler.template == name or handler.pk in rows:
                 yield handler, rows.get(handler.pk)
 
     def _handled(self, handler: EventHandler, row: HandlerPosition | None, log: Selected) -> Handled:
-        declared = (handler.log, handler.name) in self._code
+        declared = (handler.template, handler.name) in self._code
         if row is None:
             lag = _behind(self._pod, log, 0)
             return Handled(handler.name, declared, 0, lag, 0, None, "", "", "")

@@ -32,9 +32,9 @@ def current_fingerprints() -> set[str]:
 def codes() -> Iterable[Code]:
     """All code that has snapshots."""
     current = current_fingerprints()
-    found = tables.snapshots.rows().values("fingerprint", "name", "version").annotate(logs=Count("pk"))
-    for one in found.order_by("name", "version"):
-        yield Code(one["fingerprint"], one["name"], one["version"], one["logs"], one["fingerprint"] in current)
+    found = tables.snapshots.rows().values("fingerprint", "template", "version").annotate(logs=Count("pk"))
+    for one in found.order_by("template", "version"):
+        yield Code(one["fingerprint"], one["template"], one["version"], one["logs"], one["fingerprint"] in current)
 
 
 def obstacle(fingerprint: str) -> str:
@@ -55,22 +55,22 @@ def retire(fingerprint: str, *, dry: bool = False) -> tuple[int, int]:
     """
     rows = tables.snapshots.rows()
     removed = kept = 0
-    for name in list(rows.filter(fingerprint=fingerprint).values_list("name", flat=True).distinct()):
+    for name in list(rows.filter(fingerprint=fingerprint).values_list("template", flat=True).distinct()):
         with tables.atomic():
             lock_log(name)
-            mine = rows.filter(fingerprint=fingerprint, name=name)
+            mine = rows.filter(fingerprint=fingerprint, template=name)
             # Where records are gone, some snapshot must stay that covers them.
-            others = rows.filter(name=name, data__isnull=False).exclude(fingerprint=fingerprint)
-            needed = mine.filter(data__isnull=False).exclude(log__in=others.values("log"))
-            needed = needed.filter(log__in=rows.filter(compacted__gt=0).values("log"))
+            others = rows.filter(template=name, data__isnull=False).exclude(fingerprint=fingerprint)
+            needed = mine.filter(data__isnull=False).exclude(log_hash__in=others.values("log_hash"))
+            needed = needed.filter(log_hash__in=rows.filter(compacted__gt=0).values("log_hash"))
             keep = list(needed.values_list("pk", flat=True))
             kept += len(keep)
             gone = mine.exclude(pk__in=keep)
             if dry:
                 removed += gone.count()
                 continue
-            for log, compacted in gone.filter(compacted__gt=0).values_list("log", "compacted"):
+            for log, compacted in gone.filter(compacted__gt=0).values_list("log_hash", "compacted"):
                 # Keep the fact that records were discarded.
-                rows.filter(log=log, compacted__lt=compacted).update(compacted=compacted)
+                rows.filter(log_hash=log, compacted__lt=compacted).update(compacted=compacted)
             removed += gone.delete()[0]
     return removed, kept

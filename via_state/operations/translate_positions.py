@@ -16,7 +16,7 @@ def offsets_of(key: str) -> set[int]:
     """Every offset of a log that a row names."""
     found: set[int] = set()
     for row in _snapshots(key):
-        found |= {row.offset, row.marked, row.settled}
+        found |= {row.offset, row.candidate, row.compactable}
     found.update(_positions(key).values_list("offset", flat=True))
     found.update(_letters(key).values_list("offset", flat=True))
     return found - {0}
@@ -29,12 +29,12 @@ def translate(key: str, moved: Moved) -> int:
         for row in _snapshots(key).filter(epoch=moved.old_epoch).select_for_update():
             if row.offset and row.offset not in places:
                 continue
-            row.log, row.epoch = log_hash(settings.PREFIX, key, moved.new_epoch), moved.new_epoch
+            row.log_hash, row.epoch = log_hash(settings.PREFIX, key, moved.new_epoch), moved.new_epoch
             row.offset, row.record_id = _place(places, row.offset)
-            row.marked, row.marked_record_id = _place(places, row.marked)
-            row.settled, row.settled_record_id = _place(places, row.settled)
-            row.marked_data = row.marked_data if row.marked else None
-            row.settled_data = row.settled_data if row.settled else None
+            row.candidate, row.candidate_record_id = _place(places, row.candidate)
+            row.compactable, row.compactable_record_id = _place(places, row.compactable)
+            row.candidate_data = row.candidate_data if row.candidate else None
+            row.compactable_data = row.compactable_data if row.compactable else None
             row.compacted = _place(places, row.compacted)[0] or row.compacted
             tables.save(row)
             count += 1

@@ -16,7 +16,7 @@ from via_state.bookkeeping.database import halted_keys, outbox, tables, workers
 from via_state.bookkeeping.positions import BLOCKED
 from via_state.core.delivery import Treatment, records_after
 from via_state.core.metadata import metadata_of
-from via_state.core.records import GENESIS, Head, Position
+from via_state.core.records import GENESIS, LogBounds, Position
 from via_state.declarations.catalog import handled_logs
 from via_state.handlers.known_keys import HandledLog
 from via_state.pod.pod import Pod
@@ -62,7 +62,7 @@ async def gather(pod: Pod, prefix: str) -> Facts:
 def read_rows() -> Rows:
     """Everything that is in tables."""
     registered = {
-        pk: (name, log) for pk, name, log in tables.handlers.rows().values_list("pk", "name", "log")[:LIMIT]
+        pk: (name, log) for pk, name, log in tables.handlers.rows().values_list("pk", "name", "template")[:LIMIT]
     }
     handlers = sorted(set(registered.values()))
     alive = set(workers.alive().values_list("pk", flat=True)[:LIMIT])
@@ -118,10 +118,10 @@ def _positions(
 
 def _letters() -> tuple[dict[tuple[str, ...], float], dict[tuple[str, ...], float]]:
     """Dead letters that wait, and since when the oldest does."""
-    rows = tables.dead_letters.rows().filter(status="new").order_by("buried_at", "id")
+    rows = tables.dead_letters.rows().filter(status="new").order_by("added_at", "id")
     waiting: Counter[tuple[str, ...]] = Counter()
     since: dict[tuple[str, ...], float] = {}
-    for handler, log, at, now in rows.values_list("handler", "log", "buried_at", Now())[:LIMIT]:
+    for handler, log, at, now in rows.values_list("handler", "template", "added_at", Now())[:LIMIT]:
         waiting[handler, log] += 1
         since.setdefault((handler, log), time.time() - (now - at).total_seconds())
     return {labels: float(count) for labels, count in waiting.items()}, since
@@ -179,14 +179,14 @@ async def oldest_of(backplane: Backplane, places: list[At]) -> dict[tuple[str, .
     return found
 
 
-async def _heads(backplane: Backplane) -> dict[str, Head]:
-    heads: dict[str, Head] = {}
+async def _heads(backplane: Backplane) -> dict[str, LogBounds]:
+    heads: dict[str, LogBounds] = {}
     while len(heads) < LIMIT and (page := await backplane.logs(next(reversed(heads), ""))):
         heads.update(page)
     return heads
 
 
-def late(handlers: list[tuple[str, str]], positions: list[At], heads: Mapping[str, Head]) -> list[At]:
+def late(handlers: list[tuple[str, str]], positions: list[At], heads: Mapping[str, LogBounds]) -> list[At]:
     """The positions that have records after them, and logs that a handler (name and declared key) has not begun."""
     found = []
     begun = set()

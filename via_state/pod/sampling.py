@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from via_state.backplanes.base import Backplane
 from via_state.core.events import Unreadable
-from via_state.core.records import GENESIS, Head, Position
+from via_state.core.records import GENESIS, LogBounds, Position
 from via_state.core.specs import LogSpec
 
 #: How many keys of a family are looked at, from how many places of each log, and for how many seconds in all.
@@ -54,7 +54,7 @@ async def sample(backplane: Backplane, logs: Sequence[DeclaredLog]) -> list[Unre
 
 async def _keys(
     backplane: Backplane, logs: Sequence[DeclaredLog]
-) -> AsyncIterator[tuple[LogSpec[Any], str, Head]]:
+) -> AsyncIterator[tuple[LogSpec[Any], str, LogBounds]]:
     for log in logs:
         if not log.spec.family and (head := await backplane.head(log.spec.name)).position.offset:
             yield log.spec, log.spec.name, head
@@ -71,7 +71,7 @@ async def _keys(
                 del families[family]
 
 
-async def _unread(backplane: Backplane, spec: LogSpec[Any], key: str, head: Head) -> AsyncIterator[Unread]:
+async def _unread(backplane: Backplane, spec: LogSpec[Any], key: str, head: LogBounds) -> AsyncIterator[Unread]:
     first, last = head.floor.offset, head.position.offset
     places = {first + (last - first) * place // PLACES for place in range(PLACES)}
     places |= {max(first, last - RECORDS), max(first, last - SPARSE)}

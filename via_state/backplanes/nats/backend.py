@@ -21,7 +21,7 @@ from via_state.backplanes.nats.options import DEFAULTS, client_options, conceale
 from via_state.backplanes.nats.streams import Streams
 from via_state.backplanes.nats.subjects import Subjects
 from via_state.core.findings import Finding
-from via_state.core.records import Batch, Cell, Changes, Head, Position, Revision
+from via_state.core.records import Batch, Cell, Changes, LogBounds, Position, Revision
 
 #: Bytes of a message that are not the value: headers, the key.
 OVERHEAD = 8 * 1024
@@ -122,11 +122,11 @@ class NatsBackplane(Backplane):
         check_key(key)
         return await self._logs.read(key, after, limit)
 
-    async def head(self, key: str) -> Head:
+    async def head(self, key: str) -> LogBounds:
         check_key(key)
         return await self._logs.head(key)
 
-    async def count(self, key: str, after: int, head: Head) -> int:
+    async def count(self, key: str, after: int, head: LogBounds) -> int:
         check_key(key)
         return await self._logs.count(key, max(after, head.floor.offset), head.position.offset)
 
@@ -141,7 +141,7 @@ class NatsBackplane(Backplane):
         check_key(key)
         await self._logs.drop(key, last)
 
-    async def logs(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, Head]:
+    async def logs(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, LogBounds]:
         return await self._logs.page(after, limit, begin)
 
     async def compact(self, key: str, through: int, epoch: str | None = None) -> int:

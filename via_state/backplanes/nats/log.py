@@ -22,7 +22,7 @@ from via_state.backplanes.nats.log_meta import Entries, LogMeta, entry_of
 from via_state.backplanes.nats.streams import DUPLICATE_WINDOW, Streams, named
 from via_state.backplanes.nats.subjects import COUNT, key_headers
 from via_state.backplanes.nats.tokens import token_of
-from via_state.core.records import GENESIS, Batch, Head, Pack, Position
+from via_state.core.records import GENESIS, Batch, LogBounds, Pack, Position
 from via_state.exceptions import AppendTooLarge, BackplaneRefused, BackplaneUnavailable, OutcomeUnknown
 
 #: Records that one message may hold.
@@ -134,7 +134,7 @@ class Logs:
             seq = found.seq + 1
         return []
 
-    async def head(self, key: str) -> Head:
+    async def head(self, key: str) -> LogBounds:
         return await self._head(await self._connections.get(), key)
 
     async def count(self, key: str, after: int, through: int) -> int:
@@ -156,15 +156,15 @@ class Logs:
             records += round(found.pending * records / len(packs))
         return max(records, 1)  # a server that lags behind may know of none
 
-    async def _head(self, connection: Connection, key: str) -> Head:
+    async def _head(self, connection: Connection, key: str) -> LogBounds:
         # Not at once: a record that was dropped in between must not be taken for one after a newer entry.
         last = await get(connection, self._stream, last_by_subj=self._subject(key))
         entry = await self._entries.load(connection, key)
-        return Head(GENESIS, GENESIS) if entry is None else _head(entry, last)
+        return LogBounds(GENESIS, GENESIS) if entry is None else _head(entry, last)
 
-    async def heads(self, connection: Connection, least: Mapping[str, int]) -> dict[str, Head]:
+    async def heads(self, connection: Connection, least: Mapping[str, int]) -> dict[str, LogBounds]:
         """The ends of logs by key. ``least``: tokens, with the message that was seen of each: a head is not before it."""
-        found: dict[str, Head] = {}
+        found: dict[str, LogBounds] = {}
         subjects, tokens = self._subjects, [*least]
         for first in range(0, len(tokens), TOGETHER):
             some = tokens[first : first + TOGETHER]
@@ -196,7 +196,7 @@ class Logs:
                 await self._purge(connection, key, begin + 1)
                 return
 
-    async def page(self, after: str, limit: int, begin: str) -> dict[str, Head]:
+    async def page(self, after: str, limit: int, begin: str) -> dict[str, LogBounds]:
         connection = await self._connections.get()
         async for tokens in self._list.after(connection, after, limit, begin):
             heads = await self.heads(connection, dict.fromkeys(tokens, 0))
@@ -276,11 +276,11 @@ def _same(message: Message, other: Message | None) -> bool:
     return other is not None and (message.subject, _pack(message).id) == (other.subject, _pack(other).id)
 
 
-def _head(entry: LogMeta, last: Message | None) -> Head:
+def _head(entry: LogMeta, last: Message | None) -> LogBounds:
     if last is None or last.seq <= entry.begin:
-        return Head(entry.floor, entry.floor)
+        return LogBounds(entry.floor, entry.floor)
     pack = _pack(last)
-    return Head(Position(entry.epoch, pack.last, pack.record_id(pack.last)), entry.floor)
+    return LogBounds(Position(entry.epoch, pack.last, pack.record_id(pack.last)), entry.floor)
 
 
 def _about(packs: list[Pack], limit: int) -> list[Pack]:

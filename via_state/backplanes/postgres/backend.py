@@ -23,7 +23,7 @@ from via_state.backplanes.postgres.log import Logs
 from via_state.backplanes.postgres.messages import MAX_MESSAGE
 from via_state.backplanes.postgres.risks import risks
 from via_state.core.findings import Finding
-from via_state.core.records import Batch, Cell, Changes, Head, Position, Revision
+from via_state.core.records import Batch, Cell, Changes, LogBounds, Position, Revision
 from via_state.exceptions import Closed, InvalidKey
 from via_state.redacted import redacted
 
@@ -175,11 +175,11 @@ class PostgresBackplane(Backplane):
             check_key(key)
         return await self._logs.read_many({key: position.offset for key, position in after.items()}, limit)
 
-    async def head(self, key: str) -> Head:
+    async def head(self, key: str) -> LogBounds:
         check_key(key)
         return await self._logs.head(key)
 
-    async def heads(self, keys: Iterable[str]) -> dict[str, Head]:
+    async def heads(self, keys: Iterable[str]) -> dict[str, LogBounds]:
         return await self._logs.heads(_checked(keys))
 
     async def changed(self, cursor: object | None) -> Changes:
@@ -194,7 +194,7 @@ class PostgresBackplane(Backplane):
         await self._logs.drop(key, last)
         self._ring(key)
 
-    async def logs(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, Head]:
+    async def logs(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, LogBounds]:
         return await self._logs.page(after, limit, begin)
 
     async def compact(self, key: str, through: int, epoch: str | None = None) -> int:

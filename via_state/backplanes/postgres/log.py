@@ -16,7 +16,7 @@ from via_state.backplanes.postgres.connection import Connection
 from via_state.backplanes.postgres.connections import Connections
 from via_state.backplanes.postgres.xid import XID
 from via_state.core.holes import before_hole
-from via_state.core.records import GENESIS, Batch, Head, Pack, Position
+from via_state.core.records import GENESIS, Batch, LogBounds, Pack, Position
 
 #: Bytes of packs in one batch, beyond the first.
 BATCH_BYTES = 8 * 1024 * 1024
@@ -198,12 +198,12 @@ def _found(rows: list[tuple[Any, ...]], after: int) -> _Found:
     return _Found(Batch(following, head.position, head.floor, cursor_id, True), lost, whole)
 
 
-def head_of(columns: tuple[Any, ...]) -> Head:
+def head_of(columns: tuple[Any, ...]) -> LogBounds:
     """The two ends of a log, from `HEAD_COLUMNS`."""
     epoch, last, last_append, last_index, floor, floor_record = columns
     name = epoch.hex
     record = "" if last_append is None else f"{last_append.hex}-{last_index}"
-    return Head(Position(name, last, record), Position(name, floor, floor_record))
+    return LogBounds(Position(name, last, record), Position(name, floor, floor_record))
 
 
 class Logs:
@@ -278,12 +278,12 @@ class Logs:
         through = head if row[0] is None else row[0] - 1
         return through if through > start else 0
 
-    async def head(self, key: str) -> Head:
+    async def head(self, key: str) -> LogBounds:
         async with self._connections.use(write=False) as connection:
             row = await (await connection.execute(HEAD, self._names(key), binary=True)).fetchone()
-        return Head(GENESIS, GENESIS) if row is None else head_of(row)
+        return LogBounds(GENESIS, GENESIS) if row is None else head_of(row)
 
-    async def heads(self, keys: list[str]) -> dict[str, Head]:
+    async def heads(self, keys: list[str]) -> dict[str, LogBounds]:
         values = {"prefix": self._prefix, "keys": keys}
         async with self._connections.use(write=False) as connection:
             rows = await (await connection.execute(HEADS, values, binary=True)).fetchall()
@@ -300,7 +300,7 @@ class Logs:
                 await connection.execute(DROP_PACKS, (log,))
                 await connection.execute(DROP_HEAD, (log,))
 
-    async def page(self, after: str, limit: int, begin: str) -> dict[str, Head]:
+    async def page(self, after: str, limit: int, begin: str) -> dict[str, LogBounds]:
         values = {"prefix": self._prefix, "after": after, "limit": limit, "begin": begin}
         async with self._connections.use(write=False) as connection:
             rows = await (await connection.execute(PAGE, values, binary=True)).fetchall()

@@ -14,7 +14,7 @@ def keep_letter(handler: HandlerId, key: str, letter: Letter, since: datetime | 
     """Store a dead letter, which failed first at ``since``, or now; one of the same record and handler is replaced, and is new again. Inside a transaction."""
     where = {"handler": handler.name, "record_id": letter.position.record_id}
     rest = {
-        "log": handler.log,
+        "template": handler.template,
         "key": key,
         "epoch": letter.position.epoch,
         "offset": letter.position.offset,
@@ -28,8 +28,8 @@ def keep_letter(handler: HandlerId, key: str, letter: Letter, since: datetime | 
         "attempts": letter.attempts,
         "first_failed_at": since or Now(),
         "status": "new",
-        "settled_at": None,
-        "settled_by": "",
+        "resolved_at": None,
+        "resolved_by": "",
     }
-    if not tables.dead_letters.rows().filter(**where).update(**rest, buried_at=Now()):
-        tables.dead_letters.create(**where, **rest, buried_at=Now())
+    if not tables.dead_letters.rows().filter(**where).update(**rest, added_at=Now()):
+        tables.dead_letters.create(**where, **rest, added_at=Now())

@@ -25,7 +25,7 @@ from via_state.bookkeeping.positions import (
     Registration,
 )
 from via_state.conf import settings
-from via_state.core.records import GENESIS, Head, Position
+from via_state.core.records import GENESIS, LogBounds, Position
 from via_state.exceptions import BackplaneUnavailable, Fenced
 from via_state.runtime.database_errors import contended, reaching
 
@@ -61,15 +61,15 @@ class RowPositions(PositionStore):
 
     @staticmethod
     def _register(handler: HandlerId, spec: Registration) -> EventHandler:
-        rows = tables.handlers.rows().filter(log=handler.log, name=handler.name)
+        rows = tables.handlers.rows().filter(template=handler.template, name=handler.name)
         retry = spec.retry
         now = {"atomic": spec.atomic, "give_up_after": retry.give_up_after, "max_attempts": retry.max_attempts}
         row = rows.first()
         if row is None:
             with tables.atomic():
-                lock_log(handler.log)
+                lock_log(handler.template)
                 made = tables.handlers.new(
-                    log=handler.log, name=handler.name, start=spec.start, registered_at=Now(), **now
+                    template=handler.template, name=handler.name, start=spec.start, registered_at=Now(), **now
                 )
                 tables.handlers.add(made, keep=True)
             row = rows.get()
@@ -77,15 +77,17 @@ class RowPositions(PositionStore):
             rows.update(**now)
         return row
 
-    def started(self, handler: HandlerId, heads: Mapping[str, Head]) -> None:
+    def started(self, handler: HandlerId, heads: Mapping[str, LogBounds]) -> None:
         with reaching(WHAT), tables.atomic():
-            lock_log(handler.log)
+            lock_log(handler.template)
             row = tables.handlers.rows().filter(pk=self._ids[handler], ready=False).first()
             if row is None:
                 return
             # Decided before this handler was registered, done perhaps later.
             compacted = set(
-                tables.snapshots.rows().filter(name=row.log, compacted__gt=0).values_list("key", flat=True)
+                tables.snapshots.rows()
+                .filter(template=row.template, compacted__gt=0)
+                .values_list("key", flat=True)
             )
             if row.start == "head":
                 begun = [_position(row, key, head.position) for key, head in heads.items()]
@@ -217,7 +219,7 @@ class RowPositions(PositionStore):
     def find(self, handler: HandlerId) -> bool:
         """Whether a handler is registered. It can be claimed afterwards."""
         with reaching(WHAT):
-            row = tables.handlers.rows().filter(log=handler.log, name=handler.name).first()
+            row = tables.handlers.rows().filter(template=handler.template, name=handler.name).first()
         if row is not None:
             self._ids[handler] = row.pk
         return row is not None

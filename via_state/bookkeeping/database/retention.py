@@ -32,7 +32,7 @@ def hash_key(key: str) -> str:
 
 def handler_holds(name: str, key: str, epoch: str) -> list[RetentionHold]:
     """What handlers keep of one log, read in the caller's transaction: the event handlers, whether anything runs them or not."""
-    names = dict(tables.handlers.rows().filter(log=name).values_list("pk", "name"))
+    names = dict(tables.handlers.rows().filter(template=name).values_list("pk", "name"))
     if not names:
         return []
     rows = tables.positions.rows().filter(handler__in=list(names), key_hash=hash_key(key))

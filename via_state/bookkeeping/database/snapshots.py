@@ -36,7 +36,7 @@ KEEP_EPOCHS = timedelta(days=7)
 
 
 #: The columns that are large, the newest snapshot's first.
-DATA = ("data", "marked_data", "settled_data")
+DATA = ("data", "candidate_data", "compactable_data")
 
 
 def log_hash(prefix: str, key: str, epoch: str) -> str:
@@ -82,7 +82,7 @@ class RowSnapshots(OnThreads, SnapshotStore):
 
 
 def _rows(key: str, epoch: str) -> QuerySet[SnapshotRow]:
-    return tables.snapshots.rows().filter(log=log_hash(settings.PREFIX, key, epoch))
+    return tables.snapshots.rows().filter(log_hash=log_hash(settings.PREFIX, key, epoch))
 
 
 def _load(key: str, epoch: str, older: bool) -> list[Snapshot]:
@@ -105,7 +105,10 @@ def _snapshots(row: SnapshotRow, older: bool) -> list[Snapshot]:
     generations = generations_of(row)
     kept: list[tuple[Position, bytes | memoryview | None, str]] = [(generations.newest, row.data, row.digest)]
     if older:
-        kept += [(generations.marked, row.marked_data, ""), (generations.settled, row.settled_data, "")]
+        kept += [
+            (generations.candidate, row.candidate_data, ""),
+            (generations.compactable, row.compactable_data, ""),
+        ]
     return [
         Snapshot(position, manifest, bytes(data), digest) for position, data, digest in kept if data is not None
     ]
@@ -149,9 +152,9 @@ def _created(key: str, epoch: str, spec: LogSpec[Any]) -> tuple[SnapshotRow, flo
     manifest = spec.snapshots.manifest
     tables.snapshots.add(
         tables.snapshots.new(
-            log=log_hash(settings.PREFIX, key, epoch),
+            log_hash=log_hash(settings.PREFIX, key, epoch),
             fingerprint=manifest.fingerprint,
-            name=spec.name,
+            template=spec.name,
             key=key,
             epoch=epoch,
             version=manifest.version,
@@ -172,9 +175,9 @@ def generations_of(row: SnapshotRow) -> Generations:
         Position(row.epoch, row.offset, row.record_id) if row.offset else GENESIS,
         seconds_of(row.saved_at),
         row.digest,
-        Position(row.epoch, row.marked, row.marked_record_id) if row.marked else GENESIS,
-        seconds_of(row.marked_at),
-        Position(row.epoch, row.settled, row.settled_record_id) if row.settled else GENESIS,
+        Position(row.epoch, row.candidate, row.candidate_record_id) if row.candidate else GENESIS,
+        seconds_of(row.candidate_at),
+        Position(row.epoch, row.compactable, row.compactable_record_id) if row.compactable else GENESIS,
         row.compacted,
         row.lease_owner,
         seconds_of(row.lease_until),
@@ -200,27 +203,27 @@ def _write(row: SnapshotRow, generations: Generations, data: bytes | None = None
     """``data`` is the newest one's, if that is a new one; the data of older ones moves inside the database."""
     before = generations_of(row)
     columns: dict[Position, Any] = {
-        before.settled: F("settled_data"),
-        before.marked: F("marked_data"),
+        before.compactable: F("compactable_data"),
+        before.candidate: F("candidate_data"),
         before.newest: F("data"),
     }
     columns[GENESIS] = None
     changes: dict[str, Any] = {}
     # In this order: one database assigns from left to right.
-    if generations.settled != before.settled:
-        changes["settled_data"] = columns[generations.settled]
-    if generations.marked != before.marked:
-        changes["marked_data"] = columns[generations.marked]
+    if generations.compactable != before.compactable:
+        changes["compactable_data"] = columns[generations.compactable]
+    if generations.candidate != before.candidate:
+        changes["candidate_data"] = columns[generations.candidate]
     changes |= {
         "offset": generations.newest.offset,
         "record_id": generations.newest.record_id,
         "saved_at": _time(generations.saved_at) or row.saved_at,
         "digest": generations.digest,
-        "marked": generations.marked.offset,
-        "marked_record_id": generations.marked.record_id,
-        "marked_at": _time(generations.marked_at),
-        "settled": generations.settled.offset,
-        "settled_record_id": generations.settled.record_id,
+        "candidate": generations.candidate.offset,
+        "candidate_record_id": generations.candidate.record_id,
+        "candidate_at": _time(generations.candidate_at),
+        "compactable": generations.compactable.offset,
+        "compactable_record_id": generations.compactable.record_id,
         "lease_owner": generations.lease_owner,
         "lease_until": _time(generations.lease_until),
         "diverged": generations.diverged,

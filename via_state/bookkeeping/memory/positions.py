@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from django.db import connections
 
 from via_state.bookkeeping.positions import NOBODY, Claim, HandlerId, Held, Letter, PositionStore, Registration
-from via_state.core.records import Head, Position
+from via_state.core.records import LogBounds, Position
 from via_state.exceptions import Fenced
 
 #: Dead letters kept; the oldest leave first.
@@ -35,7 +35,7 @@ class MemoryPositions(PositionStore):
             self._handlers.update(handlers)
             return new
 
-    def started(self, handler: HandlerId, heads: Mapping[str, Head]) -> None:
+    def started(self, handler: HandlerId, heads: Mapping[str, LogBounds]) -> None:
         with self._lock:
             for key, head in heads.items():
                 claim = self._of(handler, key)

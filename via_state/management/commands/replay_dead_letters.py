@@ -54,7 +54,7 @@ class Command(StateCommand):
         code, total = declared(), letters.count()
         done = failed = 0
         for number, letter in enumerate(letters.iterator(100), 1):
-            log, spec = code.get((letter.log, letter.handler), (None, None))
+            log, spec = code.get((letter.template, letter.handler), (None, None))
             if log is None or spec is None:
                 failed += 1
                 self.stdout.write(self.style.ERROR(f"{_where(letter)}: nothing in this code declares its handler"))

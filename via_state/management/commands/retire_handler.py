@@ -26,17 +26,17 @@ class Command(StateCommand):
         durable_pod()
         code = declared()
         if options["name"] is None:
-            rows = all_registered().order_by("log", "name")
+            rows = all_registered().order_by("template", "name")
             for row in rows:
-                here = "" if (row.log, row.name) in code else "  (nothing in this code declares it)"
-                self.stdout.write(f"{row.name}  {row.log}{here}")
+                here = "" if (row.template, row.name) in code else "  (nothing in this code declares it)"
+                self.stdout.write(f"{row.name}  {row.template}{here}")
             if not rows:
                 self.stdout.write("There are no event handlers.")
             return
         row = registered(options["name"], options["log"])
-        if (row.log, row.name) in code:
+        if (row.template, row.name) in code:
             raise CommandError(
-                f"This code declares {row.name!r} on {row.log!r}: a worker would register it again, and begin with the first record. Remove "
+                f"This code declares {row.name!r} on {row.template!r}: a worker would register it again, and begin with the first record. Remove "
                 "the on_event and deploy that first."
             )
         if (running := worker_of(row)) is not None:
@@ -48,8 +48,10 @@ class Command(StateCommand):
             )
         if options["dry_run"]:
             count = positions_of(row).count()
-            self.stdout.write(f"{row.name} on {row.log} would be retired, with {counted(count, 'position')}.")
+            self.stdout.write(f"{row.name} on {row.template} would be retired, with {counted(count, 'position')}.")
             return
         self.stdout.write(
-            self.style.SUCCESS(f"{row.name} on {row.log} is retired, with {counted(retire(row), 'position')}.")
+            self.style.SUCCESS(
+                f"{row.name} on {row.template} is retired, with {counted(retire(row), 'position')}."
+            )
         )

@@ -89,7 +89,7 @@ def summary(found: Overview) -> str:
 def _handler(one: HandlerLine) -> tuple[str, ...]:
     name = one.name if one.declared else f"{one.name} (in no code)"
     numbers = (one.stuck, one.blocked, one.halted, one.dead_letters)
-    return (name, one.log, *(f"{number:,}" for number in numbers), one.shown_oldest)
+    return (name, one.template, *(f"{number:,}" for number in numbers), one.shown_oldest)
 
 
 def _log(one: LogLine) -> tuple[str, ...]:

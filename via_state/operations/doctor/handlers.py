@@ -58,7 +58,7 @@ def orphans(condition: Condition, code: Collection[tuple[str, str]]) -> list[Fin
             "has not had.",
             f"manage.py retire_handler {name} --log '{log}'; if it was renamed: manage.py rename_handler {name} NEW --log '{log}'",
         )
-        for log, name in sorted({(one.log, one.name) for one in condition.handlers} - set(code))[:MOST]
+        for log, name in sorted({(one.template, one.name) for one in condition.handlers} - set(code))[:MOST]
     ]
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 from via_state import telemetry
 from via_state.backplanes.base import Backplane, Watch
 from via_state.conf import settings
-from via_state.core.records import Changes, Head, Revision
+from via_state.core.records import Changes, LogBounds, Revision
 from via_state.runtime.outage import Outage
 from via_state.runtime.rng import rng
 from via_state.runtime.service import Service
@@ -49,7 +49,7 @@ class Following:
     def __init__(self, reconciler: Reconciler, follower: Follower) -> None:
         self._reconciler = reconciler
         self.follower = follower
-        self._logs: dict[str, Head] = {}
+        self._logs: dict[str, LogBounds] = {}
         self._cells: dict[str, Revision | None] = {}
         self._mark: object = None
         self._everything = True

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 from via_state import telemetry
 from via_state.conf import settings
-from via_state.core.records import GENESIS, Changes, Head, Position
+from via_state.core.records import GENESIS, Changes, LogBounds, Position
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.exceptions import Closed
 from via_state.pod.reading.cell_copy import CellCopy
@@ -26,7 +26,7 @@ UNWRITTEN_TTL = 10.0
 
 #: Keys in one question to the backplane; keys that look at it at the same time, and for how long others wait for them.
 ASKED_AT_ONCE, RUNG_AT_ONCE, TURN_SECONDS = 1000, 100, 1.0
-NOTHING = Head(GENESIS, GENESIS)
+NOTHING = LogBounds(GENESIS, GENESIS)
 
 #: Where projections and copies stood at a moment.
 Marks: TypeAlias = "dict[Projector[Any] | CellCopy[Any], object]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from via_state.backplanes.base import Backplane
-from via_state.core.records import GENESIS, Batch, Head, Position
+from via_state.core.records import GENESIS, Batch, LogBounds, Position
 from via_state.testing.conformance.harness import FAR, Harness, append, new_id, read_all
 
 
@@ -59,7 +59,7 @@ class EvidenceConformance(Harness):
                     batch = await self.evidence(plane, key, Position("another", offset, "another-0"))
                     assert batch.head.epoch != "another"
                     assert batch.cursor_id != "another-0"
-                    counted = await plane.count(key, offset, Head(batch.head, batch.floor))
+                    counted = await plane.count(key, offset, LogBounds(batch.head, batch.floor))
                     assert counted >= 0
 
     async def test_a_dropped_log_begins_a_new_epoch(self) -> None:

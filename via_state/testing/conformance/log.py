@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from via_state.core.records import GENESIS, Head, Position
+from via_state.core.records import GENESIS, LogBounds, Position
 from via_state.exceptions import AppendTooLarge, InvalidKey
 from via_state.testing.conformance.harness import MANY_KEYS, ODD_KEYS, Harness, append, new_id, read_all
 
@@ -105,7 +105,7 @@ class LogConformance(Harness):
             await first.drop(keys[0])
             heads = await second.heads(keys)
             for key in keys[:21]:
-                assert heads.get(key, Head(GENESIS, GENESIS)) == await second.head(key)
+                assert heads.get(key, LogBounds(GENESIS, GENESIS)) == await second.head(key)
             assert not any(head.position.offset for key, head in heads.items() if key in keys[20:])
             assert await second.heads([]) == {}
 
@@ -147,7 +147,7 @@ class LogConformance(Harness):
             await append(plane, "gone", b"x")
             await plane.drop("gone")
             await plane.cas("a cell", None, b"x")
-            found: dict[str, Head] = {}
+            found: dict[str, LogBounds] = {}
             while page := await plane.logs(next(reversed(found), ""), limit=7):
                 assert len(page) <= 7
                 assert not page.keys() & found.keys()
