@@ -72,7 +72,7 @@ def test_the_parameters_of_a_key_are_shown_and_given_to_a_replay(office: Office)
         ({"event_name": "Gone"}, "it is unknown"),
         ({"payload": '{"other": true}'}, "it is undecodable"),
         ({"payload": "not json"}, "it is undecodable"),
-        ({"log": "gone"}, "declares no such log"),
+        ({"template": "gone"}, "declares no such log"),
     ],
 )
 def test_what_this_code_cannot_read_is_shown_as_it_is_stored(

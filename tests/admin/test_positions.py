@@ -43,7 +43,7 @@ def test_a_stuck_handler_is_seen(office: Office) -> None:
     assert shown["state"] == f"stuck, {row.attempts} attempts"
     assert shown["shown_error"] == "RuntimeError: no <b>1</b>"
     handler = cells(office.get(changelist("eventhandler")))
-    assert (handler["name"], handler["log"], handler["in_code"]) == ("ship", "orders", "in this code")
+    assert (handler["name"], handler["template"], handler["in_code"]) == ("ship", "orders", "in this code")
     assert (handler["keys"], handler["stuck"], handler["halted"], handler["lag"]) == ("1", "1", "0", "3")
     page = office.get(change(row))
     assert "Move the blocked record aside" in page
