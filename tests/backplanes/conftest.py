@@ -6,13 +6,17 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import TypeAlias
 
+import nats as nats_py
 import pytest
 import pytest_asyncio
 from django.db import connections
+from nats.aio.client import Client
 
+from testproject.servers.nats import Nats
 from testproject.servers.postgres import Postgres
 from testproject.servers.proxy import Proxy
 from tests.conftest import POSTGRES_ALIAS
+from via_state.backplanes.nats import NatsBackplane
 from via_state.backplanes.postgres import PostgresBackplane
 
 #: Makes a backplane over the test's rows; what is given replaces options.
@@ -50,3 +54,29 @@ async def make(postgres: Postgres, prefix: str) -> AsyncIterator[Make]:
 async def plane(make: Make) -> PostgresBackplane:
     """A backplane with the default options."""
     return make()
+
+
+#: The same over a test's streams.
+MakeNats: TypeAlias = Callable[..., NatsBackplane]
+
+
+@pytest_asyncio.fixture
+async def make_nats(nats: Nats, prefix: str) -> AsyncIterator[MakeNats]:
+    """Makes backplanes on NATS, and closes them after the test."""
+    made: list[NatsBackplane] = []
+
+    def make(**options: object) -> NatsBackplane:
+        made.append(NatsBackplane({"SERVERS": nats.url, "PREFIX": prefix, **options}))
+        return made[-1]
+
+    yield make
+    for plane in made:
+        await plane.close()
+
+
+@pytest_asyncio.fixture
+async def nats_client(nats: Nats) -> AsyncIterator[Client]:
+    """An operator at the server."""
+    connection = await nats_py.connect(nats.url)
+    yield connection
+    await connection.close()

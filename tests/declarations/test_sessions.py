@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -17,8 +16,6 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.models import Session
-from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 from django.utils import timezone
 
@@ -28,8 +25,7 @@ from via_state.core.cells import Holds, holds_of
 from via_state.core.records import Revision
 from via_state.declarations import session_end
 from via_state.declarations.registry import registry
-from via_state.exceptions import NotBound, SessionEnded, SessionRequired, SyncVerbInEventLoop, ValueTooLarge
-from via_state.middleware import SessionStateMiddleware
+from via_state.exceptions import SessionEnded, SessionRequired
 from via_state.pod import members
 from via_state.testing import pods
 
@@ -321,28 +317,6 @@ def test_what_a_new_member_of_a_session_writes_down_is_bounded() -> None:
         assert [key.rpartition(".")[2] for key in left if "draft" in key] == ["1"], "the other session's"
 
 
-def test_a_value_that_is_too_large_is_refused_for_sessions_and_users_too() -> None:
-    small = MemoryBackplane({})
-    small.max_value_bytes = 2000
-    with pods(1, small) as (pod,):
-        session, user = new_session(), User.objects.create_user("ann", password="secret")
-        for cell in (Visit(session).name, Visit(session).draft.at(form=1), Visit(user).theme):
-            for text in ("x" * 2000, "short"):
-                refused = pytest.raises(ValueTooLarge) if text != "short" else nullcontext()
-                with refused:
-                    cell.using(pod).set(text)
-                with refused:
-                    async_to_sync(cell.using(pod).aset)(text)
-                with refused:
-                    cell.using(pod).update(lambda _, text=text: text)  # type: ignore[misc]
-            assert cell.using(pod).read() == "short"
-
-
-def test_a_pod_may_forget_state_of_sessions_and_users_that_are_idle() -> None:
-    assert Visit.name.definition.spec().family
-    assert Visit.theme.definition.spec().family
-
-
 async def scope_of(cookies: str = "") -> dict[str, Any]:
     """The scope of a WebSocket, as Channels' middleware prepares it."""
     found: dict[str, Any] = {}
@@ -403,47 +377,3 @@ def test_a_foreign_value_under_our_name_is_not_taken_for_an_id() -> None:
     assert Visit(session).name.read() == ""
     Visit(session).name.set("ann")
     assert session["_via_sid"] != "x.y"
-
-
-def test_unbound_session_state_says_how_to_bind_it(user: User) -> None:
-    with pytest.raises(NotBound, match=r"tests\.Visit\.name belongs to a session: .*Visit\(request\)\.name"):
-        Visit.name.read()
-    with pytest.raises(SessionRequired, match="A user has no session"):
-        Visit(user).name.read()
-
-
-def test_missing_middleware_is_named(rf: RequestFactory) -> None:
-    with pytest.raises(SessionRequired, match=r"contrib\.sessions\.middleware\.SessionMiddleware"):
-        Visit(rf.get("/")).name.read()
-    with pytest.raises(SessionRequired, match="SessionMiddlewareStack"):
-        Visit({}).name.read()
-
-
-@pytest.mark.parametrize("owner", [None, 7, "request", object()])
-def test_what_has_no_owner_is_refused(owner: Any) -> None:
-    with pytest.raises(NotBound, match="Pass the request, a WebSocket's scope, a session or a user"):
-        Visit(owner)
-
-
-async def test_blocking_verbs_name_their_twin_in_an_event_loop(rf: RequestFactory) -> None:
-    request = rf.get("/")
-    request.session = new_session()
-    calls: list[tuple[Callable[[], object], str]] = [
-        (lambda: Visit(request).name.read(), "aread"),
-        (lambda: Visit(request).name.set("x"), "aset"),
-        (lambda: Visit(request).name.update(str.upper), "aupdate"),
-        (lambda: Visit(request).name.reset(), "areset"),
-    ]
-    for call, twin in calls:
-        with pytest.raises(SyncVerbInEventLoop, match=rf"await {twin}\("):
-            call()
-
-
-def test_the_middleware_says_where_it_belongs(rf: RequestFactory) -> None:
-    def view(request: HttpRequest) -> HttpResponse:
-        return HttpResponse()
-
-    with pytest.raises(
-        ImproperlyConfigured, match=r"put 'django\.contrib\.sessions\.middleware\.SessionMiddleware' before"
-    ):
-        SessionStateMiddleware(view)(rf.get("/"))

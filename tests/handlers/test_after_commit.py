@@ -13,8 +13,8 @@ from django.db.models.signals import post_save
 from prometheus_client import REGISTRY
 
 from tests.conftest import POSTGRES_ALIAS
+from tests.handlers.observed import metric, position
 from tests.handlers.test_commands import letters, run
-from tests.handlers.test_faults import metric, position
 from tests.handlers.world import Cancelled, Placed, Shop, until
 from via_state import Delivery, Poison, Retry
 from via_state.exceptions import Closed

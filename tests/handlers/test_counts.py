@@ -9,7 +9,7 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 
-from tests.handlers.test_faults import metric, position
+from tests.handlers.observed import metric, position
 from tests.handlers.world import Cancelled, Placed, Shop, shop_of, until
 from via_state import Delivery
 from via_state.admin.lags import Place, lags_of

@@ -9,7 +9,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from tests.conftest import POSTGRES_ALIAS
-from tests.handlers.test_faults import SHIP, position
+from tests.handlers.observed import SHIP, position
 from tests.handlers.world import Cancelled, Placed, Shop, until
 from via_state import Delivery, Retry
 from via_state.bookkeeping.database.positions import RowPositions

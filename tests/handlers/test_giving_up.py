@@ -9,7 +9,7 @@ from django.contrib.admin import site
 from django.db.models import F
 
 from tests.conftest import POSTGRES_ALIAS
-from tests.handlers.test_faults import position
+from tests.handlers.observed import position
 from tests.handlers.world import Cancelled, Placed, Shop, until
 from via_state import Delivery, Retry, RetryAfter
 from via_state.admin.handlers import HandlerAdmin

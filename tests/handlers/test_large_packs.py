@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.handlers.test_faults import metric, recorder
+from tests.handlers.observed import metric, recorder
 from tests.handlers.world import Cancelled, Placed, Shop, shop_of, until
 from via_state import Delivery
 from via_state.handlers import reading, runner, schedule

@@ -9,7 +9,7 @@ import pytest
 from django.db import connections
 
 from tests.conftest import POSTGRES_ALIAS
-from tests.handlers.test_faults import position, recorder
+from tests.handlers.observed import position, recorder
 from tests.handlers.world import Cancelled, Placed, Shop, until
 from via_state import Delivery, Retry
 from via_state.handlers import known_keys

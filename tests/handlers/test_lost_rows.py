@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.handlers.test_faults import position, recorder
+from tests.handlers.observed import position, recorder
 from tests.handlers.world import Shop, until
 from tests.pod import backups
 from via_state.operations.positions import find_position, resume

@@ -9,8 +9,8 @@ import pytest
 from django.core.management.base import CommandError
 
 from tests.conftest import POSTGRES_ALIAS
+from tests.handlers.observed import position, recorder
 from tests.handlers.test_commands import run
-from tests.handlers.test_faults import position, recorder
 from tests.handlers.world import Cancelled, Placed, Shop, until
 from via_state import Delivery
 from via_state.models import EventHandler

@@ -17,7 +17,7 @@ from prometheus_client import REGISTRY
 from testproject.servers import nats_backup
 from testproject.servers.nats import Nats
 from tests.conftest import POSTGRES_ALIAS, server_folder
-from tests.handlers.test_faults import metric, position, recorder
+from tests.handlers.observed import metric, position, recorder
 from tests.handlers.world import Placed, Shop, shop_of, until
 from via_state.backplanes.nats import NatsBackplane
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown

@@ -13,9 +13,9 @@ from django.db.models import F
 
 from testproject.servers.waiting import wait_until
 from tests.conftest import POSTGRES_ALIAS
+from tests.handlers.observed import position
 from tests.handlers.test_after_commit import write, written
 from tests.handlers.test_commands import letters, run
-from tests.handlers.test_faults import position
 from tests.handlers.world import Cancelled, Placed, Shop, until
 from via_state import Delivery, Poison
 from via_state.bookkeeping.positions import HandlerId

@@ -13,8 +13,8 @@ from prometheus_client import REGISTRY
 
 from tests.conftest import POSTGRES_ALIAS
 from tests.faults import Fault
+from tests.handlers.observed import metric, position, recorder
 from tests.handlers.test_commands import run
-from tests.handlers.test_faults import metric, position, recorder
 from tests.handlers.world import Placed, Shop, until
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, NotMigrated
 from via_state.pod.default import use_pod

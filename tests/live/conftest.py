@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
@@ -10,6 +11,7 @@ from playwright.sync_api import Browser
 from tests.cluster.chromium import chromium
 from tests.faults import FaultyBackplane
 from tests.live import stage
+from tests.live.pages import LivePage
 from via_state.backplanes.memory import MemoryBackplane
 from via_state.pod.default import use_pod
 from via_state.pod.pod import Pod
@@ -20,6 +22,22 @@ from via_state.testing import pods
 def browser() -> Iterator[Browser]:
     with chromium() as browser:
         yield browser
+
+
+@pytest.fixture
+def strict(browser: Browser) -> Iterator[Any]:
+    """Opens pages under the strict policy; at the end none of them may have complained."""
+    pages: list[LivePage] = []
+
+    def open_page(body: str, **settings: Any) -> LivePage:
+        page = LivePage(browser, body, **settings)
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        assert page.errors == []
+        page.page.close()
 
 
 @pytest.fixture

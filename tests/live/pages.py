@@ -45,6 +45,11 @@ def node(id: str, content: str, at: dict[str, Any], tag: str = "div", more: str 
     return f'<{tag} data-via="{id}-token" data-via-id="{id}" data-via-at="{escape(json.dumps(at))}" {more}>{content}</{tag}>'
 
 
+#: What a room has shown, at three moments.
+ONE, TWO, THREE = ({"room": ["e", offset, f"r{offset}"]} for offset in (1, 2, 3))
+ROOM = node("room", "<ol><li>one</li></ol>", ONE)
+
+
 class LivePage:
     """A page whose server is the test."""
 

@@ -43,7 +43,6 @@ from via_state.live.announcing.broadcasts import (
 )
 from via_state.live.announcing.script import Script
 from via_state.pod.default import using_pod
-from via_state.pod.pod import Pod
 from via_state.testing import pods
 
 
@@ -331,85 +330,3 @@ def test_a_closed_pod_says_so(plane: Plane) -> None:
         pass
     with using_pod(pod), pytest.raises(Closed):
         broadcast_notify("x")
-
-
-# Repair -------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def lost() -> Iterator[list[int]]:
-    counts: list[int] = []
-
-    def count(event: telemetry.BroadcastsLost) -> None:
-        counts.append(event.count)
-
-    telemetry.BroadcastsLost.subscribe(count)
-    yield counts
-    telemetry.BroadcastsLost.unsubscribe(count)
-
-
-class Lossy(MemoryBackplane):
-    """Loses messages without a word."""
-
-    losing = False
-
-    async def publish(self, topic: str, data: bytes) -> None:
-        if not (self.losing and topic == "b"):
-            await super().publish(topic, data)
-
-
-def lose(two: list[Pod], plane: Lossy) -> None:
-    with using_pod(two[0]):
-        broadcast_notify("1")
-        plane.losing = True
-        broadcast_notify("2")
-        broadcast_notify("3")
-        plane.losing = False
-
-
-def test_a_gap_is_counted_where_it_is_seen(lost: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("via_state.live.announcing.repair.OVERTAKING", 0.1)
-    plane = Lossy()
-    with pods(2, plane) as made, hubs(*made) as (_, there):
-        tab = there.tab()
-        lose(made, plane)
-        with using_pod(made[0]):
-            broadcast_notify("4")
-        there.waits_for(tab, "1", "4")
-        wait_until(lambda: sum(lost) == 2, "two lost messages")
-
-
-@pytest.mark.parametrize("more", [True, False])
-def test_with_a_memory_what_was_missed_is_asked_for_and_said_again(
-    lost: list[int], monkeypatch: pytest.MonkeyPatch, more: bool
-) -> None:
-    """Also where nothing follows that would show the gap."""
-    for name in ("OVERTAKING", "LOOK", "SAY"):
-        monkeypatch.setattr(f"via_state.live.announcing.repair.{name}", 0.1)
-    plane = Lossy()
-    with live(BROADCAST_KEEP=30.0), pods(3, plane) as made, hubs(*made[1:]) as (there, elsewhere):
-        tab, other = there.tab(), elsewhere.tab()
-        lose(made, plane)
-        expected = ["1", "2", "3"]
-        if more:
-            with using_pod(made[0]):
-                broadcast_notify("4")
-            expected.append("4")
-        for one in (tab, other):
-            told(one, len(expected))
-            assert sorted(one.texts) == expected
-        assert lost == []
-
-
-def test_what_nobody_has_any_more_is_lost_after_all(lost: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OVERTAKING", "LOOK"):
-        monkeypatch.setattr(f"via_state.live.announcing.repair.{name}", 0.05)
-    monkeypatch.setattr("via_state.live.announcing.kept.MOST", 1)
-    plane = Lossy()
-    with live(BROADCAST_KEEP=0.5), pods(2, plane) as made, hubs(*made) as (_, there):
-        tab = there.tab()
-        lose(made, plane)
-        with using_pod(made[0]):
-            broadcast_notify("4")
-        there.waits_for(tab, "1", "4")
-        wait_until(lambda: sum(lost) == 2, "two lost messages")

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser
 
 from tests.live.pages import LivePage
 from tests.live.pieces import Said, declaring, request, templates
-from tests.live.test_tags import LOAD, places, token_of
+from tests.live.tagged import LOAD, places, token_of
 from via_state import State, StateApp, StateAppEvents, live
 from via_state.live.protocol.vector import dumps
 from via_state.live.rendering.renderer import render

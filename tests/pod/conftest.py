@@ -8,7 +8,9 @@ import pytest
 
 from tests.faults import FaultyBackplane
 from tests.pod import board
+from tests.pod.world import World, world_of
 from via_state.backplanes.memory import MemoryBackplane
+from via_state.bookkeeping import snapshots as snapshots_port
 from via_state.pod.pod import Pod
 from via_state.testing import pods
 
@@ -34,3 +36,16 @@ def pod(cluster: list[Pod]) -> Pod:
 @pytest.fixture
 def peer(cluster: list[Pod]) -> Pod:
     return cluster[1]
+
+
+@pytest.fixture(params=["memory", "postgres", "nats"])
+def eager_world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """On each backplane. A lease ends at once, so that every pod may make snapshots."""
+    monkeypatch.setattr(snapshots_port, "LEASE", 0.0)
+    if request.param != "memory":
+        request.getfixturevalue("postgres")
+    if request.param == "nats":
+        request.getfixturevalue("nats")
+        request.getfixturevalue("transactional_db")
+    with world_of(request.param) as made:
+        yield made

@@ -1,0 +1,88 @@
+"""What a hub takes of a tab: nothing that is forged, not more than its bounds, and no more frames than the tab reads."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from tests.live.stage import Add, Stage
+from via_state.conf import DEFAULTS
+from via_state.live.serving.hubs import hubs_of
+from via_state.pod.pod import Pod
+from via_state.testing.live import LiveTab, live_tab
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("site")]
+
+
+def kinds(tab: LiveTab) -> list[str]:
+    return [frame.kind for frame in tab.frames]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "garbage", b"binary", "[]", '{"ack": 1000000000}', '{"ping": 1, "drop": []}', '{"hello": "x", "nodes": []}', "x" * 200_000,
+        "[" * 10_000, '{"add": [["t", {}, "e", "more"]]}', "\n".join(['{"ping": 1}'] * 17), '{"ping": 1, "eval": "1"}',
+    ],
+    ids=range(11),
+)  # fmt: skip
+def test_garbage_ends_the_connection_that_sends_it_and_no_other(
+    client: Client, pod: Pod, said: str | bytes
+) -> None:
+    with live_tab(client, "/counter/") as good, live_tab(Client(), "/counter/") as bad:
+        bad.raw(said)
+        bad.until(lambda: bad.closed == 1008)
+        Stage.total.append(Add())
+        good.sees("#total", "1")
+
+
+def test_a_tab_that_says_too_much_is_ended(client: Client, pod: Pod) -> None:
+    with live_tab(client, "/counter/") as tab:
+        for _ in range(40):
+            tab.say(ping=1)
+        tab.until(lambda: tab.closed == 1008)
+
+
+def test_a_token_of_another_visitor_and_a_forged_one_are_refused_alike(client: Client, pod: Pod) -> None:
+    client.force_login(User.objects.create_user("ada"))
+    with live_tab(client, "/room/7/") as ada, live_tab(Client(), "/counter/") as bob:
+        token = ada.nodes[0].token
+        for one in (token, token[:-1] + ("A" if token[-1] != "A" else "B"), "x"):
+            bob.say(add=[[one, {}]])
+        bob.until(lambda: bob.refused == ["token"] * 3)
+
+
+def test_a_page_has_only_so_many_live_places(client: Client, pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DEFAULTS, "LIVE_NODES", 1)
+    with live_tab(client, "/counter/") as tab:
+        tab.until(lambda: tab.refused == ["limit"])
+        Stage.total.append(Add())
+        tab.until(lambda: any(frame.kind == "t" for frame in tab.frames))
+
+
+def test_a_stalled_tab_gets_the_newest_only_when_it_reads_on(
+    client: Client, pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it acknowledges, no more than the window is under way; then one frame tells all that it missed."""
+    monkeypatch.setitem(DEFAULTS, "LIVE_FRAMES", 1_000_000)
+    with live_tab(client, "/counter/") as tab:
+        tab.settled()
+        (hub,) = hubs_of(pod)
+        (served,) = hub.tabs
+        tab.acknowledges = False
+        appended = 0
+        while served.window.open and appended < 100:
+            Stage.total.append(Add())
+            appended += 1
+            tab.settled()
+        assert not served.window.open
+        shown = int(tab.text("#total"))
+        for _ in range(20):
+            Stage.total.append(Add())
+        tab.frames.clear()
+        tab.acknowledges = True
+        tab.say(ack=tab.received)
+        tab.sees("#total", str(appended + 20))
+        assert kinds(tab).count("t") <= 4
+        assert shown < appended + 20
