@@ -21,20 +21,30 @@ from via_state.operations.doctor.catalog import IDS
 ROOT = Path(__file__).resolve().parent.parent
 #: What somebody who has never seen the project looks for, and the page that answers it.
 QUESTIONS = {
-    "failover": "deploy",
+    "failover": "postgresql",
+    "PostgreSQL restart": "postgresql",
     "proxy WebSocket": "live",
     "page is stale": "live",
     "backup": "backup",
     "upgrade PostgreSQL": "upgrading",
     "cache Celery broker": "fit",
-    "connections": "scale",
+    "connections": "postgresql",
+    "PgBouncer": "postgresql",
     "personal data": "security",
-    "gunicorn": "deploy",
-    "rename event": "how-to",
-    "change fold": "how-to",
-    "projects one server account": "how-to",
-    "ViaHandlerStuck": "troubleshooting",
-    "dead letter": "troubleshooting",
+    "gunicorn workers": "deploy",
+    "rename event": "evolve",
+    "change fold": "evolve",
+    "changed fold deploy": "evolve",
+    "projects one server account": "nats",
+    "keep projects apart": "nats",
+    "ViaHandlerStuck": "runbook",
+    "dead letter": "operate",
+    "transaction": "transactions",
+    "async": "reads",
+    "anonymous session": "sessions",
+    "Redis": "channels",
+    "pytest": "testing",
+    "email once": "handlers",
 }
 
 

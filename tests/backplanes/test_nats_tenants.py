@@ -1,4 +1,4 @@
-"""Several projects on one NATS server, set up as the how-to says: what one of them can do to another."""
+"""Several projects on one NATS server, set up as the page on NATS says: what one of them can do to another."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from via_state.testing.conformance.harness import append, eventually, new_id, re
 from via_state.testing.conformance.messages import hears
 from via_state.testing.conformance.store import until_absent
 
-PAGE = (Path(__file__).parents[2] / "docs/how-to.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/nats.md").read_text()
 Make: TypeAlias = Callable[..., NatsBackplane]
 
 
 def written(beginning: str) -> str:
-    """The configuration in the how-to that begins so."""
+    """The configuration on the page that begins so."""
     (found,) = re.findall(rf"```text\n({beginning} \{{.*?)```", PAGE, re.DOTALL)
     return str(found)
 
@@ -198,7 +198,7 @@ async def test_projects_with_an_account_each_neither_read_nor_write_nor_hear_eac
 
 @pytest_asyncio.fixture
 async def shared() -> AsyncIterator[tuple[Nats, Make]]:
-    """A server with the how-to's permissions for ``via``, and the same for ``blog``; their streams are made."""
+    """A server with the page's permissions for ``via``, and the same for ``blog``; their streams are made."""
     config = written("authorization")
     (user,) = re.findall(r"\n    \{\n.*?\n    \}\n", config, re.DOTALL)
     with nats_with(config.replace(user, user + user.replace("via", "blog"))) as server:
@@ -259,7 +259,7 @@ async def test_within_one_account_permissions_keep_a_stranger_from_reading_and_f
 
 
 async def test_within_one_account_answers_go_wherever_a_request_says(shared: tuple[Nats, Make]) -> None:
-    """The limit that the how-to states; should the servers ever close it, the how-to may promise more."""
+    """The limit that the page states; should the servers ever close it, the page may promise more."""
     server, make = shared
     ours = make(USER="via", INBOX_PREFIX="_INBOX_via")
     await use(ours)

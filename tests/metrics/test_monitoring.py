@@ -19,7 +19,7 @@ from via_state.metrics.declared import CATALOG, Described
 from via_state.monitoring import FILES, content
 
 ROOT = Path(__file__).resolve().parents[2]
-TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text()
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 #: What Prometheus adds to every series.
 SCRAPED = {"job", "instance"}
 #: Variables of Grafana.
@@ -114,8 +114,8 @@ def test_each_alert_says_what_is_so_and_has_a_runbook(rule: dict[str, Any]) -> N
     assert notes.keys() == {"summary", "description", "runbook_url"}
     assert "{{" not in notes["summary"]  # so that a group of alerts has one
     assert all(notes[name].endswith(".") for name in ("summary", "description"))
-    assert notes["runbook_url"] == f"docs/troubleshooting.md#{rule['alert'].lower()}"
-    assert f"\n### {rule['alert']}\n" in TROUBLESHOOTING
+    assert notes["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
+    assert f"\n## {rule['alert']}\n" in RUNBOOK
     kept = grouped(rule["expr"])
     for one in selectors(rule["expr"]):
         kept |= next((grouped(other["expr"]) for other in RULES if other.get("record") == one.name), set())
@@ -123,11 +123,11 @@ def test_each_alert_says_what_is_so_and_has_a_runbook(rule: dict[str, Any]) -> N
 
 
 def test_no_runbook_is_of_an_alert_that_is_gone() -> None:
-    assert set(re.findall(r"^### (Via\w+)$", TROUBLESHOOTING, re.MULTILINE)) == {one["alert"] for one in ALERTS}
+    assert set(re.findall(r"^## (Via\w+)$", RUNBOOK, re.MULTILINE)) == {one["alert"] for one in ALERTS}
 
 
 def test_the_alerts_that_the_pages_name_are_there() -> None:
-    page = (ROOT / "docs" / "production.md").read_text()
+    page = (ROOT / "docs" / "watch.md").read_text()
     told = page.partition("## What to be told of")[2].partition("\n## ")[0]
     watched = {one.name for rule in ALERTS for one in selectors(rule["expr"])}
     assert set(re.findall(r"via_[a-z_]+", told)) - {"via_state"} <= watched
@@ -180,5 +180,5 @@ def test_the_files_are_printed_with_addresses_of_a_site() -> None:
         for one in group["rules"]
         if "alert" in one
     }
-    assert "https://docs.example.com/x/troubleshooting.html#viakeyhalted" in urls
+    assert "https://docs.example.com/x/runbook.html#viakeyhalted" in urls
     assert content("dashboard") == FILES["dashboard"].read_text()

@@ -8,10 +8,10 @@ FOLDER = Path(__file__).parent
 #: What there is, by name.
 FILES = {"alerts": FOLDER / "alerts.yml", "dashboard": FOLDER / "dashboard.json"}
 #: How addresses begin in the files.
-PAGES = "docs/troubleshooting.md"
+PAGES = "docs/runbook.md"
 
 
 def content(name: str, docs_url: str = "") -> str:
     """A file's text. ``docs_url``: the site that `make docs` built; runbooks then have addresses on it."""
     text = FILES[name].read_text()
-    return text.replace(PAGES, f"{docs_url.rstrip('/')}/troubleshooting.html") if docs_url else text
+    return text.replace(PAGES, f"{docs_url.rstrip('/')}/runbook.html") if docs_url else text
