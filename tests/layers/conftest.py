@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import connections
 
+from testproject.servers.proxy import Proxy
 from tests.conftest import POSTGRES_ALIAS
 from tests.pod.world import EVERY, kind_of
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.memory import MemoryBackplane
 from via_state.backplanes.nats import NatsBackplane
 from via_state.backplanes.postgres import PostgresBackplane
-from via_state.layers import BackplaneChannelLayer
+from via_state.layers import BackplaneChannelLayer, mailboxes
+from via_state.layers import layer as layers
 from via_state.pod.pod import Pod
 
 
@@ -35,17 +38,16 @@ class Layer(BackplaneChannelLayer):
 Make = Callable[..., Layer]
 
 
-@pytest.fixture(params=EVERY)
-def make(request: pytest.FixtureRequest) -> Iterator[Make]:
-    kind = kind_of(request)
+@contextmanager
+def maker(kind: str, nats_port: int) -> Iterator[Make]:
+    """Of layers over one server."""
     options: dict[str, Any] = {"DATABASE": POSTGRES_ALIAS, "PREFIX": uuid.uuid4().hex}
     memory = MemoryBackplane()
     with ExitStack() as pods:
 
         def backplane() -> Backplane:
             if kind == "nats":
-                address = f"nats://{settings.NATS_TOKEN}@127.0.0.1:{settings.NATS_PORT}"
-                return NatsBackplane({**options, "SERVERS": address})
+                return NatsBackplane({**options, "SERVERS": f"nats://{settings.NATS_TOKEN}@127.0.0.1:{nats_port}"})
             return PostgresBackplane(options) if kind == "postgres" else memory
 
         def make(**layer: Any) -> Layer:
@@ -54,6 +56,22 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
             return Layer(pod, **{"capacity": 3, **layer})
 
         yield make
+
+
+@pytest.fixture(params=EVERY)
+def make(request: pytest.FixtureRequest) -> Iterator[Make]:
+    with maker(kind_of(request), settings.NATS_PORT) as make:
+        yield make
+
+
+@pytest.fixture(params=EVERY[1:])
+def cut_off(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Proxy, Make]]:
+    """What cuts the connections to the server, and makes layers that have theirs through it."""
+    kind = kind_of(request)
+    proxy: Proxy = request.getfixturevalue(f"{kind}_proxy")
+    monkeypatch.setitem(connections.databases[POSTGRES_ALIAS], "PORT", str(proxy.port))
+    with maker(kind, proxy.port) as make:
+        yield proxy, make
 
 
 @pytest.fixture
@@ -65,3 +83,21 @@ def one(make: Make) -> Layer:
 def two(make: Make) -> tuple[Layer, Layer]:
     """Of two processes."""
     return make(), make()
+
+
+class Clock:
+    """The time that layers see."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for module in (layers, mailboxes):
+        monkeypatch.setattr(module, "time", clock)
+    return clock

@@ -6,35 +6,18 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
 from channels.exceptions import ChannelFull
 
-from tests.layers.conftest import Layer, Make
+from tests.layers.conftest import Clock, Layer, Make
+from tests.layers.messages import Message, nothing, of, soon
 from tests.pod.world import EVERY
 from via_state.exceptions import MessageTooLarge
 from via_state.layers import layer as layers
 from via_state.testing.conformance.harness import eventually
-
-Message = dict[str, Any]
-
-
-async def soon(coming: Coroutine[Any, Any, Message]) -> Message:
-    return await asyncio.wait_for(coming, 10)
-
-
-async def nothing(layer: Layer, channel: str) -> None:
-    """Nothing comes: a message that follows is the first."""
-    await layer.send(channel, {"type": "follows"})
-    assert await soon(layer.receive(channel)) == {"type": "follows"}
-
-
-def of(number: int) -> Message:
-    return {"type": "message", "number": number}
-
 
 # One channel --------------------------------------------------------------------------------------------------
 
@@ -108,14 +91,12 @@ async def test_a_full_channel_is_said_to_whoever_sends(make: Make) -> None:
         assert [(await soon(layer.receive(name)))["number"] for _ in range(capacity)] == [*range(capacity)]
 
 
-async def test_a_message_that_nobody_takes_expires(make: Make) -> None:
-    layer = make(expiry=0.05)
+async def test_a_message_that_nobody_takes_expires(make: Make, clock: Clock) -> None:
+    layer = make(expiry=60)
     channel = await layer.new_channel()
     for name in (channel, "worker"):
         await layer.send(name, of(1))
-        deadline = time.monotonic() + 0.1
-        while time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
+        clock.now += 60
         await nothing(layer, name)
 
 
@@ -286,17 +267,18 @@ async def test_a_channel_that_any_process_may_read_can_be_a_member(two: tuple[La
     assert await soon(there.receive("worker")) == of(1)
 
 
-async def test_a_member_that_is_not_added_again_leaves(make: Make) -> None:
-    layer = make(group_expiry=0.05)
+async def test_a_member_that_is_not_added_again_leaves(make: Make, clock: Clock) -> None:
+    layer = make(group_expiry=60)
     stays, leaves = await layer.new_channel(), await layer.new_channel()
-    await layer.group_add("group", leaves)
-    deadline = time.monotonic() + 10
-    while leaves in layer._groups.get("group", {}):
-        assert time.monotonic() < deadline
-        await layer.group_add("group", stays)
-        await layer.group_send("group", of(1))
-        await asyncio.sleep(0.01)
-    assert stays in layer._groups["group"]
+    for channel in (stays, leaves):
+        await layer.group_add("group", channel)
+    clock.now += 40
+    await layer.group_add("group", stays)
+    clock.now += 40
+    await layer.group_send("group", of(1))
+    assert await soon(layer.receive(stays)) == of(1)
+    assert set(layer._groups["group"]) == {stays}
+    await nothing(layer, leaves)
 
 
 async def test_a_group_without_members_costs_nothing(two: tuple[Layer, Layer]) -> None:

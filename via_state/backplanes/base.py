@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from via_state.core.findings import Finding
 from via_state.core.records import GENESIS, Batch, Cell, Changes, LogBounds, Pack, Position, Revision
-from via_state.exceptions import AppendTooLarge, InvalidKey, MessageTooLarge, ValueTooLarge
+from via_state.exceptions import AppendTooLarge, Closed, InvalidKey, MessageTooLarge, ValueTooLarge
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
@@ -168,6 +168,17 @@ class Backplane(ABC):
                 f"A message of {len(data)} bytes is more than the backplane carries ({self.max_message_bytes} bytes)."
             )
 
+    def refused(self, messages: Sequence[tuple[str, bytes]]) -> list[Exception | None]:
+        """What `check_message` raises for each."""
+        errors: list[Exception | None] = []
+        for topic, data in messages:
+            try:
+                self.check_message(topic, data)
+                errors.append(None)
+            except (ValueError, MessageTooLarge, NotImplementedError) as error:
+                errors.append(error)
+        return errors
+
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> list[CheckMessage]:
         """System checks of this adapter's options and surroundings. Does no I/O."""
@@ -314,6 +325,22 @@ class Backplane(ABC):
         between the server and a hearer is lost.
         """
         raise NotImplementedError(f"{type(self).__name__} carries no messages.")
+
+    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> list[Exception | None]:
+        """Publish messages, each a topic and its data, in this order. Returns for each what `publish` would have raised, or None.
+
+        Raises what keeps all of them from being sent. An adapter that can send several at once overrides this.
+        """
+        errors: list[Exception | None] = []
+        for topic, data in messages:
+            try:
+                await self.publish(topic, data)
+                errors.append(None)
+            except Closed:
+                raise
+            except Exception as error:
+                errors.append(error)
+        return errors
 
     def hear(self, topic: str, hear: Hear) -> Hearing:
         """Call ``hear``, on the loop, with what is published to ``topic`` from now on. Returns at once; it may take a moment to

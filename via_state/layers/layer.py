@@ -64,6 +64,7 @@ class BackplaneChannelLayer(BaseChannelLayer):  # type: ignore[misc]
         """What belongs to this process: nothing of it survives a fork."""
         self._pid = os.getpid()
         self.process = uuid.uuid4().hex
+        self._topic = parcels.process_topic(self.process)
         self._lock = threading.Lock()
         self._mailboxes = Mailboxes(self.get_capacity)
         self._groups: dict[str, dict[str, float]] = {}  # group, channel, until when
@@ -258,8 +259,9 @@ class BackplaneChannelLayer(BaseChannelLayer):  # type: ignore[misc]
                     self._pod, self._hearings, self._held = pod, {}, set()
                     self._outlet = Outlet(pod)
                     groups = list(self._groups)
-        for topic in (parcels.process_topic(self.process), parcels.WANTS, *map(parcels.group_topic, groups)):
-            await self._hear(topic)
+        for topic in (self._topic, parcels.WANTS, *map(parcels.group_topic, groups)):
+            if topic not in self._held:
+                await self._hear(topic)
 
     async def _hear(self, topic: str) -> None:
         if topic in self._held:

@@ -25,6 +25,10 @@ class _Reader(NamedTuple):
     future: asyncio.Future[Waiting]
 
 
+#: A message on its way to a reader.
+_Handed = tuple[str, asyncio.Future[Waiting], Waiting]
+
+
 class Mailboxes:
     """``capacity``: how many messages may wait for the readers of a channel."""
 
@@ -33,6 +37,7 @@ class Mailboxes:
         self._lock = threading.Lock()
         self._messages: dict[str, deque[Waiting]] = {}
         self._readers: dict[str, deque[_Reader]] = {}
+        self._handed: dict[asyncio.AbstractEventLoop, list[_Handed]] = {}  # what a loop is called for, once
         self._cleaned = time.monotonic()
 
     def put(self, channel: str, data: bytes, until: float) -> bool:
@@ -81,38 +86,53 @@ class Mailboxes:
         self._clean()
         readers = self._readers.get(channel)
         while readers:
-            reader = readers.popleft()
-            try:
-                reader.loop.call_soon_threadsafe(self._give, channel, reader.future, one)
-            except RuntimeError:  # its loop is closed
-                continue
-            return True
+            if self._hand(readers.popleft(), channel, one):
+                return True
         queue = self._messages.setdefault(channel, deque())
-        _expire(queue)
         if front:
             queue.appendleft(one)
             return True
         if len(queue) >= self._capacity(channel):
-            return False
+            _expire(queue)
+            if len(queue) >= self._capacity(channel):
+                return False
         queue.append(one)
         return True
 
-    def _give(self, channel: str, future: asyncio.Future[Waiting], one: Waiting) -> None:
-        """On the reader's loop. It may have been cancelled meanwhile."""
-        if future.done():
-            self.put_back(channel, one)
-        else:
-            future.set_result(one)
+    def _hand(self, reader: _Reader, channel: str, one: Waiting) -> bool:
+        """Call the reader's loop, once for all that is on its way there. False when that is closed."""
+        handed = self._handed.setdefault(reader.loop, [])
+        if reader.loop.is_closed():
+            del self._handed[reader.loop]
+            return False
+        handed.append((channel, reader.future, one))
+        if len(handed) == 1:
+            try:
+                reader.loop.call_soon_threadsafe(self._give, reader.loop)
+            except RuntimeError:  # it was closed meanwhile
+                del self._handed[reader.loop]
+                return False
+        return True
+
+    def _give(self, loop: asyncio.AbstractEventLoop) -> None:
+        """On the readers' loop. They may have been cancelled meanwhile."""
+        with self._lock:
+            handed = self._handed.pop(loop, [])
+        for channel, future, one in handed:
+            if future.done():
+                self.put_back(channel, one)
+            else:
+                future.set_result(one)
 
     def _pop(self, channel: str) -> Waiting | None:
-        queue = self._messages.get(channel)
-        if queue is None:
-            return None
-        _expire(queue)
-        one = queue.popleft() if queue else None
+        queue = self._messages.get(channel, deque())
+        found = None
+        while queue and found is None:
+            one = queue.popleft()
+            found = one if one.until > time.monotonic() else None
         if not queue:
-            del self._messages[channel]
-        return one
+            self._messages.pop(channel, None)
+        return found
 
     def _forget(self, channel: str, reader: _Reader) -> None:
         with self._lock:

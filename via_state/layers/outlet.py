@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import NamedTuple
 
+from via_state.exceptions import LoopEnded
 from via_state.pod.pod import Pod
+from via_state.runtime.kept_errors import again
 
 
 class _Saying(NamedTuple):
     topic: str
     data: bytes
     loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[None]
+    said: asyncio.Future[None]
 
 
 class Outlet:
-    """Publishes over one pod. From any event loop."""
+    """Publishes over one pod. From any event loop. What comes while a batch is under way is the next batch."""
 
     def __init__(self, pod: Pod) -> None:
         self._pod = pod
         self._lock = threading.Lock()
-        self._waiting: deque[_Saying] = deque()
-        self._called = False
-        self._batches: set[asyncio.Task[None]] = set()
+        self._waiting: list[_Saying] = []
+        self._batch: list[_Saying] = []  # under way
+        self._busy = False
 
     async def publish(self, topic: str, data: bytes) -> None:
         """Say it. Raises what the backplane raises, and `Closed`. What one caller says after the other keeps its order."""
@@ -34,54 +36,62 @@ class Outlet:
         if loop is self._pod.thread.loop:
             await self._pod.messages.publish(topic, data)
             return
-        done: asyncio.Future[None] = loop.create_future()
+        said: asyncio.Future[None] = loop.create_future()
         with self._lock:
-            self._waiting.append(_Saying(topic, data, loop, done))
-            call, self._called = not self._called, True
-        if call:
+            self._waiting.append(_Saying(topic, data, loop, said))
+            begins, self._busy = not self._busy, True
+        if begins:
             try:
-                self._pod.thread.soon(self._begin)
-            except BaseException:
-                self._called = False
-                raise
+                self._pod.thread.submit(self._say()).add_done_callback(self._ended)
+            except LoopEnded as error:
+                self._fail(error)
+        await said
 
-        def end(error: BaseException) -> None:
-            loop.call_soon_threadsafe(_answer, [(done, error)])
+    async def _say(self) -> None:
+        """On the pod's loop, until nothing waits."""
+        while self._take():
+            try:
+                errors = await self._pod.messages.publish_many([one[:2] for one in self._batch])
+            except Exception as error:
+                errors = [again(error) for _ in self._batch]
+            _answer(self._batch, errors)
 
-        forget = self._pod.thread.at_end(end)
+    def _take(self) -> bool:
+        with self._lock:
+            self._batch, self._waiting = self._waiting, []
+            self._busy = bool(self._batch)
+        return self._busy
+
+    def _ended(self, saying: Future[None]) -> None:
+        """All was said, or the pod's loop ended before."""
+        if saying.cancelled():
+            self._fail(LoopEnded("The background thread of via_state has ended. What was not sent yet is lost."))
+        elif (error := saying.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            left = [*self._batch, *self._waiting]
+            self._batch, self._waiting, self._busy = [], [], False
+        _answer(left, [again(error) for _ in left])
+
+
+def _answer(batch: Sequence[_Saying], errors: Sequence[BaseException | None]) -> None:
+    """Tell each who waits, with one call for each of their loops."""
+    answers: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[None], BaseException | None]]] = {}
+    for one, error in zip(batch, errors, strict=True):
+        answers.setdefault(one.loop, []).append((one.said, error))
+    for loop, those in answers.items():
         try:
-            await done
-        finally:
-            forget()
-
-    def _begin(self) -> None:
-        """On the pod's loop."""
-        with self._lock:
-            self._called = False
-            batch = list(self._waiting)
-            self._waiting.clear()
-        if batch:
-            task = asyncio.get_running_loop().create_task(self._say(batch))
-            self._batches.add(task)
-            task.add_done_callback(self._batches.discard)
-
-    async def _say(self, batch: list[_Saying]) -> None:
-        saying = (self._pod.messages.publish(one.topic, one.data) for one in batch)
-        results = await asyncio.gather(*saying, return_exceptions=True)
-        answers: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[None], BaseException | None]]] = {}
-        for one, result in zip(batch, results, strict=True):
-            answers.setdefault(one.loop, []).append((one.done, result))
-        for loop, those in answers.items():
-            try:
-                loop.call_soon_threadsafe(_answer, those)
-            except RuntimeError:
-                continue  # the loop is closed, and nobody waits
+            loop.call_soon_threadsafe(_end, those)
+        except RuntimeError:
+            continue  # the loop is closed, and nobody waits
 
 
-def _answer(those: Sequence[tuple[asyncio.Future[None], BaseException | None]]) -> None:
-    for done, error in those:
-        if not done.done():
+def _end(those: Sequence[tuple[asyncio.Future[None], BaseException | None]]) -> None:
+    for said, error in those:
+        if not said.done():
             if error is None:
-                done.set_result(None)
+                said.set_result(None)
             else:
-                done.set_exception(error)
+                said.set_exception(error)

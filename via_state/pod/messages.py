@@ -7,6 +7,7 @@ seal was looked at.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 
 from via_state.backplanes.base import Backplane, Hear, Hearing
 from via_state.pod.sealing import OVERHEAD, Sealer
@@ -33,6 +34,12 @@ class Messages:
     async def publish(self, topic: str, data: bytes) -> None:
         """Say it to all pods of the project, this one too: at most once. See `Backplane.publish`."""
         await self._backplane.publish(topic, self._sealer.seal(topic, data))
+
+    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> list[Exception | None]:
+        """Say several things, each a topic and its data, in this order. See `Backplane.publish_many`."""
+        return await self._backplane.publish_many(
+            [(topic, self._sealer.seal(topic, data)) for topic, data in messages]
+        )
 
     def hear(self, topic: str, hear: Hear) -> Hearing:
         """Have ``hear(data)`` called with what pods of this project say."""

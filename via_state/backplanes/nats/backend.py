@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage
@@ -151,9 +151,18 @@ class NatsBackplane(Backplane):
     # Messages ---------------------------------------------------------------------------------------------
 
     async def publish(self, topic: str, data: bytes) -> None:
+        for error in await self.publish_many([(topic, data)]):
+            if error is not None:
+                raise error
+
+    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> list[Exception | None]:
         connection = await self._connections.get()  # the server says how much it takes
-        self.check_message(topic, data)
-        await connection.publish(self._subjects.live + topic, bytes(data))
+        errors, live = self.refused(messages), self._subjects.live
+        sent = [index for index, error in enumerate(errors) if error is None]
+        answers = await connection.publish([(live + messages[at][0], bytes(messages[at][1])) for at in sent])
+        for at, error in zip(sent, answers, strict=True):
+            errors[at] = error
+        return errors
 
     def hear(self, topic: str, hear: Hear) -> Hearing:
         self._connections.check_open()

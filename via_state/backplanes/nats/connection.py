@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import NamedTuple
 
@@ -29,6 +29,8 @@ logger = logging.getLogger("via_state")
 PING_INTERVAL, PINGS = 3, 2
 #: Messages, and bytes, of answers that wait to be taken apart.
 ANSWERS, ANSWER_BYTES = 1_000_000, 512 * 1024 * 1024
+#: Turns of the loop in which nats-py writes to its socket what waits for that.
+TURNS = 3
 #: Seconds for saying good-bye.
 CLOSE_TIMEOUT = 1.0
 #: Before the verbs of the JetStream that the server itself belongs to.
@@ -138,17 +140,36 @@ class Connection:
                 status = reply.status
                 yield reply
 
-    async def publish(self, subject: str, data: bytes) -> None:
-        """Give a message to whoever hears ``subject`` now. Returns when the server has it. Raises `BackplaneUnavailable`, and
-        `OutcomeUnknown`.
+    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> list[Exception | None]:
+        """Give messages, each a subject and its data, to whoever hears them now. Returns when the server has them: for each
+        None, `BackplaneUnavailable` or `OutcomeUnknown`.
         """
+        if not messages:
+            return []
         before = self._trouble
-        async with self._patience(subject, write=True):
-            await self._publish(subject, data, "", None)
-        if (error := await self._round_trip()) is not None:
-            raise OutcomeUnknown(f"The connection to NATS broke, or NATS did not answer {subject!r}.") from error
-        if self._trouble is not before and self._denied(subject):
-            raise self._refusal(subject)
+        errors: list[Exception | None] = [await self._sent(subject, data) for subject, data in messages]
+        broken = await self._round_trip() if None in errors else None
+        refusals = self._trouble is not before
+        for index, (subject, _) in enumerate(messages):
+            if errors[index] is not None:
+                continue
+            if broken is not None:
+                errors[index] = error = OutcomeUnknown(
+                    f"The connection to NATS broke, or NATS did not answer {subject!r}."
+                )
+                error.__cause__ = broken
+            elif refusals and self._denied(subject):
+                errors[index] = self._refusal(subject)
+        return errors
+
+    async def _sent(self, subject: str, data: bytes) -> Exception | None:
+        """Publish a message; what went wrong is given. It waits where the socket takes no more."""
+        try:
+            async with self._patience(subject, write=True):
+                await self._publish(subject, data, "", None)
+        except (BackplaneUnavailable, OutcomeUnknown) as error:
+            return error
+        return None
 
     async def _round_trip(self) -> Exception | None:
         """Return when the server has what was published before, or what kept it from that. All who wait share one."""
@@ -162,11 +183,20 @@ class Connection:
         while self._next_round is not None:
             self._round, self._next_round = self._next_round, None
             try:
-                for _ in range(2):  # nats-py's first ping overtakes what was published, the second one does not
-                    await self.client.flush(math.ceil(self._timeout))
+                await self.flush(self._timeout)
                 self._end_round(None)
             except (Error, OSError) as error:
                 self._end_round(error)
+
+    async def flush(self, seconds: float) -> None:
+        """Return when the server has all that was published and subscribed before. Raises nats-py's errors."""
+        for _ in range(TURNS):
+            if not self.client.pending_data_size:
+                break
+            await asyncio.sleep(0)
+        # nats-py's ping overtakes what waits to be written. A second one does not: the first one's answer takes longer.
+        for _ in range(2 if self.client.pending_data_size else 1):
+            await self.client.flush(math.ceil(seconds))
 
     def _end_round(self, error: Exception | None) -> None:
         if self._round is not None and not self._round.done():

@@ -109,7 +109,7 @@ class Listener:
         self._moved.update(self._subjects.bells + token for token in self._keys)
         self._moved.update(self._subjects.live + topic for topic in self._hearings.topics())
         await self._subscribe(connection, subscribed)
-        await self._flush(connection)
+        await connection.flush(FLUSH_TIMEOUT)
         self._rang(None)  # while nobody listened, anything may have changed
         self._hearings.hold(self._topics_in(subscribed))
         try:
@@ -117,15 +117,10 @@ class Listener:
                 await self._woken.wait()
                 topics = self._topics_in(await self._subscribe(connection, subscribed))
                 if topics:
-                    await self._flush(connection)
+                    await connection.flush(FLUSH_TIMEOUT)
                     self._hearings.hold(topics)
         finally:
             self._hearings.lose()
-
-    async def _flush(self, connection: Connection) -> None:
-        """Return when the server has the subscriptions."""
-        for _ in range(2):  # nats-py's first ping overtakes them, the second one does not
-            await connection.client.flush(FLUSH_TIMEOUT)
 
     def _topics_in(self, subjects: Iterable[str]) -> list[str]:
         live = self._subjects.live

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.apps import apps
@@ -206,7 +206,13 @@ class PostgresBackplane(Backplane):
     async def publish(self, topic: str, data: bytes) -> None:
         self._check_open()
         self.check_message(topic, data)
-        await self._notifier.publish(topic, data)
+        await self._notifier.publish([(topic, data)])
+
+    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> list[Exception | None]:
+        self._check_open()
+        errors = self.refused(messages)
+        await self._notifier.publish([one for one, error in zip(messages, errors, strict=True) if error is None])
+        return errors
 
     def hear(self, topic: str, hear: Hear) -> Hearing:
         self._check_open()

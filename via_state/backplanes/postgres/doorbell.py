@@ -75,10 +75,15 @@ class Notifier:
         self._keys.add(key)
         self._start()
 
-    async def publish(self, topic: str, data: bytes) -> None:
-        """Send a message, together with what is sent meanwhile. Raises `BackplaneUnavailable`, `OutcomeUnknown`, `Closed`."""
+    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """Send messages, each a topic and its data, together with what is sent meanwhile: all of them or none. Raises
+        `BackplaneUnavailable`, `OutcomeUnknown`, `Closed`.
+        """
+        payloads = [part for topic, data in messages for part in parts(self._code.of_topic(topic), data)]
+        if not payloads:
+            return
         sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._messages.append((parts(self._code.of_topic(topic), data), sent))
+        self._messages.append((payloads, sent))
         self._hurry.set()
         self._start()
         await sent

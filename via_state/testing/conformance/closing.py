@@ -41,4 +41,6 @@ class ClosingConformance(Harness):
             with pytest.raises(Closed):
                 await asyncio.wait_for(plane.publish("topic", b"x"), 5)
             with pytest.raises(Closed):
+                await asyncio.wait_for(plane.publish_many([("topic", b"x")]), 5)
+            with pytest.raises(Closed):
                 plane.hear("topic", lambda data: None)

@@ -57,6 +57,27 @@ class MessagesConformance(Harness):
             await eventually(lambda: len(here) >= 200 and len(there) >= 200, "two hundred messages")
             assert here == there == sent
 
+    async def test_several_messages_are_published_at_once_in_their_order_and_each_has_its_own_answer(self) -> None:
+        async with self.two() as (first, second):
+            if not first.max_message_bytes:
+                return
+            heard: dict[str, list[bytes]] = {"topic": [], "other": []}
+            for topic, messages in heard.items():
+                second.hear(topic, messages.append)
+                await hears(second, messages, first, topic)
+            first.max_message_bytes = min(first.max_message_bytes, 100_000)
+            sent = [("other" if number % 3 else "topic", b"%d" % number) for number in range(100)]
+            sent[10], sent[20] = ("no topic", b"x"), ("topic", b"x" * 100_001)
+            errors = await first.publish_many(sent)
+            refused = {10: ValueError, 20: MessageTooLarge}
+            assert {at: type(error) for at, error in enumerate(errors) if error is not None} == refused
+            expected = {
+                topic: [data for at, (to, data) in enumerate(sent) if to == topic and at not in refused]
+                for topic in heard
+            }
+            await eventually(lambda: heard == expected, "all that were sent, in order")
+            assert await first.publish_many([]) == []
+
     async def test_what_is_published_once_a_hearing_holds_is_heard(self) -> None:
         async with self.two() as (first, second):
             if not first.max_message_bytes:
