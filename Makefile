@@ -3,6 +3,7 @@ PYTHON ?= python3
 PORT ?= 8001
 DOCS_PORT ?= 8800
 BACKPLANE ?= postgres
+LAYER ?= none
 # Workers of pytest for `make test`: each has servers of its own.
 JOBS ?= 1
 VENV := .venv
@@ -16,6 +17,7 @@ unexport DJANGO_SETTINGS_MODULE
 help:
 	@echo "make demo            two pods and a worker over PostgreSQL; PORT=9001 moves the first"
 	@echo "make demo BACKPLANE=nats   the same over NATS, with PostgreSQL beside it"
+	@echo "make demo LAYER=redis      broadcasts travel over Channels and Redis; LAYER=backplane makes a layer of the backplane"
 	@echo "make test            every check; JOBS=2 runs the tests on two workers"
 	@echo "make matrix          a part of the tests on the wheel, for each Python found here and each Django"
 	@echo "make coverage        of the core by its own tests, with branches"
@@ -56,7 +58,7 @@ $(BUNDLER): client/package-lock.json | $(VENV)/dev
 	@touch $@
 
 demo: $(VENV)/demo
-	@exec $(BIN)/python -m testproject.demo --end-with-parent --port "$(PORT)" --backplane "$(BACKPLANE)"
+	@exec $(BIN)/python -m testproject.demo --end-with-parent --port "$(PORT)" --backplane "$(BACKPLANE)" --layer "$(LAYER)"
 
 test: lint $(BUNDLER)
 	$(BIN)/python manage.py makemigrations --check --dry-run --settings testproject.settings_test

@@ -1,4 +1,4 @@
-"""``make demo``: a real cluster on this machine. PostgreSQL, perhaps NATS, two web pods and a worker, until Ctrl-C."""
+"""``make demo``: a real cluster on this machine. PostgreSQL, perhaps NATS and Redis, two web pods and a worker, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -21,6 +21,7 @@ from testproject.servers.nats import Nats
 from testproject.servers.ports import why_unusable
 from testproject.servers.postgres import Postgres
 from testproject.servers.process import Process, ServerError, end_with
+from testproject.servers.redis import Redis
 from testproject.servers.secret import secret
 from testproject.web_pod import PROJECT, WebPod
 from testproject.worker import Worker
@@ -28,6 +29,8 @@ from testproject.worker import Worker
 PODS = 2
 PORTS = range(1, 65536 - PODS + 1)
 BACKPLANES = ("postgres", "nats")
+#: What is in ``CHANNEL_LAYERS``: nothing, a layer over Redis, which carries broadcasts then, or ours.
+LAYERS = ("none", "redis", "backplane")
 
 
 class DemoError(Exception):
@@ -120,12 +123,16 @@ def _here(path: str) -> str:
     return os.path.relpath(path, PROJECT) if path.startswith(str(PROJECT)) else path
 
 
-def run(port: str, backplane: str, folder: Path) -> None:
+def check(name: str, given: str, known: Sequence[str]) -> None:
+    """Raises `DemoError` for what ``make demo`` does not know."""
+    if given not in known:
+        raise DemoError(f"{name}={given} is none of: {', '.join(known)}. Say: make demo {name}={known[1]}")
+
+
+def run(port: str, backplane: str, layer: str, folder: Path) -> None:
     """Start everything, say where it is, and wait until something ends by itself. Raises `Stopped` in between."""
-    if backplane not in BACKPLANES:
-        raise DemoError(
-            f"BACKPLANE={backplane} is none of: {', '.join(BACKPLANES)}. Say: make demo BACKPLANE=nats"
-        )
+    check("BACKPLANE", backplane, BACKPLANES)
+    check("LAYER", layer, LAYERS)
     with only_one(folder), ExitStack() as running:
         found = ports(port)
         print("Starting PostgreSQL...", flush=True)
@@ -144,8 +151,18 @@ def run(port: str, backplane: str, folder: Path) -> None:
             nats.start()
             environment |= {"VIA_NATS_SERVERS": f"nats://{nats.address}", "VIA_NATS_TOKEN_FILE": str(token)}
             servers.append(nats.process)
+        if layer != "none":
+            environment["VIA_LAYER"] = layer
+        if layer == "redis":
+            print("Starting Redis...", flush=True)
+            password = folder / "redis-password"
+            redis = Redis(folder / "redis", password=secret(password))
+            running.callback(redis.stop)
+            redis.start()
+            environment |= {"VIA_REDIS": f"{redis.host}:{redis.port}", "VIA_REDIS_PASSWORD_FILE": str(password)}
+            servers.append(redis.process)
         manage(environment, "migrate", "--verbosity", "0")
-        password = manage(environment, "demo_admin")
+        admin_password = manage(environment, "demo_admin")
         pods = [WebPod(f"pod {number}", folder, environment, at) for number, at in enumerate(found, 1)]
         worker = Worker(folder, environment)
         projecting = [*(pod.process for pod in pods), worker.process]
@@ -159,7 +176,8 @@ def run(port: str, backplane: str, folder: Path) -> None:
         for pod in pods:
             print(f"  {pod.url}/")
         print("\nA worker ships the orders. What it gives up on, and how it stands, is in the admin:")
-        print(f"  {pods[0].url}/admin/   user: admin   password: {password}")
+        print(f"  {pods[0].url}/admin/   user: admin   password: {admin_password}")
+        print("There, under Notices, the admin tells something to everybody who looks at a page now.")
         print(f"  {worker.url}/metrics for Prometheus")
         print("\nHow their logs stand, from another terminal:")
         variables = " ".join(f"{name}={_here(value)}" for name, value in environment.items())
@@ -180,6 +198,7 @@ def main() -> None:
     parser.add_argument(
         "--backplane", default=BACKPLANES[0], help=f"what carries the state: {', '.join(BACKPLANES)}"
     )
+    parser.add_argument("--layer", default=LAYERS[0], help=f"the channel layer: {', '.join(LAYERS)}")
     parser.add_argument("--folder", type=Path, default=PROJECT / ".demo", help="for data and logs")
     parser.add_argument(
         "--end-with-parent", action="store_true", help="stop when the process that started this is gone"
@@ -190,7 +209,7 @@ def main() -> None:
     if options.end_with_parent:
         end_with(os.getppid())
     try:
-        run(options.port, options.backplane, options.folder.resolve())
+        run(options.port, options.backplane, options.layer, options.folder.resolve())
     except Stopped:
         print("Stopped.", flush=True)
     except (DemoError, ServerError) as error:

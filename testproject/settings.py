@@ -3,7 +3,8 @@
 ``VIA_DATABASE_PORT`` names a PostgreSQL server on loopback, and makes it the database and the backplane;
 ``PGPASSFILE`` names the file with its password. ``VIA_NATS_SERVERS``, with them, names NATS servers, and makes them the
 backplane; ``VIA_NATS_TOKEN_FILE`` the file with their token. ``VIA_SECRET_KEY`` or ``VIA_SECRET_KEY_FILE`` sets the key.
-``VIA_SESSION_ENGINE`` and ``VIA_DEBUG`` are for scripts.
+``VIA_LAYER`` names the channel layer: ``backplane``, or ``redis`` at ``VIA_REDIS``, whose password is in the file
+``VIA_REDIS_PASSWORD_FILE``. ``VIA_SESSION_ENGINE`` and ``VIA_DEBUG`` are for scripts.
 """
 
 from __future__ import annotations
@@ -101,6 +102,19 @@ if port := os.environ.get("VIA_DATABASE_PORT"):
 else:
     DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}}
     VIA_STATE = {}
+
+CHANNEL_LAYERS: dict[str, dict[str, object]] = {}
+match os.environ.get("VIA_LAYER"):
+    case "backplane":
+        CHANNEL_LAYERS = {"default": {"BACKEND": "via_state.layers.BackplaneChannelLayer"}}
+    case "redis":
+        password = Path(os.environ["VIA_REDIS_PASSWORD_FILE"]).read_text().strip()
+        CHANNEL_LAYERS = {
+            "default": {
+                "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+                "CONFIG": {"hosts": [f"redis://:{password}@{os.environ['VIA_REDIS']}/0"]},
+            }
+        }
 
 SESSION_ENGINE = os.environ.get("VIA_SESSION_ENGINE", "django.contrib.sessions.backends.db")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
-from via_state import State, StateAppEvents, live
+from django.contrib.auth.models import User
+
+from via_state import State, StateAppEvents, StatePresence, live
 
 #: Lines that a room remembers.
 REMEMBERED = 100
@@ -59,9 +61,32 @@ class Left:
 
 class Chat(State):
     room = StateAppEvents(Posted, Joined, Left, key="room.{room}")
+    here = StatePresence(key="room.{room}.here")
 
 
 @live.fragment("chat/_lines.html", shared=True)
 def lines(room: str) -> dict[str, Any]:
     """What was said in a room: everybody sees the same, so one render is for all of them."""
     return {"lines": Chat.room.at(room=room).read()}
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who has the room's page open."""
+
+    name: str
+    away: bool
+    hue: int
+
+
+@live.fragment("chat/_here.html", shared=True)
+def people(room: str) -> dict[str, Any]:
+    """Who is in a room now. Visitors who are not signed in are told apart by a colour."""
+    members = Chat.here.at(room=room).read()
+    names = dict(
+        User.objects.filter(pk__in=[one.user for one in members if one.user]).values_list("pk", "username")
+    )
+    named = {str(pk): name for pk, name in names.items()}
+    return {
+        "people": [Person(named.get(one.user, "visitor"), one.away, crc32(one.id.encode()) % 8) for one in members]
+    }

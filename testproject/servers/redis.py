@@ -15,11 +15,11 @@ from testproject.servers.process import Process, ServerError
 class Redis:
     """A server that keeps nothing: Channels needs no more. It lets in who knows the password, which its ``url`` has."""
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None, password: str = "") -> None:
         self.host = HOST
         self.port = port or free_port()
         self.folder = folder
-        self.password = secrets.token_urlsafe(32)
+        self.password = password or secrets.token_urlsafe(32)
         self._process: Process | None = None
 
     @property

@@ -121,19 +121,20 @@ def test_ctrl_c_stops_all_that_it_started(demo: Start, folder: Path, port: int) 
     assert "terminating connection" not in (folder / "postgres" / "postgres.log").read_text()
 
 
-@pytest.mark.parametrize("backplane", ["postgres", "nats"])
+@pytest.mark.parametrize(("backplane", "layer"), [("postgres", "redis"), ("nats", "backplane")])
 def test_a_killed_demo_leaves_nothing_running_and_the_next_one_has_its_data(
-    demo: Start, port: int, backplane: str
+    demo: Start, port: int, backplane: str, layer: str
 ) -> None:
-    run = demo(port, "--backplane", backplane)
+    run = demo(port, "--backplane", backplane, "--layer", layer)
     run.wait_to_say(READY)
     started = descendants(run.process.pid)
     press(port)
     press(port + 1)
     run.process.kill()
-    again = demo(port, "--backplane", backplane)  # at once: PostgreSQL is still ending
+    again = demo(port, "--backplane", backplane, "--layer", layer)  # at once: PostgreSQL is still ending
     again.wait_to_say(READY)
     assert ("Starting NATS..." in again.output) == (backplane == "nats")
+    assert ("Starting Redis..." in again.output) == (layer == "redis")
     assert all(gone(pid) for pid in started)
     assert [count(port), count(port + 1)] == [2, 2]
     again.process.terminate()
@@ -182,6 +183,13 @@ def test_a_backplane_that_does_not_exist_is_refused(demo: Start, folder: Path, p
     run = demo(port, "--backplane", "kafka")
     assert run.end() == 1
     assert run.output == "\nBACKPLANE=kafka is none of: postgres, nats. Say: make demo BACKPLANE=nats\n"
+    assert not (folder / "postgres").exists()
+
+
+def test_a_layer_that_does_not_exist_is_refused(demo: Start, folder: Path, port: int) -> None:
+    run = demo(port, "--layer", "rabbitmq")
+    assert run.end() == 1
+    assert run.output == "\nLAYER=rabbitmq is none of: none, redis, backplane. Say: make demo LAYER=redis\n"
     assert not (folder / "postgres").exists()
 
 

@@ -14,4 +14,4 @@ TEMPLATES = setting(
 )
 ROOT_URLCONF = "tests.live.stage"
 ASGI_APPLICATION = "tests.live.served.application"
-CHANNEL_LAYERS: dict[str, object] = {}
+CHANNEL_LAYERS = {}

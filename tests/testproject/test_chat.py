@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import AsyncClient, Client
 
 from testproject.chat.state import REMEMBERED, Chat, Posted
+from via_state.pod import attendance
+from via_state.testing.live import LiveTab, live_tab
 
 
 def line(author: str, text: str, note: bool = False) -> dict[str, object]:
@@ -56,6 +59,23 @@ def test_a_line_shows_the_name_of_the_visitors_profile(client: Client) -> None:
     answer = client.post("/chat/lobby/?format=json", {"text": "hello"}).json()
 
     assert answer["value"] == [line("Ada", "hello")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_room_shows_who_is_there(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attendance, "GATHER", 0.02)
+    monkeypatch.setattr(attendance, "LEAVING", 0.1)
+    client.force_login(User.objects.create_user("ada"))
+
+    def shown(tab: LiveTab) -> list[str]:
+        return [one.text for one in tab.page.find(".here li")]
+
+    with live_tab(client, "/chat/café/") as ada:
+        ada.until(lambda: shown(ada) == ["ada"])
+        with live_tab(Client(), "/chat/café/") as guest:
+            for tab in (ada, guest):
+                tab.until(lambda tab=tab: shown(tab) == ["ada", "visitor"])  # type: ignore[misc]
+        ada.until(lambda: shown(ada) == ["ada"])
 
 
 def test_a_room_remembers_its_last_lines(client: Client) -> None:
