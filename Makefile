@@ -18,6 +18,7 @@ help:
 	@echo "make demo            two pods and a worker over PostgreSQL; PORT=9001 moves the first"
 	@echo "make demo BACKPLANE=nats   the same over NATS, with PostgreSQL beside it"
 	@echo "make demo LAYER=redis      broadcasts travel over Channels and Redis; LAYER=backplane makes a layer of the backplane"
+	@echo "make demo MONITOR=1  and Prometheus beside it, with the alert rules, where it is installed"
 	@echo "make test            every check; JOBS=2 runs the tests on two workers"
 	@echo "make matrix          a part of the tests on the wheel, for each Python found here and each Django"
 	@echo "make coverage        of the core by its own tests, with branches"
@@ -58,7 +59,7 @@ $(BUNDLER): client/package-lock.json | $(VENV)/dev
 	@touch $@
 
 demo: $(VENV)/demo
-	@exec $(BIN)/python -m testproject.demo --end-with-parent --port "$(PORT)" --backplane "$(BACKPLANE)" --layer "$(LAYER)"
+	@exec $(BIN)/python -m testproject.demo --end-with-parent --port "$(PORT)" --backplane "$(BACKPLANE)" --layer "$(LAYER)" $(if $(filter-out 0,$(MONITOR)),--monitor)
 
 test: lint $(BUNDLER)
 	$(BIN)/python manage.py makemigrations --check --dry-run --settings testproject.settings_test

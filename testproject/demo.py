@@ -1,4 +1,4 @@
-"""``make demo``: a real cluster on this machine. PostgreSQL, perhaps NATS and Redis, two web pods and a worker, until Ctrl-C."""
+"""``make demo``: a real cluster on this machine. PostgreSQL, perhaps NATS and Redis, two web pods and a worker, perhaps Prometheus, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from testproject.servers.nats import Nats
 from testproject.servers.ports import why_unusable
 from testproject.servers.postgres import Postgres
 from testproject.servers.process import Process, ServerError, end_with
+from testproject.servers.prometheus import MISSING, Prometheus, installed
 from testproject.servers.redis import Redis
 from testproject.servers.secret import secret
 from testproject.web_pod import PROJECT, WebPod
@@ -118,6 +119,18 @@ def stop_together(processes: list[Process]) -> None:
         process.stop()
 
 
+def watching(folder: Path, pods: list[WebPod], worker: Worker) -> Prometheus | None:
+    """Prometheus beside all of them; where it is not installed, a sentence in its place. Raises `ServerError`."""
+    if not installed():
+        print(f"{MISSING}. The demo runs without it.", flush=True)
+        return None
+    print("Starting Prometheus...", flush=True)
+    targets = {"web": [pod.address for pod in pods], "worker": [worker.address]}
+    watcher = Prometheus(folder / "prometheus", targets)
+    watcher.start()
+    return watcher
+
+
 def _here(path: str) -> str:
     """A path as one types it in the project's folder."""
     return os.path.relpath(path, PROJECT) if path.startswith(str(PROJECT)) else path
@@ -129,7 +142,7 @@ def check(name: str, given: str, known: Sequence[str]) -> None:
         raise DemoError(f"{name}={given} is none of: {', '.join(known)}. Say: make demo {name}={known[1]}")
 
 
-def run(port: str, backplane: str, layer: str, folder: Path) -> None:
+def run(port: str, backplane: str, layer: str, folder: Path, *, monitor: bool = False) -> None:
     """Start everything, say where it is, and wait until something ends by itself. Raises `Stopped` in between."""
     check("BACKPLANE", backplane, BACKPLANES)
     check("LAYER", layer, LAYERS)
@@ -172,6 +185,10 @@ def run(port: str, backplane: str, layer: str, folder: Path) -> None:
             pod.start()
         print("Starting the worker...", flush=True)
         worker.start()
+        watcher = watching(folder, pods, worker) if monitor else None
+        if watcher is not None:
+            running.callback(watcher.stop)
+            servers.append(watcher.process)
         print("\nTwo processes share one state. Open both side by side, and press the buttons in one of them:")
         for pod in pods:
             print(f"  {pod.url}/")
@@ -179,6 +196,9 @@ def run(port: str, backplane: str, layer: str, folder: Path) -> None:
         print(f"  {pods[0].url}/admin/   user: admin   password: {admin_password}")
         print("There, under Notices, the admin tells something to everybody who looks at a page now.")
         print(f"  {worker.url}/metrics for Prometheus")
+        if watcher is not None:
+            print("\nPrometheus reads that of all three each 5 s, and judges the alert rules:")
+            print(f"  {watcher.url}/alerts")
         print("\nHow their logs stand, from another terminal:")
         variables = " ".join(f"{name}={_here(value)}" for name, value in environment.items())
         print(f"  {variables} {_here(sys.executable)} manage.py state_status")
@@ -199,6 +219,7 @@ def main() -> None:
         "--backplane", default=BACKPLANES[0], help=f"what carries the state: {', '.join(BACKPLANES)}"
     )
     parser.add_argument("--layer", default=LAYERS[0], help=f"the channel layer: {', '.join(LAYERS)}")
+    parser.add_argument("--monitor", action="store_true", help="run Prometheus beside it, where it is installed")
     parser.add_argument("--folder", type=Path, default=PROJECT / ".demo", help="for data and logs")
     parser.add_argument(
         "--end-with-parent", action="store_true", help="stop when the process that started this is gone"
@@ -209,7 +230,7 @@ def main() -> None:
     if options.end_with_parent:
         end_with(os.getppid())
     try:
-        run(options.port, options.backplane, options.layer, options.folder.resolve())
+        run(options.port, options.backplane, options.layer, options.folder.resolve(), monitor=options.monitor)
     except Stopped:
         print("Stopped.", flush=True)
     except (DemoError, ServerError) as error:

@@ -10,6 +10,7 @@ from testproject.jobs.views import jobs
 from testproject.orders.views import orders
 from testproject.pages.views import index
 from testproject.profile.views import profile
+from via_state.views import metrics
 
 urlpatterns = [
     path("", index, name="index"),
@@ -21,6 +22,7 @@ urlpatterns = [
     path("orders/", orders, name="orders"),
     path("jobs/", jobs, name="jobs"),
     path("admin/", admin.site.urls),
+    path("metrics", metrics),  # on loopback: elsewhere not for the public
     # Under WSGI, where there are no WebSockets, tabs ask here.
     path("", include("via_state.live.urls")),
 ]

@@ -20,7 +20,8 @@ class WebPod:
     def __init__(self, name: str, folder: Path, env: Mapping[str, str], port: int | None = None) -> None:
         self.name = name
         self.port = port or free_port()
-        self.url = f"http://{HOST}:{self.port}"
+        self.address = f"{HOST}:{self.port}"
+        self.url = f"http://{self.address}"
         command = [sys.executable, "-m", "uvicorn", "testproject.asgi:application", "--log-level", "warning"]
         command += ["--host", HOST, "--port", str(self.port), "--timeout-graceful-shutdown", "2"]
         self.process = Process(

@@ -18,7 +18,8 @@ class Worker:
 
     def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
         self._port = free_port()
-        self.url = f"http://{HOST}:{self._port}"
+        self.address = f"{HOST}:{self._port}"
+        self.url = f"http://{self.address}"
         self.process = Process(
             "the worker",
             [sys.executable, "manage.py", "run_projectors", "--metrics-port", str(self._port)],
