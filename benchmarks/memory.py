@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import statistics
 import time
 
 import msgspec
+from django.test import override_settings
 
 from benchmarks.harness import Benchmark
 from benchmarks.state import Bench, Tick
+from via_state.backplanes.memory import MemoryBackplane
+from via_state.conf import settings
 from via_state.pod.pod import Pod
 from via_state.testing import pods
 
@@ -115,6 +119,50 @@ async def _until_one_was_called(pod: Pod) -> float:
     return statistics.median(found)
 
 
+IDLE_KEYS, SWEEPS = 100_000, 3
+
+
+@functools.cache
+def idle_pod(keys: int) -> Pod:
+    """A pod that holds so many keys, in a process that ends with the benchmarks."""
+    pod = Pod(MemoryBackplane({}))
+    spec = Bench.bare.definition.spec()
+
+    async def fill() -> None:
+        for first in range(0, keys, 1000):
+            await asyncio.gather(
+                *(pod.aappend(f"bench.bare.{number}", spec, [Tick()]) for number in range(first, first + 1000))
+            )
+            for number in range(first, first + 1000):
+                pod.replicas.log(f"bench.bare.{number}", spec)
+            await pod.replicas.settle()
+
+    with override_settings(VIA_STATE={"MAX_REPLICAS": 10 * IDLE_KEYS, "IDLE_TTL": 3600.0}):
+        pod.thread.call(fill())
+    return pod
+
+
+def sweep(keys: int) -> float:
+    """Milliseconds that a sweep takes of the loop's time, with so many keys in memory of which one has moved."""
+    pod = idle_pod(keys)
+    spec = Bench.bare.definition.spec()
+
+    async def measure() -> float:
+        found = []
+        await asyncio.sleep(2 * settings.RECONCILE_INTERVAL)  # what moved before is compared
+        for _ in range(SWEEPS):
+            await pod.aappend("bench.bare.0", spec, [Tick()])
+            started = time.thread_time()
+            pod.reconciler.look()
+            await asyncio.sleep(0.05)
+            await pod._list_halts()
+            found.append((time.thread_time() - started) * 1000)
+        return statistics.median(found)
+
+    with override_settings(VIA_STATE={"MAX_REPLICAS": 10 * IDLE_KEYS, "IDLE_TTL": 3600.0}):
+        return pod.thread.call(measure())
+
+
 def benchmarks() -> list[Benchmark]:
     packs = f"{EVENTS:,} events in packs of {PACK}"
     return [
@@ -136,5 +184,15 @@ def benchmarks() -> list[Benchmark]:
             one_subscriber,
             f"from an append to the last of {SUBSCRIBERS:,} readers on one other loop; raw: the same with one reader",
             lower_is_better=True,
+        ),
+        Benchmark(
+            f"sweep-{IDLE_KEYS}",
+            "ms",
+            lambda: sweep(IDLE_KEYS),
+            lambda: sweep(1),
+            f"{IDLE_KEYS:,} keys in memory, one of which moves between two sweeps: time of the loop for one; raw: the same with that key "
+            "alone",
+            lower_is_better=True,
+            rounds=3,
         ),
     ]

@@ -382,7 +382,7 @@ class Pod:
         await self.database.close()
 
     async def _list_halts(self) -> None:
-        await self._halts.update(self.replicas.logs())
+        await self._halts.update(self.replicas.troubled())
 
     async def _prune(self) -> None:
         await self.backplane.prune()

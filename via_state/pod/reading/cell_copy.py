@@ -23,7 +23,7 @@ from via_state.exceptions import (
     ViaStateError,
 )
 from via_state.logs import about
-from via_state.pod.reading.replica import Replica
+from via_state.pod.reading.replica import Looked, Replica
 from via_state.pod.writing.cell_write import CellWrite
 from via_state.runtime.kept_errors import again
 from via_state.runtime.single_flight import Hold, Rest
@@ -68,8 +68,8 @@ class CellCopy(Replica[Revision], Generic[T]):
 
     __slots__ = ("_backplane", "_loaded", "_moved", "_touching", "current", "spec", "stored")
 
-    def __init__(self, key: str, spec: CellSpec[T], backplane: Backplane) -> None:
-        super().__init__(key, kind="cell")
+    def __init__(self, key: str, spec: CellSpec[T], backplane: Backplane, looked: Looked) -> None:
+        super().__init__(key, looked, kind="cell")
         self.spec = spec
         self._backplane = backplane
         self.current: Read[T] = Read(spec.initial())
@@ -93,9 +93,14 @@ class CellCopy(Replica[Revision], Generic[T]):
         return self.stored
 
     @property
+    def expires(self) -> float:
+        """When the store may forget it, of `time.monotonic`; ``math.inf`` for never."""
+        return self.current.expires
+
+    @property
     def expired(self) -> bool:
         """The store may have forgotten it: ask before it is shown."""
-        return self.current.expires <= time.monotonic()
+        return self.expires <= time.monotonic()
 
     @property
     def shown(self) -> Shown[T]:
@@ -174,9 +179,11 @@ class CellCopy(Replica[Revision], Generic[T]):
 
     def _replace(self, read: Read[T], stored: Revision | None) -> None:
         before = self.current
-        moved = stored != self.stored or not self.loaded or str(read.error) != str(before.error)
+        elsewhere = stored != self.stored
+        moved = elsewhere or not self.loaded or str(read.error) != str(before.error)
         self.current, self.stored = read, stored
         self._loaded = True
+        self._looked(self, elsewhere)
         if moved:
             self._moved += 1
             self.subscribers.ring()

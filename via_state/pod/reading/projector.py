@@ -11,7 +11,7 @@ from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.halted_keys import HaltReport
 from via_state.conf import settings
 from via_state.core.projection import Action, Outcome, Projection
-from via_state.core.records import Batch, Position
+from via_state.core.records import GENESIS, Batch, Position
 from via_state.core.snapshots import NoRestorePoint, RestorePoint
 from via_state.core.specs import LogSpec
 from via_state.core.verifier import Verifier
@@ -28,7 +28,7 @@ from via_state.exceptions import (
 from via_state.logs import about
 from via_state.pod.halted_keys import trouble_of
 from via_state.pod.reading.fold_report import FoldReport
-from via_state.pod.reading.replica import Replica
+from via_state.pod.reading.replica import Looked, Replica
 from via_state.pod.reading.restoring import Restoring
 from via_state.pod.snapshots.snapshotter import Snapshotter
 from via_state.pod.snapshots.source import SnapshotSource
@@ -65,6 +65,7 @@ class Projector(Replica[Place], Generic[V]):
     """Folds one key: a ring makes it read to the head."""
 
     __slots__ = (
+        "_at",
         "_backplane",
         "_projection",
         "_ready",
@@ -77,13 +78,16 @@ class Projector(Replica[Place], Generic[V]):
         "spec",
     )
 
-    def __init__(self, key: str, spec: LogSpec[V], backplane: Backplane, snapshotter: Snapshotter) -> None:
-        super().__init__(key, kind="projection")
+    def __init__(
+        self, key: str, spec: LogSpec[V], backplane: Backplane, snapshotter: Snapshotter, looked: Looked
+    ) -> None:
+        super().__init__(key, looked, kind="projection")
         self.spec = spec
         self._backplane = backplane
         self._verifier: Verifier[V] | None = Verifier() if settings.FOLD_VERIFY else None
         self._projection = Projection(spec, self._verifier)
         self._visibility = Visibility(self._projection.value)
+        self._at = GENESIS  # where it was after the last look
         #: The last failure to read, until a read succeeds.
         self.error: ViaStateError | None = None
         self._ready: asyncio.Event | None = None
@@ -133,6 +137,12 @@ class Projector(Replica[Place], Generic[V]):
         halt = self._projection.halt
         halted = None if halt is None else str(halt)
         return ProjectionStatus(self.position, halted, self._projection.value, self.snapshots.diverged)
+
+    @property
+    def troubled(self) -> bool:
+        """Whether there is a `halt_report`."""
+        projection = self._projection
+        return projection.halt is not None or projection.unread is not None or self.snapshots.diverged is not None
 
     def halt_report(self) -> HaltReport | None:
         """What an operator should look at."""
@@ -218,6 +228,8 @@ class Projector(Replica[Place], Generic[V]):
         self._report.count(outcome, projection)
         self.snapshots.folded(outcome.applied)
         moved = visibility.publish(outcome.action, projection)
+        before, self._at = self._at, projection.position
+        self._looked(self, before != self._at)
         if not visibility.rebuilding and self._verifier is not None:
             self._verifier.give(visibility.shown.value)
             if self._verifier.found is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from via_state.core.visibility import Shown
 from via_state.exceptions import Closed
@@ -13,6 +14,8 @@ from via_state.pod.reading.waiters import Waiters
 from via_state.runtime.single_flight import Rest, SingleFlight
 
 W = TypeVar("W")
+#: Called on the loop after a look at the backplane, with the replica, and whether its marker is another one than before.
+Looked: TypeAlias = "Callable[[Replica[Any], bool], None]"
 
 #: Seconds between two looks, at most, while the server refuses: whoever reads is told so at once.
 PATIENCE = 5.0
@@ -24,10 +27,11 @@ class Replica(Generic[W]):
     ``W`` is what is waited for: a place in its log, or a revision; None is whatever the store has.
     """
 
-    __slots__ = ("__weakref__", "flight", "key", "subscribers", "used", "waiters")
+    __slots__ = ("__weakref__", "_looked", "flight", "key", "subscribers", "used", "waiters")
 
-    def __init__(self, key: str, *, kind: str) -> None:
+    def __init__(self, key: str, looked: Looked, *, kind: str) -> None:
         self.key = key
+        self._looked = looked
         self.subscribers = Subscribers()
         self.waiters: Waiters[W | None] = Waiters()
         #: When a verb asked for it last, of `time.monotonic`.

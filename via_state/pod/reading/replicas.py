@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
+import math
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias, TypeVar, cast
+from contextlib import closing
+from itertools import islice
+from typing import Any, TypeVar, cast
 
 from via_state import telemetry
 from via_state.conf import settings
@@ -14,8 +16,11 @@ from via_state.core.records import GENESIS, Changes, LogBounds, Position
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.exceptions import Closed
 from via_state.pod.reading.cell_copy import CellCopy
+from via_state.pod.reading.expiries import Expiries
 from via_state.pod.reading.projector import Projector
 from via_state.pod.reading.reconciler import Reconciler
+from via_state.pod.reading.replica import Replica
+from via_state.pod.reading.use_order import UseOrder
 from via_state.pod.snapshots.snapshotter import Snapshotter
 
 T = TypeVar("T")
@@ -27,9 +32,6 @@ UNWRITTEN_TTL = 10.0
 #: Keys in one question to the backplane; keys that look at it at the same time, and for how long others wait for them.
 ASKED_AT_ONCE, RUNG_AT_ONCE, TURN_SECONDS = 1000, 100, 1.0
 NOTHING = LogBounds(GENESIS, GENESIS)
-
-#: Where projections and copies stood at a moment.
-Marks: TypeAlias = "dict[Projector[Any] | CellCopy[Any], object]"
 
 
 class Replicas:
@@ -44,8 +46,13 @@ class Replicas:
         self._begin = begin
         self._logs: dict[str, Projector[Any]] = {}
         self._cells: dict[str, CellCopy[Any]] = {}
-        #: Where each key stood here before the last sweep.
-        self._swept: Marks = {}
+        self._sweep = 0
+        #: What moved here and was not compared with a sweep's answer yet, with the last sweep that had begun before.
+        self._movers: dict[Projector[Any] | CellCopy[Any], int] = {}
+        #: Projections of which an operator should hear.
+        self._troubled: set[Projector[Any]] = set()
+        self._expiries: Expiries[CellCopy[Any]] = Expiries()
+        self._order: UseOrder[Projector[Any] | CellCopy[Any]] = UseOrder()
         self._full = 0  # not before so many keys is room made again
         self._closed = False
         self._following = reconciler.follow(self)
@@ -82,7 +89,8 @@ class Replicas:
         if projector is None:
             self._open(key)
             self._snapshots.store.start()
-            projector = self._logs[key] = Projector(key, spec, self._backplane, self._snapshots)
+            projector = self._logs[key] = Projector(key, spec, self._backplane, self._snapshots, self._looked)
+            self._may_leave_later(projector)
             projector.ring()
         projector.used = time.monotonic()
         return projector
@@ -93,7 +101,8 @@ class Replicas:
         cell = self._cells.get(key)
         if cell is None:
             self._open(key)
-            cell = self._cells[key] = CellCopy(key, spec, self._backplane)
+            cell = self._cells[key] = CellCopy(key, spec, self._backplane, self._looked)
+            self._may_leave_later(cell)
         cell.spec = spec  # a session's time to live follows the session
         cell.used = time.monotonic()
         return cell
@@ -112,6 +121,10 @@ class Replicas:
     def logs(self) -> list[Projector[Any]]:
         """The projectors of this pod."""
         return list(self._logs.values())
+
+    def troubled(self) -> list[Projector[Any]]:
+        """The projectors of which an operator should hear."""
+        return list(self._troubled)
 
     @property
     def obstacle(self) -> Exception | None:
@@ -141,20 +154,36 @@ class Replicas:
         elif (cell := self._cells.get(key)) is not None:
             cell.ring()
 
+    def _looked(self, one: Replica[Any], moved: bool) -> None:
+        """A key was looked at. What a sweep has to do is put down here, so that it costs what moved, not what is there."""
+        if isinstance(one, Projector):
+            if one.troubled:
+                self._troubled.add(one)
+            else:
+                self._troubled.discard(one)
+        elif isinstance(one, CellCopy):
+            self._expiries.put(one)
+        if moved:
+            known = cast(Projector[Any] | CellCopy[Any], one)
+            self._movers[known] = self._sweep
+            if one.at is None:
+                self._may_leave_later(known)
+
     def mark(self) -> object:
-        """Where everything stands as a sweep begins."""
-        return {one: one.at for one in self._all() if one.loaded}
+        """A sweep begins."""
+        self._sweep += 1
+        return self._sweep
 
     async def moved(self, changes: Changes, mark: object) -> None:
         """The answer of a sweep."""
-        marked, found = cast(Marks, mark or {}), 0
+        found = 0
         if changes.everything:
             await self._ring_in_turns(await self._elsewhere())
         else:
             found = self._ring_changed(changes)
-            self._ring_unknown(changes, marked)
-        self._ring_expired()
-        self._swept = marked
+        self._ring_unknown(changes, cast(int, mark or 0))
+        for cell in self._expiries.take():
+            cell.ring()
         self._evict()
         telemetry.KeysHeld(len(self._logs), len(self._cells), found).emit()
 
@@ -198,27 +227,25 @@ class Replicas:
                 cell.ring()
         return found
 
-    def _ring_unknown(self, changes: Changes, marked: Marks) -> None:
-        """Look at what moved here since the last sweep, and not there: the server may have come back without it, and its
-        doorbell was faster than the sweep.
+    def _ring_unknown(self, changes: Changes, sweep: int) -> None:
+        """Look at what moved here before this sweep began, and not there: the server may have come back without it, and its doorbell
+        was faster than the sweep.
         """
-        for one, at in marked.items():
-            if at != self._swept.get(one) and one.key not in changes.logs and one.key not in changes.cells:
+        for one in [one for one, before in self._movers.items() if before < sweep]:
+            del self._movers[one]
+            if not (changes.everything or one.key in changes.logs or one.key in changes.cells):
                 one.ring()
 
-    def _ring_expired(self) -> None:
-        """The store names nobody whose time is up."""
-        for cell in self._cells.values():
-            if cell.loaded and cell.expired:
-                cell.ring()
+    def _may_leave_later(self, one: Projector[Any] | CellCopy[Any]) -> None:
+        if one.spec.family:
+            self._order.add(one)
 
     def _evict(self) -> None:
         """Those leave that nobody has used for a while; sooner, if nothing was ever written under the key."""
         now = time.monotonic()
         used, unwritten = now - settings.IDLE_TTL, now - min(settings.IDLE_TTL, UNWRITTEN_TTL)
-        for one in self._all():
-            if one.used < unwritten and (one.used < used or one.blank) and self._may_leave(one):
-                self._drop(one)
+        for one in self._order.oldest(unwritten, used, _is_idle):
+            self._drop(one)
 
     def _make_room(self) -> None:
         """At ``MAX_REPLICAS`` a tenth leaves: first those under whose keys nothing was ever written, then those that were not used
@@ -227,19 +254,21 @@ class Replicas:
         most = settings.MAX_REPLICAS
         if len(self._logs) + len(self._cells) < most or len(self._logs) + len(self._cells) < self._full:
             return
-        idle = [one for one in self._all() if self._may_leave(one)]
-        for one in heapq.nsmallest(most // 10 or 1, idle, key=lambda one: (not one.blank, one.used)):
-            self._drop(one)
+        with closing(self._order.oldest(math.inf, math.inf, _is_idle)) as oldest:
+            for one in islice(oldest, most // 10 or 1):
+                self._drop(one)
         # Where too few could leave, the next look is not at the very next key.
         self._full = max(most, len(self._logs) + len(self._cells) + (most // 100 or 1))
 
-    @staticmethod
-    def _may_leave(one: Projector[Any] | CellCopy[Any]) -> bool:
-        return one.spec.family and one.idle
-
     def _drop(self, one: Projector[Any] | CellCopy[Any]) -> None:
-        replicas: dict[str, Any] = self._logs if isinstance(one, Projector) else self._cells
-        replicas.pop(one.key).stop()
+        if isinstance(one, Projector):
+            del self._logs[one.key]
+            self._troubled.discard(one)
+        else:
+            del self._cells[one.key]
+            self._expiries.discard(one)
+        self._movers.pop(one, None)
+        one.stop()
         self._following.unwatch(one.key)
 
     async def settle(self) -> None:
@@ -265,6 +294,10 @@ class Replicas:
 def _read_outcome(future: asyncio.Future[None]) -> None:
     if not future.cancelled():
         future.exception()
+
+
+def _is_idle(one: Projector[Any] | CellCopy[Any]) -> bool:
+    return one.idle
 
 
 def _portions(many: list[V], size: int) -> Iterator[list[V]]:

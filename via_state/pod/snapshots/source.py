@@ -131,6 +131,7 @@ class SnapshotSource:
 
     def _diverge(self, why: str) -> None:
         self.diverged = why
+        self.ring()  # so that it is listed with what is halted
         telemetry.FoldDiverged(self.key, self.spec.name, why).emit()
         logger.error(
             "%r is no longer snapshotted nor compacted: %s. Make its folds pure.",
