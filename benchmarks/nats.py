@@ -16,9 +16,11 @@ from benchmarks.harness import Benchmark
 from benchmarks.postgres import (
     APPENDS,
     IN_FLIGHT,
+    MANY_KEYS,
     PACK,
     REPLAY,
     append_concurrently,
+    append_over_keys,
     filled_run,
     latencies,
     latency,
@@ -39,16 +41,18 @@ def new_pod() -> Pod:
     return Pod(NatsBackplane({"SERVERS": url(), "PREFIX": PREFIX}))
 
 
-def publish_pipelined() -> float:
-    """Raw: messages per second, each with an id, as many in flight as nats-py allows by itself."""
+def publish_pipelined(keys: int = 1) -> float:
+    """Raw: messages per second over so many subjects, each with an id, as many in flight as nats-py allows by itself."""
 
     async def work() -> float:
         client = await nats.connect(url())
         stream, name = client.jetstream(), uuid.uuid4().hex
-        await stream.add_stream(name=name, subjects=[name])
+        await stream.add_stream(name=name, subjects=[f"{name}.>"])
         started = time.perf_counter()
         for number in range(APPENDS):
-            await stream.publish_async(name, b'[["Tick",1,{}]]', headers={"Nats-Msg-Id": str(number)})
+            await stream.publish_async(
+                f"{name}.{number % keys}", b'[["Tick",1,{}]]', headers={"Nats-Msg-Id": str(number)}
+            )
         await stream.publish_async_completed()
         seconds = time.perf_counter() - started
         await stream.delete_stream(name)
@@ -108,6 +112,17 @@ def benchmarks() -> list[Benchmark]:
             functools.partial(append_concurrently, new_pod),
             publish_pipelined,
             f"{IN_FLIGHT} appends in flight, one key; raw: nats-py, pipelined publishes with ids",
+        ),
+        *(
+            Benchmark(
+                f"append-nats-{keys}",
+                "appends/s",
+                functools.partial(append_over_keys, new_pod, keys),
+                functools.partial(publish_pipelined, keys),
+                f"{IN_FLIGHT} appends in flight, {keys:,} keys; raw: nats-py, pipelined publishes with ids",
+                rounds=3,
+            )
+            for keys in MANY_KEYS
         ),
         Benchmark(
             "replay-nats",

@@ -7,6 +7,7 @@ import functools
 import itertools
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from via_state.backplanes.postgres import PostgresBackplane
 from via_state.pod.pod import Pod
 
 APPENDS, IN_FLIGHT = 40_000, 256
+MANY_KEYS, NEW_LOGS = (100, 10_000), 10_240
 REPLAY, PACK = 500_000, 1000
 STAMPS = 400
 PROCESSES, UPDATES = 8, 200
@@ -77,6 +79,96 @@ def insert_batches() -> float:
                 (key, batch),
             )
         return APPENDS / (time.perf_counter() - started)
+
+
+def append_over_keys(new_pod: Callable[[], Pod], keys: int) -> float:
+    """Acknowledged appends per second: many tasks, one event each, over so many logs that are there."""
+
+    async def work(pod: Pod) -> float:
+        run = next(runs)
+        logs = [Bench.lane.at(run=run, lane=lane).using(pod) for lane in range(keys)]
+        for first in range(0, keys, 1000):
+            await asyncio.gather(*(log.aappend(Tick(), wait=False) for log in logs[first : first + 1000]))
+        turns = itertools.cycle(random.Random(run).sample(logs, keys))
+
+        async def caller() -> None:
+            for _ in range(APPENDS // IN_FLIGHT):
+                await next(turns).aappend(Tick())
+
+        started = time.perf_counter()
+        await asyncio.gather(*(caller() for _ in range(IN_FLIGHT)))
+        return APPENDS / (time.perf_counter() - started)
+
+    pod = new_pod()
+    try:
+        return asyncio.run(work(pod))
+    finally:
+        pod.close()
+
+
+def insert_over_keys(keys: int) -> float:
+    """Raw: a row for each of a hundred keys in a statement, with a commit each, their head rows moved in the same statement."""
+    with psycopg.connect(dsn(), autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS raw_heads, raw_logs")
+        connection.execute(
+            "CREATE TABLE raw_heads (key text PRIMARY KEY, pos bigint NOT NULL) WITH (fillfactor = 50)"
+        )
+        connection.execute("CREATE TABLE raw_logs (key text, pos bigint, data bytea, PRIMARY KEY (key, pos))")
+        names = [f"raw.{number}" for number in range(keys)]
+        connection.execute("INSERT INTO raw_heads SELECT key, 0 FROM unnest(%s::text[]) key", (names,))
+        turns = itertools.cycle(random.Random(keys).sample(names, keys))
+        datas = [b'["Tick",1,{}]'] * 100
+        started = time.perf_counter()
+        for _ in range(APPENDS // 100):
+            connection.execute(
+                "WITH d AS (SELECT * FROM unnest(%s::text[], %s::bytea[]) AS d (key, data)), "
+                "h AS (UPDATE raw_heads SET pos = pos + 1 FROM d WHERE raw_heads.key = d.key RETURNING d.key, pos, d.data) "
+                "INSERT INTO raw_logs SELECT key, pos, data FROM h",
+                ([next(turns) for _ in range(100)], datas),
+            )
+        return APPENDS / (time.perf_counter() - started)
+
+
+def make_logs(new_pod: Callable[[], Pod]) -> float:
+    """Logs per second that get their first event, with many tasks."""
+
+    async def work(pod: Pod) -> float:
+        run, lanes = next(runs), itertools.count()
+
+        async def caller() -> None:
+            for _ in range(NEW_LOGS // IN_FLIGHT):
+                await Bench.lane.at(run=run, lane=next(lanes)).using(pod).aappend(Tick())
+
+        await Bench.lane.at(run=run, lane="first").using(pod).aappend(Tick())
+        started = time.perf_counter()
+        await asyncio.gather(*(caller() for _ in range(IN_FLIGHT)))
+        return NEW_LOGS / (time.perf_counter() - started)
+
+    pod = new_pod()
+    try:
+        return asyncio.run(work(pod))
+    finally:
+        pod.close()
+
+
+def insert_heads() -> float:
+    """Raw: head rows and their first records, a hundred of each in a statement, with a commit each."""
+    with psycopg.connect(dsn(), autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS raw_heads, raw_logs")
+        connection.execute(
+            "CREATE TABLE raw_heads (key text PRIMARY KEY, pos bigint NOT NULL) WITH (fillfactor = 50)"
+        )
+        connection.execute("CREATE TABLE raw_logs (key text, pos bigint, data bytea, PRIMARY KEY (key, pos))")
+        datas = [b'["Tick",1,{}]'] * 100
+        started = time.perf_counter()
+        for first in range(0, NEW_LOGS, 100):
+            connection.execute(
+                "WITH d AS (SELECT * FROM unnest(%s::text[], %s::bytea[]) AS d (key, data)), "
+                "h AS (INSERT INTO raw_heads SELECT key, 1 FROM d RETURNING key) "
+                "INSERT INTO raw_logs SELECT key, 1, data FROM d",
+                ([f"raw.{number}" for number in range(first, first + 100)], datas),
+            )
+        return NEW_LOGS / (time.perf_counter() - started)
 
 
 @functools.cache
@@ -240,6 +332,25 @@ def benchmarks() -> list[Benchmark]:
             functools.partial(append_concurrently, new_pod),
             insert_batches,
             f"{IN_FLIGHT} appends in flight, one key; raw: psycopg, batches of 100 rows",
+        ),
+        *(
+            Benchmark(
+                f"append-postgres-{keys}",
+                "appends/s",
+                functools.partial(append_over_keys, new_pod, keys),
+                functools.partial(insert_over_keys, keys),
+                f"{IN_FLIGHT} appends in flight, {keys:,} keys; raw: psycopg, a row for each of 100 keys in a statement",
+                rounds=3,
+            )
+            for keys in MANY_KEYS
+        ),
+        Benchmark(
+            "new-logs",
+            "logs/s",
+            functools.partial(make_logs, new_pod),
+            insert_heads,
+            f"{NEW_LOGS:,} first events, {IN_FLIGHT} in flight; raw: psycopg, 100 head rows with a record each in a statement",
+            rounds=3,
         ),
         Benchmark(
             "replay-postgres",

@@ -28,6 +28,7 @@ class Bench(State):
     stamps = StateAppEvents(Stamped, key="bench.stamps")
     hits = StateApp(int, key="bench.hits")
     run = StateAppEvents(Tick, key="bench.run.{run}")
+    lane = StateAppEvents(Tick, key="bench.lane.{run}.{lane}", snapshot_interval=0)
     bare = StateAppEvents(Tick, key="bench.bare.{run}", snapshot_interval=0)
     kept = StateAppEvents(Tick, key="bench.kept.{run}", compact=False)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
 from via_state.backplanes.base import Backplane, Hear, Hearing, Ring, Watch
 from via_state.core.findings import Finding
-from via_state.core.records import Batch, Cell, Changes, LogBounds, Position, Revision
-from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
+from via_state.core.records import Append, Batch, Cell, Changes, LogBounds, Position, Revision
+from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown, ViaStateError
 
 
 class Fault(Enum):
@@ -82,6 +82,9 @@ class FaultyBackplane(Backplane):
 
     async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
         return await self._do("append", key, append_id, count, data)  # type: ignore[no-any-return]
+
+    async def append_many(self, appends: Sequence[Append]) -> dict[str, Position | ViaStateError]:
+        return await self._do("append_many", appends)  # type: ignore[no-any-return]
 
     async def read(self, key: str, after: Position, limit: int = 1000) -> Batch:
         return await self._do("read", key, after, limit)  # type: ignore[no-any-return]

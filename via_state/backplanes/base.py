@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from via_state.core.findings import Finding
-from via_state.core.records import GENESIS, Batch, Cell, Changes, LogBounds, Pack, Position, Revision
-from via_state.exceptions import AppendTooLarge, Closed, InvalidKey, MessageTooLarge, ValueTooLarge
+from via_state.core.records import GENESIS, Append, Batch, Cell, Changes, LogBounds, Pack, Position, Revision
+from via_state.exceptions import AppendTooLarge, Closed, InvalidKey, MessageTooLarge, ValueTooLarge, ViaStateError
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
@@ -24,6 +24,7 @@ __all__ = [
     "CURSOR_LIFE",
     "GENESIS",
     "MAX_KEY",
+    "Append",
     "Backplane",
     "Batch",
     "Cell",
@@ -145,6 +146,20 @@ class Backplane(ABC):
                 f"({self.max_append_records} records, {self.max_append_bytes} bytes). Append less at once."
             )
 
+    def checked_appends(
+        self, appends: Sequence[Append]
+    ) -> tuple[dict[str, Position | ViaStateError], list[Append]]:
+        """What `check_append` says of each: the errors, by key, and the appends that may be sent."""
+        refused, sound = dict[str, Position | ViaStateError](), list[Append]()
+        for one in appends:
+            try:
+                self.check_append(one.key, one.count, one.data)
+            except (InvalidKey, AppendTooLarge) as error:
+                refused[one.key] = error
+            else:
+                sound.append(one)
+        return refused, sound
+
     def check_value(self, key: str, data: bytes) -> None:
         """Raise what `cas` raises before it sends anything: `InvalidKey`, `ValueTooLarge`."""
         check_key(key)
@@ -237,6 +252,18 @@ class Backplane(ABC):
         within `retry_window` appends nothing and returns the first attempt's position.
         Raises `AppendTooLarge` before sending.
         """
+
+    async def append_many(self, appends: Sequence[Append]) -> dict[str, Position | ViaStateError]:
+        """What `append` gives for each of several logs, sent together: by key, the position, or the error that `append` would raise.
+
+        Each append is all or none by itself, and what keeps one from its log keeps no other one from its own: of a log that is
+        left out, nothing was written, and whoever asks appends to that one alone, with the same id. Nobody waits here for what
+        one log waits for. Each key is in ``appends`` once, and a repeated ``append_id`` counts once, as in `append`.
+        Raises `BackplaneUnavailable` when nothing of all was written, `OutcomeUnknown` when each may have been, and `Closed`.
+
+        An adapter that can't leaves out all of them.
+        """
+        return {}
 
     @abstractmethod
     async def read(self, key: str, after: Position, limit: int = 1000) -> Batch:

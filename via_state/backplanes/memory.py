@@ -9,7 +9,7 @@ import secrets
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +18,8 @@ from django.core.checks import CheckMessage, Error
 from via_state.backplanes.base import Backplane, Hear, Hearing, Ring, Watch, check_key
 from via_state.backplanes.hearings import Hearings, tell
 from via_state.core.holes import before_hole
-from via_state.core.records import GENESIS, Batch, Cell, Changes, LogBounds, Pack, Position, Revision
-from via_state.exceptions import CASConflict, Closed
+from via_state.core.records import GENESIS, Append, Batch, Cell, Changes, LogBounds, Pack, Position, Revision
+from via_state.exceptions import CASConflict, Closed, ViaStateError
 
 __all__ = [
     "MemoryBackplane",
@@ -192,6 +192,11 @@ class MemoryBackplane(Backplane):
         self._forget_appends(log, now)
         self._moved("log", key)
         return log.last
+
+    async def append_many(self, appends: Sequence[Append]) -> dict[str, Position | ViaStateError]:
+        self._check_open()
+        refused, sound = self.checked_appends(appends)
+        return refused | {one.key: await self.append(one.key, one.append_id, one.count, one.data) for one in sound}
 
     def _first_offset(self, last: int) -> int:
         """Of the pack that follows ``last``."""

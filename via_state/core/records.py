@@ -84,6 +84,15 @@ class Batch(NamedTuple):
         return found == position.record_id
 
 
+class Append(msgspec.Struct, frozen=True, gc=False):
+    """What is appended to one log: ``count`` records, packed in ``data``, under an ``append_id`` that stays the same on every retry."""
+
+    key: str
+    append_id: str
+    count: int
+    data: bytes
+
+
 class Revision(NamedTuple):
     """Which write a cell holds.
 

@@ -10,7 +10,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from django.utils.module_loading import import_string
 
 from via_state.backplanes.base import Backplane
 from via_state.conf import settings
-from via_state.core.records import Position
+from via_state.core.records import Append, Position
 from via_state.exceptions import CASConflict, ViaStateError
 from via_state.operations.refusal import Refused
 from via_state.pod.writing.appender import Appender
@@ -93,6 +93,12 @@ class _Timed:
         last = await self._inner.append(key, append_id, count, data)
         self._times.append(time.monotonic() - began)
         return last
+
+    async def append_many(self, appends: Sequence[Append]) -> dict[str, Position | ViaStateError]:
+        began = time.monotonic()
+        found = await self._inner.append_many(appends)
+        self._times.append(time.monotonic() - began)
+        return found
 
 
 def run(load: Load) -> LoadReport:

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
 from via_state.backplanes.base import Backplane, Hear, Hearing, Ring, Watch, check_key
+from via_state.backplanes.postgres.appends import Appends
 from via_state.backplanes.postgres.cells import Cells
 from via_state.backplanes.postgres.changes import changed
 from via_state.backplanes.postgres.code import codes
@@ -23,8 +24,8 @@ from via_state.backplanes.postgres.log import Logs
 from via_state.backplanes.postgres.messages import MAX_MESSAGE
 from via_state.backplanes.postgres.risks import risks
 from via_state.core.findings import Finding
-from via_state.core.records import Batch, Cell, Changes, LogBounds, Position, Revision
-from via_state.exceptions import Closed, InvalidKey
+from via_state.core.records import Append, Batch, Cell, Changes, LogBounds, Position, Revision
+from via_state.exceptions import Closed, InvalidKey, ViaStateError
 from via_state.redacted import redacted
 
 #: Option names with their defaults. Durations are seconds.
@@ -80,6 +81,7 @@ class PostgresBackplane(Backplane):
         self._prefix = prefix
         # What is sent at the end of the retry window may wait for a connection and then for a lock.
         self._logs = Logs(self._connections, prefix, self.retry_window + 2 * (connect_timeout + timeout))
+        self._appends = Appends(self._connections, prefix)
         self._cells = Cells(self._connections, prefix)
         names = codes(prefix)
         self._notifier = Notifier(
@@ -162,9 +164,17 @@ class PostgresBackplane(Backplane):
 
     async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
         self.check_append(key, count, data)
-        position = await self._logs.append(key, append_id, count, data)
+        position = await self._appends.append(key, append_id, count, data)
         self._ring(key)
         return position
+
+    async def append_many(self, appends: Sequence[Append]) -> dict[str, Position | ViaStateError]:
+        refused, sound = self.checked_appends(appends)
+        found = await self._appends.append_many(sound) if sound else {}
+        for key, answer in found.items():
+            if isinstance(answer, Position):
+                self._ring(key)
+        return refused | found
 
     async def read(self, key: str, after: Position, limit: int = 1000) -> Batch:
         check_key(key)

@@ -9,8 +9,6 @@ from operator import itemgetter
 from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
-from psycopg import errors
-
 from via_state.backplanes.postgres.cells import BEGINS, KNOWN, uuid_of
 from via_state.backplanes.postgres.connection import Connection
 from via_state.backplanes.postgres.connections import Connections
@@ -32,31 +30,6 @@ DROP_TIMEOUT = 600.0
 # A subquery that finds two rows is an error of the server's: tables that were restored in several steps, without their
 # constraints, may hold a log twice.
 LOG = "(SELECT id FROM via_state_log WHERE prefix = %(prefix)s AND key = %(key)s)"
-
-APPEND = f"""
-WITH head AS (
-    UPDATE via_state_log
-    SET last = last + %(count)s, last_append = %(id)s, last_index = %(count)s - 1, xid = {XID}
-    WHERE id = {LOG}
-    RETURNING id, epoch, last
-), pack AS (
-    INSERT INTO via_state_pack (log_id, first, last, append_id, data)
-    SELECT id, last - %(count)s + 1, last, %(id)s, %(data)s FROM head
-)
-SELECT epoch, last - %(count)s + 1, last FROM head
-"""
-
-CREATE = f"""
-INSERT INTO via_state_log (prefix, key, epoch, last, last_index, floor, floor_record, xid)
-VALUES (%(prefix)s, %(key)s, gen_random_uuid(), 0, -1, 0, '', {XID})
-ON CONFLICT (prefix, key) DO NOTHING
-"""
-
-APPENDED_BEFORE = f"""
-SELECT log.epoch, pack.first, pack.last
-FROM via_state_log log JOIN via_state_pack pack ON pack.log_id = log.id
-WHERE log.id = {LOG} AND pack.append_id = %(id)s
-"""
 
 HEAD_COLUMNS = "epoch, last, last_append, last_index, floor, floor_record"
 
@@ -218,22 +191,6 @@ class Logs:
 
     def _names(self, key: str, **more: Any) -> dict[str, Any]:
         return {"prefix": self._prefix, "key": key, **more}
-
-    async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
-        values = self._names(key, id=UUID(append_id), count=count, data=data)
-        async with self._connections.use(write=True) as connection:
-            while True:
-                try:
-                    row = await self._row(connection, APPEND, values)
-                except errors.UniqueViolation as error:
-                    if error.diag.constraint_name != "via_state_pack_append":
-                        raise
-                    row = await self._row(connection, APPENDED_BEFORE, values)
-                if row is not None:
-                    epoch, first, last = row
-                    return Position(epoch.hex, last, f"{append_id}-{last - first}")
-                # No such log; or it had this append, and was dropped a moment ago.
-                await connection.execute(CREATE, values)
 
     @staticmethod
     async def _row(

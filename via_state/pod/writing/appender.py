@@ -1,19 +1,16 @@
-"""Group commit: the appends of one key that arrive while another is in flight travel together as one pack."""
+"""Group commit: what waits for the backplane travels together, the appends of one key as one, and those of many keys as one train."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from via_state import telemetry
 from via_state.backplanes.base import Backplane
-from via_state.core.events import join_packs
 from via_state.core.records import Position
 from via_state.core.text import error_line
 from via_state.exceptions import (
@@ -27,8 +24,9 @@ from via_state.exceptions import (
     ViaStateError,
 )
 from via_state.logs import about
+from via_state.pod.writing.answers import fail, tell
+from via_state.pod.writing.groups import Entry, Group, Lane, Waiter
 from via_state.runtime.backoff import Backoff
-from via_state.runtime.kept_errors import again
 from via_state.runtime.loop import LoopThread
 from via_state.runtime.patience import send_by
 
@@ -36,29 +34,27 @@ logger = logging.getLogger("via_state.pod")
 
 #: Called on the loop after an append: key, last position; answers an awaitable when this pod will fold it.
 Appended = Callable[[str, Position], "asyncio.Future[None] | None"]
-Waiter = asyncio.Future[Position] | Future[Position]
+
+#: Trains under way at once: one is gathered and written while the other one is made durable.
+TRAINS = 2
+#: Seconds after which a train keeps no other one waiting: what it waits for may be a single log's.
+PATIENCE = 0.05
+#: Keys, and bytes, of a train.
+MOST_KEYS, MOST_BYTES = 500, 4 * 1024 * 1024
 
 
-class Entry:
-    """One call's append. ``append_id`` is set where the caller chose it. ``alone``: it shares a group with no other one."""
+class _Place:
+    """One of the few trains under way, until it has ended or is late."""
 
-    __slots__ = ("alone", "append_id", "count", "data", "deadline", "folded", "key", "started", "waiter")
+    def __init__(self, leave: Callable[[], None]) -> None:
+        self.held = True
+        self._leave = leave
 
-    def __init__(
-        self,
-        key: str,
-        data: bytes,
-        count: int,
-        waiter: Waiter,
-        timeout: float,
-        folded: bool,
-        append_id: str | None,
-    ) -> None:
-        self.key, self.data, self.count, self.waiter, self.folded = key, data, count, waiter, folded
-        self.append_id = append_id
-        self.alone = append_id is not None
-        self.started = time.monotonic()
-        self.deadline = self.started + timeout
+    def leave(self) -> None:
+        """Others may begin. Twice is harmless."""
+        if self.held:
+            self.held = False
+            self._leave()
 
 
 class Appender:
@@ -70,8 +66,9 @@ class Appender:
         self._appended = appended
         self._inbox: deque[Entry] = deque()
         self._woken = False
-        self._lanes: dict[str, deque[Entry]] = {}
-        self._in_flight: dict[str, list[Entry]] = {}
+        self._lanes: dict[str, Lane] = {}  # of keys with something to append
+        self._ready: deque[Lane] = deque()  # those of them of which nothing is under way
+        self._trains = 0
         self._folding: dict[asyncio.Future[None], list[tuple[Waiter, Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._forget = thread.at_end(self._abandon)
@@ -103,175 +100,231 @@ class Appender:
             entry = self._inbox.popleft()
             lane = self._lanes.get(entry.key)
             if lane is None:
-                lane = self._lanes[entry.key] = deque()
-                task = self._thread.loop.create_task(self._run(entry.key, lane))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-            lane.append(entry)
+                lane = self._lanes[entry.key] = Lane(entry.key)
+                self._ready.append(lane)
+            lane.waiting.append(entry)
+        self._depart()
 
-    async def _run(self, key: str, lane: deque[Entry]) -> None:
-        backoff = Backoff()
-        group: list[Entry] = []
+    # Trains -----------------------------------------------------------------------------------------------
+
+    def _depart(self) -> None:
+        while self._ready and self._trains < TRAINS:
+            self._trains += 1
+            self._start(self._travel())
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._thread.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():  # the loop is being stopped
+            self._give_up(self._lanes.values())
+        else:
+            self._depart()
+
+    async def _travel(self) -> None:
+        """Send one train after the other while lanes are in line."""
+        place = _Place(self._left)
         try:
-            while lane:
-                group = self._in_flight[key] = self._group(lane)
+            while place.held and (lanes := self._board()):
+                late = self._thread.loop.call_later(PATIENCE, place.leave)
                 try:
-                    last = await self._append(key, group)
-                except BackplaneRefused as error:  # waiting would not help
-                    _settle([(entry.waiter, error) for entry in group])
-                except AppendTooLarge as error:
-                    if len(group) == 1:
-                        _settle([(group[0].waiter, error)])
-                        continue
-                    # The backplane takes less than it did: each for itself, so that only the one that is too large fails.
-                    for entry in group:
-                        entry.alone = True
-                    lane.extendleft(reversed(group))
-                except BackplaneUnavailable as error:
-                    telemetry.CallFailed().emit()
-                    lane.extendleft(reversed(self._still_waiting(group, error)))
-                    await backoff.pause()
-                except ViaStateError as error:
-                    _settle([(entry.waiter, error) for entry in group])
-                except Exception as error:  # a fault of the adapter's: nobody knows how far it came
-                    logger.exception(
-                        "An append to %r failed in a way that its backplane should not.", key, extra=about(key=key)
-                    )
-                    unknown = AppendOutcomeUnknown(
-                        f"An append to {key!r} failed, and how far it came is not known ({error_line(error)}; the log has the "
-                        "traceback). It may or may not be in the log: look before you append it again."
-                    )
-                    unknown.__cause__ = error
-                    _settle([(entry.waiter, unknown) for entry in group])
-                else:
-                    backoff = Backoff()
-                    self._acknowledge(key, group, last)
-        except BaseException:
-            self._give_up(key, group, lane)
-            raise
+                    await self._send(lanes)
+                finally:
+                    late.cancel()
         finally:
-            del self._lanes[key]
-            self._in_flight.pop(key, None)
+            place.leave()
 
-    @staticmethod
-    def _give_up(key: str, group: Iterable[Entry], lane: Iterable[Entry]) -> None:
-        unknown = AppendOutcomeUnknown(
-            f"This process stopped during an append to {key!r}. Look before you repeat it."
-        )
-        _settle([(entry.waiter, unknown) for entry in group])
-        _settle([(entry.waiter, Closed("This process stopped. Nothing was appended.")) for entry in lane])
+    def _left(self) -> None:
+        self._trains -= 1
+        self._depart()
 
-    def _abandon(self, error: LoopEnded) -> None:
-        """The loop has ended: nothing answers those who wait."""
-        for key, lane in list(self._lanes.items()):
-            self._give_up(key, self._in_flight.get(key, ()), lane)
-        _settle([(entry.waiter, error) for entry in self._inbox])
-        for acknowledged in list(self._folding.values()):
-            _settle(acknowledged)
-
-    def _group(self, lane: deque[Entry]) -> list[Entry]:
-        """The entries that travel next: as many as one append takes, in order."""
-        group = [lane.popleft()]
-        if group[0].alone:
-            return group
-        count, size = group[0].count, len(group[0].data)
-        while lane and not lane[0].alone:
-            count, size = count + lane[0].count, size + len(lane[0].data)
-            if count > self._backplane.max_append_records or size > self._backplane.max_append_bytes:
+    def _board(self) -> list[Lane]:
+        """The lanes whose groups travel next: those that came first, as many as one train takes."""
+        plane, lanes, size = self._backplane, list[Lane](), 0
+        while self._ready and len(lanes) < MOST_KEYS:
+            group = self._ready[0].board(plane.max_append_records, plane.max_append_bytes, plane.retry_window)
+            size += len(group.append.data)
+            if lanes and size > MOST_BYTES:
                 break
-            group.append(lane.popleft())
-        return group
+            lanes.append(self._ready.popleft())
+        return lanes
 
-    async def _append(self, key: str, group: list[Entry]) -> Position:
-        """One append, asked again with the same id while its outcome is unknown."""
-        append_id = group[0].append_id or uuid.uuid4().hex
-        data = group[0].data if len(group) == 1 else join_packs([entry.data for entry in group])
-        count = sum(entry.count for entry in group)
-        backoff, asked, sent = Backoff(), time.monotonic(), False
-        give_up = min(asked + self._backplane.retry_window, max(entry.deadline for entry in group))
-        while True:
-            try:
-                with send_by(give_up if sent else min(entry.deadline for entry in group)):
-                    return await self._backplane.append(key, append_id, count, data)
-            except (OutcomeUnknown, BackplaneUnavailable) as error:
-                sent = sent or isinstance(error, OutcomeUnknown)
-                if not sent:
-                    raise
-                cause = error
-            if time.monotonic() >= give_up:
-                raise AppendOutcomeUnknown(
-                    f"An append to {key!r} was sent {time.monotonic() - asked:.1f} s ago and no answer came ({cause}). "
-                    "It may or may not be in the log: look before you append it again."
-                ) from cause
+    async def _send(self, lanes: list[Lane]) -> None:
+        """Send the groups of some lanes. Afterwards each lane is empty, in line again, under way alone, or waits for a while."""
+        groups = [lane.group for lane in lanes]
+        try:
+            found = await self._ask(lanes)
+            answers: list[tuple[Waiter, Position]] = []
+            failing: list[Lane] = []
+            for lane in lanes:
+                answer = found.get(lane.key)
+                if isinstance(answer, Position):
+                    answers += self._acknowledged(lane, answer)
+                    self._next(lane)
+                elif answer is None:
+                    self._start(self._send([lane]))
+                elif self._failed(lane, answer):
+                    failing.append(lane)
+            tell(answers)
+        except BaseException:
+            self._give_up(lane for lane, group in zip(lanes, groups, strict=True) if lane.group is group)
+            raise
+        if failing:
             telemetry.CallFailed().emit()
-            await backoff.pause()
+            self._start(self._later(failing))
 
-    @staticmethod
-    def _still_waiting(group: list[Entry], error: BackplaneUnavailable) -> list[Entry]:
-        """Nothing was sent. Entries whose time is up learn so; the others try again."""
-        now = time.monotonic()
-        _settle([(entry.waiter, error) for entry in group if entry.deadline <= now])
-        return [entry for entry in group if entry.deadline > now and not entry.waiter.cancelled()]
+    async def _ask(self, lanes: list[Lane]) -> dict[str, Position | Exception]:
+        """The answers by key; without those whose groups are to be sent alone."""
+        groups = [lane.group for lane in lanes if lane.group is not None]
+        latest = min(group.give_up if group.sent else group.send_by for group in groups)
+        appends = [group.append for group in groups]
+        try:
+            with send_by(latest):
+                if len(appends) == 1:
+                    one = appends[0]
+                    return {one.key: await self._backplane.append(one.key, one.append_id, one.count, one.data)}
+                return {**await self._backplane.append_many(appends)}
+        except Exception as error:
+            if len(appends) > 1 and isinstance(error, BackplaneRefused):
+                return {}  # for the sake of one of them, perhaps
+            if len(appends) > 1 and not isinstance(error, ViaStateError):  # a fault of the adapter's
+                logger.exception(
+                    "Appends to %d keys failed in a way that their backplane should not.", len(appends)
+                )
+                for group in groups:
+                    group.sent = True  # for all that is known: each is asked for with its id
+                return {}
+            return dict.fromkeys((one.key for one in appends), error)
 
-    def _acknowledge(self, key: str, group: list[Entry], last: Position) -> None:
-        """Answer every caller with its own last position, at once or when the pod has folded the group."""
+    async def _later(self, lanes: list[Lane]) -> None:
+        """Put lanes in line again after a pause, which grows while they fail."""
+        backoff = max(
+            (one.backoff for one in lanes if one.backoff), key=lambda one: one.attempts, default=Backoff()
+        )
+        for lane in lanes:
+            lane.backoff = backoff
+        await backoff.pause()
+        self._ready.extendleft(reversed(lanes))
+
+    def _next(self, lane: Lane) -> None:
+        """Nothing of a lane is under way any more."""
+        lane.group = lane.backoff = None
+        if lane.waiting:
+            self._ready.append(lane)
+        else:
+            del self._lanes[lane.key]
+
+    # Answers ----------------------------------------------------------------------------------------------
+
+    def _failed(self, lane: Lane, error: Exception) -> bool:
+        """An attempt failed: whether there is to be another one. Otherwise who waits is told."""
+        key, group = lane.key, lane.group
+        assert group is not None, "its lane was under way"
+        failure: Exception = error
+        if isinstance(error, OutcomeUnknown) or (
+            group.sent and isinstance(error, BackplaneUnavailable | AppendTooLarge)
+        ):
+            group.sent = True
+            if time.monotonic() < group.give_up:
+                return True
+            failure = AppendOutcomeUnknown(
+                f"An append to {key!r} was sent {time.monotonic() - group.started:.1f} s ago and no answer came ({error}). "
+                "It may or may not be in the log: look before you append it again."
+            )
+            failure.__cause__ = error
+        elif isinstance(error, AppendTooLarge) and len(group.entries) > 1:
+            # The backplane takes less than it did: each for itself, so that only the one that is too large fails.
+            for entry in group.entries:
+                entry.alone = True
+            lane.put_back(group.entries)
+            return True
+        elif isinstance(error, BackplaneUnavailable) and not isinstance(error, BackplaneRefused):
+            lane.put_back(_still_waiting(group, error))
+            if not lane.waiting:
+                self._next(lane)
+            return lane.key in self._lanes
+        elif not isinstance(error, ViaStateError):  # a fault of the adapter's: nobody knows how far it came
+            logger.error(
+                "An append to %r failed in a way that its backplane should not.",
+                key,
+                exc_info=error,
+                extra=about(key=key),
+            )
+            failure = AppendOutcomeUnknown(
+                f"An append to {key!r} failed, and how far it came is not known ({error_line(error)}; the log has the "
+                "traceback). It may or may not be in the log: look before you append it again."
+            )
+            failure.__cause__ = error
+        fail(group.waiters, failure)  # waiting would not help
+        self._next(lane)
+        return False
+
+    def _acknowledged(self, lane: Lane, last: Position) -> list[tuple[Waiter, Position]]:
+        """Every caller with its own last position; those who wait for the pod to fold it are told when it has."""
+        group = lane.group
+        assert group is not None, "its lane was under way"
         answers: list[tuple[Entry, Position]] = []
-        offset = last.offset - sum(entry.count for entry in group)
+        offset = last.offset - group.append.count
         append_id = last.record_id.rpartition("-")[0]
         index = -1
         now = time.monotonic()
-        for entry in group:
+        for entry in group.entries:
             offset, index = offset + entry.count, index + entry.count
             answers.append((entry, Position(last.epoch, offset, f"{append_id}-{index}")))
-        telemetry.Appended(key, index + 1, [now - entry.started for entry in group]).emit()
+        telemetry.Appended(lane.key, index + 1, [now - entry.started for entry in group.entries]).emit()
         try:
-            fold = self._appended(key, last)
+            fold = self._appended(lane.key, last)
         except Exception:  # it is in the log, and that is what the callers are told
-            logger.exception("What was appended to %r is not waited for here.", key, extra=about(key=key))
+            logger.exception(
+                "What was appended to %r is not waited for here.", lane.key, extra=about(key=lane.key)
+            )
             fold = None
         if fold is None or fold.done():
-            _settle([(entry.waiter, position) for entry, position in answers])
-            return
-        _settle([(entry.waiter, position) for entry, position in answers if not entry.folded])
+            return [(entry.waiter, position) for entry, position in answers]
         later = [(entry.waiter, position) for entry, position in answers if entry.folded]
         if later:
             self._folding.setdefault(fold, []).extend(later)
-            fold.add_done_callback(lambda fold: _settle(self._folding.pop(fold, [])))
+            fold.add_done_callback(lambda fold: tell(self._folding.pop(fold, [])))
+        return [(entry.waiter, position) for entry, position in answers if not entry.folded]
+
+    # The end ----------------------------------------------------------------------------------------------
+
+    def _give_up(self, lanes: Iterable[Lane]) -> None:
+        """Nothing comes of these any more."""
+        for lane in list(lanes):
+            group, lane.group = lane.group, None
+            if self._lanes.get(lane.key) is lane:
+                del self._lanes[lane.key]
+            if lane in self._ready:
+                self._ready.remove(lane)
+            unknown = AppendOutcomeUnknown(
+                f"This process stopped during an append to {lane.key!r}. Look before you repeat it."
+            )
+            fail([] if group is None else group.waiters, unknown)
+            waiting = [entry.waiter for entry in lane.waiting]
+            fail(waiting, Closed("This process stopped. Nothing was appended."))
+            lane.waiting.clear()
+
+    def _abandon(self, error: LoopEnded) -> None:
+        """The loop has ended: nothing answers those who wait."""
+        self._give_up(self._lanes.values())
+        fail([entry.waiter for entry in self._inbox], error)
+        for acknowledged in list(self._folding.values()):
+            tell(acknowledged)
 
     async def close(self) -> None:
         """Let what is in flight finish; what waits after it fails with the backplane's `Closed`."""
         self._forget()
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=2.0)
+        until = time.monotonic() + 2.0
+        while self._tasks and (left := until - time.monotonic()) > 0:
+            await asyncio.wait(set(self._tasks), timeout=left)
 
 
-def _settle(answers: list[tuple[Waiter, Any]]) -> None:
-    """Answer waiters of any thread: one wake-up for each event loop, however many wait on it."""
-    if answers and isinstance(error := answers[0][1], BaseException):
-        telemetry.AppendFailed(_reason(error), len(answers)).emit()
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Waiter, Any]]] = {}
-    for waiter, answer in answers:
-        if isinstance(waiter, asyncio.Future):
-            by_loop.setdefault(waiter.get_loop(), []).append((waiter, answer))
-        else:
-            _answer([(waiter, answer)])
-    for loop, batch in by_loop.items():
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(_answer, batch)
-
-
-def _reason(error: BaseException) -> str:
-    """What an append's error says of its outcome, as telemetry calls it."""
-    if isinstance(error, OutcomeUnknown):
-        return "unknown"
-    return "refused" if isinstance(error, BackplaneRefused | AppendTooLarge) else "unavailable"
-
-
-def _answer(batch: list[tuple[Waiter, Any]]) -> None:
-    for waiter, answer in batch:
-        if waiter.done():
-            continue
-        if isinstance(answer, BaseException):
-            waiter.set_exception(again(answer))
-        else:
-            waiter.set_result(answer)
+def _still_waiting(group: Group, error: BackplaneUnavailable) -> Sequence[Entry]:
+    """Nothing was sent. Entries whose time is up learn so; the others try again."""
+    now = time.monotonic()
+    fail([entry.waiter for entry in group.entries if entry.deadline <= now], error)
+    return [entry for entry in group.entries if entry.deadline > now and not entry.waiter.cancelled()]

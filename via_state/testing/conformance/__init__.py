@@ -16,6 +16,7 @@ from via_state.testing.conformance.closing import ClosingConformance
 from via_state.testing.conformance.compaction import CompactionConformance
 from via_state.testing.conformance.evidence import EvidenceConformance
 from via_state.testing.conformance.log import LogConformance
+from via_state.testing.conformance.many_logs import ManyLogsConformance
 from via_state.testing.conformance.messages import MessagesConformance
 from via_state.testing.conformance.store import StoreConformance
 
@@ -23,6 +24,7 @@ from via_state.testing.conformance.store import StoreConformance
 @pytest.mark.asyncio
 class BackplaneConformance(
     LogConformance,
+    ManyLogsConformance,
     EvidenceConformance,
     CompactionConformance,
     StoreConformance,
