@@ -69,11 +69,11 @@ async def test_an_outcome_that_stays_unknown_is_said_to_each(pod: Pod, backplane
 
 
 class Choosy(MemoryBackplane):
-    """``refused``: keys for whose sake the whole train is refused. ``left``: those that are left out. ``slow``: wait
+    """``refusing``: keys for whose sake the whole train is refused. ``left``: those that are left out. ``slow``: wait
     for ``go``. ``failing``: fail, once. ``broken``: raise what they should not, after
     all was written."""
 
-    refused: frozenset[str] = frozenset()
+    refusing: frozenset[str] = frozenset()
     left: frozenset[str] = frozenset()
     slow: frozenset[str] = frozenset()
     failing: frozenset[str] = frozenset()
@@ -86,7 +86,7 @@ class Choosy(MemoryBackplane):
         self.failed = 0
 
     async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
-        if key in self.refused:
+        if key in self.refusing:
             raise BackplaneRefused(f"not {key}")
         if key in self.slow:
             await self.go.wait()
@@ -95,7 +95,7 @@ class Choosy(MemoryBackplane):
     async def append_many(self, appends: Sequence[Append]) -> dict[str, Position | ViaStateError]:
         self.trains.append(len(appends))
         keys = {one.key for one in appends}
-        if keys & self.refused:
+        if keys & self.refusing:
             raise BackplaneRefused("not all of these")
         if keys & self.broken:
             await super().append_many(appends)
@@ -117,7 +117,7 @@ def choosy() -> Iterator[tuple[Choosy, Pod]]:
 
 async def test_a_key_that_is_refused_fails_alone(choosy: tuple[Choosy, Pod]) -> None:
     plane, pod = choosy
-    plane.refused = frozenset({Board.room.at(room=7).key})
+    plane.refusing = frozenset({Board.room.at(room=7).key})
     found = await append_to_all(pod)
     assert [number for number, one in enumerate(found) if not isinstance(one, Offset)] == [7]
     assert isinstance(found[7], BackplaneRefused)

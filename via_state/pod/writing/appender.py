@@ -37,8 +37,8 @@ Appended = Callable[[str, Position], "asyncio.Future[None] | None"]
 
 #: Trains under way at once: one is gathered and written while the other one is made durable.
 TRAINS = 2
-#: Seconds after which a train keeps no other one waiting: what it waits for may be a single log's.
-PATIENCE = 0.05
+#: Seconds after which a train keeps no other one waiting: one of a single key, which may wait for that, and any other one.
+PATIENCE_ALONE, PATIENCE = 0.05, 1.0
 #: Keys, and bytes, of a train.
 MOST_KEYS, MOST_BYTES = 500, 4 * 1024 * 1024
 
@@ -129,7 +129,7 @@ class Appender:
         place = _Place(self._left)
         try:
             while place.held and (lanes := self._board()):
-                late = self._thread.loop.call_later(PATIENCE, place.leave)
+                late = self._thread.loop.call_later(PATIENCE if len(lanes) > 1 else PATIENCE_ALONE, place.leave)
                 try:
                     await self._send(lanes)
                 finally:
