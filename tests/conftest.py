@@ -24,17 +24,18 @@ from testproject.servers.proxy import Proxy
 from testproject.servers.redis import Redis
 from tests import emptying
 
+#: Files that take a minute or more.
+LONG = ("tests/cluster/", "tests/pod/test_history", "tests/backplanes/test_nats", "tests/backplanes/test_postgres", "tests/test_tutorial")
 ROOT = Path(__file__).resolve().parent.parent
 POSTGRES_ALIAS = "postgres"
 emptying.install()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With pytest-xdist: what starts many processes runs on one worker, one after the other, and first; else file by file."""
+    """With pytest-xdist: a file's tests run on one worker, and what takes longest begins first, so that all workers end together."""
     for item in items:
-        group = "cluster" if "cluster" in item.keywords else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: "cluster" not in item.keywords)
+        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @contextmanager

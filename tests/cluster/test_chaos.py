@@ -17,14 +17,15 @@ from testproject.servers.proxy import Proxy
 from tests.cluster.child import Child
 from tests.cluster.shared_state import digest
 from tests.conftest import POSTGRES_ALIAS
+from tests.volume import VOLUME
 from via_state.backplanes.postgres import PostgresBackplane
 from via_state.core.cells import CellCodec
 from via_state.core.records import GENESIS, Position
 
 PROCESSES = 8
-UPDATES = 200  # of each process
+APPENDS, UPDATES = 500 * VOLUME, 60 * VOLUME  # of each process
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.drill]
 
 
 @contextmanager
@@ -115,7 +116,7 @@ def stored_total(prefix: str) -> int:
 
 def test_every_acknowledged_append_is_there_once_in_order(postgres_proxy: Proxy, proxied: dict[str, str]) -> None:
     prefix = uuid.uuid4().hex
-    with workers("append", 1000, proxied, prefix) as started:
+    with workers("append", APPENDS, proxied, prefix) as started:
         with cutting(postgres_proxy, seed=1) as cuts:
             answers = [answer(process) for process in started]
         assert len(cuts) > 5
@@ -124,10 +125,10 @@ def test_every_acknowledged_append_is_there_once_in_order(postgres_proxy: Proxy,
             process.tell(str(len(numbers)))
         finals = [answer(process) for process in started]
     assert sum(int(one["unknown"]) for one in answers) == 0  # type: ignore[call-overload]
-    assert len(numbers) == len(set(numbers)) == PROCESSES * 1000
+    assert len(numbers) == len(set(numbers)) == PROCESSES * APPENDS
     for one in answers:
         acknowledged = {int(offset): number for offset, number in one["acknowledged"].items()}  # type: ignore[attr-defined]
-        assert len(acknowledged) == 1000
+        assert len(acknowledged) == APPENDS
         assert all(numbers[offset - 1] == number for offset, number in acknowledged.items())
         assert sorted(acknowledged.items()) == sorted(acknowledged.items(), key=lambda item: item[1])
     assert {one["digest"] for one in finals} == {digest(numbers)}

@@ -23,6 +23,7 @@ from testproject.servers.waiting import wait_until, wait_while_it_moves
 from tests.cluster.child import Child
 from tests.cluster.handler_state import TABLE, Chaos, Step
 from tests.conftest import POSTGRES_ALIAS
+from tests.volume import VOLUME
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.nats import NatsBackplane
 from via_state.backplanes.postgres import PostgresBackplane
@@ -31,13 +32,14 @@ from via_state.pod.pod import Pod
 
 pytestmark = [
     pytest.mark.cluster,
+    pytest.mark.drill,
     pytest.mark.usefixtures("postgres"),
     pytest.mark.django_db(databases=[POSTGRES_ALIAS], transaction=True),
 ]
 
-KEYS, EVENTS, WORKERS = 20, 20_000, 3
+KEYS, EVENTS, WORKERS = 20, 4_000 * VOLUME, 3
 LEASE = 1.5
-CHAOS = 30.0  # seconds at most
+CHAOS = 12.0 * VOLUME  # seconds at most
 
 
 # Every commit of a position, with the fence that it was made under, in the order of the row's lock.

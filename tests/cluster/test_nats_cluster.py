@@ -21,7 +21,7 @@ from via_state.backplanes.nats import NatsBackplane
 from via_state.core.records import GENESIS, Position
 from via_state.exceptions import BackplaneUnavailable
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.drill]
 
 KEY = "cluster.steps"
 PROCESSES, APPENDS, KILLS = 4, 2500, 3

@@ -13,10 +13,12 @@ from django.db import connections
 
 from tests.cluster.child import Child
 from tests.conftest import POSTGRES_ALIAS
+from tests.volume import VOLUME
 from via_state.models import SnapshotRow
 
 pytestmark = [
     pytest.mark.cluster,
+    pytest.mark.drill,
     pytest.mark.usefixtures("postgres"),
     pytest.mark.django_db(databases=[POSTGRES_ALIAS], transaction=True),
 ]
@@ -84,7 +86,7 @@ def test_a_process_that_ends_leaves_a_snapshot_of_all_it_folded(prefix: str, sta
 def test_processes_that_snapshot_compact_and_die_agree_and_so_does_one_that_starts_later(
     prefix: str, start: Start
 ) -> None:
-    workers = [start(name, 400) for name in range(4)]
+    workers = [start(name, 150 * VOLUME) for name in range(4)]
     doomed = start(9, 100_000)
     for worker in workers:
         worker.answer()
