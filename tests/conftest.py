@@ -25,7 +25,13 @@ from testproject.servers.redis import Redis
 from tests import emptying
 
 #: Files that take a minute or more.
-LONG = ("tests/cluster/", "tests/pod/test_history", "tests/backplanes/test_nats", "tests/backplanes/test_postgres", "tests/test_tutorial")
+LONG = (
+    "tests/cluster/",
+    "tests/pod/test_history",
+    "tests/backplanes/test_nats",
+    "tests/backplanes/test_postgres",
+    "tests/test_tutorial",
+)
 ROOT = Path(__file__).resolve().parent.parent
 POSTGRES_ALIAS = "postgres"
 emptying.install()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,6 +87,47 @@ def test_nothing_that_is_stored_is_run() -> None:
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 names = [node.func.id]
             assert not {"pickle", "marshal", "shelve", "eval", "exec"} & set(names), module
+
+
+CHECKOUT = ROOT.parent
+#: All Python of the checkout but migrations, which are never edited.
+SOURCES = [
+    one
+    for folder in ("via_state", "tests", "testproject", "benchmarks", "client")
+    for one in (CHECKOUT / folder).rglob("*.py")
+    if "migrations" not in one.parts
+]
+
+
+def test_no_file_has_more_than_400_lines_and_half_of_the_package_less_than_100() -> None:
+    lines = {one: len(one.read_text().splitlines()) for one in SOURCES}
+    assert {str(one.relative_to(CHECKOUT)): count for one, count in lines.items() if count > 400} == {}
+    assert statistics.median(lines[one] for one in MODULES) < 100
+
+
+def attributes(declared: ast.ClassDef) -> set[str]:
+    """What a class's objects hold: fields, and what methods give ``self``."""
+    found = {
+        node.target.id
+        for node in declared.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    for node in ast.walk(declared):
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Store)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "self"
+        ):
+            found.add(node.attr)
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda one: str(one.relative_to(ROOT)))
+def test_a_class_with_more_than_15_attributes_says_why(module: Path) -> None:
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.ClassDef) and len(attributes(node)) > 15:
+            assert "attributes" in (ast.get_docstring(node) or ""), f"{node.name}: {sorted(attributes(node))}"
 
 
 #: The rooms of live pages, each of which imports from those after it alone.

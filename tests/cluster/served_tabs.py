@@ -23,7 +23,8 @@ from testproject.servers.process import Process
 from testproject.servers.web import answers
 from testproject.web_pod import PROJECT
 from via_state.live.protocol.frames import PROTOCOL
-from via_state.testing.live.tab import Connection, LiveTab
+from via_state.testing.live.connection import Connection
+from via_state.testing.live.tab import LiveTab
 
 
 class StagePod:

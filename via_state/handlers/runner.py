@@ -43,7 +43,8 @@ _MISSING = (
 
 
 class Runner:
-    """Idle it is a small object without a task; a ring puts it in line, and it works to the head, step by step."""
+    """Idle it is a small object without a task; a ring puts it in line, and it works to the head, step by step. Its attributes are all
+    that one step leaves to the next one, and are forgotten together."""
 
     def __init__(
         self, worker: Employer, handler: HandlerId, spec: HandlerSpec, log: LogSpec[Any], key: str

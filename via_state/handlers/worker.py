@@ -41,7 +41,10 @@ IDLE = 60.0
 
 
 class Worker(Service):
-    """Runs handlers until it is stopped. All on the loop, but what runs on its threads."""
+    """Runs handlers until it is stopped. All on the loop, but what runs on its threads.
+
+    Its attributes are many because it joins its parts: lease, claims, reads, schedule, runners and housekeeping, each an object of its own.
+    """
 
     role = "event handlers"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
@@ -38,10 +37,10 @@ from via_state.pod.reading.tracked_reads import read_hook
 from via_state.pod.snapshots.snapshotter import Snapshotter
 from via_state.pod.writing.appender import Appender
 from via_state.pod.writing.cell_update import MISSING, CellUpdate
+from via_state.pod.writing.emptying import end, reset
 from via_state.pod.writing.erasures import Erasures
 from via_state.pod.writing.outbox import ImmediateOutbox, Outbox, RelayedOutbox
 from via_state.pod.writing.tracked_writes import wrote
-from via_state.runtime.backoff import patiently
 from via_state.runtime.loop import LoopThread, current_loop, refuse_in_event_loop
 from via_state.runtime.periodic import Periodic
 from via_state.runtime.pure_functions import refuse_in_pure_function
@@ -57,7 +56,8 @@ PRUNE_INTERVAL = 60.0  # seconds
 class Pod:
     """Holds the projections and cell copies of one process over ``backplane``, and looks after the outbox from its start.
 
-    ``close`` also closes the backplane, unless ``owns_backplane`` is False because several pods share it.
+    ``close`` also closes the backplane, unless ``owns_backplane`` is False because several pods share it. Its attributes are its parts,
+    which know nothing of each other but what they are given here.
     """
 
     def __init__(self, backplane: Backplane, *, owns_backplane: bool = True) -> None:
@@ -277,32 +277,20 @@ class Pod:
     def reset(self, key: str, spec: CellSpec[T], *, force: bool = False) -> None:
         """Remove the stored value, so that the initial value shows. ``force`` also removes one that can't be read."""
         refuse_in_event_loop("reset", "areset")
-        wrote(self, key, spec, self.thread.call(self._reset(key, spec, force)))
+        wrote(self, key, spec, self.thread.call(reset(self.replicas, key, spec, force)))
 
     async def areset(self, key: str, spec: CellSpec[T], *, force: bool = False) -> None:
         """`reset`, awaited."""
-        wrote(self, key, spec, await self.thread.acall(self._reset(key, spec, force)))
-
-    async def _reset(self, key: str, spec: CellSpec[T], force: bool) -> Revision | None:
-        cell = self.replicas.cell(key, spec)
-        deadline = time.monotonic() + settings.UPDATE_TIMEOUT
-        await patiently(settings.UPDATE_TIMEOUT, f"Resetting {key!r}", lambda: cell.reset(force, deadline))
-        return cell.stored
+        wrote(self, key, spec, await self.thread.acall(reset(self.replicas, key, spec, force)))
 
     def end(self, key: str, spec: CellSpec[T]) -> None:
         """Leave a tombstone in place of the value: reads give the initial value, writes raise `SessionEnded`."""
         refuse_in_event_loop("end", "aend")
-        wrote(self, key, spec, self.thread.call(self._end(key, spec)))
+        wrote(self, key, spec, self.thread.call(end(self.replicas, key, spec)))
 
     async def aend(self, key: str, spec: CellSpec[T]) -> None:
         """`end`, awaited."""
-        wrote(self, key, spec, await self.thread.acall(self._end(key, spec)))
-
-    async def _end(self, key: str, spec: CellSpec[T]) -> Revision | None:
-        cell = self.replicas.cell(key, spec)
-        deadline = time.monotonic() + settings.UPDATE_TIMEOUT
-        await patiently(settings.UPDATE_TIMEOUT, f"Ending {key!r}", lambda: cell.end(deadline))
-        return cell.stored
+        wrote(self, key, spec, await self.thread.acall(end(self.replicas, key, spec)))
 
     async def cell_changes(self, key: str, spec: CellSpec[T]) -> AsyncGenerator[T, None]:
         """The value now, then each newer one. A slow reader misses values in between, never the newest."""

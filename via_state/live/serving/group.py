@@ -40,7 +40,8 @@ PROVE_AGAIN = 5.0
 
 
 class Group:
-    """On its hub's event loop. Two things happen to it, each one at a time: tabs come, and the state changes."""
+    """On its hub's event loop. Two things happen to it, each one at a time: tabs come, and the state changes. Its attributes are what both
+    of them look at."""
 
     def __init__(self, hub: Hub, key: tuple[str, ...], spec: NodeSpec, visitor: Visitor) -> None:
         """``key`` is the same for all who see the same, ``visitor`` one of them."""

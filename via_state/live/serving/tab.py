@@ -39,7 +39,8 @@ _numbers = itertools.count(1)
 
 
 class Tab:
-    """On its hub's event loop. ``send(text)`` writes to the socket; only one call of it is under way, and nobody waits for it."""
+    """On its hub's event loop. ``send(text)`` writes to the socket; only one call of it is under way, and nobody waits for it. Its
+    attributes are the visitor's, what is shown, and what is under way: they live as long as one connection."""
 
     __slots__ = (
         "_due", "_hub", "_lines", "_said", "_send", "_sending", "asleep", "closed", "held", "number", "on_close", "renew_at", "seats", "sent", "session",
