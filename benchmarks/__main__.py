@@ -41,10 +41,10 @@ def main(only: str) -> None:
 
 def run(only: str) -> None:
     """Run the benchmarks and write their results."""
-    from benchmarks import handlers, layers, live, memory, nats, outbox, paint, postgres, snapshots
+    from benchmarks import broadcast, handlers, layers, live, memory, nats, outbox, paint, postgres, snapshots
     from benchmarks.harness import table
 
-    pages = (memory, postgres, nats, outbox, snapshots, handlers, layers, live, paint)
+    pages = (memory, postgres, nats, outbox, snapshots, handlers, layers, live, broadcast, paint)
     known = [benchmark for page in pages for benchmark in page.benchmarks()]
     chosen = [benchmark for benchmark in known if benchmark.id.startswith(only)]
     if not chosen:

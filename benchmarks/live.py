@@ -118,10 +118,10 @@ def nodes() -> list[list[Any]]:
     return found
 
 
-async def opened(pod: Pod, count: int) -> list[Socket]:
+async def opened(pod: Pod, count: int, make: Callable[[Any], Socket] = Socket) -> list[Socket]:
     """So many tabs that are current."""
     asked = await asyncio.to_thread(nodes)
-    sockets = [Socket(TabConsumer()) for _ in range(count)]
+    sockets = [make(TabConsumer()) for _ in range(count)]
     for socket in sockets:
         socket.say(hello=sign_ticket(TICKET), nodes=asked)
     while not all(socket.frames for socket in sockets):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from via_state import State, StateApp, StateAppEvents
+from via_state import State, StateApp, StateAppEvents, StatePresence
 
 
 class Tick(msgspec.Struct, frozen=True, gc=False):
@@ -27,6 +27,7 @@ class Bench(State):
     ticks = StateAppEvents(Tick, key="bench.ticks")
     stamps = StateAppEvents(Stamped, key="bench.stamps")
     hits = StateApp(int, key="bench.hits")
+    here = StatePresence(key="bench.here")
     run = StateAppEvents(Tick, key="bench.run.{run}")
     lane = StateAppEvents(Tick, key="bench.lane.{run}.{lane}", snapshot_interval=0)
     bare = StateAppEvents(Tick, key="bench.bare.{run}", snapshot_interval=0)

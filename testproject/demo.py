@@ -192,9 +192,10 @@ def run(port: str, backplane: str, layer: str, folder: Path, *, monitor: bool = 
         print("\nTwo processes share one state. Open both side by side, and press the buttons in one of them:")
         for pod in pods:
             print(f"  {pod.url}/")
-        print("\nA worker ships the orders. What it gives up on, and how it stands, is in the admin:")
+        print(
+            "\nA worker ships the orders. What it gives up on, and how it stands, is in the admin, where notices to everybody are sent, too:"
+        )
         print(f"  {pods[0].url}/admin/   user: admin   password: {admin_password}")
-        print("There, under Notices, the admin tells something to everybody who looks at a page now.")
         print(f"  {worker.url}/metrics for Prometheus")
         if watcher is not None:
             print("\nPrometheus reads that of all three each 5 s, and judges the alert rules:")

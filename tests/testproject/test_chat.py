@@ -64,6 +64,7 @@ def test_a_line_shows_the_name_of_the_visitors_profile(client: Client) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_room_shows_who_is_there(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attendance, "GATHER", 0.02)
+    monkeypatch.setattr(attendance, "APART", 0.02)
     monkeypatch.setattr(attendance, "LEAVING", 0.1)
     client.force_login(User.objects.create_user("ada"))
 

@@ -19,6 +19,8 @@ from via_state.runtime.rng import rng
 
 #: Seconds in which comings and goings are gathered to one write; between two beats; between two looks at others' beats.
 GATHER, BEAT, LOOK = 0.25, 10.0, 3.0
+#: Seconds between two writes of a list. Each has the doorbell rung, and the list looked at again: two statements.
+APART = 0.5
 #: Seconds for which somebody who left is still here, since a page that is loaded again leaves and comes; and is away.
 LEAVING, AWAY = 5.0, 1800.0
 #: Seconds for which a list is looked at that was read here; lists that are; people of one process that one list names.
@@ -97,15 +99,15 @@ class Attendance(Periodic):
 
     def _soon(self, found: PeopleHere) -> None:
         if not found.dirty:
-            found.dirty = True
-            asyncio.get_running_loop().call_later(GATHER, self.ring)
+            found.changed(GATHER, APART)
+            asyncio.get_running_loop().call_later(found.due - time.monotonic(), self.ring)
 
     async def _round(self) -> None:
         now = time.monotonic()
         for key, found in list(self._lists.items()):
             for person in [one for one in found.people.values() if one.until <= now]:
                 del found.people[person.id]
-                found.dirty = True
+                found.changed(0.0, APART)
             if not found.people and not found.ours and now - found.read > INTEREST:
                 del self._lists[key]
         if not self._lists:
@@ -120,7 +122,7 @@ class Attendance(Periodic):
         for key, rolls in stored.items():
             if (kept := self._lists.get(key)) is not None:
                 self._forget_the_awake(kept, rolls)
-                if kept.dirty or self.gone & rolls.keys():
+                if (kept.dirty and now >= kept.due) or self.gone & rolls.keys():
                     try:
                         await self._write(key, kept)
                     except ViaStateError as error:
@@ -153,12 +155,12 @@ class Attendance(Periodic):
 
     async def _write(self, key: str, found: PeopleHere) -> None:
         process, gone = self._pod.pod_id, self.gone
-        found.dirty = False
+        found.dirty, found.written = False, time.monotonic()
         mine = [one.present() for one in found.people.values()]
         try:
             rolls = await self._pod.aupdate(key, found.spec, lambda rolls: called(rolls, process, mine, gone))
         except (BackplaneUnavailable, OutcomeUnknown, UpdateContended):
-            found.dirty = True
+            found.changed(GATHER, APART)
             raise
         found.ours = process in rolls
         for one in rolls.get(process, ()):

@@ -32,5 +32,13 @@ class PeopleHere:
         self.spec = spec
         self.people: dict[str, Person] = {}
         self.read = float("-inf")
+        #: Whether something changed that is not written; when that is due; when it was written last. By `time.monotonic`.
         self.dirty = False
+        self.due = self.written = float("-inf")
         self.ours = False  # whether our roll is in the cell
+
+    def changed(self, gather: float, apart: float) -> None:
+        """Somebody came or went: that is written in ``gather`` seconds, ``apart`` after the last time at the earliest."""
+        if not self.dirty:
+            self.dirty = True
+            self.due = max(time.monotonic() + gather, self.written + apart)
