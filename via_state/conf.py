@@ -51,6 +51,7 @@ DEFAULTS: Mapping[str, Any] = {
     "LIVE_GROUPS": None,
     "BROADCAST": "auto",
     "BROADCAST_KEEP": 0.0,
+    "BROADCAST_RATE": 100,
     "TOKEN_USERS": False,
     "ERASE_ON_DELETE": True,
     "OTEL_PARENT": False,
@@ -72,6 +73,7 @@ _COUNTS = {
     "LIVE_RENDERERS": "threads that render blocks of live pages",
     "LIVE_MEMORY": "bytes of rendered blocks that a process keeps",
     "LIVE_RETURNS": "tabs that a process takes back in a second",
+    "BROADCAST_RATE": "broadcasts that a process may say in a second",
 }
 #: Characters in the longest prefix that all backplanes take.
 MAX_PREFIX = 32
@@ -105,7 +107,8 @@ class Settings:
     ``LIVE_SCRIPTS``: whether `broadcast_script` may run scripts in pages. ``LIVE_POLL``: how often a tab asks that gets no socket, None for never.
     ``LIVE_GROUPS``: dotted path of a function of the request that gives the names of the groups a visitor is in. ``BROADCAST``: what carries
     broadcasts to the tabs of other processes: "layer" (Channels), "backplane", "local", or "auto". ``BROADCAST_KEEP``: for how
-    long a process keeps what it broadcast, to say it again to those that missed it; 0 for not at all.
+    long a process keeps what it broadcast, to say it again to those that missed it; 0 for not at all. ``BROADCAST_RATE``: broadcasts and refreshes a
+    second that a process may say for long; five times as many at once.
 
     ``TOKEN_USERS``: users that are of no model, as those of a token are, are the accounts of ``AUTH_USER_MODEL`` with
     the same primary key. ``ERASE_ON_DELETE``: the state of a user goes when the user is deleted. ``OTEL_PARENT``: spans of

@@ -9,6 +9,7 @@ __all__ = [
     "BackplaneUnavailable",
     "BroadcastFailed",
     "BroadcastTooLarge",
+    "BroadcastTooOften",
     "CASConflict",
     "CellFromNewerVersion",
     "CellUnreadable",
@@ -236,6 +237,13 @@ class BroadcastFailed(OutcomeUnknown):
     """The tabs of this process were told; whether those of other processes are is not known. The message says what failed.
 
     Do not repeat it blindly: tabs that were told would be told twice.
+    """
+
+
+class BroadcastTooOften(Transient):
+    """This process says more than ``VIA_STATE["BROADCAST_RATE"]`` allows. No tab was told anything.
+
+    Each broadcast is sent to every tab: keep what changes often in state, which live pages show at their own pace.
     """
 
 

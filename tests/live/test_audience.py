@@ -136,5 +136,5 @@ def test_a_fragment_that_is_unknown_or_another_one_on_each_page_is_refused() -> 
         Viewing("shop/_stock.html")
     with pytest.raises(DeclarationError, match="no argument"):
         Viewing("shop/_all.html", product=7)
-    with pytest.raises(ValueError, match="Page"):
+    with pytest.raises(ValueError, match=r"by_page.*Page\(path\)"):
         Viewing("shop/_page.html")

@@ -23,13 +23,14 @@ from via_state.exceptions import (
     BackplaneUnavailable,
     BroadcastFailed,
     BroadcastTooLarge,
+    BroadcastTooOften,
     Closed,
     LiveScriptsDisabled,
     SyncVerbInEventLoop,
 )
 from via_state.live.announcing import announcement, inboxes
 from via_state.live.announcing.announcement import Announcement, Code, Notice, Signals
-from via_state.live.announcing.announcer import announcer_of
+from via_state.live.announcing.announcer import BURST, announcer_of
 from via_state.live.announcing.audience import ALL, Page, User
 from via_state.live.announcing.broadcasts import (
     Plain,
@@ -187,6 +188,19 @@ def test_a_broadcast_that_is_too_large_tells_nobody(two: tuple[Hub, Hub]) -> Non
         broadcast_notify("x" * announcement.MOST)
     assert broadcast_notify("x" * (announcement.MOST - 100)) == 1
     assert len(told(theirs, 1)) == len(ours.told) == 1
+
+
+def test_more_than_a_process_may_say_is_refused_before_anybody_is_told(two: tuple[Hub, Hub]) -> None:
+    tab = two[0].tab()
+    with override_settings(VIA_STATE={**settings.VIA_STATE, "BROADCAST_RATE": 1}):
+        for number in range(BURST):
+            assert broadcast_notify(str(number)) == 1
+        with pytest.raises(BroadcastTooOften, match=r"more than 1 broadcasts a second.*state"):
+            for _ in range(100):  # on a slow machine some may be said meanwhile
+                broadcast_notify("too much")
+        assert set(tab.texts[BURST:]) <= {"too much"}
+    broadcast_notify("after it")
+    assert tab.texts[-1] == "after it"
 
 
 def test_where_the_carrier_fails_this_processs_tabs_are_told_and_the_caller_hears_of_it(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from via_state.live.protocol.limits import WINDOW_BYTES, TokenBucket, Window
+from via_state.live.protocol.limits import WINDOW_BYTES, Allowances, TokenBucket, Window
 
 
 @given(st.lists(st.floats(0, 3), max_size=200), st.integers(1, 30), st.floats(0.1, 10))
@@ -67,3 +67,12 @@ def test_no_acknowledgement_opens_more_than_was_sent(steps: list[str], lie: int)
             assert window.acknowledge(lie) is honest
             acknowledged = lie if honest else acknowledged
         assert window.unacknowledged == sent - acknowledged <= 8
+
+
+def test_allowances_are_each_ones_own_and_the_longest_unseen_is_forgotten() -> None:
+    allowances = Allowances(burst=1, rate=0.1, most=2)
+    assert [allowances.allow(who, 0.0) for who in ("ada", "ada", "bob", "bob")] == [True, False, True, False]
+    assert allowances.allow("ada", 11.0)
+    assert allowances.allow("eve", 11.0)
+    assert not allowances.allow("ada", 11.0)
+    assert allowances.allow("bob", 1.0)  # forgotten

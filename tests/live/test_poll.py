@@ -14,6 +14,8 @@ from tests.live import stage
 from tests.live.stage import Add, Say, Stage
 from via_state.live.asgi import live
 from via_state.live.protocol.frames import PROTOCOL
+from via_state.live.protocol.limits import Allowances
+from via_state.live.serving import poll
 from via_state.pod.pod import Pod
 from via_state.testing.live import LiveTab
 
@@ -96,6 +98,18 @@ def test_it_answers_no_page_of_another_site_and_no_other_method(client: Client, 
     assert strange.status_code == 403
     assert client.post("/via/live/", "{}", content_type="text/plain").status_code == 403
     assert client.get("/via/live/").status_code == 405
+
+
+def test_a_visitor_is_answered_as_often_as_a_socket_may_say_something(
+    client: Client, pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poll, "askers", Allowances(2, 0.001))
+    anonymous = page(client, "/room/7/")
+    assert [anonymous.ask().status_code for _ in range(3)] == [200, 200, 200]
+    client.force_login(User.objects.create_user("ada"))
+    first, second = page(client, "/room/7/"), page(client, "/room/7/")
+    assert [tab.ask().status_code for tab in (first, second, first)] == [200, 200, 429]
+    assert page(Client(), "/room/7/").ask().status_code == 200
 
 
 async def test_it_works_on_an_event_loop(async_client: AsyncClient, pod: Pod) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary, ref
@@ -12,7 +13,7 @@ import msgspec
 
 from via_state import telemetry
 from via_state.conf import settings
-from via_state.exceptions import BroadcastFailed, BroadcastTooLarge, Closed
+from via_state.exceptions import BroadcastFailed, BroadcastTooLarge, BroadcastTooOften, Closed
 from via_state.live.announcing import announcement
 from via_state.live.announcing.announcement import (
     Again,
@@ -20,6 +21,7 @@ from via_state.live.announcing.announcement import (
     Code,
     Content,
     Latest,
+    Refresh,
     What,
 )
 from via_state.live.announcing.audience import ALL, To
@@ -28,12 +30,15 @@ from via_state.live.announcing.carriers.choice import make_carrier
 from via_state.live.announcing.deeds import deed, kind_of
 from via_state.live.announcing.inboxes import Inbox
 from via_state.live.announcing.repair import Repair
+from via_state.live.protocol.limits import TokenBucket
 from via_state.live.serving import hubs
 from via_state.live.serving.hub import Hub
 from via_state.pod.companions import Companions
 from via_state.pod.pod import Pod
 from via_state.runtime.service import Service
 
+#: Seconds of ``BROADCAST_RATE`` that may be said at once.
+BURST = 5
 #: Seconds that a caller waits for the loops of this process's tabs.
 WAIT = 2.0
 
@@ -50,6 +55,7 @@ class Announcer(Service):
         self._carrier: Carrier | None = None
         self._inboxes: WeakKeyDictionary[Hub, Inbox[Hub]] = WeakKeyDictionary()
         self._hearing = False
+        self._rate, self._bucket = 0, TokenBucket(0, 0, 0)
         self._repair = Repair(self._id, self._again)
 
     @property
@@ -75,7 +81,7 @@ class Announcer(Service):
     async def say(self, what: What, to: To = ALL) -> int:
         """Tell this pod's tabs, and those of all others. How many of this pod's it was for, where it is a `Content`.
 
-        Raises `BroadcastTooLarge` before anything is told, `BroadcastFailed` after this pod's were, `Closed`.
+        Raises `BroadcastTooLarge` and `BroadcastTooOften` before anything is told, `BroadcastFailed` after this pod's were, `Closed`.
         """
         pod = self._pod
         if settings.BROADCAST_KEEP:
@@ -88,6 +94,8 @@ class Announcer(Service):
                 f"The message takes {len(data)} bytes, and a broadcast carries {most}. Nothing was sent. Broadcast that "
                 "something is new, and let the page show it: a live block, or state, may be larger."
             )
+        if isinstance(what, Content | Refresh):  # not what takes rights away
+            self._refuse_too_often()
         self._numbers += 1
         here = [self._tell(hub, said) for hub in hubs.hubs_of(pod)]
         error = await self._published(data, said.number)
@@ -101,6 +109,16 @@ class Announcer(Service):
                 f"did not take the message ({type(error).__name__}: {error})."
             ) from error
         return count
+
+    def _refuse_too_often(self) -> None:
+        now, rate = time.monotonic(), settings.BROADCAST_RATE
+        if rate != self._rate:
+            self._rate, self._bucket = rate, TokenBucket(BURST * rate, rate, now)
+        if not self._bucket.take(now):
+            raise BroadcastTooOften(
+                f"This process says more than {rate} broadcasts a second (BROADCAST_RATE). Nothing was sent. Keep what changes often in "
+                "state, which live pages show at their own pace, or broadcast less."
+            )
 
     async def _published(self, data: bytes, number: int) -> Exception | None:
         self._repair.said(data, number)

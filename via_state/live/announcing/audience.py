@@ -115,13 +115,17 @@ def Group(name: str) -> To:  # noqa: N802
 
 
 def Viewing(fragment: str, **arguments: object) -> To:  # noqa: N802
-    """The tabs that show a fragment with these arguments. Raises `FragmentUnknown`, `DeclarationError` (the arguments), ValueError."""
-    return To("viewing", nodes_of(fragment, arguments))
+    """The tabs that show a fragment with these arguments. Raises `FragmentUnknown`, `DeclarationError` (the arguments), ValueError
+    (a fragment that is ``by_page``).
+    """
+    return To("viewing", nodes_of(fragment, arguments, "Say Page(path) for the tabs of a page."))
 
 
-def nodes_of(fragment: str, arguments: Mapping[str, object]) -> tuple[str, ...]:
-    """The ids of the nodes that show it."""
+def nodes_of(fragment: str, arguments: Mapping[str, object], instead: str) -> tuple[str, ...]:
+    """The ids of the nodes that show it. ``instead``: what to do where a fragment has one on each page."""
     found = fragments.get(fragment)
     if found.by_page:
-        raise ValueError(f"{found} is another one on each page (by_page=True). Say Page(path) instead.")
+        raise ValueError(
+            f"{found} is another place on each page and query (by_page=True), and only tabs know which there are. {instead}"
+        )
     return (found.spec(arguments).id,)

@@ -38,7 +38,7 @@ MOST_SIGNALS = 100
 def broadcast_notify(text: str, to: To = ALL, *, level: Level = "info") -> int:
     """Show a notice in tabs: "info", "success", "warning" or "error". It is text, never HTML. The number of this process's live tabs.
 
-    Raises ValueError (the level), `BroadcastTooLarge`, and `BroadcastFailed` after this process's tabs were told.
+    Raises ValueError (the level), `BroadcastTooLarge`, `BroadcastTooOften`, and `BroadcastFailed` after this process's tabs were told.
     """
     refuse_in_event_loop("broadcast_notify", "abroadcast_notify")
     return _say(_notice(text, level), to)
@@ -53,7 +53,7 @@ def broadcast_signals(values: Mapping[str, Plain], to: To = ALL) -> int:
     """Give tabs texts by name: elements with ``data-via-signal="name"`` show them. The number of this process's live tabs.
 
     Names begin with a letter, of letters, digits and ``_ . : -``. Raises ValueError (a name), TypeError (a value), `BroadcastTooLarge`,
-    `BroadcastFailed`.
+    `BroadcastTooOften`, `BroadcastFailed`.
     """
     refuse_in_event_loop("broadcast_signals", "abroadcast_signals")
     return _say(_signals(values), to)
@@ -67,7 +67,8 @@ async def abroadcast_signals(values: Mapping[str, Plain], to: To = ALL) -> int:
 def broadcast_script(script: Script, to: To = ALL) -> int:
     """Run a script in tabs, with the page's nonce. Only with ``VIA_STATE["LIVE_SCRIPTS"] = True``, here and in the processes of the tabs.
 
-    Raises `LiveScriptsDisabled`, TypeError (a text that is not a `Script`), `BroadcastTooLarge`, `BroadcastFailed`.
+    Raises `LiveScriptsDisabled`, TypeError (a text that is not a `Script`), `BroadcastTooLarge`, `BroadcastTooOften`,
+    `BroadcastFailed`.
     """
     refuse_in_event_loop("broadcast_script", "abroadcast_script")
     return _say(_code(script), to)

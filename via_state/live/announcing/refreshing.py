@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from django.db import transaction
@@ -13,21 +14,26 @@ from via_state.pod.default import current_pod
 from via_state.runtime.loop import refuse_in_event_loop
 
 
+def _nodes(fragment: str, arguments: Mapping[str, object]) -> tuple[str, ...]:
+    instead = "Let it read a state that changes with its data, or give it an argument in the place of the page."
+    return nodes_of(fragment, arguments, instead)
+
+
 def refresh(fragment: str, /, **arguments: object) -> None:
     """Have a live block rendered again in every tab, of every process, that shows it with these arguments: data that is not state changed.
 
     It is said at most once. Raises `FragmentUnknown`, `DeclarationError` (the arguments),
-    ValueError (a fragment that is ``by_page``), and `BroadcastFailed` after this process's tabs were told.
+    ValueError (a fragment that is ``by_page``), `BroadcastTooOften`, and `BroadcastFailed` after this process's tabs were told.
     """
     refuse_in_event_loop("refresh", "arefresh")
     pod = current_pod()
-    pod.thread.call(announcer_of(pod).say(Refresh(nodes_of(fragment, arguments))))
+    pod.thread.call(announcer_of(pod).say(Refresh(_nodes(fragment, arguments))))
 
 
 async def arefresh(fragment: str, /, **arguments: object) -> None:
     """`refresh`, awaited."""
     pod = current_pod()
-    await pod.thread.acall(announcer_of(pod).say(Refresh(nodes_of(fragment, arguments))))
+    await pod.thread.acall(announcer_of(pod).say(Refresh(_nodes(fragment, arguments))))
 
 
 def refresh_on_commit(fragment: str, /, **arguments: object) -> None:
@@ -35,5 +41,5 @@ def refresh_on_commit(fragment: str, /, **arguments: object) -> None:
 
     What it raises then is logged: the transaction is not affected.
     """
-    nodes_of(fragment, arguments)  # said now, where the caller can see it
+    _nodes(fragment, arguments)  # said now, where the caller can see it
     transaction.on_commit(partial(refresh, fragment, **arguments), robust=True)

@@ -28,6 +28,7 @@ from via_state.live.protocol.frames import (
     stale_frame,
     welcome_line,
 )
+from via_state.live.protocol.limits import MESSAGES_BURST, MESSAGES_RATE, Allowances
 from via_state.live.protocol.vector import Order, compare
 from via_state.live.rendering.renderer import apermitted, arender, code_of, locate
 from via_state.live.serving.handshake import Refused, token_of, visitor_of
@@ -37,6 +38,9 @@ from via_state.live.serving.refusals import refuse
 from via_state.live.visitors.tokens import NodeToken, TokenRefused
 from via_state.live.visitors.visitor import Visitor
 from via_state.pod.default import current_pod
+
+#: How often the tabs of a session may ask: as often as a tab may say something on its socket.
+askers = Allowances(MESSAGES_BURST, MESSAGES_RATE)
 
 
 @csrf_exempt
@@ -59,6 +63,10 @@ async def resume(request: HttpRequest) -> HttpResponse:
     except Refused as refused:
         refuse(refused.why, "Its page was opened by somebody else, or long ago.")
         return _answer(bye_line(refused.why))
+    # Without a session nobody is told from others: what they may see is the same for all.
+    if visitor.ticket.session and not askers.allow(visitor.ticket.session, time.monotonic()):
+        refuse("limit", "Somebody asks more often than a tab does.")
+        return _answer("", 429)
     lines = [welcome_line(current_pod().pod_id, 1000)]
     frames: list[Frame] = []
     for asked in message.nodes[: settings.LIVE_NODES]:
