@@ -223,7 +223,8 @@ class Backplane(ABC):
         """Replace the cell if its revision is still ``expected``, both parts of it (None: if it is absent).
 
         Returns the new revision, with a new random write id. ``ttl`` seconds later, by the server's clock, the cell counts as
-        absent; None keeps it for ever. Raises `CASConflict`, and `ValueTooLarge` before sending.
+        absent; None keeps it for ever. Raises `CASConflict`, which brings the cell that is there instead, and `ValueTooLarge` before
+        sending.
 
         Nothing is ever deleted: a cell that is reset holds, for a while, which write did that.
         """

@@ -143,9 +143,8 @@ class MemoryBackplane(Backplane):
         self._check_open()
         self.check_value(key, data)
         now = time.monotonic()
-        found = self._revision(key, now)
-        if found != expected:
-            raise CASConflict(f"{key!r} is at {found}, not {expected}.")
+        if self._revision(key, now) != expected:
+            raise CASConflict(key, expected, (await self.load_many([key])).get(key))
         revision = Revision(next(self._revs), secrets.token_hex(8))
         self._cells[key] = _Stored(bytes(data), revision, now, float("inf") if ttl is None else now + ttl)
         self._moved("cell", key)

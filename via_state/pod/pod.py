@@ -36,7 +36,7 @@ from via_state.pod.reading.subscribers import Subscription, latest_values, subsc
 from via_state.pod.reading.tracked_reads import read_hook
 from via_state.pod.snapshots.snapshotter import Snapshotter
 from via_state.pod.writing.appender import Appender
-from via_state.pod.writing.cell_update import MISSING, CellUpdate
+from via_state.pod.writing.cell_update import MISSING, WON, CellUpdate
 from via_state.pod.writing.emptying import end, reset
 from via_state.pod.writing.erasures import Erasures
 from via_state.pod.writing.outbox import ImmediateOutbox, Outbox, RelayedOutbox
@@ -244,26 +244,26 @@ class Pod:
         `UpdateOutcomeUnknown`, `ValueRefused`, `ValueTooLarge`, `CellUnreadable`, `CellFromNewerVersion`, `SessionEnded`.
         """
         refuse_in_event_loop("update", "aupdate")
-        cell_update = CellUpdate(self.replicas, key, spec)
-        old = cell_update.cached()
-        while True:
-            value = fn(self.thread.call(cell_update.current()) if old is MISSING else old)
-            if self.thread.call(cell_update.offer(value)):
-                wrote(self, key, spec, cell_update.revision)
-                return value
-            old = MISSING
+        with CellUpdate(self.thread, self.replicas, key, spec) as cell_update:
+            if (old := cell_update.cached()) is MISSING:
+                old = self.thread.call(cell_update.current())
+            while old is not WON:
+                value = fn(old)
+                old = self.thread.call(cell_update.offer(value))
+            wrote(self, key, spec, cell_update.revision)
+            return value
 
     async def aupdate(self, key: str, spec: CellSpec[T], fn: Callable[[T], T | Awaitable[T]]) -> T:
         """`update`, awaited; ``fn`` runs in the caller's task and may be an async function."""
-        cell_update = CellUpdate(self.replicas, key, spec)
-        old = cell_update.cached()
-        while True:
-            answer = fn(await self.thread.acall(cell_update.current()) if old is MISSING else old)
-            value = cast(T, await answer if inspect.isawaitable(answer) else answer)
-            if await self.thread.acall(cell_update.offer(value)):
-                wrote(self, key, spec, cell_update.revision)
-                return value
-            old = MISSING
+        with CellUpdate(self.thread, self.replicas, key, spec) as cell_update:
+            if (old := cell_update.cached()) is MISSING:
+                old = await self.thread.acall(cell_update.current())
+            while old is not WON:
+                answer = fn(old)
+                value = cast(T, await answer if inspect.isawaitable(answer) else answer)
+                old = await self.thread.acall(cell_update.offer(value))
+            wrote(self, key, spec, cell_update.revision)
+            return value
 
     def set(self, key: str, spec: CellSpec[T], value: T) -> T:
         """Replace the value, whatever it is."""

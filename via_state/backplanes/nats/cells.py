@@ -58,8 +58,8 @@ class Cells:
             some = keys[first : first + TOGETHER]
             messages = await asyncio.gather(*(self._last(connection, key) for key in some))
             for key, message in zip(some, messages, strict=True):
-                if message is not None and self.live(message):
-                    found[key] = self._cell(message)
+                if (cell := self._held(message)) is not None:
+                    found[key] = cell
         return found
 
     async def page(self, after: str, limit: int, begin: str) -> dict[str, Cell]:
@@ -83,7 +83,7 @@ class Cells:
         found = None if last is None else self.revision(last)
         # The server compares numbers only. What is restored ends the connection, over which nothing is sent then.
         if found != expected:
-            raise CASConflict(f"{key!r} is at {found}, not {expected}.")
+            raise CASConflict(key, expected, self._held(last))
         write_id, at = secrets.token_hex(8), 0 if last is None else last.seq
         headers = {"Nats-Expected-Last-Subject-Sequence": str(at), WRITE_ID: write_id, **key_headers(key)}
         if ttl is not None:
@@ -92,7 +92,7 @@ class Cells:
             return Revision(await publish(connection, self._place(connection, key), headers, data), write_id)
         except Refused as error:
             if error.code in WRONG_LAST_SEQUENCE:
-                raise CASConflict(f"{key!r} is not at {expected} any more.") from error
+                raise CASConflict(key, expected, self._held(await self._last(connection, key))) from error
             raise
 
     async def prune(self, limit: int) -> int:
@@ -129,6 +129,10 @@ class Cells:
         return await get_many(
             connection, self._stream, seq=seq, next_by_subj=pattern, batch=batch, max_bytes=PART_BYTES
         )
+
+    def _held(self, message: Message | None) -> Cell | None:
+        """What a cell's last message says: None where it is absent."""
+        return None if message is None or not self.live(message) else self._cell(message)
 
     def _cell(self, message: Message) -> Cell:
         now, expires = self._streams.now(), self._expires(message)

@@ -94,7 +94,8 @@ class Cells:
             cursor = await connection.execute(CREATE if expected is None else REPLACE, values)
             row = await cursor.fetchone()
         if row is None:
-            raise CASConflict(f"{key!r} is not at {expected} any more.")
+            # Not in the same statement: that sees the row as it was before it waited for whoever won.
+            raise CASConflict(key, expected, (await self.load_many([key])).get(key))
         return revision_of(*row)
 
     async def prune(self, limit: int) -> int:

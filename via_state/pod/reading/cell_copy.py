@@ -25,13 +25,15 @@ from via_state.exceptions import (
 from via_state.logs import about
 from via_state.pod.reading.replica import Looked, Replica
 from via_state.pod.writing.cell_write import CellWrite
+from via_state.pod.writing.update_turns import UpdateTurns
 from via_state.runtime.kept_errors import again
 from via_state.runtime.single_flight import Hold, Rest
 
 T = TypeVar("T")
 logger = logging.getLogger("via_state.cells")
 
-HOT_PAUSE = 0.02  # seconds between two loads of a cell that never rests
+#: Seconds between two loads of a cell that never rests, and between a write of this pod, which brought what was there, and the first.
+HOT_PAUSE = 0.02
 TOUCH_AFTER = 0.1  # of the time to live: how often an expiring cell that is in use is renewed
 
 
@@ -66,7 +68,20 @@ class CellCopy(Replica[Revision], Generic[T]):
     ``current`` is replaced as a whole, so any thread may look at it.
     """
 
-    __slots__ = ("_backplane", "_loaded", "_moved", "_touching", "current", "spec", "stored")
+    __slots__ = (
+        "_asked",
+        "_backplane",
+        "_hurried",
+        "_loaded",
+        "_moved",
+        "_rang",
+        "_touching",
+        "_wrote",
+        "current",
+        "spec",
+        "stored",
+        "turns",
+    )
 
     def __init__(self, key: str, spec: CellSpec[T], backplane: Backplane, looked: Looked) -> None:
         super().__init__(key, looked, kind="cell")
@@ -78,6 +93,11 @@ class CellCopy(Replica[Revision], Generic[T]):
         self._loaded = False
         self._moved = 0  # counts what was taken over, so that an older answer is recognised
         self._touching: asyncio.Task[None] | None = None
+        self._rang = 0.0  # when something may have changed, of `time.monotonic`
+        self._asked = self._wrote = -math.inf  # when the store was asked for what is here, and by a write
+        self._hurried = False
+        #: Whose turn it is to update it.
+        self.turns = UpdateTurns()
 
     @property
     def error(self) -> ViaStateError | None:
@@ -128,7 +148,21 @@ class CellCopy(Replica[Revision], Generic[T]):
     def _name(self) -> str:
         return f"The loading of the cell {self.key!r}"
 
+    def ring(self) -> None:
+        self._rang = time.monotonic()
+        super().ring()
+
+    def hurry(self) -> None:
+        self._hurried = True
+        super().hurry()
+
     async def _catch_up(self) -> Rest:
+        hurried, self._hurried = self._hurried, False
+        if not hurried and self._asked > self._rang:
+            return None  # a write of this pod has brought it
+        if not hurried and (rest := self._wrote + HOT_PAUSE - time.monotonic()) > 0:
+            self.flight.ring()
+            return Hold(rest)
         try:
             await self.load()
         except (CellUnreadable, CellFromNewerVersion) as error:
@@ -155,6 +189,7 @@ class CellCopy(Replica[Revision], Generic[T]):
 
     def _take(self, cell: Cell | None, asked: float, number: int = 0) -> Read[T]:
         """Take over what the store said when it was ``asked``, at that time or later, in the read of this ``number``."""
+        self._asked = asked
         self._replace(self._decoded(cell, asked), None if cell is None else cell.revision)
         if self.waiters:
             self.waiters.answer(self._reached, number)
@@ -196,7 +231,7 @@ class CellCopy(Replica[Revision], Generic[T]):
         if self.loaded and self._reached(revision, fresh=False) is True:
             return None
         future = self.waiters.add(revision)
-        self.ring()
+        self.hurry()
         return future
 
     def _reached(self, wanted: Revision | None, fresh: bool) -> bool | Exception:
@@ -251,16 +286,14 @@ class CellCopy(Replica[Revision], Generic[T]):
 
     async def _put(self, write: CellWrite, deadline: float) -> bool:
         before = self._moved
-        landed = await write.land(self._backplane, deadline)
-        if landed is None:
-            return False
-        cell, asked = landed
+        won, cell, asked = await write.land(self._backplane, deadline)
         # Otherwise a later write is known already, and ours is in its history.
-        if self._moved == before or self._newer(cell.revision):
-            # A later write can't be read: ours is done all the same.
+        if self._moved == before or (cell is not None and self._newer(cell.revision)):
+            # One that can't be read is another writer's: whoever reads is told.
             with contextlib.suppress(CellUnreadable, CellFromNewerVersion):
                 self._take(cell, asked)
-        return True
+            self._wrote = asked
+        return won
 
     def touch_if_old(self) -> None:
         """Renew the time to live of a cell in use. On the loop; failing is harmless, the next use tries again."""

@@ -78,10 +78,14 @@ class Replica(Generic[W]):
         """Something may have changed: look. On the loop."""
         self.flight.ring()
 
+    def hurry(self) -> None:
+        """Look now: somebody waits for it."""
+        self.flight.wake()
+
     def look(self) -> asyncio.Future[None]:
         """A future that is done when a look that begins from now on has found nothing newer. It raises where the key can't be followed."""
         future = self.waiters.add(None)
-        self.ring()
+        self.hurry()
         return future
 
     def stop(self) -> None:

@@ -276,7 +276,7 @@ class Replicas:
         while True:
             for one in self._all():
                 if one.flight.rung:
-                    one.flight.wake()
+                    one.hurry()
             tasks = [one.task for one in self._all() if one.task is not None]
             if not tasks:
                 return

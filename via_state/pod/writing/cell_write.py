@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from via_state.backplanes.base import Backplane
 from via_state.core.cells import Holds, LostWrite, Write, encode_nothing, judge_lost_write, writes_of
@@ -26,6 +26,16 @@ from via_state.runtime.backoff import Backoff
 from via_state.runtime.patience import send_by
 
 logger = logging.getLogger("via_state.pod")
+
+
+class Landing(NamedTuple):
+    """What became of a write. ``cell`` is what the store said when it was ``asked`` for, of `time.monotonic`, or later: with the write in it,
+    perhaps with later ones on top; or, where another writer was first (not ``won``), with that one's.
+    """
+
+    won: bool
+    cell: Cell | None
+    asked: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +74,8 @@ class CellWrite:
             return cls.of(key, None, (), asked, ttl, encode)
         return cls.of(key, cell.revision, writes_of(cell.data), asked - cell.age, ttl, encode)
 
-    async def land(self, backplane: Backplane, deadline: float) -> tuple[Cell, float] | None:
-        """The cell with this write in it, perhaps with later ones on top, and when (of `time.monotonic`) it was asked for.
-
-        None when another writer was first. ``deadline`` bounds the attempts. Raises `UpdateOutcomeUnknown`, and
+    async def land(self, backplane: Backplane, deadline: float) -> Landing:
+        """Send it until it is known what became of it. ``deadline`` bounds the attempts. Raises `UpdateOutcomeUnknown`, and
         `BackplaneUnavailable` when nothing was sent.
         """
         backoff, first_sent = Backoff(), None
@@ -77,10 +85,10 @@ class CellWrite:
             try:
                 with send_by(deadline):
                     revision = await backplane.cas(self.key, self.expected, self.data, self.ttl)
-                return Cell(self.data, revision, 0.0, self.ttl), asked
-            except CASConflict:
+                return Landing(True, Cell(self.data, revision, 0.0, self.ttl), asked)
+            except CASConflict as error:
                 if first_sent is None:
-                    return None
+                    return Landing(False, error.cell, asked)
             except OutcomeUnknown as error:
                 first_sent, cause = first_sent or asked, error
             except BackplaneUnavailable:
@@ -100,9 +108,9 @@ class CellWrite:
                 asked = time.monotonic()
                 cell, verdict = await self._look(backplane, first_sent)
                 if cell is not None and verdict is LostWrite.APPLIED:
-                    return cell, asked
+                    return Landing(True, cell, asked)
                 if verdict is LostWrite.NOT_APPLIED and (None if cell is None else cell.revision) != self.expected:
-                    return None
+                    return Landing(False, cell, asked)
                 if verdict is LostWrite.UNKNOWN or time.monotonic() >= deadline:
                     raise UpdateOutcomeUnknown(
                         f"A write of {self.key!r} was sent and its answer lost; whether it took effect can't be told "

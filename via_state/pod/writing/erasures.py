@@ -130,7 +130,7 @@ class Erasures(Periodic):
             if cell is None or holds_of(cell.data) is not Holds.VALUE:
                 return False
             write = CellWrite.emptying(key, Holds.RESET, cell, asked, RESET_TTL)
-            if await write.land(self._backplane, deadline=asked) is None:
+            if not (await write.land(self._backplane, deadline=asked)).won:
                 continue
             if (resident := self._pod.replicas.loaded_cell(key)) is not None:
                 with suppress(ViaStateError):
