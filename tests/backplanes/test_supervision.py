@@ -16,6 +16,7 @@ from via_state.backplanes.base import Backplane
 from via_state.backplanes.memory import MemoryBackplane
 from via_state.backplanes.nats import NatsBackplane
 from via_state.backplanes.postgres import PostgresBackplane
+from via_state.backplanes.postgres import doorbell as postgres_doorbell
 from via_state.testing.conformance.harness import append
 
 
@@ -109,3 +110,28 @@ async def test_doorbells_are_rung_again_after_an_error_that_nobody_expects(
     assert "in a way that nobody expected" in caplog.text
     await plane.close()
     assert unretrieved == []
+
+
+async def test_a_cell_that_never_rests_rings_no_more_often_than_it_is_looked_at(
+    postgres: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_doorbell, "CELL_INTERVAL", interval := 0.5)
+    plane = PostgresBackplane({"PREFIX": uuid.uuid4().hex, "DATABASE": POSTGRES_ALIAS})
+    try:
+        heard: list[str | None] = []
+        watch = plane.watch(heard.append)
+        for key in ("cell", "log"):
+            watch.add(key)
+        await rung(plane, heard)
+        heard.clear()
+        began, revision = time.monotonic(), None
+        for _ in range(50):
+            revision = await plane.cas("cell", revision, b"x")
+        took = time.monotonic() - began
+        before = heard.count("cell")
+        assert before <= 1 + took / interval
+        async with asyncio.timeout(30):
+            while heard.count("cell") == before:  # the last write is rung for, too
+                await asyncio.sleep(0.01)
+    finally:
+        await plane.close()

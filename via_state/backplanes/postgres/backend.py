@@ -151,7 +151,8 @@ class PostgresBackplane(Backplane):
     async def cas(self, key: str, expected: Revision | None, data: bytes, ttl: float | None = None) -> Revision:
         self.check_value(key, data)
         revision = await self._cells.cas(key, expected, data, ttl)
-        self._ring(key)
+        if not self._closed:
+            self._notifier.ring_cell(key)
         return revision
 
     async def cells(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, Cell]:

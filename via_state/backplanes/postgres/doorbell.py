@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
 
@@ -33,6 +34,8 @@ Open = Callable[[], Coroutine[None, None, Connection]]
 
 #: Seconds between two NOTIFYs of doorbells of a process: what happens meanwhile rings together.
 INTERVAL = 0.002
+#: Seconds between two doorbells of a process for one cell: no reader looks more often. How many cells are known to have rung lately.
+CELL_INTERVAL, RUNG_CELLS = 0.02, 1000
 #: Bytes that PostgreSQL takes; longer ones ring as "anything may have changed".
 MAX_PAYLOAD = 7999
 #: Seconds between two rings for "anything may have changed": each makes a process look at all that moved.
@@ -66,6 +69,8 @@ class Notifier:
         self._keys: set[str] = set()
         self._messages: list[tuple[list[str], asyncio.Future[None]]] = []
         self._rest: asyncio.TimerHandle | None = None
+        self._rung: dict[str, float] = {}  # cells, in the order of their last doorbells, and when that was
+        self._later: dict[str, asyncio.TimerHandle] = {}
         self._hurry = asyncio.Event()  # set while there are messages
         self._task: asyncio.Task[None] | None = None
         self._closing = False
@@ -74,6 +79,24 @@ class Notifier:
         """Soon, and together with what is rung meanwhile."""
         self._keys.add(key)
         self._start()
+
+    def ring_cell(self, key: str) -> None:
+        """At once, or when its last doorbell is `CELL_INTERVAL` ago."""
+        if key in self._later:
+            return
+        loop = asyncio.get_running_loop()
+        wait = self._rung.pop(key, -math.inf) + CELL_INTERVAL - loop.time()
+        self._rung[key] = loop.time() + max(wait, 0.0)
+        if len(self._rung) > RUNG_CELLS:
+            del self._rung[next(iter(self._rung))]
+        if wait > 0:
+            self._later[key] = loop.call_later(wait, self._ring_later, key)
+        else:
+            self.ring(key)
+
+    def _ring_later(self, key: str) -> None:
+        del self._later[key]
+        self.ring(key)
 
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
         """Send messages, each a topic and its data, together with what is sent meanwhile: all of them or none. Raises
@@ -157,6 +180,8 @@ class Notifier:
 
     async def close(self) -> None:
         self._closing = True
+        for timer in self._later.values():
+            timer.cancel()
         if self._task is not None:
             await _end(self._task, self._connection)
         if self._rest is not None:

@@ -142,6 +142,41 @@ class StoreConformance(Harness):
                     await until_absent(planes[0], "cell")
                     revision = None
 
+    async def test_a_refusal_brings_the_cell_that_is_there(self) -> None:
+        async with self.two() as (first, second):
+            with pytest.raises(CASConflict) as refused:
+                await first.cas("cell", Revision(5, "another"), b"x")
+            assert refused.value.cell is None
+            stale = await first.cas("cell", None, b"one", ttl=100.0)
+            with pytest.raises(CASConflict) as refused:
+                await second.cas("cell", None, b"two")
+            assert held(refused.value.cell) == (b"one", stale)
+            assert refused.value.cell is not None
+            assert refused.value.cell.ttl is not None
+            assert 50 < refused.value.cell.ttl <= 100.5
+            newer = await second.cas("cell", stale, b"three")
+            with pytest.raises(CASConflict) as refused:
+                await first.cas("cell", stale, b"four")
+            assert held(refused.value.cell) == (b"three", newer)
+            short = await first.cas("short", None, b"x", ttl=0.01)
+            await until_absent(first, "short")
+            with pytest.raises(CASConflict) as refused:
+                await second.cas("short", short, b"y")
+            assert refused.value.cell is None
+
+    async def test_a_refusal_in_a_race_brings_the_winners_cell(self) -> None:
+        """Also to one that waited for the winner at the server, which saw the cell as it was before that."""
+        async with self.two() as planes:
+            revision: Revision | None = None
+            for number in range(10):
+                results = await asyncio.gather(
+                    *(planes[racer % 2].cas("cell", revision, f"{number}.{racer}".encode()) for racer in range(6)),
+                    return_exceptions=True,
+                )
+                ((winner, revision),) = [(at, one) for at, one in enumerate(results) if isinstance(one, Revision)]
+                refused = [held(one.cell) for one in results if isinstance(one, CASConflict)]
+                assert refused == [(f"{number}.{winner}".encode(), revision)] * 5
+
     async def test_a_revision_is_never_used_again(self) -> None:
         async with self.two() as (first, second):
             seen: set[Revision] = set()
