@@ -23,6 +23,7 @@ from testproject.servers.postgres import Postgres
 from testproject.servers.proxy import Proxy
 from testproject.servers.redis import Redis
 from tests import emptying
+from via_state.core import text
 
 #: Files that take a minute or more.
 LONG = (
@@ -141,6 +142,12 @@ def redis() -> Iterator[Redis]:
         server.start()
         yield server
         server.stop()
+
+
+@pytest.fixture
+def log_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What errors of the project say is in log lines, as with ``LOG_VALUES``."""
+    monkeypatch.setattr(text, "show_values", lambda: True)
 
 
 @pytest.fixture(scope="session")

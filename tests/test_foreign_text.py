@@ -47,7 +47,9 @@ def test_a_template_of_the_log_is_never_put_together() -> None:
                 assert constant or isinstance(template, ast.Constant), ast.unparse(call)
 
 
-def test_a_record_is_cleaned_whatever_its_arguments_are(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_record_is_cleaned_whatever_its_arguments_are(
+    caplog: pytest.LogCaptureFixture, log_values: None
+) -> None:
     class Rude(Exception):
         def __str__(self) -> str:
             raise RuntimeError

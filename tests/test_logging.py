@@ -58,7 +58,9 @@ def test_a_halted_key_is_said_with_key_offset_reason_and_pod(caplog: pytest.LogC
         }
 
 
-def test_a_halted_key_shows_once_where_the_projects_code_raised(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_halted_key_shows_once_where_the_projects_code_raised(
+    caplog: pytest.LogCaptureFixture, log_values: None
+) -> None:
     board.healed.clear()
     with pods(1) as (pod,):
         fragile = Board.fragile.using(pod)

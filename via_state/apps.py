@@ -16,7 +16,6 @@ class ViaStateConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django.conf import settings
         from django.contrib.auth.signals import user_logged_out
 
         from via_state import (
@@ -25,6 +24,7 @@ class ViaStateConfig(AppConfig):
             logs,
             origin,
         )
+        from via_state.conf import settings as our_settings
         from via_state.core import text
         from via_state.declarations import handle
         from via_state.declarations.owner_end import watch_deletions
@@ -41,7 +41,7 @@ class ViaStateConfig(AppConfig):
         logs.guard()
         logs.trace_id = origin.trace_id
         handle.live_text = tags.text_of
-        text.show_values = lambda: settings.DEBUG
+        text.show_values = lambda: bool(our_settings.LOG_VALUES)
         user_logged_out.connect(end_on_logout, dispatch_uid="via_state.end_on_logout")
         watch_deletions()
         watch_logins()

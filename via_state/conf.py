@@ -55,6 +55,7 @@ DEFAULTS: Mapping[str, Any] = {
     "TOKEN_USERS": False,
     "ERASE_ON_DELETE": True,
     "OTEL_PARENT": False,
+    "LOG_VALUES": None,
     "DOCS_URL": "",
 }
 
@@ -75,6 +76,8 @@ _COUNTS = {
     "LIVE_RETURNS": "tabs that a process takes back in a second",
     "BROADCAST_RATE": "broadcasts that a process may say in a second",
 }
+#: Switches that are None for what ``DEBUG`` says.
+_AS_DEBUG = ("FOLD_VERIFY", "LOG_VALUES")
 #: Characters in the longest prefix that all backplanes take.
 MAX_PREFIX = 32
 
@@ -112,7 +115,8 @@ class Settings:
 
     ``TOKEN_USERS``: users that are of no model, as those of a token are, are the accounts of ``AUTH_USER_MODEL`` with
     the same primary key. ``ERASE_ON_DELETE``: the state of a user goes when the user is deleted. ``OTEL_PARENT``: spans of
-    deliveries are children of the append's span, and do not only link to it. ``DOCS_URL``: where the
+    deliveries are children of the append's span, and do not only link to it. ``LOG_VALUES``: what the project's code says in its errors,
+    and values that messages are about, are in log lines and messages; what ``DEBUG`` says if it is left out. ``DOCS_URL``: where the
     site of the documentation is; hints of checks, and what the doctor finds, name addresses in it.
     """
 
@@ -125,7 +129,7 @@ class Settings:
         value = self._configured_value(name)
         if name == "PREFIX" and self._suffix:
             return self._with_suffix(value)
-        if name == "FOLD_VERIFY" and value is None:
+        if name in _AS_DEBUG and value is None:
             return django_settings.DEBUG
         return value
 
@@ -166,10 +170,11 @@ class Settings:
                 found.append(
                     (f"VIA_STATE[{name!r}] is {redacted(value)}.", f"Give the number of {things}, from 1.")
                 )
-        if self._configured_value("FOLD_VERIFY") not in (True, False, None):
-            found.append(
-                (f"VIA_STATE['FOLD_VERIFY'] is {self.FOLD_VERIFY!r}.", "Give True or False, or leave it out.")
-            )
+        found += [
+            (f"VIA_STATE[{name!r}] is {getattr(self, name)!r}.", "Give True or False, or leave it out.")
+            for name in _AS_DEBUG
+            if self._configured_value(name) not in (True, False, None)
+        ]
         found += [
             (f"VIA_STATE[{name!r}] is {getattr(self, name)!r}.", "Give True or False.")
             for name in ("TOKEN_USERS", "ERASE_ON_DELETE", "LIVE_SCRIPTS", "OTEL_PARENT")

@@ -1,13 +1,20 @@
-"""Log lines quote what visitors typed, what errors say and how keys are named. None of it ends a line or moves a cursor."""
+"""Log lines quote what errors say and how keys are named. None of it ends a line or moves a cursor.
+
+What errors of the project's code say may have values of its data in it: without ``LOG_VALUES`` a line has their types, and tracebacks have their frames.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import textwrap
 import time
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 
-from via_state.core.text import error_trace, one_line
+from via_state.core import text
+from via_state.core.text import Quoting, error_trace, lines, one_line
+from via_state.exceptions import Poison, RetryAfter, ViaStateError
 
 #: Every logger of this package. A test compares it with the code.
 LOGGERS = (
@@ -68,7 +75,8 @@ class Sparing:
 class ForeignText(logging.Filter):
     """Cleans the arguments of a record, before any handler sees it; its template is ours.
 
-    A traceback is indented, so that no line of an error's text can be taken for a line of the log. Each record has all `FACTS`, so that
+    An error has its text where that is of via_state, of a server or of the system, and its type alone otherwise, unless ``LOG_VALUES`` is set; then
+    a record has no error object either, which formatters would show. A traceback is indented, so that no line of an error's text can be taken for a line of the log. Each record has all `FACTS`, so that
     a formatter may name them.
     """
 
@@ -79,8 +87,12 @@ class ForeignText(logging.Filter):
             record.args = {name: _clean(value) for name, value in record.args.items()}
         elif record.args:
             record.args = tuple(map(_clean, record.args))
-        if record.exc_info and record.exc_info[1] is not None and not record.exc_text:
-            record.exc_text = textwrap.indent(error_trace(record.exc_info[1]), "    ").rstrip()
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and not record.exc_text:
+            trace = error_trace(error) if text.show_values() else lines("".join(_trace(error, set())))
+            record.exc_text = textwrap.indent(trace, "    ").rstrip()
+            if not text.show_values():
+                record.exc_info = None
         return True
 
 
@@ -96,12 +108,82 @@ class _Line(str):
 def _clean(value: object) -> object:
     if value is None or isinstance(value, int | float):
         return value
+    if not text.show_values():
+        if isinstance(value, Quoting):
+            return _Line(one_line(value.plain))
+        if isinstance(value, BaseException):
+            return _Line(plain(value))
     try:
-        text = str(value)
+        said = str(value)
     except Exception:  # of an error of the project, whose own text raises
         return f"<{type(value).__name__}>"
-    line = one_line(text)
-    return value if line == text else _Line(line)
+    line = one_line(said)
+    return value if line == said else _Line(line)
+
+
+#: Modules whose errors speak of servers and connections.
+_SERVERS = ("nats", "redis", "channels_redis", "socket", "ssl", "concurrent", "asyncio")
+#: Those of databases, and of what the project does with them.
+_DATABASES = ("django.db", "psycopg", "sqlite3")
+
+
+def plain(error: BaseException) -> str:
+    """What an error says, in one line, where no value of the project's data can be in it; else its type."""
+    said = error.args[0] if error.args else ""
+    if isinstance(said, Quoting):
+        return one_line(said.plain)
+    known = _spoken(error)
+    return one_line(known) if known else f"{type(error).__name__} (LOG_VALUES shows its text)"
+
+
+def _spoken(error: BaseException) -> str:
+    module = type(error).__module__
+    if isinstance(error, ViaStateError) and not isinstance(error, Poison | RetryAfter):
+        return str(error) if _is_of(module, ("via_state",)) else ""
+    if _is_of(module, _DATABASES):
+        return _of_database(error)
+    if _is_of(module, _SERVERS):
+        return str(error).partition("\n")[0] or type(error).__name__
+    if isinstance(error, ImportError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return "" if error.args else type(error).__name__
+
+
+def _of_database(error: BaseException) -> str:
+    """Without the detail, which has the row; not of what the data, or a function in the database, caused."""
+    state = getattr(error, "sqlstate", None) or getattr(error.__cause__, "sqlstate", None) or ""
+    return type(error).__name__ if state[:2] in ("22", "P0") else str(error).partition("\n")[0]
+
+
+def _is_of(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == one or module.startswith(f"{one}.") for one in packages)
+
+
+def _with_type(error: BaseException) -> str:
+    kind, said = type(error), plain(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return name if said == kind.__name__ else f"{name}: {said.removeprefix(f'{kind.__name__} ')}"
+
+
+def _trace(error: BaseException, seen: set[int]) -> Iterator[str]:
+    """A traceback as Python shows it, without what errors of the project say: source code, and no values."""
+    seen.add(id(error))
+    cause, context = error.__cause__, error.__context__
+    if cause is not None and id(cause) not in seen:
+        yield from _trace(cause, seen)
+        yield "\nThe above exception was the direct cause of the following exception:\n\n"
+    elif context is not None and not error.__suppress_context__ and id(context) not in seen:
+        yield from _trace(context, seen)
+        yield "\nDuring handling of the above exception, another exception occurred:\n\n"
+    if error.__traceback__ is not None:
+        yield "Traceback (most recent call last):\n"
+        yield from traceback.format_tb(error.__traceback__)
+    yield f"{_with_type(error)}\n"
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield textwrap.indent("".join(_trace(one, seen)), "  | ")
 
 
 _FILTER = ForeignText()

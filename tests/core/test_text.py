@@ -130,7 +130,7 @@ REFUSALS: list[tuple[Callable[[], object], str]] = [
     (lambda: _event(Paid(int(CARD))), r"Expected `str`, got `int` - at `\$\.card`"),  # type: ignore[arg-type]
     (lambda: _event(Paid("", {CARD: {CARD}})), r"note\[a value of type str of 16 characters\] is a value of type set"),
     (lambda: _event(Paid("", colour=CARD)), r"ValidationError was raised at \$\.colour"),  # type: ignore[arg-type]
-    (lambda: _event(_picky()), r"ValueError was raised \(DEBUG shows its text\)"),
+    (lambda: _event(_picky()), r"ValueError was raised \(LOG_VALUES shows its text\)"),
     (lambda: _event(Stamped(CARD)), r"parts is a value of type list"),
     (lambda: _cell(int, CARD), "a value of type str of 16 characters is not stored as int: Expected `int`"),
     (lambda: _cell(dict, {int(CARD): CARD}), "it is a value of type dict"),

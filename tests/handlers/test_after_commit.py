@@ -63,7 +63,7 @@ def receiving(receiver: Callable[..., None]) -> Iterator[None]:
 
 
 def test_a_hook_that_raises_after_the_commit_neither_repeats_nor_buries_the_record(
-    shop: Shop, caplog: pytest.LogCaptureFixture
+    shop: Shop, caplog: pytest.LogCaptureFixture, log_values: None
 ) -> None:
     attempts: list[int] = []
     told: list[int] = []

@@ -49,7 +49,9 @@ def harmless(text: str) -> bool:
     return text.replace("\n", "").isprintable() and not any(line.startswith("CRITICAL") for line in lines)
 
 
-def test_errors_of_handlers_in_logs_rows_and_commands(site: Shop, caplog: pytest.LogCaptureFixture) -> None:
+def test_errors_of_handlers_in_logs_rows_and_commands(
+    site: Shop, caplog: pytest.LogCaptureFixture, log_values: None
+) -> None:
     @site.orders().on_event("ship", dead_letter=lambda event, delivery, error: None)
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         raise Poison(HOSTILE) if event.number == 1 else ValueError(HOSTILE)

@@ -67,7 +67,7 @@ def break_loop(thread: LoopThread) -> None:
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
 def test_what_would_end_the_thread_fails_its_caller_alone(
-    thread: LoopThread, kind: type[BaseException], caplog: pytest.LogCaptureFixture
+    thread: LoopThread, kind: type[BaseException], caplog: pytest.LogCaptureFixture, log_values: None
 ) -> None:
     async def leave() -> None:
         raise kind("a project's")

@@ -100,7 +100,7 @@ async def test_what_nobody_expects_is_logged_once_with_its_traceback(caplog: pyt
     one.ring()
     await rest(one)
     assert texts(caplog) == ["The test failed, and is tried again until it works."]
-    assert any(one.exc_info for one in caplog.records if one.getMessage().startswith("The test"))
+    assert any(one.exc_text for one in caplog.records if one.getMessage().startswith("The test"))
     one._body = Body(ValueError("again"))
     one.ring()
     await rest(one)

@@ -15,7 +15,7 @@ from via_state.core.events import Unreadable
 from via_state.core.project_code import is_failure
 from via_state.core.records import GENESIS, Batch, Position
 from via_state.core.specs import LogSpec
-from via_state.core.text import error_line
+from via_state.core.text import around, quoted
 from via_state.core.verifier import Verifier
 
 V = TypeVar("V")
@@ -173,7 +173,7 @@ class Projection(Generic[V]):
                     cursor, witness = pack.last - len(events) + done, pack
                 if self.halt is not None:
                     where = pack.record_id(pack.last - len(events) + done + 1)
-                    self.halt = Halt(self.halt.reason, f"{self.halt.text} (record {where})")
+                    self.halt = Halt(self.halt.reason, around("", self.halt.text, f" (record {where})"))
                     return
         finally:
             if witness is not None:
@@ -199,7 +199,7 @@ class Projection(Generic[V]):
             done -= length_hint(left) + 1
             outcome.raised = error
             self.halt = Halt(
-                HaltReason.FOLD, f"{type(events[done]).__name__}.fold raised {error_line(error)[:500]}"
+                HaltReason.FOLD, around(f"{type(events[done]).__name__}.fold raised ", quoted(error, 500))
             )
         self.value = value
         outcome.applied += done

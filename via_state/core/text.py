@@ -9,7 +9,7 @@ import msgspec
 
 LINE, TRACE = 2_000, 20_000  # characters
 _JOINERS = "\u200c\u200d"  # of scripts and emoji; they move nothing
-#: Whether values may be shown. The app says: where ``DEBUG`` is set.
+#: Whether values may be shown. The app says: where ``LOG_VALUES`` is set.
 show_values: Callable[[], bool] = lambda: False  # noqa: E731 - a slot, not a function
 
 
@@ -51,6 +51,29 @@ def error_trace(error: BaseException) -> str:
     return lines("".join(traceback.format_exception(error)))
 
 
+class Quoting(str):
+    """A text with what an error of the project says in it; ``plain`` is the same without that. Rows have the one, log lines the other."""
+
+    __slots__ = ("plain",)
+    plain: str
+
+    def __new__(cls, text: str, plain: str) -> Quoting:
+        made = super().__new__(cls, text)
+        made.plain = plain
+        return made
+
+
+def around(before: str, text: str, after: str = "") -> str:
+    """A text with another one in it; it quotes where that one does."""
+    whole = f"{before}{text}{after}"
+    return Quoting(whole, f"{before}{text.plain}{after}") if isinstance(text, Quoting) else whole
+
+
+def quoted(error: BaseException, most: int) -> Quoting:
+    """What an error of the project says, in one line."""
+    return Quoting(error_line(error)[:most], type(error).__name__)
+
+
 def named(value: object) -> str:
     """A value in a message for people: its type; the value itself only where values may be shown."""
     if show_values():
@@ -73,7 +96,7 @@ def reason(error: BaseException) -> str:
         return one_line(text)
     _, at, path = text.rpartition(" - at `")
     where = one_line(f" at {path.rstrip('`')}") if at and isinstance(error, msgspec.ValidationError) else ""
-    return f"{type(error.__cause__ or error).__name__} was raised{where} (DEBUG shows its text)"
+    return f"{type(error.__cause__ or error).__name__} was raised{where} (LOG_VALUES shows its text)"
 
 
 def shown_cause(error: BaseException | None) -> BaseException | None:

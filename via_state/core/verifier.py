@@ -7,7 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from via_state.core.fidelity import difference
 from via_state.core.project_code import is_failure
-from via_state.core.text import error_line, named
+from via_state.core.text import named, reason
 
 V = TypeVar("V")
 
@@ -54,7 +54,7 @@ class Verifier(Generic[V]):
             if not is_failure(error):
                 raise
             if self.found is None:
-                self.found = f"its value can't be copied: {error_line(error)}"
+                self.found = f"its value can't be copied: {reason(error)}"
             self._given = None
 
     def taken(self, value: V) -> V:

@@ -269,7 +269,7 @@ class Deliverer:
             claim.key,
             delivery.offset,
             attempts,
-            text,
+            error,
             extra=_about(delivery, "stuck"),
         )
         return wait
@@ -290,7 +290,7 @@ class Deliverer:
             delivery.key,
             delivery.offset,
             attempts,
-            letter.error,
+            error,
             extra=_about(delivery, FAILED),
         )
 

@@ -23,7 +23,6 @@ from typing import Any, TypeVar
 from via_state import telemetry
 from via_state.core import project_code
 from via_state.core.project_code import contained
-from via_state.core.text import error_line
 from via_state.exceptions import LoopEnded, StateInPureFunction, SyncVerbInEventLoop
 from via_state.runtime.executor import DaemonExecutor
 from via_state.runtime.green_threads import refuse_green_threads
@@ -86,9 +85,9 @@ class LoopThread:
                     self.loop.run_forever()
                 except (SystemExit, KeyboardInterrupt) as error:
                     # Of the project's code: its task or callback has failed with it, and asyncio hands it on to us.
-                    logger.error("%s was raised on the loop of via_state.", error_line(error), exc_info=error)
+                    logger.error("%s was raised on the loop of via_state.", error, exc_info=error)
         except BaseException as error:
-            self.fault = error_line(error)
+            self.fault = type(error).__name__
             logger.critical("The background thread of via_state has ended. Restart this process.", exc_info=error)
         finally:
             self._end()

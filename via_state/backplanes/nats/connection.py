@@ -254,7 +254,7 @@ class Connection:
 
     async def _heard_of(self, error: Exception) -> None:
         self._trouble = error
-        logger.info("NATS: %s", str(error) or type(error).__name__)
+        logger.info("NATS: %s", error)
 
     def _denied(self, subject: str) -> bool:
         """Whether the server said that we may not publish there: such a request has no answer, and was not sent on."""

@@ -73,7 +73,7 @@ class FoldReport:
                 logger.error(
                     "%r is halted: %s",
                     self._key,
-                    projection.halt,
+                    "" if projection.halt is None else projection.halt.text,
                     exc_info=None if raised is None else raised.with_traceback(_project_part(raised)),
                     extra=about(key=self._key, offset=projection.position.offset, reason=reason),
                 )

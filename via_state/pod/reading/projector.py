@@ -14,6 +14,7 @@ from via_state.core.projection import Action, Outcome, Projection
 from via_state.core.records import GENESIS, Batch, Position
 from via_state.core.snapshots import NoRestorePoint, RestorePoint
 from via_state.core.specs import LogSpec
+from via_state.core.text import around
 from via_state.core.verifier import Verifier
 from via_state.core.visibility import Shown, Visibility
 from via_state.exceptions import (
@@ -254,7 +255,7 @@ class Projector(Replica[Place], Generic[V]):
         """
         while not self.loaded:
             if (halt := self._projection.halt) is not None:
-                raise KeyHalted(f"{self.key!r} is halted and has no good value yet: {halt}")
+                raise KeyHalted(around(f"{self.key!r} is halted and has no good value yet: ", halt.text))
             if isinstance(self.error, BackplaneRefused):
                 raise type(self.error)(str(self.error))
             if self._ready is None:
@@ -287,7 +288,7 @@ class Projector(Replica[Place], Generic[V]):
             return True
         halt, position = self._projection.halt, self.position
         if halt is not None:
-            return KeyHalted(f"{self.key!r} is halted at offset {position.offset}: {halt}")
+            return KeyHalted(around(f"{self.key!r} is halted at offset {position.offset}: ", halt.text))
         if wanted is not None and at_head and position.epoch != wanted.epoch:
             return EpochChanged(
                 f"The log {self.key!r} was restored or recreated since offset {wanted.offset} was given out. "

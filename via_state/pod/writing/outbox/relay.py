@@ -210,7 +210,7 @@ class _Work:
         logger.error(
             "An append to %r can't be relayed and was set aside; manage.py replay_outbox tries it again: %s",
             one.key,
-            text,
+            error,
             extra=about(key=one.key, reason="set aside"),
         )
 
