@@ -37,6 +37,7 @@ class FaultyBackplane(Backplane):
         self.max_append_bytes, self.max_append_records = inner.max_append_bytes, inner.max_append_records
         self.max_value_bytes = inner.max_value_bytes
         self.max_message_bytes = inner.max_message_bytes
+        self.trains = inner.trains  # type: ignore[misc]
         self.durable = inner.durable  # type: ignore[misc]
         self.faults: dict[str, deque[Fault | None]] = {}
         self.calls: dict[str, int] = {}

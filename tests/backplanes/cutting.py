@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import time
 from collections.abc import Callable, Coroutine
@@ -10,9 +11,10 @@ from typing import Any, TypeVar
 
 from testproject.servers.proxy import Proxy
 from via_state.backplanes.base import Backplane
-from via_state.core.records import Position
+from via_state.core.records import Append, Position
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
 from via_state.testing.conformance.harness import new_id, read_all
+from via_state.testing.conformance.many_logs import append_each, one_each
 
 T = TypeVar("T")
 WRITERS, APPENDS = 4, 60
@@ -68,6 +70,42 @@ async def append_while_cut(plane: Backplane, proxy: Proxy, seed: int) -> list[in
         assert mine == [(p.offset, f"{name}:{n}".encode()) for n, p in enumerate(positions)]
     assert len(found) == all_of_them
     return [offset for offset, _ in found]
+
+
+async def append_many_while_cut(plane: Backplane, proxy: Proxy) -> None:
+    """Some write to many logs at a time, new and known ones, while their connections are cut: each append is there once, in order."""
+    chaos, landed = random.Random(4), 0
+    keys = [f"log.{number}" for number in range(60)]
+    written: dict[str, list[Append]] = {key: [] for key in keys}
+    told: dict[str, list[Position]] = {key: [] for key in keys}
+
+    async def cut() -> int:
+        cuts, next_cut = 0, 2
+        while landed < 40:
+            await asyncio.sleep(chaos.uniform(0, 0.005))
+            if landed >= next_cut:
+                next_cut = landed + chaos.randint(1, 4)
+                await asyncio.to_thread(proxy.sever)
+                cuts += 1
+        return cuts
+
+    async def write(mine: list[str]) -> None:
+        nonlocal landed
+        for _ in range(10):
+            train = one_each(*chaos.sample(mine, 12))
+            answers = await persist(functools.partial(append_each, plane, train))
+            for one in train:
+                written[one.key].append(one)
+                told[one.key].append(answers[one.key])
+            landed += 1
+
+    cutting = asyncio.create_task(cut())
+    await asyncio.gather(*(write(keys[number::4]) for number in range(4)))
+    assert await cutting > 3
+    for key in keys:
+        assert [position.record_id for position in told[key]] == [f"{one.append_id}-0" for one in written[key]]
+        found = await persist(functools.partial(read_all, plane, key))
+        assert [offset for offset, _ in found] == [position.offset for position in told[key]]
 
 
 async def publish_while_cut(publisher: Backplane, hearer: Backplane, proxy: Proxy) -> None:

@@ -17,7 +17,7 @@ from testproject.servers import nats_backup
 from testproject.servers.nats import Nats
 from testproject.servers.proxy import Proxy
 from tests.backplanes.conftest import MakeNats as Make
-from tests.backplanes.cutting import append_while_cut, persist, publish_while_cut
+from tests.backplanes.cutting import append_many_while_cut, append_while_cut, persist, publish_while_cut
 from tests.conftest import server_folder
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.nats import NatsBackplane, log
@@ -93,6 +93,11 @@ class TestNatsBackplane(BackplaneConformance):
 async def test_cut_connections_neither_lose_nor_double_appends(make: Make, nats_proxy: Proxy, seed: int) -> None:
     plane = make(SERVERS=f"nats://{settings.NATS_TOKEN}@{nats_proxy.host}:{nats_proxy.port}", TIMEOUT=2.0)
     await append_while_cut(plane, nats_proxy, seed)
+
+
+async def test_a_train_that_is_cut_lands_once(make: Make, nats_proxy: Proxy) -> None:
+    plane = make(SERVERS=f"nats://{settings.NATS_TOKEN}@{nats_proxy.host}:{nats_proxy.port}", TIMEOUT=2.0)
+    await append_many_while_cut(plane, nats_proxy)
 
 
 async def test_a_hearing_that_is_cut_holds_again_and_hears_nothing_twice(make: Make, nats_proxy: Proxy) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import random
 
 import psycopg
 import pytest
 
 from testproject.servers.proxy import Proxy
 from tests.backplanes.conftest import Make
-from tests.backplanes.cutting import persist
+from tests.backplanes.cutting import append_many_while_cut
 from via_state.backplanes.postgres import PostgresBackplane
 from via_state.core.records import Append, Position
 from via_state.exceptions import OutcomeUnknown
@@ -54,38 +52,7 @@ async def test_a_log_that_the_server_refuses_leaves_the_others_to_themselves(pla
 
 
 async def test_a_train_that_is_cut_lands_once(make: Make, through_proxy: Proxy) -> None:
-    """Trains over some new and some known logs, whose connection is cut: each append is there once, in its log's order."""
-    plane, chaos, landed = make(TIMEOUT=2.0), random.Random(4), 0
-    keys = [f"log.{number}" for number in range(60)]
-    written: dict[str, list[Append]] = {key: [] for key in keys}
-
-    async def cut() -> int:
-        cuts, next_cut = 0, 2
-        while landed < 40:
-            await asyncio.sleep(chaos.uniform(0, 0.005))
-            if landed >= next_cut:
-                next_cut = landed + chaos.randint(1, 4)
-                await asyncio.to_thread(through_proxy.sever)
-                cuts += 1
-        return cuts
-
-    async def write(mine: list[str]) -> None:
-        nonlocal landed
-        for _ in range(10):
-            train = one_each(*chaos.sample(mine, 12))
-            answers = await persist(functools.partial(append_each, plane, train))
-            for one in train:
-                written[one.key].append(one)
-                assert answers[one.key].offset == len(written[one.key])
-            landed += 1
-
-    cutting = asyncio.create_task(cut())
-    await asyncio.gather(*(write(keys[number::4]) for number in range(4)))
-    assert await cutting > 3
-    for key in keys:
-        assert [offset for offset, _ in await read_all(plane, key)] == [*range(1, len(written[key]) + 1)]
-        if written[key]:
-            assert (await plane.head(key)).position.record_id == f"{written[key][-1].append_id}-0"
+    await append_many_while_cut(make(TIMEOUT=2.0), through_proxy)
 
 
 async def test_a_connection_that_ends_between_two_statements_says_what_is_known(

@@ -82,7 +82,7 @@ class Choosy(MemoryBackplane):
     def __init__(self) -> None:
         super().__init__({})
         self.go = asyncio.Event()
-        self.trains: list[int] = []
+        self.sizes: list[int] = []
         self.failed = 0
 
     async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
@@ -93,7 +93,7 @@ class Choosy(MemoryBackplane):
         return await super().append(key, append_id, count, data)
 
     async def append_many(self, appends: Sequence[Append]) -> dict[str, Position | ViaStateError]:
-        self.trains.append(len(appends))
+        self.sizes.append(len(appends))
         keys = {one.key for one in appends}
         if keys & self.refusing:
             raise BackplaneRefused("not all of these")
@@ -121,7 +121,7 @@ async def test_a_key_that_is_refused_fails_alone(choosy: tuple[Choosy, Pod]) -> 
     found = await append_to_all(pod)
     assert [number for number, one in enumerate(found) if not isinstance(one, Offset)] == [7]
     assert isinstance(found[7], BackplaneRefused)
-    assert max(plane.trains) > 1
+    assert max(plane.sizes) > 1
 
 
 async def test_an_error_that_a_backplane_should_not_raise_ends_one_call_only(choosy: tuple[Choosy, Pod]) -> None:

@@ -124,6 +124,9 @@ class Backplane(ABC):
     #: Seconds after a first attempt during which a repeated append id, or cell write, may be sent and is recognised.
     #: The adapter remembers them for longer: what is sent at the last moment takes a while to arrive.
     retry_window: ClassVar[float]
+    #: How many `append_many` a pod has under way at once. Fewer are larger ones; where the server makes one durable while the next one
+    #: is written, it is worth having two.
+    trains: ClassVar[int] = 2
     #: Largest ``data`` of one append, in bytes; largest number of records in one append.
     max_append_bytes: int
     max_append_records: int

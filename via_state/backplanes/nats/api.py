@@ -6,6 +6,7 @@ nats-py has no batched direct reads, and waits for each answer with a timeout of
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -83,7 +84,25 @@ async def call(
 
 async def publish(connection: Connection, subject: str, headers: dict[str, str], data: bytes) -> int:
     """Store a message; its sequence number. Raises as `call` does for a write."""
-    said = (await connection.request(subject, data, headers, write=True)).data
+    return _stored((await connection.request(subject, data, headers, write=True)).data)
+
+
+async def publish_each(
+    connection: Connection, messages: Sequence[tuple[str, bytes, dict[str, str]]]
+) -> list[int | Exception]:
+    """Store several messages, each a subject, data and headers: for each what `publish` gives, or would raise."""
+    found: list[int | Exception] = []
+    for reply in await connection.request_each(messages):
+        try:
+            if isinstance(reply, Exception):
+                raise reply
+            found.append(_stored(reply.data))
+        except (BackplaneUnavailable, OutcomeUnknown) as error:
+            found.append(error)
+    return found
+
+
+def _stored(said: bytes) -> int:
     try:
         return int(_answer(said, write=True)["seq"])
     except (KeyError, TypeError, ValueError) as error:

@@ -21,7 +21,8 @@ from via_state.backplanes.nats.options import DEFAULTS, client_options, conceale
 from via_state.backplanes.nats.streams import Streams
 from via_state.backplanes.nats.subjects import Subjects
 from via_state.core.findings import Finding
-from via_state.core.records import Batch, Cell, Changes, LogBounds, Position, Revision
+from via_state.core.records import Append, Batch, Cell, Changes, LogBounds, Position, Revision
+from via_state.exceptions import ViaStateError
 
 #: Bytes of a message that are not the value: headers, the key.
 OVERHEAD = 8 * 1024
@@ -44,6 +45,7 @@ class NatsBackplane(Backplane):
     shared = True
     durable = True
     compacts = True
+    trains = 1  # each message costs this process more than its answer takes
     retry_window = 60.0
     max_append_bytes = 1024 * 1024 - OVERHEAD
     max_append_records = PACK
@@ -117,6 +119,11 @@ class NatsBackplane(Backplane):
         await self._connections.get()  # the server says how much it takes
         self.check_append(key, count, data)
         return await self._logs.append(key, append_id, count, bytes(data))
+
+    async def append_many(self, appends: Sequence[Append]) -> dict[str, Position | ViaStateError]:
+        await self._connections.get()  # the server says how much it takes
+        refused, sound = self.checked_appends(appends)
+        return refused | (await self._logs.append_many(sound) if sound else {})
 
     async def read(self, key: str, after: Position, limit: int = 1000) -> Batch:
         check_key(key)

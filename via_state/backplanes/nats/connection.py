@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import logging
 import math
@@ -127,6 +128,49 @@ class Connection:
                 reply = await answer
         return self._checked(subject, reply, write)
 
+    async def request_each(self, requests: Sequence[tuple[str, bytes, dict[str, str]]]) -> list[Reply | Exception]:
+        """The answers to several writes, each a subject, data and headers, which are under way together: for each the reply, or what
+        `request` would raise.
+        """
+        loop = asyncio.get_running_loop()
+        answers: list[Reply | Exception | None] = [None] * len(requests)
+        missing, done = len(requests), loop.create_future()
+
+        def settle(index: int, answer: Reply | Exception) -> None:
+            nonlocal missing
+            if answers[index] is None:
+                answers[index] = answer
+                missing -= 1
+                if not missing and not done.done():
+                    done.set_result(None)
+
+        def hear(index: int, reply: Reply | None) -> None:
+            try:
+                settle(index, self._checked(requests[index][0], reply, write=True))
+            except (BackplaneUnavailable, OutcomeUnknown) as error:
+                settle(index, error)
+
+        numbers = [str(next(self._numbers)) for _ in requests]
+        try:
+            begun = 0
+            try:
+                async with asyncio.timeout(self._timeout):
+                    for index, (subject, data, headers) in enumerate(requests):
+                        self._waiting[numbers[index]] = functools.partial(hear, index)
+                        begun = index + 1
+                        try:
+                            await self._publish(subject, data, f"{self._inbox}.{numbers[index]}", headers)
+                        except BackplaneUnavailable as error:
+                            settle(index, error)
+                    await done
+            except TimeoutError:
+                for index, (subject, _, _) in enumerate(requests):
+                    settle(index, self._silence(subject, write=index < begun))
+        finally:
+            for number in numbers:
+                self._waiting.pop(number, None)
+        return [answer for answer in answers if answer is not None]
+
     async def request_many(self, subject: str, data: bytes) -> AsyncIterator[Reply]:
         """The messages of an answer; the last one has a status. Raises `BackplaneUnavailable`."""
         replies: asyncio.Queue[Reply | None] = asyncio.Queue()
@@ -228,12 +272,14 @@ class Connection:
             async with asyncio.timeout(self._timeout):
                 yield
         except TimeoutError as error:
-            if self._denied(subject):
-                raise self._refusal(subject) from error
-            said = f" It said last: {self._trouble}." if self._trouble is not None else ""
-            raise unanswered(
-                f"NATS did not answer {subject!r} within {self._timeout:g} s.{said}", write
-            ) from error
+            raise self._silence(subject, write) from error
+
+    def _silence(self, subject: str, write: bool) -> BackplaneUnavailable | OutcomeUnknown:
+        """The error for a request without an answer in time."""
+        if self._denied(subject):
+            return self._refusal(subject)
+        said = f" It said last: {self._trouble}." if self._trouble is not None else ""
+        return unanswered(f"NATS did not answer {subject!r} within {self._timeout:g} s.{said}", write)
 
     def _checked(self, subject: str, reply: Reply | None, write: bool) -> Reply:
         if reply is None:

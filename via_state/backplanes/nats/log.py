@@ -11,10 +11,20 @@ import math
 import re
 import uuid
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from via_state.backplanes.nats.api import TOO_LARGE, Message, Refused, call, format_time, get, get_many, publish
+from via_state.backplanes.nats.api import (
+    TOO_LARGE,
+    Message,
+    Refused,
+    call,
+    format_time,
+    get,
+    get_many,
+    publish,
+    publish_each,
+)
 from via_state.backplanes.nats.connection import Connection
 from via_state.backplanes.nats.connections import Connections
 from via_state.backplanes.nats.listing import Listing
@@ -22,8 +32,14 @@ from via_state.backplanes.nats.log_meta import Entries, LogMeta, entry_of
 from via_state.backplanes.nats.streams import DUPLICATE_WINDOW, Streams, named
 from via_state.backplanes.nats.subjects import COUNT, key_headers
 from via_state.backplanes.nats.tokens import token_of
-from via_state.core.records import GENESIS, Batch, LogBounds, Pack, Position
-from via_state.exceptions import AppendTooLarge, BackplaneRefused, BackplaneUnavailable, OutcomeUnknown
+from via_state.core.records import GENESIS, Append, Batch, LogBounds, Pack, Position
+from via_state.exceptions import (
+    AppendTooLarge,
+    BackplaneRefused,
+    BackplaneUnavailable,
+    OutcomeUnknown,
+    ViaStateError,
+)
 
 #: Records that one message may hold.
 PACK = 1024
@@ -60,15 +76,13 @@ class Logs:
         if key not in self._density and await self._entries.load(connection, key) is None:
             # Before the first record, so that whoever hears of that finds it.
             await self._entries.create(connection, key, uuid.uuid4().hex)
-        subject = self._subject(key)
-        headers = {"Nats-Msg-Id": f"{append_id}.{token_of(key)}", COUNT: str(count), **key_headers(key)}
+        subject, _, headers = self._message(Append(key, append_id, count, data))
         try:
             seq = await publish(connection, subject, headers, data)
         except Refused as error:
             if error.code != TOO_LARGE:
                 raise
-            # The stream was given another limit since this process looked.
-            raise AppendTooLarge(f"An append of {len(data)} bytes is refused for good. {error}") from error
+            raise _too_large(data, error) from error
         try:
             # Only now is it certain in which epoch it is: somebody may have dropped the log, or the stream.
             while (entry := await self._entries.load(connection, key)) is None:
@@ -78,6 +92,56 @@ class Logs:
         self._saw(key, count, 1)
         epoch = entry.epoch if seq > entry.begin else DROPPED
         return Position(epoch, seq * PACK + count - 1, f"{append_id}-{count - 1}")
+
+    async def append_many(self, appends: Sequence[Append]) -> dict[str, Position | ViaStateError]:
+        """As `Backplane.append_many`, for appends that are checked: in three rounds, or in two where the logs are known."""
+        connection = await self._connections.get()
+        appends = appends[:TOGETHER]
+        if new := [one.key for one in appends if one.key not in self._density]:
+            # Before the first records, so that whoever hears of those finds it.
+            there = await self._entries.load_many(connection, new, 0)
+            absent = [key for key in new if key not in there]
+            failed = set(absent) - set(await self._entries.create_many(connection, absent) if absent else ())
+            appends = [one for one in appends if one.key not in failed]
+        found: dict[str, Position | ViaStateError] = {}
+        stored = await publish_each(connection, [self._message(one) for one in appends])
+        landed: list[tuple[Append, int]] = []
+        for one, seq in zip(appends, stored, strict=True):
+            if isinstance(seq, int):
+                landed.append((one, seq))
+            elif isinstance(seq, Refused) and seq.code == TOO_LARGE:
+                found[one.key] = _too_large(one.data, seq)
+            else:
+                assert isinstance(seq, ViaStateError), "it is one of ours"
+                found[one.key] = seq
+        return found | await self._placed(connection, landed)
+
+    def _message(self, one: Append) -> tuple[str, bytes, dict[str, str]]:
+        token = token_of(one.key)
+        headers = {"Nats-Msg-Id": f"{one.append_id}.{token}", COUNT: str(one.count), **key_headers(one.key)}
+        return self._subjects.records + token, one.data, headers
+
+    async def _placed(
+        self, connection: Connection, landed: Sequence[tuple[Append, int]]
+    ) -> dict[str, Position | ViaStateError]:
+        """The positions of what was stored as these messages. Only now is it certain in which epoch each is."""
+        entries, reason = dict[str, LogMeta](), "the log has no entry"
+        if landed:
+            try:
+                keys = [one.key for one, _ in landed]
+                entries = await self._entries.load_many(connection, keys, max(seq for _, seq in landed))
+            except BackplaneUnavailable as error:
+                reason = str(error)
+        found: dict[str, Position | ViaStateError] = {}
+        for one, seq in landed:
+            entry = entries.get(one.key)
+            if entry is None:  # asked for alone, it gets one, and is recognised
+                found[one.key] = OutcomeUnknown(f"The append is on NATS, but not where: {reason}")
+                continue
+            self._saw(one.key, one.count, 1)
+            epoch = entry.epoch if seq > entry.begin else DROPPED
+            found[one.key] = Position(epoch, seq * PACK + one.count - 1, f"{one.append_id}-{one.count - 1}")
+        return found
 
     async def read(self, key: str, after: Position, limit: int) -> Batch:
         connection, subject = await self._connections.get(), self._subject(key)
@@ -253,6 +317,13 @@ class Logs:
             self._density[key] = (before + records / packs) / 2
             if len(self._density) > REMEMBERED:
                 self._density.popitem(last=False)
+
+
+def _too_large(data: bytes, error: Refused) -> AppendTooLarge:
+    """The stream was given another limit since this process looked."""
+    too_large = AppendTooLarge(f"An append of {len(data)} bytes is refused for good. {error}")
+    too_large.__cause__ = error
+    return too_large
 
 
 def _pack(message: Message) -> Pack:

@@ -5,9 +5,23 @@ It is in the same stream, so that its place among the records is known, and so t
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Sequence
+
 import msgspec
 
-from via_state.backplanes.nats.api import WRONG_LAST_SEQUENCE, Message, Refused, call, get, publish
+from via_state.backplanes.nats.api import (
+    WRONG_LAST_SEQUENCE,
+    Message,
+    Refused,
+    call,
+    get,
+    get_many,
+    publish,
+    publish_each,
+)
 from via_state.backplanes.nats.connection import Connection
 from via_state.backplanes.nats.subjects import Subjects, key_headers
 from via_state.backplanes.nats.tokens import token_of
@@ -51,6 +65,32 @@ class Entries:
         """For a log that has none. Somebody else's is as good."""
         await self._replace(connection, key, 0, _Stored(epoch, 0))
 
+    async def load_many(self, connection: Connection, keys: Sequence[str], seq: int) -> dict[str, LogMeta]:
+        """Those of several keys, from a server that has the message ``seq``, or from the leader; without what can't be read."""
+        subjects = {self.subject(key): key for key in keys}
+        found = await get_many(connection, self._subjects.log_stream, multi_last=list(subjects))
+        entries: dict[str, LogMeta] = {}
+        for message in found.messages:
+            with contextlib.suppress(BackplaneRefused):  # whoever asks for that one alone learns it
+                entries[subjects[message.subject]] = entry_of(message)
+        if found.last_seq < seq:  # a server that lags behind answered
+            loaded = await asyncio.gather(*(self.load(connection, key) for key in keys))
+            entries = {key: entry for key, entry in zip(keys, loaded, strict=True) if entry is not None}
+        return entries
+
+    async def create_many(self, connection: Connection, keys: Sequence[str]) -> list[str]:
+        """As `create`, for several. Gives those that have an entry now."""
+        messages = [
+            (
+                self.subject(key),
+                msgspec.json.encode(_Stored(uuid.uuid4().hex, 0)),
+                {"Nats-Expected-Last-Subject-Sequence": "0", **key_headers(key)},
+            )
+            for key in keys
+        ]
+        made = await publish_each(connection, messages)
+        return [key for key, one in zip(keys, made, strict=True) if isinstance(one, int) or _is_there(one)]
+
     async def begin_anew(
         self, connection: Connection, key: str, entry: LogMeta, epoch: str, through: int | None = None
     ) -> int | None:
@@ -78,6 +118,10 @@ class Entries:
             body = {"filter": self.subject(key), "keep": 1}
             await call(connection, f"STREAM.PURGE.{self._subjects.log_stream}", body, write=True)
         return found
+
+
+def _is_there(error: Exception) -> bool:
+    return isinstance(error, Refused) and error.code in WRONG_LAST_SEQUENCE
 
 
 def entry_of(message: Message) -> LogMeta:

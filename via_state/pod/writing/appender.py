@@ -35,8 +35,6 @@ logger = logging.getLogger("via_state.pod")
 #: Called on the loop after an append: key, last position; answers an awaitable when this pod will fold it.
 Appended = Callable[[str, Position], "asyncio.Future[None] | None"]
 
-#: Trains under way at once: one is gathered and written while the other one is made durable.
-TRAINS = 2
 #: Seconds after which a train keeps no other one waiting: one of a single key, which may wait for that, and any other one.
 PATIENCE_ALONE, PATIENCE = 0.05, 1.0
 #: Keys, and bytes, of a train.
@@ -108,7 +106,7 @@ class Appender:
     # Trains -----------------------------------------------------------------------------------------------
 
     def _depart(self) -> None:
-        while self._ready and self._trains < TRAINS:
+        while self._ready and self._trains < self._backplane.trains:
             self._trains += 1
             self._start(self._travel())
 
