@@ -80,7 +80,9 @@ def pages(browser: Browser, environment: dict[str, str], tmp_path: Path) -> Iter
             pod.start()
         found = []
         for pod in pods:
-            page = browser.new_context().new_page()
+            context = browser.new_context()
+            running.callback(context.close)  # before the processes end, which would send the tabs away in peace
+            page = context.new_page()
             page.add_init_script(LISTEN)
             page.goto(f"{pod.url}/banner/")
             expect(page.locator("html")).to_have_attribute("data-via-connection", "online", timeout=SOON)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -31,7 +32,7 @@ from via_state.exceptions import (
 from via_state.live.announcing import announcement, inboxes
 from via_state.live.announcing.announcement import Announcement, Code, Notice, Signals
 from via_state.live.announcing.announcer import BURST, announcer_of
-from via_state.live.announcing.audience import ALL, Page, User
+from via_state.live.announcing.audience import ALL, Group, Page, User
 from via_state.live.announcing.broadcasts import (
     Plain,
     abroadcast_notify,
@@ -43,6 +44,7 @@ from via_state.live.announcing.broadcasts import (
     broadcast_signals,
 )
 from via_state.live.announcing.script import Script
+from via_state.live.visitors.tokens import Ticket
 from via_state.pod.default import using_pod
 from via_state.testing import pods
 
@@ -127,6 +129,25 @@ def test_only_those_who_are_meant_are_told(two: tuple[Hub, Hub]) -> None:
     two[1].waits_for(his, "to orders", "to all")
     assert ada.texts == ["to Ada", "to orders", "to all"]
     assert bob.texts == ["to orders", "to all"]
+
+
+def test_who_leaves_between_the_call_and_the_delivery_is_not_told(two: tuple[Hub, Hub]) -> None:
+    """The audience is decided where the tab is, when the message arrives there."""
+    _, there = two
+    stays, leaves = there.tab(groups=("staff",)), there.tab(groups=("staff",))
+    arrived, left = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        arrived.set()
+        wait_until(left.is_set, "the leaving")
+        leaves.ticket = Ticket()
+
+    there.loop.call_soon_threadsafe(hang)
+    wait_until(arrived.is_set, "the other loop")
+    assert broadcast_notify("to the staff", Group("staff")) == 0
+    left.set()
+    there.waits_for(stays, "to the staff")
+    assert leaves.told == []
 
 
 def test_a_process_without_tabs_tells_those_of_others(plane: Plane) -> None:
