@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.db import connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -17,6 +18,8 @@ from tests.live.stage import Add, Say, Stage
 from tests.pod.test_revisions import deaf_peer
 from via_state import telemetry
 from via_state.conf import DEFAULTS
+from via_state.live.rendering.fragments import fragments
+from via_state.live.serving import consumer
 from via_state.live.serving.hubs import hubs_of
 from via_state.pod.pod import Pod
 from via_state.pod.reading import projector
@@ -274,6 +277,55 @@ def test_what_is_no_state_is_rendered_again_when_somebody_says_so(client: Client
         tab.sleep()
         stage.stock["left"] = 5
         tab.wake().sees("#stock", "5")
+
+
+def test_a_block_of_a_visitor_whose_rights_change_is_rendered_again(client: Client, pod: Pod) -> None:
+    user = User.objects.create_user("ada")
+    client.force_login(user)
+    with live_tab(client, "/room/7/") as tab, live_tab(Client(), "/counter/") as other:
+        tab.settled()
+        other.settled()
+        before = dict(stage.renders)
+        stage.raising.append(PermissionDenied())
+        user.is_staff = True
+        user.save()
+        tab.is_gone("#room [data-via]", "denied")
+        assert tab.text("#room") == ""
+        assert stage.renders.get("table") == before.get("table")
+
+
+def test_an_allow_that_raises_marks_its_node_and_no_other(
+    client: Client, pod: Pod, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the tab comes, and when it is looked at again; and it is asked until it can be told."""
+
+    def broken(user: object) -> bool:
+        if stage.raising:
+            raise stage.raising[0]
+        return True
+
+    monkeypatch.setattr(consumer, "ASK_AGAIN", 0.05)
+    monkeypatch.setattr(fragments.get("stage/staff.html"), "allow", broken)
+    user = User.objects.create_user("ada", is_staff=True)
+    client.force_login(user)
+    with live_tab(client, "/staff/") as tab, live_tab(client, "/room/7/") as room:
+        tab.settled()
+        stage.raising.append(RuntimeError("its service is away"))
+        (hub,) = hubs_of(pod)
+        hub.loop.call_soon_threadsafe(hub.recheck)
+        tab.is_stale("#staff [data-via]")
+        tab.back().until(lambda: kinds(tab)[-1] == "s")
+        User.objects.update(is_active=False)
+        hub.loop.call_soon_threadsafe(hub.recheck)
+        room.until(lambda: room.closed == 4401)
+        User.objects.update(is_active=True)
+        stage.raising.clear()
+        tab.back().until(lambda: kinds(tab)[-1] == "=")
+        stage.raising.append(RuntimeError("its service is away"))
+        tab.back().until(lambda: kinds(tab)[-1] == "s")
+        stage.raising.clear()
+        tab.until(lambda: kinds(tab)[-1] == "=")
+    assert "stage/staff.html" in caplog.text
 
 
 def test_who_may_see_a_shared_block_is_asked_again(client: Client, pod: Pod) -> None:

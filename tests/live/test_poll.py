@@ -73,6 +73,14 @@ def test_a_right_that_was_taken_away_ends_the_node(client: Client, pod: Pod) -> 
     assert tab.page.find("#room [data-via]")[0].attributes["data-via-gone"] == "denied"
 
 
+def test_a_fragment_that_raises_is_marked_and_the_rest_is_told(client: Client, pod: Pod) -> None:
+    tab = page(client, "/room/7/")
+    Stage.room.at(room=7).append(Say("hi"))
+    stage.raising.append(RuntimeError("the database is on fire"))
+    assert tab.ask().status_code == 200
+    assert [frame.kind for frame in tab.frames] == ["s"]
+
+
 def test_a_restored_log_is_told_as_it_is_now(client: Client, pod: Pod) -> None:
     Stage.total.append(Add(5))
     tab = page(client, "/counter/")

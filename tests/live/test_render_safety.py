@@ -14,16 +14,18 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.test import override_settings
 
+from testproject.servers.waiting import wait_until
 from tests.live.pieces import declaring, templates, visitor
 from tests.live.renders import both, html
 from via_state import State, StateApp, StateSess, StateUser, live
+from via_state.conf import DEFAULTS
 from via_state.exceptions import (
     NotFollowed,
     SharedFragmentIsPersonal,
 )
 from via_state.live.rendering import renderer
 from via_state.live.rendering.fragments import fragments
-from via_state.live.rendering.renderer import arender, locate, render
+from via_state.live.rendering.renderer import apermitted, arender, locate, render
 from via_state.pod.pod import Pod
 from via_state.testing import memory_pod
 
@@ -165,6 +167,42 @@ def test_f3_a_render_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
             with pytest.raises(TimeoutError, match=name):
                 async_to_sync(arender)(fragments.get(f"{name}.html").spec({}), visitor())
     goes_on.set()
+
+
+@pytest.mark.parametrize("where", ["function", "allow"])
+def test_f3_what_never_returns_costs_a_thread_and_no_other_render(
+    monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """More of them than there are threads, one after the other; then what runs on ends, and its threads with it."""
+    goes_on = threading.Event()
+
+    def waits(*_: object) -> dict[str, Any]:
+        goes_on.wait(30)
+        return {}
+
+    @live.fragment("slow.html", shared=True, allow=waits if where == "allow" else None)
+    def slow() -> dict[str, Any]:
+        return {} if where == "allow" else waits()
+
+    @live.fragment("quick.html", shared=True)
+    def quick() -> dict[str, Any]:
+        return {}
+
+    monkeypatch.setitem(DEFAULTS, "LIVE_RENDERERS", 2)
+    with templates(slow="", quick="here"):
+        slow_spec, quick_spec = (fragments.get(f"{name}.html").spec({}) for name in ("slow", "quick"))
+        ask = apermitted if where == "allow" else arender
+        monkeypatch.setattr(renderer, "MOST_SECONDS", 0.05)
+        for _ in range(5):
+            with pytest.raises(TimeoutError, match="slow"):
+                async_to_sync(ask)(slow_spec, visitor())
+        monkeypatch.setattr(renderer, "MOST_SECONDS", 20.0)
+        assert async_to_sync(arender)(quick_spec, visitor()).body == "here"
+    threads = renderer._threads
+    assert threads is not None
+    assert threads._left == 5
+    goes_on.set()
+    wait_until(lambda: threads._left == 0, "their end")
 
 
 def test_f3_a_render_leaves_language_and_time_zone_as_they_were() -> None:

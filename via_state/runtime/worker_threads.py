@@ -21,21 +21,39 @@ P = ParamSpec("P")
 T = TypeVar("T")
 logger = logging.getLogger("via_state.runtime")
 
+#: How many threads may run on that nobody waits for, for each thread that works.
+MOST_LEFT = 4
+
 
 class WorkerThreads:
     """``size`` daemon threads, started as they are needed.
 
     ``end_of_work`` runs on a thread that has had nothing to do for ``idle`` seconds, and when it ends: connections are closed there.
 
+    ``replaces``: where somebody stops waiting for a function that runs on, another thread takes that one's place, up to `MOST_LEFT` times
+    ``size`` of them; it ends when the function does. A function that never returns so costs a thread, and not the work of others.
+
     They are daemon threads rather than an executor's: those are gone before the process runs its exit handlers, where the
     last snapshots are written.
     """
 
-    def __init__(self, size: int, name: str, end_of_work: Callable[[], None], *, idle: float = 10.0) -> None:
+    def __init__(
+        self,
+        size: int,
+        name: str,
+        end_of_work: Callable[[], None],
+        *,
+        idle: float = 10.0,
+        replaces: bool = False,
+    ) -> None:
         self.size = size
+        self._replaces = replaces
         self._name, self._end_of_work, self._idle = name, end_of_work, idle
         self._work: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()  # over the next two
+        self._running: dict[Future[Any], threading.Thread] = {}
+        self._left = 0  # threads that were given up, and still run
         self._busy = 0
         self._closed = False
 
@@ -56,8 +74,40 @@ class WorkerThreads:
         self._work.put((future, lambda: function(*args, **kwargs)))
         try:
             return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            if self._replaces:
+                self._give_up(future)
+            raise
         finally:
             self._busy -= 1
+
+    def _give_up(self, future: Future[Any]) -> None:
+        """Nobody waits for this function any more: where it runs, its thread is not one of ours from now on."""
+        with self._lock:
+            thread = self._running.get(future)
+            if thread not in self._threads:
+                return  # it has not begun, or is over
+            if self._left >= MOST_LEFT * self.size:
+                logger.error("%s functions run on that nobody waits for: no more threads are started.", self._left)
+                return
+            self._threads.remove(thread)
+            self._left += 1
+        self.start(min(self._busy - 1, self.size))  # for what waits in the queue
+        logger.debug("Nobody waits any more for what runs on %s.", thread.name)
+
+    def _begun(self, future: Future[Any]) -> bool:
+        with self._lock:
+            self._running[future] = threading.current_thread()
+        return future.set_running_or_notify_cancel()
+
+    def _over(self, future: Future[Any]) -> bool:
+        """Whether this thread is still one of ours."""
+        with self._lock:
+            del self._running[future]
+            if threading.current_thread() in self._threads:
+                return True
+            self._left -= 1
+            return False
 
     @staticmethod
     def between() -> None:
@@ -68,7 +118,8 @@ class WorkerThreads:
         try:
             while (job := self._next()) is not None:
                 future, function = job
-                if not future.set_running_or_notify_cancel():
+                if not self._begun(future):
+                    self._over(future)
                     continue
                 _close_broken_connections()
                 try:
@@ -86,7 +137,10 @@ class WorkerThreads:
                     future.set_exception(contained(error))
                 else:
                     future.set_result(result)
+                ours = self._over(future)
                 del job, future, function
+                if not ours:
+                    return
         finally:
             self._end_of_work()
 

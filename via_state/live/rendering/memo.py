@@ -1,13 +1,17 @@
-"""What `via_for` remembers of a block's last render: each row, by its identity, and the markup that was made of it."""
+"""What `via_for` remembers of a block's last render: each row, and the markup that was made of it.
+
+A row is known by its identity, and where a read makes all objects anew, as that of a cell does, by what it says.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from typing import Any, NamedTuple
 
 from via_state.conf import settings
+from via_state.live.rendering.exact import NotExact, exactly
 
 #: Bytes of a remembered row beside its markup, about.
 ROW = 200
@@ -27,6 +31,17 @@ class Rows(NamedTuple):
     def fits(self, used: tuple[Any, ...]) -> bool:
         """Whether the body would see the same."""
         return len(used) == len(self.used) and all(map(_same, used, self.used))
+
+    def alike(self, rows: list[Any], left: Collection[int]) -> dict[int, str]:
+        """The markup of those of these rows, by their ids, that say exactly what one of the rows ``left`` from before says."""
+        if not left:
+            return {}
+        try:
+            known = {exactly(row): html for row, html in map(self.rows.__getitem__, left)}
+            found = [(id(row), known.get(exactly(row))) for row in rows]
+        except (NotExact, RecursionError):
+            return {}
+        return {key: html for key, html in found if html is not None}
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, nullcontext
 from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
@@ -68,17 +68,25 @@ async def arender(spec: NodeSpec, visitor: Visitor) -> Content:
     if not fragment.shared and not await _aallowed(fragment, block.values, block.visitor):
         raise Gone("denied")
     with localized(visitor.ticket), gone_as(), track_reads(MOST_READS) as reads:
-        try:
-            async with asyncio.timeout(MOST_SECONDS):
-                call = partial(fragment.function, *block.arguments(), **block.values)
-                if fragment.is_async:
-                    data = await call()
-                    html = await _threaded(visitor, lambda: block.paint(block.checked(data), group))
-                else:
-                    html = await _threaded(visitor, lambda: block.paint(block.checked(call()), group))
-        except TimeoutError as error:
-            raise TimeoutError(f"{fragment} took longer than {MOST_SECONDS:g} s to render.") from error
+        async with _deadline(f"{fragment} took longer than {MOST_SECONDS:g} s to render."):
+            call = partial(fragment.function, *block.arguments(), **block.values)
+            if fragment.is_async:
+                data = await call()
+                html = await _threaded(visitor, lambda: block.paint(block.checked(data), group))
+            else:
+                html = await _threaded(visitor, lambda: block.paint(block.checked(call()), group))
     return block.content(html, reads)
+
+
+@asynccontextmanager
+async def _deadline(message: str) -> AsyncIterator[None]:
+    """Raises TimeoutError with this message after `MOST_SECONDS`. A function that runs on costs its thread, see `WorkerThreads`."""
+    limit = asyncio.timeout(MOST_SECONDS)
+    try:
+        async with limit:
+            yield
+    except TimeoutError as error:
+        raise (TimeoutError(message) if limit.expired() else error) from error
 
 
 def locate(spec: NodeSpec, names: Iterable[str], visitor: Visitor) -> dict[str, Watched]:
@@ -103,7 +111,7 @@ def permitted(spec: NodeSpec, visitor: Visitor) -> bool:
 
 
 async def apermitted(spec: NodeSpec, visitor: Visitor) -> bool:
-    """`permitted`, awaited."""
+    """`permitted`, awaited. Raises what ``allow`` raises, and TimeoutError."""
     if spec.kind == "text" or (fragment := fragment_of(spec)).allow is None:
         return True
     return await _aallowed(fragment, fragment.values(spec), visitor.again())
@@ -147,14 +155,15 @@ def _allowed(fragment: Fragment, values: dict[str, Any], visitor: Visitor) -> bo
 async def _aallowed(fragment: Fragment, values: dict[str, Any], visitor: Visitor) -> bool:
     if (allow := fragment.allow) is None:
         return True
-    if not iscoroutinefunction(allow):
-        return await _threaded(visitor, lambda: _allowed(fragment, values, visitor))
-    try:
-        with gone_as():
-            user = await _threaded(visitor, lambda: _settled(visitor))
-            return bool(await allow(user, **values))
-    except Gone:
-        return False
+    async with _deadline(f"{fragment}: its allow took longer than {MOST_SECONDS:g} s."):
+        if not iscoroutinefunction(allow):
+            return await _threaded(visitor, lambda: _allowed(fragment, values, visitor))
+        try:
+            with gone_as():
+                user = await _threaded(visitor, lambda: _settled(visitor))
+                return bool(await allow(user, **values))
+        except Gone:
+            return False
 
 
 def _settled(visitor: Visitor) -> Any:
@@ -180,7 +189,11 @@ async def _threaded(visitor: Visitor, function: Callable[[], T]) -> T:
     if (threads := _threads) is None or threads.size != settings.LIVE_RENDERERS:
         # In tests a database goes when its tests are over, and with it all connections.
         threads = WorkerThreads(
-            settings.LIVE_RENDERERS, "via-state-render", connections.close_all, idle=0 if in_tests() else 10.0
+            settings.LIVE_RENDERERS,
+            "via-state-render",
+            connections.close_all,
+            idle=0 if in_tests() else 10.0,
+            replaces=True,
         )
         threads.start()
         _threads = threads

@@ -70,7 +70,7 @@ class RowsNode(Node):
         self.nodelist, self.empty = nodelist, empty
 
     def render(self, context: Context) -> SafeString:
-        """The rows, each as it was made before where it is the very same object."""
+        """The rows, each as it was made before where it is the very same object, or one that says exactly the same."""
         found = self.sequence.resolve(context, ignore_failures=True)
         rows = [] if found is None else list(found)
         if not rows:
@@ -81,22 +81,40 @@ class RowsNode(Node):
         way = (context.autoescape, context.use_l10n, context.use_tz, translation.get_language())
         used = (*values, *way, timezone.get_current_timezone(), issue_time())
         known = Rows({}) if paint is None or paint.inline else paint.memo.rows(self, used)
-        inner = RowContext(context, self._base(context, values))
         made: dict[int, tuple[Any, str]] = {}
+        parts: list[str] = []
+        missing: list[int] = []
         before = known.rows
         for row in rows:
             # Its object is kept with it, so no other one has its id.
-            found = before.get(id(row))
+            key = id(row)
+            found = before.get(key)
             if found is None:
-                with inner.push(**{self.row: row}):
-                    found = (row, str(self.nodelist.render(inner)))
-                if inner.unknown:
-                    raise inner.error()
-            made[id(row)] = found
-        html = "".join([made[id(row)][1] for row in rows])
+                missing.append(len(parts))
+                parts.append("")
+            else:
+                made[key] = found
+                parts.append(found[1])
+        if missing:
+            alike = known.alike([rows[index] for index in missing], before.keys() - made.keys())
+            inner = RowContext(context, self._base(context, values))
+            for index in missing:
+                row = rows[index]
+                found = made.get(id(row))
+                if found is None:
+                    found = made[id(row)] = (row, alike.get(id(row)) or self._made(inner, row))
+                parts[index] = found[1]
+        html = "".join(parts)
         if paint is not None and not paint.inline:
             paint.memo.keep(self, Rows(made, used, len(html)))
         return mark_safe(html)
+
+    def _made(self, inner: RowContext, row: Any) -> str:
+        with inner.push(**{self.row: row}):
+            html = str(self.nodelist.render(inner))
+        if inner.unknown:
+            raise inner.error()
+        return html
 
     def _base(self, context: Context, values: tuple[Any, ...]) -> dict[str, Any]:
         base = dict(zip(self.used, values, strict=True))

@@ -23,6 +23,7 @@ from via_state.live.protocol.frames import (
     frames_line,
     gone_frame,
     refusal_line,
+    stale_frame,
     welcome_line,
 )
 from via_state.live.protocol.limits import MESSAGES_BURST, MESSAGES_RATE, TokenBucket
@@ -32,12 +33,14 @@ from via_state.live.serving.handshake import Refused, session_of, token_of, visi
 from via_state.live.serving.hub import Hub
 from via_state.live.serving.hubs import hub_here
 from via_state.live.serving.origin import allowed, host_of, scheme_of
-from via_state.live.serving.refusals import refuse
+from via_state.live.serving.refusals import fragment_failed, refuse
 from via_state.live.serving.tab import Tab
 from via_state.live.visitors.tokens import TokenRefused
 
 #: Seconds that a connection has to say who it is.
 HELLO = 5.0
+#: Seconds after which it is asked again whether a visitor may see a node, where that could not be told.
+ASK_AGAIN = 5.0
 
 
 class TabConsumer(AsyncConsumer):  # type: ignore[misc]
@@ -48,6 +51,7 @@ class TabConsumer(AsyncConsumer):  # type: ignore[misc]
         self._tab: Tab | None = None
         self._hub: Hub | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._unasked: dict[str, asyncio.Task[None]] = {}
         if (await receive())["type"] != "websocket.connect":
             return
         if draining():
@@ -66,6 +70,8 @@ class TabConsumer(AsyncConsumer):  # type: ignore[misc]
         try:
             await self._converse()
         finally:
+            for again in self._unasked.values():
+                again.cancel()
             if self._tab is not None:
                 self._tab.close(1000)
 
@@ -110,6 +116,8 @@ class TabConsumer(AsyncConsumer):  # type: ignore[misc]
             for id in message.drop:
                 if (seat := tab.seats.get(id)) is not None:
                     tab.leave(seat)
+                if (again := self._unasked.pop(id, None)) is not None:
+                    again.cancel()
         elif message.ack is not None:
             if not tab.acknowledge(message.ack):
                 raise Garbage("A tab acknowledges what was not sent.")
@@ -146,6 +154,23 @@ class TabConsumer(AsyncConsumer):  # type: ignore[misc]
                 self._hub.watch(tab, token, asked)
             except Gone as gone:
                 tab.line(frames_line([gone_frame(token.spec.id, gone.why)]))
+            except (
+                Exception
+            ) as error:  # one fragment of the project's, whose fault is not that of the page's others
+                fragment_failed(token.spec.name, error)
+                tab.line(frames_line([stale_frame(token.spec.id)]))
+                self._ask_again(tab, token.spec.id, asked)
+
+    def _ask_again(self, tab: Tab, id: str, asked: Asked) -> None:
+        """Whether the visitor may see this node could not be told."""
+
+        async def later() -> None:
+            await asyncio.sleep(ASK_AGAIN)
+            self._unasked.pop(id, None)
+            await self._show(tab, [asked])
+
+        if id not in self._unasked:
+            self._unasked[id] = asyncio.get_running_loop().create_task(later())
 
     async def _say(self, text: str) -> None:
         await self._send({"type": "websocket.send", "text": text})

@@ -20,6 +20,7 @@ from via_state.live.protocol.frames import Asked, bye_line
 from via_state.live.rendering.renderer import apermitted, group_of, locate
 from via_state.live.serving import presences
 from via_state.live.serving.group import Group
+from via_state.live.serving.refusals import fragment_failed
 from via_state.live.serving.seat import Seat
 from via_state.live.visitors.signed_in import Login, over
 from via_state.live.visitors.tokens import NodeToken
@@ -37,6 +38,8 @@ TABS_AT_ONCE = 100
 #: Seconds between two looks at all tabs; of silence after which a tab is told that we are here; and for which one may not
 #: acknowledge while something waits for it.
 ROUND, SILENCE, PATIENCE = 5.0, 20.0, 30.0
+#: Seconds for which the database is asked who is still signed in; then it is asked again.
+LONGEST_CHECK = 30.0
 
 
 class Hub:
@@ -54,7 +57,7 @@ class Hub:
         self._round: asyncio.TimerHandle | None = None
         self._to_check: set[Tab] = set()
         self._checker = SingleFlight("Looking whether visitors are signed in", self._check, kind="live")
-        self._threads = WorkerThreads(1, "via-state-live", connections.close_all, idle=0)
+        self._threads = WorkerThreads(1, "via-state-live", connections.close_all, idle=0, replaces=True)
 
     @property
     def pod(self) -> Pod:
@@ -188,22 +191,34 @@ class Hub:
             tab.line(bye_line("drain", int(800 * seconds)))
 
     def recheck(self, to: To | None = None) -> None:
-        """Look now whether visitors are still signed in, and may see what they see. ``to``: of these tabs; None: of all."""
-        self._to_check |= {tab for tab in self.tabs if to is None or to.matches(tab)}
+        """Look now whether visitors are still signed in, and may see what they see. ``to``: of these tabs; None: of all.
+
+        Blocks that are rendered for one visitor are rendered again: what they show may depend on the visitor's rights.
+        """
+        told = {tab for tab in self.tabs if to is None or to.matches(tab)}
+        self._to_check |= told
         self._checker.ring()
+        for group in {seat.group for tab in told for seat in tab.seats.values()}:
+            if group.spec.audience == "visitor":
+                group.refresh()
 
     async def _check(self) -> Rest:
         tabs, self._to_check = self._to_check or set(self.tabs), set()
         logins = {tab: Login.of(tab.ticket, tab.session) for tab in tabs if tab.ticket.session or tab.ticket.user}
         if logins:
-            ended = await self._threads.run(over, set(logins.values()))
+            async with asyncio.timeout(LONGEST_CHECK):
+                ended = await self._threads.run(over, set(logins.values()))
             for tab, login in logins.items():
                 if login in ended:
                     self.dismiss(tab)
         for tab in tabs & self.tabs:
             for seat in list(tab.seats.values()):
-                if not await apermitted(seat.token.spec, tab.visitor.again()):
-                    seat.end("denied")
+                try:
+                    if not await apermitted(seat.token.spec, tab.visitor.again()):
+                        seat.end("denied")
+                except Exception as error:  # one fragment of the project's, whose fault is not that of the others
+                    fragment_failed(seat.token.spec.name, error)
+                    seat.fail()
         return settings.LIVE_RECHECK * rng.uniform(0.8, 1.0) if self.tabs else None
 
     def dismiss(self, tab: Tab) -> None:

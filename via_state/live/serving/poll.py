@@ -34,7 +34,7 @@ from via_state.live.rendering.renderer import apermitted, arender, code_of, loca
 from via_state.live.serving.handshake import Refused, token_of, visitor_of
 from via_state.live.serving.origin import of_this_site
 from via_state.live.serving.painted import Painted
-from via_state.live.serving.refusals import refuse
+from via_state.live.serving.refusals import fragment_failed, refuse
 from via_state.live.visitors.tokens import NodeToken, TokenRefused
 from via_state.live.visitors.visitor import Visitor
 from via_state.pod.default import current_pod
@@ -101,6 +101,9 @@ async def _frames(token: NodeToken, asked: Asked, visitor: Visitor) -> list[Fram
     except Gone as gone:
         return [gone_frame(spec.id, gone.why)]
     except (TimeoutError, ViaStateError):
+        return [stale_frame(spec.id)]
+    except Exception as error:  # one fragment of the project's, whose fault is not that of the page's others
+        fragment_failed(spec.name, error)
         return [stale_frame(spec.id)]
     frames = [rewritten_frame(spec.id)] if order > Order.BEHIND else []
     frames.append(Painted.of(spec, content).whole(spec))
