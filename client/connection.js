@@ -13,10 +13,9 @@ const url = new URL(settings.viaUrl, location).href;
 /** Connect, and stay connected. `begin()` is said at the beginning, `take(message)` gets what is received, `end(why)` the end for good. */
 export function connect(begin, take, end) {
   [hello, received, ended] = [begin, take, end];
-  for (const name of ["online", "offline", "pageshow"]) addEventListener(name, look);
+  for (const name of ["online", "offline", "pageshow", "resume"]) addEventListener(name, look, true); // that one does not bubble
   addEventListener("pagehide", sleep);
-  document.addEventListener("resume", look);
-  document.addEventListener("visibilitychange", () => {
+  addEventListener("visibilitychange", () => {
     clearTimeout(nap);
     if (!document.hidden) look();
     else if (settings.viaSleep) nap = setTimeout(sleep, 1000 * settings.viaSleep);
@@ -77,7 +76,7 @@ function heard(data) {
     if (bye?.why === "drain") again(bye.in);
     else if (bye) {
       sleep();
-      ended(bye.why);
+      setTimeout(ended, bye.in, bye.why);
     }
   }
 }
@@ -111,7 +110,7 @@ function look() {
 async function ask() {
   try {
     if (!document.hidden) {
-      const answer = await fetch(url, { method: "POST", body: JSON.stringify(hello()), headers: { "Content-Type": "application/json" } });
+      const answer = await fetch(url, { method: "POST", body: JSON.stringify(hello()) });
       if (!answer.ok) throw 0;
       heard(await answer.text());
       clearTimeout(dead);

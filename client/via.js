@@ -1,6 +1,6 @@
 // The client of live pages: this page's nodes, its connection, its forms. No page needs to know more of it than attributes.
 import { connect, send, show } from "./connection.js";
-import { broadcast, notice, signal } from "./broadcast.js";
+import { broadcast, signal } from "./broadcast.js";
 import { emit, root, settings } from "./page.js";
 import { covers } from "./vector.js";
 import { listen } from "./forms.js";
@@ -39,21 +39,18 @@ function settle() {
 
 find(root);
 connect(hello, received, over);
-listen(
-  (ghost, at, failed) => {
-    if (!ghost) return;
-    ghost.dataset.viaGhost = "";
-    if (failed) ghost.dataset.viaFailed = "";
-    else if (!at) ghost.remove();
-    else {
-      ghosts.set(ghost, JSON.parse(at));
-      setTimeout(() => ghost.remove(), LONGEST_GHOST);
-    }
-    flush();
-    settle();
-  },
-  (unknown) => notice(unknown ? settings.viaUnknown : settings.viaUnsent, "error"),
-);
+listen((ghost, at, failed) => {
+  if (!ghost) return;
+  ghost.dataset.viaGhost = "";
+  if (failed) ghost.dataset.viaFailed = "";
+  else if (!at) ghost.remove();
+  else {
+    ghosts.set(ghost, JSON.parse(at));
+    setTimeout(() => ghost.remove(), LONGEST_GHOST);
+  }
+  flush();
+  settle();
+});
 new MutationObserver((records) => {
   const fresh = records.flatMap((record) => [...record.addedNodes]).flatMap((node) => (node.dataset && node.isConnected ? find(node) : []));
   if (fresh.length) add(fresh);

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -35,10 +36,11 @@ def chromium_path() -> str:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A browser. Inside the block this thread counts as running an event loop: that is how Playwright works."""
+def chromium(**options: Any) -> Iterator[Browser]:
+    """A browser, with these options of Playwright's ``launch``. Inside the block this thread counts as running an event loop: that is how
+    Playwright works."""
     path = chromium_path()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS, **options)
         yield browser
         browser.close()

@@ -61,8 +61,8 @@ class LivePage:
         self.said: list[dict[str, Any]] = []
         self.sockets: list[WebSocketRoute] = []
         self.posts: list[Any] = []
-        #: Whether a socket opens.
-        self.opens = opens
+        #: Whether a socket opens; whether nothing that is said is answered.
+        self.opens, self.mute = opens, False
         #: What a POST is answered.
         self.answer: dict[str, Any] = {"status": 204}
         self.body = document(body, **settings)
@@ -97,6 +97,8 @@ class LivePage:
     def _hear(self, socket: WebSocketRoute, text: str) -> None:
         message = json.loads(text)
         self.said.append(message)
+        if self.mute:
+            return
         if "hello" in message:
             self.tell(socket, {"hi": {"pod": "pod", "spread": 50}})
         if "ping" in message:

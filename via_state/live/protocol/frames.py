@@ -159,7 +159,7 @@ def refusal_line(token: str, why: Refusal) -> str:
 
 
 def bye_line(why: Farewell, within: int = 0) -> str:
-    """The connection is about to end; a tab comes back within so many milliseconds, at random."""
+    """The connection is about to end. ``drain``: the tab comes back within so many milliseconds, at random; else the page is loaded again after them."""
     return _line(bye={"why": why, "in": within})
 
 
