@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Coroutine
 from typing import Any
 
 from channels.consumer import AsyncConsumer
@@ -24,7 +25,6 @@ from via_state.live.protocol.frames import (
     gone_frame,
     refusal_line,
     stale_frame,
-    welcome_line,
 )
 from via_state.live.protocol.limits import MESSAGES_BURST, MESSAGES_RATE, TokenBucket
 from via_state.live.rendering.renderer import apermitted
@@ -36,6 +36,7 @@ from via_state.live.serving.origin import allowed, host_of, scheme_of
 from via_state.live.serving.refusals import fragment_failed, refuse
 from via_state.live.serving.tab import Tab
 from via_state.live.visitors.tokens import TokenRefused
+from via_state.runtime.rng import rng
 
 #: Seconds that a connection has to say who it is.
 HELLO = 5.0
@@ -63,7 +64,7 @@ class TabConsumer(AsyncConsumer):  # type: ignore[misc]
             return
         if PROTOCOL not in scope.get("subprotocols", ()):
             await send({"type": "websocket.accept"})
-            await self._say(bye_line("reload"))
+            await self._say(bye_line("reload", int(rng.uniform(0, hub_here().spread))))
             await send({"type": "websocket.close", "code": VERSION})
             return
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
@@ -130,9 +131,9 @@ class TabConsumer(AsyncConsumer):  # type: ignore[misc]
         session = session_of(self._scope)
         visitor = visitor_of(message.hello, session, host=host, secure=secure)
         hub = self._hub = hub_here()
-        self._tab = Tab(hub, visitor, session, self._say, self._end)
+        self._tab = Tab(hub, visitor, session, self._write, self._end)
         hub.enter(self._tab)
-        self._tab.line(welcome_line(hub.pod.pod_id, hub.spread))
+        self._tab.welcome()
         self._tab.flush()
 
     async def _show(self, tab: Tab, nodes: list[Asked]) -> None:
@@ -172,8 +173,13 @@ class TabConsumer(AsyncConsumer):  # type: ignore[misc]
         if id not in self._unasked:
             self._unasked[id] = asyncio.get_running_loop().create_task(later())
 
+    def _write(self, text: str) -> Coroutine[Any, Any, None]:
+        """Begun by the tab, thousands of times in a moment: with nothing around the server's own."""
+        written: Coroutine[Any, Any, None] = self._send({"type": "websocket.send", "text": text})
+        return written
+
     async def _say(self, text: str) -> None:
-        await self._send({"type": "websocket.send", "text": text})
+        await self._write(text)
 
     def _end(self, code: int) -> None:
         """The tab is closed: by its hub, or because this ends."""

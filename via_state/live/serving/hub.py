@@ -38,6 +38,8 @@ TABS_AT_ONCE = 100
 #: Seconds between two looks at all tabs; of silence after which a tab is told that we are here; and for which one may not
 #: acknowledge while something waits for it.
 ROUND, SILENCE, PATIENCE = 5.0, 20.0, 30.0
+#: Seconds until a page that is no longer its visitor's is loaded again.
+RELOAD = 0.5, 2.0
 #: Seconds for which the database is asked who is still signed in; then it is asked again.
 LONGEST_CHECK = 30.0
 
@@ -154,8 +156,10 @@ class Hub:
         self._remembered -= self._bodies.pop(group, 0)
 
     def _look_round(self) -> None:
-        now = self.loop.time()
+        now, spread = self.loop.time(), self.spread
         for tab in list(self.tabs):
+            if not 0.8 * tab.spread <= spread <= 1.25 * tab.spread:
+                tab.welcome()
             if tab.held is not None and now - tab.held > PATIENCE:
                 telemetry.TabRefused("slow").emit()
                 tab.close(SLOW)
@@ -223,6 +227,7 @@ class Hub:
 
     def dismiss(self, tab: Tab) -> None:
         """A tab whose page is no longer its visitor's."""
-        tab.line(bye_line("signed-out"))
+        # The answer that brings the browser another session may be on its way.
+        tab.line(bye_line("signed-out", int(1000 * rng.uniform(*RELOAD))))
         tab.flush()
         tab.close(SIGNED_OUT)

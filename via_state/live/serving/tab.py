@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +20,7 @@ from via_state.live.serving import presences
 from via_state.live.serving.refusals import refuse
 from via_state.live.visitors.tickets import issue_time
 from via_state.live.visitors.tokens import sign_ticket
+from via_state.runtime.eager import start
 
 if TYPE_CHECKING:
     from via_state.live.serving.hub import Hub
@@ -34,7 +34,7 @@ LEAST_WINDOW = 20
 #: Frames in one message.
 FRAMES_AT_ONCE = 50
 
-Send = Callable[[str], Awaitable[None]]
+Send = Callable[[str], Coroutine[Any, Any, None]]
 _numbers = itertools.count(1)
 
 
@@ -43,7 +43,7 @@ class Tab:
     attributes are the visitor's, what is shown, and what is under way: they live as long as one connection."""
 
     __slots__ = (
-        "_due", "_hub", "_lines", "_said", "_send", "_sending", "asleep", "closed", "held", "number", "on_close", "renew_at", "seats", "sent", "session",
+        "_due", "_hub", "_lines", "_said", "_send", "_sending", "asleep", "closed", "held", "number", "on_close", "renew_at", "seats", "sent", "session", "spread",
         "ticket", "visitor", "window",
     )  # fmt: skip
 
@@ -61,6 +61,8 @@ class Tab:
         self.held: float | None = None
         #: When ticket and tokens are looked at again; in the loop's time.
         self.renew_at = self.sent + settings.LIVE_TOKEN_AGE / 8
+        #: Within how many milliseconds it comes back, as it was told last.
+        self.spread = 0
         self.closed = False
         #: Whether it ends its connection because nobody looks at the page.
         self.asleep = False
@@ -113,12 +115,17 @@ class Tab:
         self.flush()
         return True
 
+    def welcome(self, ticket: str | None = None) -> None:
+        """Tell the tab who serves it, within what time it comes back if that ends, and perhaps the page's next ticket."""
+        self.spread = self._hub.spread
+        self.line(welcome_line(self._hub.pod.pod_id, self.spread, ticket))
+
     def renew(self) -> None:
         """Give the page another ticket, and tokens, before those that it has are too old."""
         self.renew_at = self._hub.loop.time() + settings.LIVE_TOKEN_AGE / 8
         if time.time() - self.ticket.issued > settings.LIVE_TOKEN_AGE / 2:
             self.ticket = msgspec.structs.replace(self.ticket, issued=issue_time())
-            self.line(welcome_line(self._hub.pod.pod_id, self._hub.spread, sign_ticket(self.ticket)))
+            self.welcome(sign_ticket(self.ticket))
         for seat in self.seats.values():
             seat.renew()
 
@@ -142,6 +149,8 @@ class Tab:
                 self._write(message)
 
     def _message(self) -> str:
+        if not (self._due or self._lines) and len(self._said) == 1:
+            return self._said.popleft()
         lines = [*self._lines, *self._said]
         self._lines.clear()
         self._said.clear()
@@ -172,21 +181,21 @@ class Tab:
     def _write(self, message: str) -> None:
         self.window.sent(len(message))
         self.sent = self._hub.loop.time()
-        task = start(self._send(message), self._hub.loop)
-        if task.done():
-            self._written(task)
-        else:
+        try:
+            task = start(self._send(message), self._hub.loop)
+        except (Exception, asyncio.CancelledError):
+            self.close(1011)  # the socket is gone, whatever it says
+            return
+        if task is not None:
             self._sending = task
-            task.add_done_callback(self._later)
-
-    def _later(self, task: asyncio.Task[None]) -> None:
-        self._sending = None
-        self._written(task)
-        self.flush()
+            task.add_done_callback(self._written)
 
     def _written(self, task: asyncio.Task[None]) -> None:
+        self._sending = None
         if task.cancelled() or task.exception() is not None:
-            self.close(1011)  # the socket is gone, whatever it says
+            self.close(1011)
+        else:
+            self.flush()
 
     def close(self, code: int) -> None:
         """No more of this tab. Closing twice is harmless."""
@@ -200,11 +209,3 @@ class Tab:
         self._said.clear()
         self._hub.left(self)
         self.on_close(code)
-
-
-def start(coroutine: Awaitable[None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
-    """Run it at once as far as it comes without waiting, where Python can do that: most sends wait for nothing."""
-    work: Coroutine[Any, Any, None] = coroutine  # type: ignore[assignment]
-    if sys.version_info >= (3, 12):
-        return asyncio.Task(work, loop=loop, eager_start=True)
-    return loop.create_task(work)

@@ -18,9 +18,10 @@ DEADLINE = 10.0
 
 
 class Connection(ABC):
-    """What takes a tab's lines to a hub, and brings the hub's. ``count``: messages that came."""
+    """What takes a tab's lines to a hub, and brings the hub's. ``count``: messages that came; ``size``: characters since it was
+    acknowledged."""
 
-    count = 0
+    count = size = 0
 
     @abstractmethod
     def say(self, text: str | bytes) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.test import Client
+from django.test import AsyncClient, Client
 
 from via_state.live.protocol.codes import ASLEEP
 from via_state.live.serving.hubs import hub_here
@@ -23,9 +23,10 @@ from via_state.testing.live.page import PaintedPage, Sent
 class LiveTab(PaintedPage):
     """A page that was opened with Django's test client, and its live connection. Made by `live_tab`."""
 
-    def __init__(self, client: Client, path: str, pod: Pod | None = None) -> None:
+    def __init__(self, client: Client | AsyncClient, path: str, pod: Pod | None = None) -> None:
         super().__init__()
-        self.client, self.path = client, path
+        self.client: Any = client
+        self.path = path
         self.pod = pod or current_pod()
         self.notices: list[str] = []
         self.signals: dict[str, Any] = {}
@@ -33,6 +34,8 @@ class LiveTab(PaintedPage):
         self.refused: list[str] = []
         self.closed: int | None = None
         self.ticket = ""
+        #: Within how many milliseconds it would come back if its server ended.
+        self.spread = 0
         self._changed = threading.Condition()
         self._connection: Connection | None = None
         #: How many messages it has had on this connection, and whether it says so.
@@ -43,7 +46,10 @@ class LiveTab(PaintedPage):
 
     def open(self) -> None:
         """Load the page, and connect."""
-        response = self.load()
+        self.show(self.load())
+
+    def show(self, response: Any) -> None:
+        """The page was loaded: connect."""
         assert response.status_code == 200, f"GET {self.path} answered {response.status_code}."
         if response.redirect_chain:
             self.path = urlsplit(response.redirect_chain[-1][0]).path
@@ -95,15 +101,19 @@ class LiveTab(PaintedPage):
 
     def submit(self, form: str = "form", **fields: Any) -> Any:
         """Send a form of the page as a browser does, with its own values and these."""
+        action, data = self.filled(form, fields)
+        with using_pod(self.pod):
+            return self.client.post(action, data)
+
+    def filled(self, form: str, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Where a form is sent, and what."""
         element = self.page.find(form)[0]
         data = {
             one.attributes["name"]: one.attributes.get("value", "")
             for one in element.find("input")
             if one.attributes.get("name") and one.attributes.get("type") not in ("submit", "checkbox", "radio")
         }
-        action = element.attributes.get("action") or self.path
-        with using_pod(self.pod):
-            return self.client.post(action, {**data, **fields})
+        return element.attributes.get("action") or self.path, {**data, **fields}
 
     # The connection ---------------------------------------------------------------------------------------
 
@@ -171,10 +181,12 @@ class LiveTab(PaintedPage):
         with self._changed:
             if connection is self._connection:
                 connection.count += 1
+                connection.size += len(text)
                 for line in filter(None, text.split("\n")):
                     self.hear(json.loads(line))
                 self.received = connection.count
-                if connection.count % 16 == 0 and self.acknowledges:
+                if self.acknowledges and (connection.count % 16 == 0 or connection.size >= 65536):
+                    connection.size = 0
                     connection.say(json.dumps({"ack": connection.count}))
             self._changed.notify_all()
 
@@ -189,6 +201,7 @@ class LiveTab(PaintedPage):
             self.byes.append(message["bye"]["why"])
         if "hi" in message:
             self.ticket = message["hi"].get("page", self.ticket)
+            self.spread = message["hi"]["spread"]
         if "b" in message:
             said = message["b"]
             if said["kind"] == "notify":

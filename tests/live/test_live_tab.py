@@ -1,0 +1,62 @@
+"""What a project's tests see of a live page: in a TestCase, in an event loop, and what they say where they fail."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import AsyncClient, Client, TestCase
+
+from tests.live.stage import Add, Say, Stage, staged
+from via_state.pod.pod import Pod
+from via_state.testing.live import LiveTab, alive_tab, live_tab
+from via_state.testing.live import tab as tabs
+
+
+class InATestCase(TestCase):
+    """Everything in one transaction, as most tests of Django projects are."""
+
+    def setUp(self) -> None:
+        self.enterContext(staged)
+
+    def test_two_tabs_show_what_one_of_them_sent(self) -> None:
+        with live_tab(self.client, "/counter/") as ada, live_tab(Client(), "/counter/") as bob:
+            before = int(ada.text("#total"))
+            ada.submit("form", number="3")
+            for tab in (ada, bob):
+                tab.sees("#total", str(before + 3))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("site")
+async def test_in_an_event_loop_a_tab_is_awaited(async_client: AsyncClient, cluster: list[Pod]) -> None:
+    one, other = cluster
+    async with alive_tab(async_client, "/counter/", pod=one) as tab:
+        assert (await tab.asubmit("form", number="3")).status_code == 302
+        await tab.asees("#total", "3")
+        await tab.asleep()
+        await Stage.total.aappend(Add())
+        await tab.aback()
+        await tab.asees("#total", "4")
+        await tab.aon(other)
+        await tab.asettled()
+        await tab.auntil(lambda: "=" in [frame.kind for frame in tab.frames])
+    async with alive_tab(async_client, "/room/7/", pod=one) as room:
+        await Stage.closed.at(room=7).aset(True)
+        await room.ais_gone("#room [data-via]", "denied")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("site", "cluster")
+def test_where_something_does_not_come_the_page_is_shown(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    with live_tab(client, "/room/7/") as tab:
+        Stage.room.at(room=7).append(Say("hi"))
+        tab.sees("#room", "hi")
+        monkeypatch.setattr(tabs, "DEADLINE", 0.05)
+        with pytest.raises(AssertionError, match=r"'#room' shows 'hi', not 'bye'(.|\n)*<li>hi</li>"):
+            tab.sees("#room", "bye")
+        with pytest.raises(AssertionError, match=r"'#none' is not on the page:(.|\n)*<li>hi</li>"):
+            tab.text("#none")
+        tab.drop()
+        with pytest.raises(AssertionError, match="not connected"):
+            tab.say(ping=1)
+    with pytest.raises(AssertionError, match="GET /nowhere/at/all/ answered 404"):
+        LiveTab(client, "/nowhere/at/all/").open()
