@@ -39,6 +39,7 @@ DEFAULTS: Mapping[str, Any] = {
     "LIVE_TOKEN_AGE": 86_400.0,
     "LIVE_RECHECK": 60.0,
     "LIVE_WAIT": 2.0,
+    "LIVE_TABS": 10_000,
     "LIVE_NODES": 500,
     "LIVE_MESSAGE": 131_072,
     "LIVE_WINDOW": 32,
@@ -68,6 +69,7 @@ _OR_NONE = ("LIVE_SLEEP", "LIVE_POLL")
 _COUNTS = {
     "MAX_REPLICAS": "keys that a process has in memory",
     "LIVE_FRAMES": "times a second that a node of a page may change",
+    "LIVE_TABS": "live tabs that a process serves",
     "LIVE_NODES": "live places that a page may have",
     "LIVE_MESSAGE": "bytes that a tab may send in one message",
     "LIVE_WINDOW": "messages that may be under way to a tab",
@@ -103,8 +105,8 @@ class Settings:
 
     Live pages: ``LIVE_URL``: the path of their socket, and of the POST where there is none. ``LIVE_FRAMES``: how often in a second a node
     may change. ``LIVE_SLEEP``: when a hidden tab closes its socket, None for never. ``LIVE_TOKEN_AGE``: for how long a page that nobody looks at may
-    come back. ``LIVE_RECHECK``: how often it is looked whether visitors are still signed in. ``LIVE_NODES``: live places of one
-    page. ``LIVE_MESSAGE``: bytes of one message from a tab. ``LIVE_WINDOW``: messages to a tab that it has not acknowledged.
+    come back. ``LIVE_RECHECK``: how often it is looked whether visitors are still signed in. ``LIVE_TABS``: live tabs of one
+    process. ``LIVE_NODES``: live places of one page. ``LIVE_MESSAGE``: bytes of one message from a tab. ``LIVE_WINDOW``: messages to a tab that it has not acknowledged.
     ``LIVE_RENDERERS``: threads that render. ``LIVE_MEMORY``: bytes of rendered blocks that are kept to tell what changed.
     ``LIVE_DRAIN``: over how long a pod that ends sends its tabs away. ``LIVE_RETURNS``: tabs a second that a pod takes back.
     ``LIVE_SCRIPTS``: whether `broadcast_script` may run scripts in pages. ``LIVE_POLL``: how often a tab asks that gets no socket, None for never.

@@ -6,8 +6,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from testproject.servers.waiting import wait_until
 from tests.live.stage import Add, Stage
 from via_state.conf import DEFAULTS
+from via_state.live.protocol.codes import SLOW
+from via_state.live.serving.consumer import TabConsumer
 from via_state.live.serving.hubs import hubs_of
 from via_state.pod.pod import Pod
 from via_state.testing.live import LiveTab, live_tab
@@ -51,6 +54,25 @@ def test_a_token_of_another_visitor_and_a_forged_one_are_refused_alike(client: C
         for one in (token, token[:-1] + ("A" if token[-1] != "A" else "B"), "x"):
             bob.say(add=[[one, {}]])
         bob.until(lambda: bob.refused == ["token"] * 3)
+
+
+def test_c4_a_process_has_only_so_many_tabs(client: Client, pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has said nothing yet counts, too; when one leaves there is room again."""
+    before = TabConsumer.open_sockets
+    monkeypatch.setitem(DEFAULTS, "LIVE_TABS", before + 2)
+    with live_tab(client, "/counter/") as one:
+        silent = LiveTab(client, "/counter/", pod)
+        silent._connection = silent.dial()
+        wait_until(lambda: TabConsumer.open_sockets == before + 2, "its connection")
+        other = LiveTab(Client(), "/counter/", pod)
+        other.open()
+        other.until(lambda: other.closed == SLOW)
+        silent.drop()
+        other.back().until(lambda: len(other.frames) == 2)
+        other.drop()
+        Stage.total.append(Add())
+        one.sees("#total", "1")
+    assert TabConsumer.open_sockets == before
 
 
 def test_a_page_has_only_so_many_live_places(client: Client, pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@
 ASLEEP = 4100
 #: It said what it may not, too much, or nothing.
 UNASKED = 1008
-#: It is too slow, and comes back later.
+#: It is too slow, or one too many, and comes back later.
 SLOW = 1013
 #: This process ends, and takes no more.
 RESTARTS = 1012

@@ -11,7 +11,7 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 
 from via_state.conf import settings
-from via_state.live.protocol.codes import ASLEEP, RESTARTS, SIGNED_OUT, UNASKED, VERSION
+from via_state.live.protocol.codes import ASLEEP, RESTARTS, SIGNED_OUT, SLOW, UNASKED, VERSION
 from via_state.live.protocol.content import Gone
 from via_state.live.protocol.frames import (
     PONG,
@@ -47,6 +47,9 @@ ASK_AGAIN = 5.0
 class TabConsumer(AsyncConsumer):  # type: ignore[misc]
     """It stands behind no middleware: the origin, the ticket and the cookie are all that it needs, and none of them asks a database."""
 
+    #: Connections of this process, also those that have not said hello yet.
+    open_sockets = 0
+
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         self._scope, self._receive, self._send = scope, receive, send
         self._tab: Tab | None = None
@@ -68,9 +71,15 @@ class TabConsumer(AsyncConsumer):  # type: ignore[misc]
             await send({"type": "websocket.close", "code": VERSION})
             return
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
+        if TabConsumer.open_sockets >= settings.LIVE_TABS:
+            refuse("full", "This process has as many live tabs as LIVE_TABS allows.")
+            await send({"type": "websocket.close", "code": SLOW})
+            return
+        TabConsumer.open_sockets += 1
         try:
             await self._converse()
         finally:
+            TabConsumer.open_sockets -= 1
             for again in self._unasked.values():
                 again.cancel()
             if self._tab is not None:
