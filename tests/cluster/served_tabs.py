@@ -26,35 +26,38 @@ from via_state.live.protocol.frames import PROTOCOL
 from via_state.testing.live.connection import Connection
 from via_state.testing.live.tab import LiveTab
 
+APPLICATION = "tests.live.served:application"
 
-class StagePod:
-    """Uvicorn with the site, on a port of its own."""
 
-    def __init__(self, name: str, folder: Path, env: Mapping[str, str]) -> None:
-        self.name, self.port = name, free_port()
-        self.url = f"http://{HOST}:{self.port}"
-        command = [
-            sys.executable,
-            "-m",
-            "uvicorn",
-            "tests.live.served:application",
+def command_of(server: str, port: int) -> list[str]:
+    """What starts the site with this web server."""
+    address = ["--host", HOST, "--port", str(port)]
+    more = {
+        "uvicorn": [
+            *address,
             "--log-level",
             "warning",
-            "--host",
-            HOST,
-        ]
+            "--timeout-graceful-shutdown",
+            "2",
+            "--ws-per-message-deflate",
+            "false",
+        ],
+        "daphne": ["--bind", HOST, "--port", str(port), "--verbosity", "0"],
+        "hypercorn": ["--bind", f"{HOST}:{port}", "--log-level", "warning", "--graceful-timeout", "2"],
+    }
+    return [sys.executable, "-m", server, *more[server], APPLICATION]
+
+
+class StagePod:
+    """A web server with the site, on a port of its own."""
+
+    def __init__(self, name: str, folder: Path, env: Mapping[str, str], server: str = "uvicorn") -> None:
+        self.name, self.port = name, free_port()
+        self.url = f"http://{HOST}:{self.port}"
         self.process = Process(
             name,
-            [
-                *command,
-                "--port",
-                str(self.port),
-                "--timeout-graceful-shutdown",
-                "2",
-                "--ws-per-message-deflate",
-                "false",
-            ],
-            folder / f"{name}.log",
+            command_of(server, self.port),
+            folder / f"{name.replace(' ', '-')}.log",
             death_signal=signal.SIGKILL,
             env={"DJANGO_SETTINGS_MODULE": "tests.live.served_settings", "VIA_POD_NAME": name, **env},
             cwd=PROJECT,

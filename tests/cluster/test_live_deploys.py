@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 
 from testproject.servers.waiting import wait_until
 from tests.cluster.served_tabs import Fleet, ServedTab, StagePod
@@ -15,16 +14,6 @@ from tests.cluster.served_tabs import Fleet, ServedTab, StagePod
 pytestmark = pytest.mark.cluster
 
 TABS = 12
-
-
-@pytest.fixture(params=["postgres", "nats"])
-def environment(request: pytest.FixtureRequest) -> dict[str, str]:
-    """Over which backplane the pods speak."""
-    found: dict[str, str] = request.getfixturevalue("postgres_environment")
-    if request.param == "nats":
-        port = request.getfixturevalue("nats").port
-        found = {**found, "VIA_NATS_SERVERS": f"nats://{settings.NATS_TOKEN}@127.0.0.1:{port}"}
-    return found
 
 
 @pytest.fixture

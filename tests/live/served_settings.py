@@ -12,6 +12,6 @@ _room = "stage/room.html"
 TEMPLATES = setting(
     {**STAGED, _room: STAGED[_room].replace("<li>", "<li>" + os.environ.get("VIA_TEST_STAGE", ""))}
 )
-ROOT_URLCONF = "tests.live.stage"
+ROOT_URLCONF = "tests.live.served"
 ASGI_APPLICATION = "tests.live.served.application"
 CHANNEL_LAYERS = {}

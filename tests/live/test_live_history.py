@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from functools import partial
 
@@ -18,7 +19,7 @@ from via_state.testing.live import LiveTab
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("site")]
 
-TABS, STEPS = 50, 100
+TABS, STEPS, CUTS = 50, 100, 100
 
 
 class History:
@@ -26,7 +27,10 @@ class History:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
-        self.backplane = FaultyBackplane(MemoryBackplane({}))
+        self.store = MemoryBackplane({})
+        self.backplane = FaultyBackplane(self.store)
+        self.backup = copy.deepcopy(self.store._logs)
+        self.cuts = self.restores = 0
         self.pods = [self.new_pod() for _ in range(3)]
         self.tabs: list[LiveTab] = []
         self.asleep: set[LiveTab] = set()
@@ -45,8 +49,19 @@ class History:
 
     def step(self) -> None:
         happens = self.random.choices(
-            [self.append, self.say, self.cut, self.move, self.sleep, self.wake, self.kill, self.lose],
-            [30, 20, 15, 10, 8, 10, 4, 3],
+            [
+                self.append,
+                self.say,
+                self.cut,
+                self.move,
+                self.sleep,
+                self.wake,
+                self.kill,
+                self.lose,
+                self.back_up,
+                self.restore,
+            ],
+            [30, 20, 15, 10, 8, 10, 4, 3, 4, 2],
         )[0]
         happens()
 
@@ -67,6 +82,7 @@ class History:
         for _ in range(5):
             if (tab := self.any_tab()) not in self.asleep:
                 tab.back()
+                self.cuts += 1
 
     def move(self) -> None:
         if (tab := self.any_tab()) not in self.asleep:
@@ -100,6 +116,24 @@ class History:
         pod = self.any_pod()
         pod.thread.call(pod.backplane.drop(key))
 
+    def back_up(self) -> None:
+        self.backup = copy.deepcopy(self.store._logs)
+
+    def restore(self) -> None:
+        """Everything is stopped, and begins again from an older copy: under tabs that sleep, and under those that wait."""
+        for pod in self.pods:
+            pod.close()
+        self.store = MemoryBackplane({})
+        self.store._logs = copy.deepcopy(self.backup)
+        self.backplane = FaultyBackplane(self.store)
+        self.pods = [self.new_pod() for _ in range(3)]
+        for tab in self.tabs:
+            tab.drop()
+            tab.pod = self.any_pod()
+            if tab not in self.asleep:
+                tab.connect()
+        self.restores += 1
+
     def end(self) -> None:
         while self.asleep:
             self.wake()
@@ -132,8 +166,13 @@ def test_at_the_end_every_tab_shows_the_fold_and_none_went_back(
     history = History(seed)
     try:
         history.open()
-        for _ in range(STEPS):
+        steps = 0
+        while steps < STEPS or history.cuts < CUTS:
             history.step()
+            steps += 1
+        history.sleep()
+        history.restore()
+        history.say()
         history.end()
         for pod in history.pods:
             pod.drain()
