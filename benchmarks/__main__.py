@@ -41,10 +41,23 @@ def main(only: str) -> None:
 
 def run(only: str) -> None:
     """Run the benchmarks and write their results."""
-    from benchmarks import broadcast, handlers, layers, live, memory, nats, outbox, paint, postgres, snapshots
+    from benchmarks import (
+        broadcast,
+        crowds,
+        handlers,
+        layers,
+        live,
+        memory,
+        nats,
+        outbox,
+        paint,
+        postgres,
+        pressure,
+        snapshots,
+    )
     from benchmarks.harness import table
 
-    pages = (memory, postgres, nats, outbox, snapshots, handlers, layers, live, broadcast, paint)
+    pages = (memory, postgres, nats, outbox, snapshots, handlers, layers, live, broadcast, pressure, crowds, paint)
     known = [benchmark for page in pages for benchmark in page.benchmarks()]
     chosen = [benchmark for benchmark in known if benchmark.id.startswith(only)]
     if not chosen:
@@ -57,6 +70,8 @@ def run(only: str) -> None:
             result.note += f"; {sum(postgres.conflicts) / len(postgres.conflicts):.2f} conflicts per update"
         elif benchmark.id == "bloat-postgres":
             result.note += f"; {snapshots.notes[-1]}"
+        elif seen := {**pressure.notes, **crowds.notes}.get(benchmark.id):
+            result.note += f"; {seen}"
         elif benchmark.id == "new-keys":
             result.note += f"; {handlers.waits[-1]}"
         elif benchmark.id == "outbox":

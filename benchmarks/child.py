@@ -1,11 +1,13 @@
-"""The other process of a benchmark: ``python -m benchmarks.child folded|listen|hear|layer|raw-notify|raw-subscribe|update|raw-update``."""
+"""The other process of a benchmark: ``python -m benchmarks.child folded|listen|hear|layer|raw-notify|raw-subscribe|update|raw-update|visit``."""
 
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import os
 import sys
+import threading
 import time
 
 import django
@@ -137,11 +139,35 @@ def raw_update(dsn: str) -> None:
         say(json.dumps({"began": began, "ended": time.monotonic(), "conflicts": conflicts}))
 
 
+def visit(port: int) -> None:
+    """Load a page again and again, 50 times a second; when told to end, print within how many milliseconds 99 of 100 were answered."""
+    took: list[float] = []
+    ends = threading.Event()
+
+    def wait() -> None:
+        sys.stdin.readline()
+        ends.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    while not ends.wait(0.02):
+        began = time.monotonic()
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", "/quick/")
+        connection.getresponse().read()
+        connection.close()
+        if not took:
+            say("ready")
+        took.append((time.monotonic() - began) * 1000)
+    say(sorted(took)[int(len(took) * 0.99)])
+
+
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.settings")
     address = f"host=127.0.0.1 port={os.environ['VIA_DATABASE_PORT']} user=postgres dbname=postgres"
     job = sys.argv[1]
-    if job == "hear":
+    if job == "visit":
+        visit(int(sys.argv[2]))
+    elif job == "hear":
         hear()
     elif job == "raw-notify":
         raw_notify(address, sys.argv[2])

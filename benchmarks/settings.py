@@ -4,6 +4,8 @@ import os
 
 SECRET_KEY = "benchmarks"
 USE_TZ = True
+ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
+ROOT_URLCONF = "benchmarks.served"
 INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.auth",
