@@ -1,7 +1,8 @@
-"""A process that writes: ``python -m tests.cluster.chaos_worker append|update NAME COUNT``; prints what it knows as JSON."""
+"""A process that writes: ``python -m tests.cluster.chaos_worker append|lanes|update NAME COUNT``; prints what it knows as JSON."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import time
@@ -28,6 +29,8 @@ def main(job: str, name: int, count: int) -> None:
         while Shared.steps.status().position.offset < last:
             Shared.steps.read()
         print(json.dumps({"digest": Shared.steps.read(), "epoch": epoch}), flush=True)
+    elif job == "lanes":
+        print(json.dumps(asyncio.run(append_to_lanes(name, count))), flush=True)
     else:
         done = 0
         for _ in range(count):
@@ -41,6 +44,17 @@ def main(job: str, name: int, count: int) -> None:
         while Shared.total.read() != total:
             time.sleep(0.01)
         print(json.dumps({"total": total}), flush=True)
+
+
+async def append_to_lanes(name: int, count: int) -> dict[str, list[tuple[int, int]]]:
+    """So many appends to each lane, one after the other, the lanes side by side. Gives offset and number of each, by lane."""
+    from tests.cluster.shared_state import LANES, Shared, Step
+
+    async def write(lane: int) -> list[tuple[int, int]]:
+        numbers = range(name * 100_000, name * 100_000 + count)
+        return [(int(await Shared.lane.at(lane=lane).aappend(Step(number))), number) for number in numbers]
+
+    return dict(zip(map(str, range(LANES)), await asyncio.gather(*map(write, range(LANES))), strict=True))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import msgspec
 from via_state import State, StateApp, StateAppEvents
 
 PRIME = 2**61 - 1
+LANES = 100
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -28,4 +29,5 @@ def digest(numbers: list[int]) -> int:
 
 class Shared(State):
     steps = StateAppEvents(Step, key="cluster.steps")
+    lane = StateAppEvents(Step, key="cluster.lane.{lane}", snapshot_interval=0)
     total = StateApp(int, key="cluster.total")

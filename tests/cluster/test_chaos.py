@@ -1,4 +1,4 @@
-"""Eight processes write to one key while the connection to the database is cut and restored."""
+"""Eight processes write to one key, and to many, while the connection to the database is cut and restored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from testproject.servers.proxy import Proxy
 from tests.cluster.child import Child
-from tests.cluster.shared_state import digest
+from tests.cluster.shared_state import LANES, Shared, digest
 from tests.conftest import POSTGRES_ALIAS
 from tests.volume import VOLUME
 from via_state.backplanes.postgres import PostgresBackplane
@@ -24,6 +24,7 @@ from via_state.core.records import GENESIS, Position
 
 PROCESSES = 8
 APPENDS, UPDATES = 500 * VOLUME, 60 * VOLUME  # of each process
+STEPS = 5 * VOLUME  # of each process, on each of many keys
 
 pytestmark = [pytest.mark.cluster, pytest.mark.drill]
 
@@ -85,20 +86,36 @@ def answer(process: Child) -> dict[str, object]:
 
 def stored_numbers(prefix: str) -> list[int]:
     """The log, read from the tables by offset."""
+    return stored(prefix, "cluster.steps")["cluster.steps"]
 
-    async def read() -> list[int]:
-        plane = PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix})
+
+def stored_lanes(prefix: str) -> dict[str, list[int]]:
+    """The logs of all lanes, by lane."""
+    keys = {str(lane): Shared.lane.at(lane=lane).key for lane in range(LANES)}
+    found = stored(prefix, *keys.values())
+    return {lane: found[key] for lane, key in keys.items()}
+
+
+def stored(prefix: str, *keys: str) -> dict[str, list[int]]:
+    """The numbers in logs, read from the tables by offset."""
+
+    async def read(plane: PostgresBackplane, key: str) -> list[int]:
         numbers: list[int] = []
         after = GENESIS
-        while (batch := await plane.read("cluster.steps", after)).packs:
+        while (batch := await plane.read(key, after)).packs:
             for pack in batch.packs:
                 assert pack.first == len(numbers) + 1
                 numbers += [payload["number"] for _, _, payload, *_ in msgspec.json.decode(pack.data)]
                 after = Position("", pack.last, "")
-        await plane.close()
         return numbers
 
-    return asyncio.run(read())
+    async def read_all() -> dict[str, list[int]]:
+        plane = PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix})
+        found = {key: await read(plane, key) for key in keys}
+        await plane.close()
+        return found
+
+    return asyncio.run(read_all())
 
 
 def stored_total(prefix: str) -> int:
@@ -132,6 +149,24 @@ def test_every_acknowledged_append_is_there_once_in_order(postgres_proxy: Proxy,
         assert all(numbers[offset - 1] == number for offset, number in acknowledged.items())
         assert sorted(acknowledged.items()) == sorted(acknowledged.items(), key=lambda item: item[1])
     assert {one["digest"] for one in finals} == {digest(numbers)}
+
+
+def test_every_append_to_many_keys_is_there_once_in_each_keys_order(
+    postgres_proxy: Proxy, proxied: dict[str, str]
+) -> None:
+    prefix = uuid.uuid4().hex
+    with workers("lanes", STEPS, proxied, prefix) as started:
+        with cutting(postgres_proxy, seed=3) as cuts:
+            answers = [answer(process) for process in started]
+        assert len(cuts) > 1
+    for lane, numbers in stored_lanes(prefix).items():
+        assert len(numbers) == len(set(numbers)) == PROCESSES * STEPS
+        for one in answers:
+            mine: list[tuple[int, int]] = one[lane]  # type: ignore[assignment]
+            assert [number for _, number in mine] == sorted(number for _, number in mine)
+            assert [offset for offset, _ in mine] == sorted(offset for offset, _ in mine)
+            assert all(numbers[offset - 1] == number for offset, number in mine)
+            assert len(mine) == STEPS
 
 
 def test_no_update_is_lost(postgres_proxy: Proxy, proxied: dict[str, str]) -> None:
