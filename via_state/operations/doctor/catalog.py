@@ -7,6 +7,7 @@ from via_state.conf import settings
 #: Each has a part of `docs/troubleshooting.md` with its id as heading.
 IDS = {
     "D100": "the database does not answer",
+    "D101": "the backplane answers slowly",
     "D102": "clocks differ",
     "D103": "PostgreSQL acknowledges what it may lose",
     "D104": "migrate was not run",
@@ -30,6 +31,8 @@ IDS = {
     "D304": "the outbox is stuck",
     "D305": "keys are halted",
     "D306": "two releases run side by side",
+    "D307": "the channel layer carries nothing",
+    "D308": "browsers send no cookie, or may not open the socket",
     "D309": "a process does not hear doorbells",
     "D310": "erasures fail",
     "D311": "an event handler is halted or stuck",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from django.conf import settings as django_settings
 from django.db import Error as DatabaseFailure
 
 from via_state.conf import settings
-from via_state.core.findings import Finding, Level, bad, some, unknown
+from via_state.core.findings import Finding, Level, bad, some, unknown, well
 from via_state.exceptions import BackplaneUnavailable
 from via_state.operations import condition as books
 from via_state.operations.condition import Condition
@@ -17,15 +18,19 @@ from via_state.operations.doctor.cluster import deaf, releases
 from via_state.operations.doctor.database import database
 from via_state.operations.doctor.handlers import dead_letters, halted_handlers, no_worker, orphans
 from via_state.operations.doctor.keys import halted_keys, old_code
+from via_state.operations.doctor.pages import browsers, channel_layer
 from via_state.operations.doctor.waiting import erasures, outbox
 from via_state.operations.handlers import declared
 from via_state.pod.pod import Pod
 from via_state.runtime.database_errors import sentence
 
+#: Seconds that the backplane may take for a question, and how often it is asked.
+SLOW, TRIPS = 0.1, 3
+
 
 def examine(pod: Pod) -> list[Finding]:
     """Everything that was looked at, by id; of one id, those first that need somebody."""
-    found = [*database(), *_backplane(pod)]
+    found = [*database(), *_backplane(pod), *channel_layer(), *browsers()]
     if not any(one.level is Level.BAD and one.id in ("D100", "D104") for one in found):
         try:
             found += _books()
@@ -80,8 +85,29 @@ def _books() -> list[Finding]:
     ]
 
 
+def _round_trip(pod: Pod) -> Finding:
+    """How long a question takes from here and back, the quickest of some: the first one may have made a connection."""
+    took = []
+    for _ in range(TRIPS):
+        began = time.monotonic()
+        pod.thread.call(pod.backplane.heads(["via-state-doctor"]))
+        took.append(time.monotonic() - began)
+    text = f"The backplane answered after {min(took) * 1000:.1f} ms."
+    if min(took) <= SLOW:
+        return well("D101", text)
+    return bad(
+        "D101",
+        f"{text} Each append, and each read of a value that is not here, takes as long.",
+        "Look at the load of its servers, and at the network between them and this machine; look from other machines, too.",
+    )
+
+
 def _backplane(pod: Pod) -> list[Finding]:
     try:
-        return pod.thread.call(pod.backplane.examine())
+        found = pod.thread.call(pod.backplane.examine())
     except BackplaneUnavailable as error:
         return [bad("D200", f"The backplane does not answer: {error}", "Start its servers, or mend VIA_STATE.")]
+    try:
+        return [*found, _round_trip(pod)]
+    except BackplaneUnavailable as error:
+        return [*found, unknown("D101", str(error))]
