@@ -6,6 +6,7 @@ import io
 import json
 import re
 import threading
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.handlers.world import shop_of, until
 from via_state.bookkeeping.database import halted_keys, outbox, peers, tables
 from via_state.bookkeeping.halted_keys import HaltReport
 from via_state.bookkeeping.peers import Code, Peer
+from via_state.bookkeeping.positions import BLOCKED
 from via_state.models import OutboxRecord
 from via_state.operations import overview as looking
 from via_state.operations.doctor import handlers as judging
@@ -173,6 +175,60 @@ def test_with_the_memory_backplane_the_page_says_so(client: Client) -> None:
     assert "uses the memory backplane" in client.get(URL).content.decode()
     with pytest.raises(CommandError, match="memory backplane"):
         text()
+
+
+def test_the_worst_logs_are_found_without_a_look_at_the_others(office: Office) -> None:
+    def status(*arguments: str) -> list[str]:
+        out = io.StringIO()
+        with suppress(SystemExit):
+            call_command("state_status", "--json", *arguments, stdout=out)
+        return [one["key"] for one in json.loads(out.getvalue())]
+
+    assert status("--worst", "3") == []
+    office.stuck(3, 4)
+    for shelf in range(5):
+        office.shop.place(1, shelf=shelf)
+    halted_keys._change("one", {}, {"shelf.3": HaltReport("code", "the newer code is missing", 7)})
+    assert len(status()) == 6
+    office.shop.world.plane.calls.clear()
+    assert status("--worst", "9") == ["shelf.3", "orders"]
+    assert status("--worst", "1") == ["shelf.3"]
+    assert "logs" not in office.shop.world.plane.calls
+    with pytest.raises(CommandError, match="--worst a number from 1"):
+        status("--worst", "0")
+
+
+def test_a_database_that_is_slow_is_said_to_be(office: Office) -> None:
+    """Somebody has locked a table of ours: after a moment the page says so, in place of hanging with it."""
+    with connections[POSTGRES_ALIAS].cursor() as cursor:
+        cursor.execute("SET statement_timeout = '300ms'")
+    other = connections[POSTGRES_ALIAS].copy()
+    try:
+        other.connect()
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute("LOCK TABLE via_state_deadletter IN ACCESS EXCLUSIVE MODE")
+        assert "canceling statement due to statement timeout" in office.get(URL)
+        with pytest.raises(CommandError, match="statement timeout"):
+            text()
+    finally:
+        other.rollback()
+        other.close()
+        with connections[POSTGRES_ALIAS].cursor() as cursor:
+            cursor.execute("RESET statement_timeout")
+    assert "to do" in office.get(URL) or "All well" in office.get(URL)
+
+
+def test_a_handler_that_waits_for_newer_code_is_shown_as_blocked(office: Office) -> None:
+    office.stuck(3, 4)
+    tables.positions.rows().update(last_error=BLOCKED)
+    [line] = overview(office.shop.pod).handlers
+    assert (line.stuck, line.blocked, line.halted) == (0, 1, 0)
+    tables.positions.rows().update(halted="epoch", halted_text="The log was restored.", stuck_since=None)
+    [line] = overview(office.shop.pod).handlers
+    assert (line.stuck, line.blocked, line.halted) == (0, 0, 1)
+    assert needs()[0] == "D311"
+    assert "The log was restored." in office.get(URL)
 
 
 def test_the_statements_do_not_grow_with_a_family(office: Office) -> None:

@@ -43,6 +43,23 @@ def test_a_handler_that_is_registered_has_every_counter_at_0() -> None:
         assert sample("via_consumer_deliveries_total", name="mail", key="new.{room}", outcome=outcome) == 0
 
 
+def test_what_alerts_count_begins_at_0_in_a_new_process() -> None:
+    code = """
+import django
+from django.conf import settings
+settings.configure(INSTALLED_APPS=["via_state"])
+django.setup()
+print(__import__("via_state.metrics.exposition", fromlist=["page"]).page().decode())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    for reason in ("unavailable", "unknown", "refused"):
+        assert f'via_append_errors_total{{reason="{reason}"}} 0.0' in done.stdout
+    for heard in ("rung", "found"):
+        assert f'via_doorbells_total{{heard="{heard}"}} 0.0' in done.stdout
+    for name in ("via_collector_errors_total", "via_erasures_failed_total"):
+        assert f"{name} 0.0" in done.stdout
+
+
 def test_the_number_of_series_does_not_grow_with_the_members_of_a_family() -> None:
     template = "tests.room.{room}"
     with pods(1) as (pod,):

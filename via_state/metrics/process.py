@@ -60,6 +60,10 @@ erasures_failed = counter(
 )
 
 
+for _reason in ("unavailable", "unknown", "refused"):
+    append_errors[_reason,].inc(0)  # the first error of a process raises an alert
+
+
 @telemetry.Appended.subscribe
 def _(event: telemetry.Appended) -> None:
     events_appended.inc(event.events)
@@ -172,6 +176,8 @@ doorbells = counters(
     "found is above 5% of both for 15 min: doorbells get lost",
 )
 resident_keys = gauges("via_resident_keys", "Keys in the memory of a process.", "livesum", ("kind",), unit="keys")
+for _heard in ("rung", "found"):
+    doorbells[_heard,].inc(0)
 _down: list[bool] = []  # while the backplane is away
 
 

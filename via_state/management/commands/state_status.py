@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from django.core.management.base import CommandParser, OutputWrapper
+from django.core.management.base import CommandError, CommandParser, OutputWrapper
 from django.utils.timesince import timesince
 from django.utils.timezone import now
 
@@ -17,6 +17,7 @@ from via_state.operations.outbox import Backlog
 from via_state.operations.overview import code_of
 from via_state.operations.peers import KnownPeer, peers
 from via_state.operations.reports import Handled, LogReport, reports
+from via_state.operations.worst import worst
 
 #: Seconds after which a record that waits in the outbox is a fault.
 STALLED = 60.0
@@ -33,6 +34,12 @@ class Command(StateCommand):
         add_key_argument(parser)
         parser.add_argument("--halted", action="store_true", help="only what is halted")
         parser.add_argument(
+            "--worst",
+            type=int,
+            metavar="N",
+            help="only the first N that are halted, or whose handlers are halted or stuck, worst first; no other log is looked at",
+        )
+        parser.add_argument(
             "--peers",
             action="store_true",
             help="instead: the processes, those that are alive first; others for a day",
@@ -46,7 +53,10 @@ class Command(StateCommand):
         if options["peers"]:
             self._peers(peers(pod), options["json"])
             return
-        found = list(reports(pod, selected(pod, options["key"])))
+        if options["worst"] is not None and (options["worst"] < 1 or options["key"]):
+            raise CommandError("Give --worst a number from 1, and no --key beside it.")
+        chosen = selected(pod, options["key"]) if options["worst"] is None else worst(pod, options["worst"])
+        found = list(reports(pod, chosen))
         outbox = pod.thread.call(pod.outbox.backlog())
         halted = [one for one in found if one.is_halted]
         shown = halted if options["halted"] else found
