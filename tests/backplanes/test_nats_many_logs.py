@@ -1,0 +1,82 @@
+"""Appends to many logs that are under way together on NATS: what is said of each when an answer is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from django.conf import settings
+
+from testproject.servers.proxy import Proxy
+from tests.backplanes.conftest import MakeNats
+from tests.backplanes.cutting import persist
+from via_state.backplanes.nats.connection import Connection
+from via_state.backplanes.nats.log_meta import Entries
+from via_state.core.records import Position
+from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
+from via_state.testing.conformance.harness import read_all
+from via_state.testing.conformance.many_logs import append_each, one_each
+
+KEYS = [f"log.{number}" for number in range(20)]
+
+
+async def test_what_is_stored_and_can_not_be_placed_is_of_unknown_outcome(
+    make_nats: MakeNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To say that nothing was written would have it written again under another id."""
+    plane = make_nats()
+    await append_each(plane, one_each(*KEYS))
+    load = Entries.load_many
+
+    async def unreachable(self: Entries, link: Connection, keys: Sequence[str], seq: int) -> None:
+        raise BackplaneUnavailable("cut")
+
+    monkeypatch.setattr(Entries, "load_many", unreachable)
+    train = one_each(*KEYS)
+    found = await plane.append_many(train)
+    assert found.keys() == {*KEYS}
+    assert all(isinstance(answer, OutcomeUnknown) for answer in found.values())
+    monkeypatch.setattr(Entries, "load_many", load)
+    answers = await append_each(plane, train)
+    for key in KEYS:
+        assert [offset for offset, _ in await read_all(plane, key)][1:] == [answers[key].offset]
+
+
+async def test_a_silent_network_leaves_each_outcome_unknown_and_each_counts_once(
+    make_nats: MakeNats, nats_proxy: Proxy
+) -> None:
+    server = f"nats://{settings.NATS_TOKEN}@{nats_proxy.host}:{nats_proxy.port}"
+    plane = make_nats(SERVERS=server, TIMEOUT=1.0)
+    await persist(lambda: append_each(plane, one_each(*KEYS)))
+    nats_proxy.freeze()
+    train = one_each(*KEYS)
+    found = await plane.append_many(train)
+    assert found.keys() == {*KEYS}
+    assert all(isinstance(answer, OutcomeUnknown) for answer in found.values())
+    nats_proxy.thaw()
+    answers = await persist(lambda: append_each(plane, train))
+    for key in KEYS:
+        assert [offset for offset, _ in await read_all(plane, key)][1:] == [answers[key].offset]
+
+
+async def test_a_server_that_lags_behind_is_not_asked_for_the_epoch(
+    make_nats: MakeNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leader is, for each."""
+    from via_state.backplanes.nats import api, log_meta
+
+    plane = make_nats()
+    before = await append_each(plane, one_each(*KEYS))
+    get_many = api.get_many
+
+    async def late(*args: object, **which: object) -> object:
+        found = await get_many(*args, **which)  # type: ignore[arg-type]
+        return found._replace(messages=[], last_seq=1)
+
+    monkeypatch.setattr(log_meta, "get_many", late)
+    found = await plane.append_many(one_each(*KEYS))
+    assert all(isinstance(answer, Position) for answer in found.values())
+    after = {key: answer for key, answer in found.items() if isinstance(answer, Position)}
+    assert {key: answer.epoch for key, answer in after.items()} == {
+        key: answer.epoch for key, answer in before.items()
+    }
