@@ -143,6 +143,32 @@ def test_the_trace_is_kept_by_every_verb_and_over_the_outbox(
     assert trace_of(seen.one("send orders")) == trace_of(seen.one("request"))
 
 
+@pytest.mark.parametrize("append", [sync, on_commit])
+def test_what_carries_appends_and_stores_deliveries_is_linked_to_them(
+    shop: Shop, ship: list[int], seen: Seen, append: Callable[[Shop], None]
+) -> None:
+    append(shop)
+    shop.work()
+    until(lambda: ship == [1])
+    send, publish, settle = seen.one("send orders"), seen.one("publish"), seen.one("settle orders")
+    assert (publish.kind, settle.kind) == (SpanKind.CLIENT, SpanKind.CLIENT)
+    assert linked(publish, send)
+    assert linked(settle, send)
+    assert (publish.parent, settle.parent) == (None, None)
+    assert (publish.attributes or {})["messaging.batch.message_count"] == 1
+    assert (settle.attributes or {})["messaging.consumer.group.name"] == "ship"
+
+
+def test_appends_that_travel_together_are_all_linked(shop: Shop, seen: Seen) -> None:
+    async def many() -> None:
+        await asyncio.gather(*(shop.orders().aappend(Placed(number)) for number in range(50)))
+
+    asyncio.run(many())
+    until(lambda: sum(len(one.links) for one in seen.named("publish")) == 50)
+    assert len(seen.named("publish")) < 50
+    assert sum((one.attributes or {})["messaging.batch.message_count"] for one in seen.named("publish")) == 50  # type: ignore[misc]
+
+
 def test_one_trace_where_the_project_wants_that(shop: Shop, ship: list[int], seen: Seen, settings: Any) -> None:
     settings.VIA_STATE = {**settings.VIA_STATE, "OTEL_PARENT": True}
     assert ours.OTEL_PARENT

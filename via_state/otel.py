@@ -1,4 +1,5 @@
-"""Spans of OpenTelemetry, where its package is installed: ``send`` around an append, ``process`` around a delivery.
+"""Spans of OpenTelemetry, where its package is installed: ``send`` around an append and ``publish`` around the call that carries it,
+``process`` around a delivery and ``settle`` around the statement that stores it.
 
 The names follow the conventions for messaging, which are still in development: they are all here. A record keeps the context of its
 ``send``; ``process`` links to it, or is its child where ``OTEL_PARENT`` is set. A key is in no span: its template is.
@@ -6,7 +7,7 @@ The names follow the conventions for messaging, which are still in development: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -55,6 +56,29 @@ class OtelSpans:
             yield _traceparent()
 
     @contextmanager
+    def publishing(self, traces: Sequence[str], events: int) -> Iterator[Span]:
+        attributes: dict[str, Any] = {SYSTEM: "via_state", OPERATION: "publish", TYPE: "send", BATCH: events}
+        links = [link for one in traces if (link := _link(one)) is not None]
+        # The loop carries appends of many: it is of none of their traces.
+        with self._tracer.start_as_current_span(
+            "publish", Context(), kind=SpanKind.CLIENT, attributes=attributes, links=links
+        ) as span:
+            yield span
+
+    @contextmanager
+    def settling(self, handler: str, template: str, trace: str) -> Iterator[Span]:
+        attributes = {**_attributes("settle", template), GROUP: handler}
+        link = _link(trace)
+        with self._tracer.start_as_current_span(
+            f"settle {template}",
+            Context(),
+            kind=SpanKind.CLIENT,
+            attributes=attributes,
+            links=() if link is None else (link,),
+        ) as span:
+            yield span
+
+    @contextmanager
     def processing(self, one: Processed) -> Iterator[Span]:
         attributes = {
             **_attributes("process", one.template),
@@ -92,6 +116,11 @@ def _context(traceparent: str) -> Context | None:
         return None
     found = _PROPAGATOR.extract({"traceparent": traceparent}, Context())
     return found if trace.get_current_span(found).get_span_context().is_valid else None
+
+
+def _link(traceparent: str) -> Link | None:
+    context = _context(traceparent)
+    return None if context is None else Link(trace.get_current_span(context).get_span_context())
 
 
 def _traceparent() -> str:

@@ -1,14 +1,17 @@
-"""Where spans are made: around an append, and around a delivery. Nobody traces until `spans` is set, as `via_state.otel` does."""
+"""Where spans are made: around an append and what carries it to the backplane, and around a delivery and what stores that it is done. Nobody traces until `spans` is set, as `via_state.otel` does."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple, Protocol
 
 from via_state import origin
-from via_state.core.metadata import Metadata
+from via_state.core.metadata import Metadata, all_metadata
+
+#: Links of one span, as OpenTelemetry's own limit.
+MOST_LINKS = 128
 
 
 class Processed(NamedTuple):
@@ -31,8 +34,14 @@ class Spans(Protocol):
     def sending(self, template: str, events: int, trace: str) -> AbstractContextManager[str]:
         """A span around an append; gives its ``traceparent``, "" for none. ``trace``: that of the code around it, where it is known otherwise."""
 
+    def publishing(self, traces: Sequence[str], events: int) -> AbstractContextManager[object]:
+        """A span around what the backplane is asked to append, for appends of these traces: calls that wait together travel together."""
+
     def processing(self, one: Processed) -> AbstractContextManager[object]:
         """A span around a delivery."""
+
+    def settling(self, handler: str, template: str, trace: str) -> AbstractContextManager[object]:
+        """A span around the statement that moves a position past a record of this trace."""
 
 
 #: Makes them; None while nobody does.
@@ -50,6 +59,24 @@ def sending(template: str, events: int) -> AbstractContextManager[None]:
 def _sending(spans: Spans, template: str, events: int) -> Iterator[None]:
     with spans.sending(template, events, origin.trace()) as trace, origin.in_trace(trace):
         yield
+
+
+def publishing(packs: Iterable[tuple[bytes, int]]) -> AbstractContextManager[object]:
+    """Around a call that appends packs, each with its number of records."""
+    if spans is None or not spans.active():
+        return _NOTHING
+    traces: dict[str, None] = {}
+    events = 0
+    for data, count in packs:
+        events += count
+        if len(traces) < MOST_LINKS:
+            traces |= dict.fromkeys(one.trace for one in all_metadata(data, count) if one.trace)
+    return spans.publishing(list(traces)[:MOST_LINKS], events)
+
+
+def settling(handler: str, template: str, metadata: Metadata) -> AbstractContextManager[object]:
+    """Around the statement that stores that a delivery is done."""
+    return _NOTHING if spans is None or not spans.active() else spans.settling(handler, template, metadata.trace)
 
 
 def processing(

@@ -163,7 +163,7 @@ class Deliverer:
         try:
             self._execute(
                 lambda: self._call(spec.function, record, delivery, timeout=spec.timeout),
-                lambda claim: self._handled(claim, record.position, left),
+                lambda claim: self._handled(claim, record, left),
                 delivery,
             )
             outcome = "ok"
@@ -182,11 +182,12 @@ class Deliverer:
         finally:
             telemetry.DeliveryEnded(*self._labels, time.perf_counter() - started, outcome).emit()
 
-    def _handled(self, claim: Claim, position: Position, left: int) -> None:
-        if left or self._spec.atomic:
-            self._store.advance(claim, position, left)
-        else:
-            self._finish(claim, position)
+    def _handled(self, claim: Claim, record: Record, left: int) -> None:
+        with tracing.settling(*self._labels, self._metadata(record)):
+            if left or self._spec.atomic:
+                self._store.advance(claim, record.position, left)
+            else:
+                self._finish(claim, record.position)
 
     def _call(
         self, function: Callable[..., Any], record: Record, *args: Any, timeout: float | None = None

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
-from via_state import telemetry
+from via_state import telemetry, tracing
 from via_state.backplanes.base import Backplane
 from via_state.core.records import Position
 from via_state.core.text import error_line
@@ -180,7 +180,7 @@ class Appender:
         latest = min(group.give_up if group.sent else group.send_by for group in groups)
         appends = [group.append for group in groups]
         try:
-            with send_by(latest):
+            with send_by(latest), tracing.publishing((one.data, one.count) for one in appends):
                 if len(appends) == 1:
                     one = appends[0]
                     return {one.key: await self._backplane.append(one.key, one.append_id, one.count, one.data)}

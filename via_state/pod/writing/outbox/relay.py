@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
-from via_state import telemetry
+from via_state import telemetry, tracing
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.database import outbox as rows
 from via_state.bookkeeping.database import outbox_lanes as lanes
@@ -190,7 +190,8 @@ class _Work:
             return False
         try:
             async with asyncio.timeout(left):
-                position = await self._backplane.append(one.key, one.batch.hex, one.records, data)
+                with tracing.publishing([(data, one.records)]):
+                    position = await self._backplane.append(one.key, one.batch.hex, one.records, data)
         except TimeoutError as error:
             raise OutcomeUnknown(f"The backplane did not answer an append to {one.key!r} in time.") from error
         except FOR_GOOD as error:
