@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from via_state.live.protocol.limits import WINDOW_BYTES, Allowances, TokenBucket, Window
+from via_state.live.protocol.limits import WINDOW_BYTES, TokenBucket, Window
+from via_state.live.serving.allowances import Allowances
 
 
 @given(st.lists(st.floats(0, 3), max_size=200), st.integers(1, 30), st.floats(0.1, 10))

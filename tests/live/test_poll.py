@@ -14,8 +14,8 @@ from tests.live import stage
 from tests.live.stage import Add, Say, Stage
 from via_state.live.asgi import live
 from via_state.live.protocol.frames import PROTOCOL
-from via_state.live.protocol.limits import Allowances
 from via_state.live.serving import poll
+from via_state.live.serving.allowances import Allowances
 from via_state.pod.pod import Pod
 from via_state.testing.live import LiveTab
 

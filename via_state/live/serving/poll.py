@@ -28,9 +28,10 @@ from via_state.live.protocol.frames import (
     stale_frame,
     welcome_line,
 )
-from via_state.live.protocol.limits import MESSAGES_BURST, MESSAGES_RATE, Allowances
+from via_state.live.protocol.limits import MESSAGES_BURST, MESSAGES_RATE
 from via_state.live.protocol.vector import Order, compare
 from via_state.live.rendering.renderer import apermitted, arender, code_of, locate
+from via_state.live.serving.allowances import Allowances
 from via_state.live.serving.handshake import Refused, token_of, visitor_of
 from via_state.live.serving.origin import of_this_site
 from via_state.live.serving.painted import Painted
