@@ -22,6 +22,7 @@ class Proxy:
         self.host = HOST
         self.port = free_port()
         self.connections = 0  # accepted so far
+        self.passed = 0  # bytes so far, both ways
         self._target = target_port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -124,6 +125,7 @@ class Proxy:
             while data := await self._loop.sock_recv(source, 65536):
                 await self._flowing.wait()
                 await self._loop.sock_sendall(target, data)
+                self.passed += len(data)
         except OSError:
             await self._flowing.wait()
             raise

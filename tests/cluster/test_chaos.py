@@ -23,6 +23,7 @@ from via_state.core.cells import CellCodec
 from via_state.core.records import GENESIS, Position
 
 PROCESSES = 8
+WORK = 30_000  # bytes between two cuts: a few of the processes are connected, and write
 APPENDS, UPDATES = 500 * VOLUME, 60 * VOLUME  # of each process
 STEPS = 5 * VOLUME  # of each process, on each of many keys
 
@@ -48,13 +49,14 @@ def workers(
 
 @contextmanager
 def cutting(proxy: Proxy, seed: int) -> Iterator[list[str]]:
-    """Cut and restore the connection, again and again; gives the list of what was done."""
+    """Cut and restore the connection, again and again, as fast as the processes get to work; gives the list of what was done."""
     stop = threading.Event()
     chaos = random.Random(seed)
     done: list[str] = []
 
     def work() -> None:
         while not stop.wait(chaos.uniform(0.2, 0.8)):
+            before = proxy.passed
             if chaos.random() < 0.6:
                 proxy.sever()
                 done.append("sever")
@@ -63,6 +65,8 @@ def cutting(proxy: Proxy, seed: int) -> Iterator[list[str]]:
                 stop.wait(chaos.uniform(0.05, 0.6))
                 proxy.restore()
                 done.append("cut")
+            while proxy.passed < before + WORK and not stop.wait(0.05):
+                pass  # on a loaded machine nobody would ever be connected
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -77,7 +77,7 @@ async def kill_leaders(cluster: NatsCluster, plane: NatsBackplane, stream: str) 
         return (await plane.head(KEY)).position.offset > offset
 
     for _ in range(KILLS):
-        await wait_for(lambda: moved(0), "the first append", 30)
+        await wait_for(lambda: moved(0), "the first append", 120)
         client = await nats_py.connect(cluster.urls)
         leaders: list[str] = []
 
