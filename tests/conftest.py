@@ -152,11 +152,12 @@ def log_values(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built wheel, unpacked: what an installation would hold."""
+    """The built wheel, unpacked: what an installation would hold. ``VIA_TEST_WHEEL`` names one that was built before."""
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True)
-    (built,) = folder.glob("*.whl")
+    if (built := os.environ.get("VIA_TEST_WHEEL")) is None:
+        command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+        subprocess.run(command, check=True, capture_output=True)
+        (built,) = map(str, folder.glob("*.whl"))
     with zipfile.ZipFile(built) as archive:
         archive.extractall(folder / "installed")
     return folder / "installed"

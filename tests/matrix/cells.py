@@ -62,6 +62,11 @@ def cells(found: Mapping[str, Path]) -> list[Cell]:
     ]
 
 
+def ends(every: list[Cell], own: str) -> list[Cell]:
+    """The newest and the oldest of the cells, without the one that this environment is."""
+    return [cell for cell in dict.fromkeys([*every[:1], *every[-1:]]) if cell.name != own]
+
+
 def diagonal(every: list[Cell], seen: Collection[str] = ()) -> list[Cell]:
     """As few of the cells as have each Python and each Django but those ``seen`` elsewhere, newest with newest."""
     left = {part for cell in every for part in (cell.python, cell.django)} - set(seen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.matrix.cells import Cell, cells, diagonal
+from tests.matrix.cells import Cell, cells, diagonal, ends
 
 FOUND = {python: Path("python") for python in ("3.11", "3.12", "3.13")}
 
@@ -24,6 +24,12 @@ def test_a_python_goes_with_the_djangos_that_know_it() -> None:
         "3.11-5.2",
     ]
     assert cells({}) == []
+
+
+def test_the_ends_are_the_newest_and_the_oldest_but_what_runs_the_suite_itself() -> None:
+    assert names(ends(cells(FOUND), "3.12-6.0")) == ["3.13-6.1", "3.11-5.2"]
+    assert names(ends(cells(FOUND), "3.11-5.2")) == ["3.13-6.1"]
+    assert ends(cells({"3.11": Path("python")}), "3.11-5.2") == []
 
 
 def test_the_diagonal_has_each_of_them_once() -> None:
