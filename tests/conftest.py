@@ -15,6 +15,7 @@ import pytest
 from django.conf import settings
 from django.db import connections
 from django.test.utils import setup_databases
+from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
 
 from testproject.servers.accounts import shared_folder
@@ -36,6 +37,9 @@ LONG = (
 ROOT = Path(__file__).resolve().parent.parent
 POSTGRES_ALIAS = "postgres"
 emptying.install()
+# How long an example takes says nothing: others work on the machine.
+hypothesis_settings.register_profile("suite", deadline=None)
+hypothesis_settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,7 @@ from via_state.core.event_types import EventType
 from via_state.core.events import EventCodec
 from via_state.core.fidelity import difference
 from via_state.core.nesting import is_deeper
+from via_state.core.type_facts import equality_tells, may_be_deeper
 from via_state.core.values import ValueCodec
 from via_state.exceptions import EventRefused, ValueRefused
 
@@ -214,3 +215,42 @@ def test_brackets_in_texts_are_no_levels() -> None:
     assert not is_deeper(msgspec.json.encode(["[" * 500, '\\"[{' * 300, {"}]": "{"}]), 2)
     assert is_deeper(b"[[[]]]", 2)
     assert not is_deeper(b"[[],[],[]]", 2)
+
+
+@dataclass
+class Loose:
+    value: Any
+    tags: Any = ()
+
+
+@pytest.mark.parametrize(
+    ("sent", "read", "alike"),
+    [
+        (float("nan"), float("nan"), True),
+        (float("nan"), 1.0, False),
+        (datetime(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC), False),
+        ({1, "a"}, {1, "a"}, True),
+        ({object()}, {object()}, False),
+    ],
+)
+def test_values_without_an_order_of_their_own_are_compared_by_what_is_stored(
+    sent: object, read: object, alike: bool
+) -> None:
+    assert (difference(Loose(sent), Loose(read)) is None) is alike
+
+
+@attrs.define
+class Parts:
+    pair: tuple[int, str]
+    named: dict[str, Annotated[int, msgspec.Meta(ge=0)]]
+
+
+class Zoned(msgspec.Struct):
+    at: tuple[int, time]
+
+
+def test_what_a_type_tells_of_its_parts() -> None:
+    assert equality_tells(Parts)
+    assert not equality_tells(Zoned)
+    assert may_be_deeper(Annotated[list[Any], msgspec.Meta(max_length=3)], 9)
+    assert not may_be_deeper(Annotated[list[int], msgspec.Meta(max_length=3)], 9)

@@ -8,7 +8,7 @@ import pytest
 
 from via_state.core.event_types import EventType
 from via_state.core.events import EventCodec, Unreadable, join_packs
-from via_state.core.metadata import NOTHING, Metadata, metadata_of
+from via_state.core.metadata import NOTHING, Metadata, all_metadata, as_text, from_text, metadata_of
 from via_state.core.packs import slices
 from via_state.core.records import Pack
 
@@ -59,3 +59,14 @@ def test_metadata_is_read_from_any_record() -> None:
 @pytest.mark.parametrize("data", [OLD, b"\xff", b"{}", b'[["Paid",1,{},{"t":"soon"}],[]]', b"[" * 5000])
 def test_what_has_no_metadata_has_none(data: bytes) -> None:
     assert metadata_of(data, 2, 0) == NOTHING
+
+
+def test_metadata_of_every_record_is_told_apart_or_is_nothing() -> None:
+    assert [one.time for one in all_metadata(LATER, 2)] == [1764105600000, 0]
+    assert all_metadata(b"garbage", 2) == [NOTHING, NOTHING]
+
+
+def test_a_database_keeps_it_as_text_and_garbage_is_nothing() -> None:
+    made = Metadata(time=7, actor="ann")
+    assert from_text(as_text(made)) == made
+    assert from_text("garbage") == NOTHING

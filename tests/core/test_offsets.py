@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from via_state.core.offsets import Offset, Offsets
+from via_state.core.offsets import Offset, Offsets, check_offset
 from via_state.core.records import Position
 from via_state.exceptions import InvalidOffset
 
@@ -75,3 +75,10 @@ def test_text_of_another_form_is_refused_with_a_sentence(text: object) -> None:
     ) as raised:
         Offset.parse(text)  # type: ignore[arg-type]
     assert len(str(raised.value)) < 200
+
+
+@pytest.mark.parametrize("value", [1, "1", None])
+def test_what_has_no_epoch_is_no_offset_and_says_what_to_pass(value: object) -> None:
+    check_offset(Offset(1, "e"))
+    with pytest.raises(InvalidOffset, match=r"does not say of which epoch it is.*Offset\.parse\(token\)"):
+        check_offset(value)

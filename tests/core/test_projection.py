@@ -13,6 +13,8 @@ from via_state.core.events import EventCodec, Unreadable
 from via_state.core.projection import Action, HaltReason, Outcome, Projection, Unread
 from via_state.core.records import GENESIS, Batch, Pack, Position
 from via_state.core.specs import LogSpec
+from via_state.core.verifier import Verifier
+from via_state.core.visibility import Visibility
 
 LIMIT = 1000
 
@@ -314,3 +316,41 @@ def test_when_memory_runs_out_the_value_and_the_position_still_belong_together(
     monkeypatch.undo()
     feed(projection, log)
     assert projection.value == (1, 2)
+
+
+def test_a_gap_says_whether_a_hole_or_other_code_is_the_reason(projection: Projection[Ledger]) -> None:
+    projection.halt_for_gap(hole=7)
+    assert "records up to offset 7 are missing" in str(projection.halt)
+    projection.halt_for_gap("the migration (1, 2) is not registered")
+    assert projection.halt is not None
+    assert projection.halt.reason is HaltReason.CODE
+    assert str(Unread(3, Unreadable.UNKNOWN)).endswith("is of an event that this code does not declare")
+    assert str(Unread(3, Unreadable.UNDECODABLE)) == "this code can't decode the record at offset 3"
+
+
+def test_a_read_that_brings_nothing_while_the_log_says_there_is_more_stalls(
+    projection: Projection[Ledger],
+) -> None:
+    batch = Batch([], Position("e", 3, "r3"), GENESIS, None, True)
+    assert projection.feed(batch, GENESIS).action is Action.STALLED
+
+
+def test_while_a_projection_is_verified_the_value_that_readers_have_is_watched() -> None:
+    class Count(Entered, frozen=True):
+        def fold(self, ledger: Ledger) -> Ledger:
+            return (*ledger, self.number)
+
+    codec = EventCodec([EventType.of(Count)])
+    projection: Projection[Ledger] = Projection(LogSpec("verified", codec, tuple), Verifier())
+    pack = Pack("a", 1, 2, codec.encode([Count(1), Count(2)]))
+    projection.feed(Batch([pack], Position("e", 2, "a-1"), Position("e", 0, ""), None, True), GENESIS)
+    assert projection.value == (1, 2)
+
+
+def test_after_a_restore_nothing_is_proven_until_a_batch_was_folded(projection: Projection[Ledger]) -> None:
+    visibility: Visibility[Ledger] = Visibility(projection.value)
+    projection.seed((1,), Position("e", 1, "r1"))
+    visibility.publish(Action.AT_HEAD, projection)
+    assert visibility.holds("e", 1)
+    visibility.restored()
+    assert not visibility.holds("e", 1)

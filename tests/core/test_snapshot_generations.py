@@ -127,3 +127,23 @@ def test_what_settles_was_superseded_and_is_old_enough(steps: list[tuple[int, fl
         for again in (1, 2, 3):  # it always moves on
             offer(generations, offset + again, late + again * 2 * min_age, min_age=min_age)
         assert generations.compactable.offset >= offset
+
+
+def test_what_a_migration_made_begins_the_generations_unless_there_is_a_snapshot_that_can_be_used() -> None:
+    generations = Generations()
+    offer(generations, 100, 0.0)
+    assert not generations.begin(at(90), "d", now=1.0, unusable=[])
+    assert generations.begin(at(90), "d", now=1.0, unusable=[at(100)])
+    assert generations.kept == [at(90)]
+
+
+def test_a_candidate_that_history_disproved_is_gone_and_whoever_has_no_lease_gives_none_up() -> None:
+    generations = Generations()
+    offer(generations, 100, 0.0)
+    offer(generations, 200, 1.0)
+    assert generations.candidate == at(100)
+    generations.release("other")
+    assert generations.lease_owner == "me"
+    assert generations.lease_until > 1.0
+    assert offer(generations, 300, 2.0, proven=[at(200)], disproven=[at(100)]) is SaveOutcome.SAVED
+    assert at(100) not in generations.kept

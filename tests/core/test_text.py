@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from via_state.core.cells import CellCodec
 from via_state.core.event_types import EventType
 from via_state.core.events import EventCodec
-from via_state.core.text import error_line, error_trace, lines, one_line
+from via_state.core.text import error_line, error_trace, lines, one_line, reason, shown
 from via_state.core.values import ValueCodec
 from via_state.core.verifier import Verifier
 from via_state.exceptions import CellUnreadable, EventRefused, ValueRefused
@@ -168,3 +168,10 @@ def test_the_verifier_names_no_value_either() -> None:
     assert verifier.found is not None
     assert "changed the value" in verifier.found
     assert CARD not in verifier.found
+
+
+def test_of_a_long_text_the_beginning_is_shown_and_halves_of_pairs_are_named_without_the_text() -> None:
+    assert shown("first\nsecond\x1b[2J and more", 20) == "first\nsecond\\x1b[2J and"
+    with pytest.raises(UnicodeEncodeError) as raised:
+        "secret \ud800".encode()
+    assert reason(raised.value) == "surrogates not allowed"
