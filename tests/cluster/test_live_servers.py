@@ -51,7 +51,9 @@ def opened(start: Callable[..., Fleet]) -> Iterator[Callable[..., list[ServedTab
         tab.close()
 
 
-@pytest.mark.parametrize("server", ["daphne", "hypercorn"])
+@pytest.mark.parametrize(
+    ("server", "environment"), [("daphne", "postgres"), ("hypercorn", "nats")], indirect=["environment"]
+)
 def test_a_server_of_any_kind_that_ends_loses_no_tab(
     start: Callable[..., Fleet], opened: Callable[..., list[ServedTab]], server: str
 ) -> None:
