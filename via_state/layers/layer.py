@@ -64,7 +64,7 @@ class BackplaneChannelLayer(BaseChannelLayer):  # type: ignore[misc]
         """What belongs to this process: nothing of it survives a fork."""
         self._pid = os.getpid()
         self.process = uuid.uuid4().hex
-        self._topic = parcels.process_topic(self.process)
+        self._attached = False  # whether this process hears what is for it, on that pod
         self._lock = threading.Lock()
         self._mailboxes = Mailboxes(self.get_capacity)
         self._groups: dict[str, dict[str, float]] = {}  # group, channel, until when
@@ -250,18 +250,20 @@ class BackplaneChannelLayer(BaseChannelLayer):  # type: ignore[misc]
 
     async def _attach(self) -> None:
         """Hear what others say, on the pod that this process has now."""
+        pod = self.pod()
+        if self._attached and pod is self._pod:
+            return
         if os.getpid() != self._pid:
             self._begin()
-        pod, groups = self.pod(), list[str]()
-        if pod is not self._pod:
-            with self._lock:
-                if pod is not self._pod:
-                    self._pod, self._hearings, self._held = pod, {}, set()
-                    self._outlet = Outlet(pod)
-                    groups = list(self._groups)
-        for topic in (self._topic, parcels.WANTS, *map(parcels.group_topic, groups)):
-            if topic not in self._held:
-                await self._hear(topic)
+        groups = list[str]()
+        with self._lock:
+            if pod is not self._pod:
+                self._pod, self._hearings, self._held, self._attached = pod, {}, set(), False
+                self._outlet = Outlet(pod)
+                groups = list(self._groups)
+        for topic in (parcels.process_topic(self.process), parcels.WANTS, *map(parcels.group_topic, groups)):
+            await self._hear(topic)
+        self._attached = pod is self._pod
 
     async def _hear(self, topic: str) -> None:
         if topic in self._held:
