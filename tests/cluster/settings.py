@@ -26,9 +26,9 @@ VIA_STATE = {
     "BACKEND": "via_state.backplanes.postgres.PostgresBackplane",
     "OPTIONS": {"TIMEOUT": 3.0},
     "PREFIX": os.environ["VIA_PREFIX"],
-    "APPEND_TIMEOUT": 60.0,
+    "APPEND_TIMEOUT": 300.0,
     "READ_TIMEOUT": 60.0,
-    "UPDATE_TIMEOUT": 60.0,
+    "UPDATE_TIMEOUT": 300.0,
     "OUTBOX_INTERVAL": 0.5,
 }
 if servers := os.environ.get("VIA_NATS_SERVERS"):

@@ -57,6 +57,7 @@ class Shop:
         self.memory = MemoryPositions()
         self.pod: Pod = self.world.start()
         self._workers: list[Worker] = []
+        self._killed: list[Worker] = []
         self._reconcilers: dict[str, Reconciler] = {}
 
         class Orders(State):
@@ -98,6 +99,7 @@ class Shop:
     def kill(self, worker: Worker) -> None:
         """It does nothing any more, and says nothing."""
         self._workers.remove(worker)
+        self._killed.append(worker)
         self.world.run(_freeze(worker))
         self.world.run(self._reconcilers.pop(worker.id).stop())
 
@@ -119,6 +121,8 @@ class Shop:
     def close(self) -> None:
         for worker in list(self._workers):
             self.stop(worker)
+        for worker in self._killed:
+            self.world.run(_disconnect(worker))
         self.world.close()
 
 
@@ -131,6 +135,12 @@ async def _freeze(worker: Worker) -> None:
         if runner.task is not None:
             runner.task.cancel()
         runner.stop()
+
+
+async def _disconnect(worker: Worker) -> None:
+    """What is left of a killed one: its threads would keep their sessions, and the test database could not be removed."""
+    for threads in (worker.threads, worker._control, worker._claiming):
+        await threads.close()
 
 
 @contextmanager
