@@ -39,6 +39,7 @@ runs = itertools.count()
 class Consumed(State):
     lane = StateAppEvents(Tick, key="consumed.{lane}", snapshot_interval=0)
     exact = StateAppEvents(Tick, key="exact.{lane}", snapshot_interval=0)
+    many = StateAppEvents(Tick, key="many.{lane}", snapshot_interval=0)
     timed = StateAppEvents(Tick, key="timed", snapshot_interval=0)
     idle = StateAppEvents(Tick, key="idle.{lane}", snapshot_interval=0)
 
@@ -109,10 +110,30 @@ def _backend() -> dict[str, str]:
     return {"BACKEND": "via_state.backplanes.postgres.PostgresBackplane"}
 
 
-def _atomic() -> float:
+@Consumed.many.on_event("write-many", atomic=True, batch=100)
+def write_many(event: Tick, delivery: Delivery) -> None:
+    write(event, delivery)
+
+
+def _atomic(log: StateAppEvents[Tick]) -> float:
     with psycopg.connect(dsn(), autocommit=True) as raw:
         raw.execute("CREATE TABLE IF NOT EXISTS bench_effects (key text, pos bigint)")
-    return _deliver(Consumed.exact, 1)
+    return _deliver(log, 1)
+
+
+def _raw_batches() -> float:
+    """Raw: psycopg inserting rows, a hundred to a transaction that also updates a position."""
+    with psycopg.connect(dsn(), autocommit=True) as raw:
+        raw.execute("CREATE TABLE IF NOT EXISTS bench_effects (key text, pos bigint)")
+        raw.execute("CREATE TABLE IF NOT EXISTS raw_batch (pos bigint)")
+        raw.execute("INSERT INTO raw_batch VALUES (0)")
+        started = time.perf_counter()
+        for first in range(0, SECONDS_OF_WORK, 100):
+            with raw.transaction():
+                for pos in range(first, first + 100):
+                    raw.execute("INSERT INTO bench_effects (key, pos) VALUES (%s, %s)", ("raw", pos))
+                raw.execute("UPDATE raw_batch SET pos = %s", (first + 100,))
+        return SECONDS_OF_WORK / (time.perf_counter() - started)
 
 
 def _raw_commits(threads: int) -> float:
@@ -294,9 +315,17 @@ def benchmarks() -> list[Benchmark]:
         Benchmark(
             "consumer-atomic",
             "events/s",
-            _atomic,
+            lambda: _atomic(Consumed.exact),
             lambda: _raw_commits(1),
             f"{note}; one row written by each",
+            rounds=3,
+        ),
+        Benchmark(
+            "consumer-atomic-batch",
+            "events/s",
+            lambda: _atomic(Consumed.many),
+            _raw_batches,
+            "one worker, batch=100, one row written by each; raw: psycopg, a hundred rows and a position to a transaction",
             rounds=3,
         ),
         Benchmark(

@@ -243,7 +243,8 @@ class HandlerPosition(models.Model):
 
     Only the worker that holds the newest ``fence`` writes. ``key_hash`` stands for the key: some databases compare text
     without regard to case. ``in_flight_offset`` is the offset that is being delivered, 0 for none: whoever takes over from a dead
-    worker counts it as an attempt. A negative one says that a dead letter is replayed. ``wanted_by``: who waits for the
+    worker counts it as an attempt. -1: a dead letter is replayed. Below that: several records are delivered in one transaction, up to
+    offset -1 - n. ``wanted_by``: who waits for the
     worker to hand over, before it begins another record.
     """
 

@@ -48,7 +48,9 @@ class Registration(Protocol):
 class Claim:
     """The right to run one handler on one key, and where it stands. Only the holder of the newest ``fence`` writes.
 
-    ``in_flight_offset`` is the offset that is announced as being delivered. ``wait`` are the seconds until the next attempt. ``wanted``:
+    ``in_flight_offset`` is the offset that is announced as being delivered, or `together` of the last one's where several are, in one
+    transaction. ``alone_until``: up to this offset records are delivered one by one, because one of them failed together with the
+    others, or may have ended a worker. ``wait`` are the seconds until the next attempt. ``wanted``:
     somebody waits for the position, so no further record is begun. ``first_failed``: when the record after the position failed
     for the first time, in monotonic seconds of this process; the store knows it by its own clock.
     """
@@ -68,6 +70,7 @@ class Claim:
     last_error: str = ""
     wanted: bool = False
     first_failed: float | None = None
+    alone_until: int = 0
 
     def failing_for(self) -> float:
         """Seconds since the first failure of the record, 0 where it has not failed."""
@@ -78,6 +81,15 @@ class Claim:
         if attempts and not self.attempts:
             self.first_failed = time.monotonic()
         self.attempts, self.last_error, self.in_flight_offset = attempts, error, 0
+
+
+#: What is in flight while a dead letter is replayed: the position's own record is not delivered.
+REPLAYING = -1
+
+
+def together(offset: int) -> int:
+    """What is in flight while several records, up to the one at ``offset``, are delivered in one transaction. Given that, the offset."""
+    return REPLAYING - offset
 
 
 class Held(NamedTuple):

@@ -41,6 +41,7 @@ class HandlerOptions(TypedDict, total=False):
     start: Start
     concurrency: int | None
     timeout: float | None
+    batch: int
 
 
 class Foldable(Protocol[V]):
@@ -129,7 +130,8 @@ class EventLog(Handle[LogSpec[Any]], Generic[E_co]):
         events after it wait. `RetryAfter` and `Poison` say more. ``dead_letter(event, delivery, error)`` is called before a
         record is given up. ``atomic`` puts what it writes to ``DATABASE`` and its position into one transaction: exactly
         once. ``concurrency``: how many of its keys a worker handles at once, so that a slow handler leaves threads to others.
-        ``timeout``: seconds after which a delivery of an async function is ended, and has failed. ``start``: a new handler begins with the "first" record that is still there, or after the "head".
+        ``timeout``: seconds after which a delivery of an async function is ended, and has failed. ``batch``: how many records of a key
+        an ``atomic`` handler has in one transaction, at most. ``start``: a new handler begins with the "first" record that is still there, or after the "head".
         The position is kept under ``name``, which must stay. Where a log has ``value=``, name the types, so that a type
         checker knows them. Raises `DeclarationError`.
         """

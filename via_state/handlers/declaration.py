@@ -20,6 +20,7 @@ from via_state.runtime.signatures import fault_of
 Start: TypeAlias = Literal["first", "head"]
 
 MAX_NAME = 100  # characters
+MAX_BATCH = 500  # records
 DEFAULT_RETRY = Retry()
 
 
@@ -58,7 +59,8 @@ def facts_of(metadata: Metadata) -> tuple[datetime | None, str, str]:
 @dataclass(frozen=True, slots=True, eq=False)
 class HandlerSpec:
     """A declared handler. ``events`` are the types that it wants; empty: all of the log. ``concurrency``: how many of its keys a worker
-    handles at once. ``timeout``: seconds for one delivery of an async function.
+    handles at once. ``timeout``: seconds for one delivery of an async function. ``batch``: how many records of a key are in one
+    transaction, at most, where it is ``atomic``.
     """
 
     name: str
@@ -70,6 +72,7 @@ class HandlerSpec:
     start: Start = "first"
     concurrency: int | None = None
     timeout: float | None = None
+    batch: int = 1
 
 
 def declare(handlers: MutableMapping[str, HandlerSpec], spec: HandlerSpec, log: str) -> None:
@@ -116,6 +119,11 @@ def _bound_problem(spec: HandlerSpec) -> str | None:
     most: object = spec.concurrency
     if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
         return f"concurrency= is {most!r}. Give a whole number from 1, of keys that a worker handles at once."
+    batch: object = spec.batch
+    if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= MAX_BATCH:
+        return f"batch= is {batch!r}. Give a whole number from 1 to {MAX_BATCH}, of records in one transaction."
+    if batch > 1 and not spec.atomic:
+        return "batch= is for atomic handlers: what others do is not undone when a later record fails. Add atomic=True."
     limit: object = spec.timeout
     if limit is None:
         return None

@@ -20,6 +20,7 @@ from via_state.core.text import error_line, error_trace
 from via_state.exceptions import BackplaneUnavailable, Fenced, Poison, RetryAfter
 from via_state.handlers.declaration import Delivery, HandlerSpec, facts_of
 from via_state.handlers.execution import TRIES, OutcomeUnclear, call, execute
+from via_state.handlers.groups import Groups
 from via_state.logs import Sparing, about
 from via_state.origin import following
 from via_state.runtime.database_errors import contended, look_elsewhere
@@ -66,6 +67,7 @@ class Deliverer:
     ) -> None:
         self._store = store
         self._records = records
+        self._groups = Groups(records, claim, spec.batch)
         self._finish: Finish = self._advance
         self._spec = spec
         self._codec = log.events
@@ -85,7 +87,7 @@ class Deliverer:
         """The offset of the first record, where nothing is stored before that is delivered; else 0."""
         record, claim = self._records[0], self._claim
         plain = not claim.attempts and not claim.in_flight_offset and self._go_on()
-        return record.position.offset if plain and record.treatment is Treatment.DELIVER else 0
+        return self._groups.mark(self._groups.at(0)) if plain and record.treatment is Treatment.DELIVER else 0
 
     def turn(self, seconds: float, finish: Finish | None = None) -> Turn:
         """Deliver for about ``seconds``, at least one record. Raises `Fenced` and `BackplaneUnavailable`: claim again.
@@ -103,10 +105,10 @@ class Deliverer:
 
     def _turn(self, seconds: float) -> Turn:
         claim, records, until = self._claim, self._records, time.monotonic() + seconds
-        followers = _followers(records)
         passed: Position | None = None  # done, and not stored yet
-        for index, record in enumerate(records):
-            offset = record.position.offset
+        index, begun = 0, False
+        while index < len(records):
+            record = records[index]
             if record.treatment is Treatment.BLOCK:
                 self._settle(passed)
                 return Turn(Result.BLOCKED)
@@ -118,21 +120,28 @@ class Deliverer:
                     passed = None
                 else:
                     passed = record.position
+                index += 1
                 continue
-            announced = claim.in_flight_offset == offset
-            if not self._go_on() or (index and not announced and time.monotonic() >= until):
+            group = self._groups.at(index)
+            mark = self._groups.mark(group)
+            announced = claim.in_flight_offset == mark
+            if not self._go_on() or (begun and not announced and time.monotonic() >= until):
                 break
             if not announced:
                 if passed is None or claim.attempts:
-                    self._store.announce(claim, offset)
+                    self._store.announce(claim, mark)
                 else:
-                    self._store.advance(claim, passed, offset)
-            passed = None
+                    self._store.advance(claim, passed, mark)
+            passed, begun = None, True
             if claim.wanted:
                 return Turn(Result.WANTED)
-            left = followers[index] if time.monotonic() < until else 0
-            if (wait := self._deliver(record, left)) is not None:
+            left = self._groups.mark_after(group) if time.monotonic() < until else 0
+            if len(group) > 1:
+                index = self._deliver_together(group, left, until)
+            elif (wait := self._deliver(record, left)) is not None:
                 return Turn(Result.FAILED, wait)
+            else:
+                index += 1
             if claim.wanted:
                 return Turn(Result.WANTED)
         self._settle(passed)
@@ -143,10 +152,44 @@ class Deliverer:
         if not self._claim.attempts and (passed is not None or self._claim.in_flight_offset):
             self._store.advance(self._claim, passed or self._claim.position, 0)
 
-    def _deliver(self, record: Record, left: int) -> float | None:
-        """Run the handler once; seconds to wait when it must run again for this record, else None."""
+    def _deliver_together(self, group: list[int], left: int, until: float) -> int:
+        """Run the handler for several records in one transaction; the index after the last one that is done.
+
+        Without savepoints, which cost more than what most handlers do: where a record fails all is undone, and they are delivered one
+        by one. Then that one is isolated, and those before it are stored.
+        """
+        spec, records = self._spec, [self._records[at] for at in group]
+        times: list[float] = []
+
+        def run() -> None:
+            times.clear()
+            for record in records:
+                if times and (time.monotonic() >= until or not self._go_on()):
+                    break
+                started = time.perf_counter()
+                self._call(spec.function, record, self._delivery(record), timeout=spec.timeout)
+                times.append(time.perf_counter() - started)
+
+        def settle(claim: Claim) -> None:
+            last = records[len(times) - 1]
+            with tracing.settling(*self._labels, self._metadata(last)):
+                self._store.advance(claim, last.position, left if len(times) == len(records) else 0)
+
+        try:
+            self._execute(run, settle, records[0])
+        except (Fenced, OutcomeUnclear):
+            raise
+        except Exception as error:
+            look_elsewhere(error)
+            self._claim.alone_until = records[-1].position.offset
+            return group[0]
+        for seconds in times:
+            telemetry.DeliveryEnded(*self._labels, seconds, "ok").emit()
+        return group[len(times) - 1] + 1
+
+    def _delivery(self, record: Record) -> Delivery:
         claim, spec = self._claim, self._spec
-        delivery = Delivery(
+        return Delivery(
             spec.name,
             claim.key,
             Offset(record.position.offset, record.position.epoch),
@@ -156,6 +199,11 @@ class Deliverer:
             self._parameters,
             *facts_of(self._metadata(record)),
         )
+
+    def _deliver(self, record: Record, left: int) -> float | None:
+        """Run the handler once; seconds to wait when it must run again for this record, else None."""
+        claim, spec = self._claim, self._spec
+        delivery = self._delivery(record)
         if claim.last_error == DIED and spec.retry.exhausted(claim.attempts, claim.failing_for()):
             # Not once more: it may kill this worker, too.
             return self._failed(record, delivery, RuntimeError(DIED), Failure.TAKEN_OVER, left)
@@ -164,7 +212,7 @@ class Deliverer:
             self._execute(
                 lambda: self._call(spec.function, record, delivery, timeout=spec.timeout),
                 lambda claim: self._handled(claim, record, left),
-                delivery,
+                record,
             )
             outcome = "ok"
             return None
@@ -210,7 +258,7 @@ class Deliverer:
     def _labels(self) -> tuple[str, str]:
         return self._claim.handler.name, self._claim.handler.template
 
-    def _execute(self, run: Callable[[], None], settle: Callable[[Claim], None], delivery: Delivery) -> None:
+    def _execute(self, run: Callable[[], None], settle: Callable[[Claim], None], record: Record) -> None:
         """Both, in one transaction where the handler is atomic. The claim stays as it was when that fails."""
         trial = self._claim
 
@@ -219,7 +267,7 @@ class Deliverer:
             trial = copy(self._claim)  # each time that the transaction runs
             settle(trial)
 
-        detail = f"{delivery.handler} on {delivery.key!r} at offset {delivery.offset}"
+        detail = f"{self._spec.name} on {self._claim.key!r} at offset {record.position.offset}"
         execute(run, store, atomic=self._spec.atomic, what="handler", detail=detail)
         for name in (
             "position",
@@ -282,7 +330,7 @@ class Deliverer:
         self._execute(
             lambda: None if hook is None else self._call(hook, record, delivery, error),
             lambda claim: self._store.bury(claim, letter, left),
-            delivery,
+            record,
         )
         telemetry.DeadLettered(*self._labels, delivery.key, record.position.offset, FAILED).emit()
         logger.error(
@@ -329,14 +377,3 @@ class Deliverer:
 
 def _about(delivery: Delivery, reason: str) -> dict[str, object]:
     return about(key=delivery.key, handler=delivery.handler, offset=int(delivery.offset), reason=reason)
-
-
-def _followers(records: Sequence[Record]) -> list[int]:
-    """For each record the offset of the one that is delivered after it, 0 where none is."""
-    found, following = [0] * len(records), 0
-    for index in range(len(records) - 1, -1, -1):
-        found[index] = following
-        treatment = records[index].treatment
-        if treatment in (Treatment.DELIVER, Treatment.BLOCK):
-            following = records[index].position.offset if treatment is Treatment.DELIVER else 0
-    return found

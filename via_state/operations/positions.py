@@ -11,7 +11,7 @@ from via_state.bookkeeping.database import tables
 from via_state.bookkeeping.database.commits import committing
 from via_state.bookkeeping.database.dead_letters import keep_letter
 from via_state.bookkeeping.database.retention import lock_log
-from via_state.bookkeeping.positions import HandlerId, Letter
+from via_state.bookkeeping.positions import REPLAYING, HandlerId, Letter
 from via_state.core.cursor import CursorCheck, check_cursor
 from via_state.core.delivery import Record, Treatment, records_after
 from via_state.core.records import GENESIS, Position
@@ -65,9 +65,8 @@ def resume(row: HandlerPosition, position: Position, from_floor: bool) -> bool:
     """
     with committing("operation", f"the resuming of {row.handler.name} on {row.key!r}"):
         lock_log(row.handler.template)
-        rows = tables.positions.rows().filter(
-            pk=row.pk, epoch=row.epoch, halted=row.halted, in_flight_offset__gte=0
-        )
+        rows = tables.positions.rows().filter(pk=row.pk, epoch=row.epoch, halted=row.halted)
+        rows = rows.exclude(in_flight_offset=REPLAYING)
         changed = rows.update(
             epoch=position.epoch,
             offset=position.offset,
@@ -115,9 +114,8 @@ def set_aside(row: HandlerPosition, record: Record, log: LogSpec[Any], by: str) 
     if record.treatment is not Treatment.DELIVER:
         raise ViaStateError("Only newer code knows the event. Deploy it, or put its name into retired=.")
     with committing("operation", f"the setting aside of a record of {row.handler.name} on {row.key!r}"):
-        rows = tables.positions.rows().filter(
-            pk=row.pk, offset=row.offset, epoch=row.epoch, in_flight_offset__gte=0
-        )
+        rows = tables.positions.rows().filter(pk=row.pk, offset=row.offset, epoch=row.epoch)
+        rows = rows.exclude(in_flight_offset=REPLAYING)
         if not rows.update(
             fence=F("fence") + 1, worker="", in_flight_offset=0
         ):  # locks it, and nobody else commits

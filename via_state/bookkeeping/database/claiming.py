@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django.db.models import Exists, F, Q, QuerySet
+from django.db.models import Case, Exists, F, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce, Now
 
 from via_state.bookkeeping.database import tables, workers
 from via_state.bookkeeping.database.retention import hash_key
-from via_state.bookkeeping.positions import DIED, SUSPECT, Claim, HandlerId, Held
+from via_state.bookkeeping.positions import DIED, REPLAYING, SUSPECT, Claim, HandlerId, Held, together
 from via_state.core.records import Position
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ def claim(
     hashes = {hash_key(key): key for key in keys}
     rows = tables.positions.rows().filter(handler=number, key_hash__in=hashes)
     seen = list(rows.values_list("worker", "in_flight_offset"))
-    for holder in {holder for holder, in_flight in seen if in_flight > 0 and holder not in ("", worker)}:
+    for holder in {
+        holder for holder, in_flight in seen if in_flight not in (0, REPLAYING) and holder not in ("", worker)
+    }:
         _count_death(holder)
     with tables.atomic():
         there: set[str] = set()
@@ -61,6 +63,9 @@ def claim(
 LONGEST = 60.0
 #: Nothing is taken from anybody; whatever nothing is delivered of.
 NOTHING, WHATEVER_IS_IDLE = Q(pk__in=[]), Q(in_flight_offset=0)
+#: No record is delivered. What is kept of those that were when their worker died: up to where, if they were several.
+_NOTHING_RUNS = Q(in_flight_offset__in=(0, REPLAYING))
+KEPT = Case(When(in_flight_offset__lt=REPLAYING, then=F("in_flight_offset")), default=Value(0))
 
 
 def still_idle(idle: Mapping[str, int]) -> Q:
@@ -74,10 +79,10 @@ def still_idle(idle: Mapping[str, int]) -> Q:
 def _take(rows: QuerySet[HandlerPosition], worker: str, also: Q, in_flight_offset: int) -> None:
     alive = workers.alive()
     ids = alive.values("id")
-    free = Q(worker__in=("", worker)) | (~Q(worker__in=ids) & Q(in_flight_offset__lte=0)) | also
+    free = Q(worker__in=("", worker)) | (~Q(worker__in=ids) & _NOTHING_RUNS) | also
     unwanted = Q(wanted_by__in=("", worker)) | ~Q(wanted_by__in=ids)
     rows.filter(free & unwanted & Exists(alive.filter(id=worker))).update(
-        worker=worker, fence=F("fence") + 1, in_flight_offset=in_flight_offset, wanted_by=""
+        worker=worker, fence=F("fence") + 1, in_flight_offset=in_flight_offset or KEPT, wanted_by=""
     )
 
 
@@ -92,16 +97,16 @@ def _count_death(dead: str) -> None:
 
 
 def _free_after_death(dead: str) -> None:
-    rows = tables.positions.rows().filter(worker=dead, in_flight_offset__gt=0)
-    found = list(rows.select_for_update().order_by("pk").values_list("pk", "attempts"))
+    rows = tables.positions.rows().filter(worker=dead).exclude(_NOTHING_RUNS)
+    found = list(rows.select_for_update().order_by("pk").values_list("pk", "attempts", "in_flight_offset"))
     if workers.alive().filter(id=dead).exists():
         return  # it was only late
-    free = {"worker": "", "in_flight_offset": 0, "fence": F("fence") + 1, "last_traceback": ""}
-    mine = tables.positions.rows().filter(pk__in=[pk for pk, _ in found])
-    if len(found) > 1:
+    free = {"worker": "", "in_flight_offset": KEPT, "fence": F("fence") + 1, "last_traceback": ""}
+    mine = tables.positions.rows().filter(pk__in=[pk for pk, _, _ in found])
+    if len(found) > 1 or any(in_flight < 0 for _, _, in_flight in found):
         mine.update(last_error=SUSPECT, stuck_since=Coalesce("stuck_since", Now()), **free)
         return
-    for _, attempts in found:
+    for _, attempts, _ in found:
         pause = min(LONGEST, 2.0 ** (attempts - 1)) if attempts else 0.0
         mine.update(
             attempts=attempts + 1,
@@ -119,6 +124,7 @@ def _claim_of(row: HandlerPosition, handler: HandlerId, worker: str) -> Claim | 
     now = row.now  # type: ignore[attr-defined]
     wait = 0.0 if row.next_attempt_at is None else (row.next_attempt_at - now).total_seconds()
     failing = None if row.stuck_since is None or not row.attempts else (now - row.stuck_since).total_seconds()
+    several = row.in_flight_offset < REPLAYING  # a worker died with them, or they were broken off
     return Claim(
         row.pk,
         handler,
@@ -127,13 +133,14 @@ def _claim_of(row: HandlerPosition, handler: HandlerId, worker: str) -> Claim | 
         row.fence,
         Position(row.epoch, row.offset, row.record_id),
         row.from_floor,
-        row.in_flight_offset,
+        0 if several else row.in_flight_offset,
         row.attempts,
         max(0.0, wait),
         row.halted,
         row.halted_text,
         row.last_error,
         first_failed=None if failing is None else time.monotonic() - max(0.0, failing),
+        alone_until=together(row.in_flight_offset) if several else 0,
     )
 
 

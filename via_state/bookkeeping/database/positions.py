@@ -17,6 +17,7 @@ from via_state.bookkeeping.database.retention import hash_key, lock_log
 from via_state.bookkeeping.positions import (
     AWAY,
     NOBODY,
+    REPLAYING,
     Claim,
     HandlerId,
     Held,
@@ -32,8 +33,6 @@ from via_state.runtime.database_errors import contended, reaching
 if TYPE_CHECKING:
     from via_state.models import EventHandler, HandlerPosition
 
-#: What ``in_flight_offset`` is while a dead letter is replayed: the position's own record is not delivered.
-REPLAYING = -1
 #: What the database is asked for.
 WHAT = "positions of event handlers"
 
@@ -169,7 +168,7 @@ class RowPositions(PositionStore):
     def leave(self, worker: str) -> None:
         with reaching(WHAT):
             tables.positions.rows().filter(worker=worker).update(
-                worker="", in_flight_offset=0, fence=F("fence") + 1
+                worker="", in_flight_offset=claiming.KEPT, fence=F("fence") + 1
             )
             tables.workers.rows().filter(id=worker).delete()
 
@@ -227,7 +226,7 @@ class RowPositions(PositionStore):
     def release(self, worker: str, positions: Sequence[tuple[HandlerId, str]]) -> None:
         with reaching(WHAT):
             for _, rows in self._some(positions):
-                rows.filter(worker=worker).update(worker="", in_flight_offset=0)
+                rows.filter(worker=worker).update(worker="", in_flight_offset=claiming.KEPT)
 
     def announce(self, claim: Claim, in_flight_offset: int) -> None:
         claim.wanted = not self._write(claim, position_sql.announce, (), in_flight_offset)
