@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import nats as nats_py
 import pytest
@@ -133,6 +135,25 @@ async def test_a_server_that_is_down_is_said_quickly_and_found_again(make: Make,
     await eventually(lambda: None in rung, "the doorbells")
     await append(plane, "log", b"x")
     await eventually(lambda: "log" in rung, "a doorbell")
+
+
+async def test_each_address_of_a_host_has_a_patience_of_its_own(
+    nats: Nats, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve, port = socket.getaddrinfo, urlsplit(nats.url).port
+
+    def three_addresses(host: Any, *more: Any, **named: Any) -> Any:
+        if host != "three.addresses.test":
+            return resolve(host, *more, **named)
+        return [one for number in (2, 3, 1) for one in resolve(f"127.0.0.{number}", *more, **named)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", three_addresses)
+    with socket.create_server(("127.0.0.2", port)), socket.create_server(("127.0.0.3", port)) as silent:
+        plane = make(SERVERS=nats.url.replace("127.0.0.1", "three.addresses.test"), CONNECT_TIMEOUT=2.0)
+        await append(plane, "log", b"x")
+        only = make(SERVERS=f"nats://127.0.0.3:{silent.getsockname()[1]}", CONNECT_TIMEOUT=1.0)
+        with pytest.raises(BackplaneUnavailable, match="no answer within 1 s"):
+            await append(only, "log", b"x")
 
 
 async def test_a_silent_network_ends_in_a_time_out(make: Make, nats_proxy: Proxy) -> None:

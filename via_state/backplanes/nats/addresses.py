@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import socket
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -26,9 +29,13 @@ class Address(NamedTuple):
         return self.url.startswith("tls:")
 
     @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
     def loopback(self) -> bool:
         """Whether nobody but this machine sees what is sent there."""
-        return is_loopback(urlsplit(self.url).hostname or "")
+        return is_loopback(self.host)
 
 
 def address_of(text: str) -> Address:
@@ -47,8 +54,22 @@ def address_of(text: str) -> Address:
         or parts.fragment
     ):
         raise ValueError(WRONG)
-    shown = f"[{host}]" if ":" in host else host
-    return Address(f"{parts.scheme}://{shown}:{port or PORT}", _login(parts.username, parts.password))
+    return Address(_url(parts.scheme, host, port or PORT), _login(parts.username, parts.password))
+
+
+async def addresses_of(address: Address, seconds: float) -> list[str]:
+    """The URLs of all addresses that a host's name stands for; its own where that is one, or where no name server says within ``seconds``."""
+    found: list[str] = []
+    with contextlib.suppress(OSError, UnicodeError, TimeoutError):  # whoever connects says so
+        async with asyncio.timeout(seconds):
+            parts = urlsplit(address.url)
+            names = await asyncio.get_running_loop().getaddrinfo(address.host, parts.port, type=socket.SOCK_STREAM)
+            found = [_url(parts.scheme, str(name[4][0]), parts.port) for name in names]
+    return list(dict.fromkeys(found)) if len(set(found)) > 1 else [address.url]
+
+
+def _url(scheme: str, host: str, port: int | None) -> str:
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _login(user: str | None, password: str | None) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class NatsBackplane(Backplane):
     its own, and returns what ``nats.connect`` returns. ``DOMAIN``: the JetStream domain, where it is not the server's own.
     ``PREFIX`` keeps projects apart that share a server: the streams are ``<PREFIX>_log`` and ``KV_<PREFIX>_cells``. ``REPLICAS`` and ``STORAGE`` (``"file"``,
     ``"memory"``) are for streams that are missing and made; those that are there are never changed, and refused if they
-    would lose anything. ``CONNECT_TIMEOUT`` and ``TIMEOUT``: seconds for connecting to one server, and for one answer.
+    would lose anything. ``CONNECT_TIMEOUT`` and ``TIMEOUT``: seconds for connecting to one address of a server, and for one answer.
     """
 
     shared = True

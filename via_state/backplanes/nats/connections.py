@@ -16,7 +16,7 @@ from via_state.runtime.patience import seconds_to_send
 class Connections:
     """``dialing``: how one is made. ``prepare`` is awaited with each new connection before anyone uses it.
 
-    ``connect_timeout``: seconds for one server; ``timeout``: seconds for an answer. ``api``: before the verbs of JetStream.
+    ``connect_timeout``: seconds for one address of a server; ``timeout``: seconds for an answer. ``api``: before the verbs of JetStream.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Connections:
         if self._connection is not None:
             await self._connection.close()  # for those who may still wait for it
         problems: list[BackplaneUnavailable] = []
-        for way in self._dialing.ways():
+        for way in await self._dialing.ways(self._connect_timeout):
             connection = Connection(self._timeout, self._api)
             try:
                 await connection.connect(way, self._connect_timeout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -9,7 +10,7 @@ from typing import Any, Protocol
 from django.utils.module_loading import import_string
 from nats.aio.client import Client
 
-from via_state.backplanes.nats.addresses import Address
+from via_state.backplanes.nats.addresses import Address, addresses_of
 from via_state.backplanes.nats.encrypted import encrypt
 from via_state.exceptions import BackplaneRefused
 from via_state.runtime.rng import rng
@@ -31,24 +32,29 @@ class Way(Protocol):
 class Dialing(Protocol):
     """Where the ways come from."""
 
-    def ways(self) -> Sequence[Way]:
-        """In the order in which they are tried. Raises `BackplaneUnavailable`, `BackplaneRefused`."""
+    async def ways(self, seconds: float) -> Sequence[Way]:
+        """In the order in which they are tried. ``seconds``: patience with a name server. Raises `BackplaneUnavailable`, `BackplaneRefused`."""
 
 
 class ToServers:
-    """``servers``: one of them is tried after the other, in a random order. ``options`` gives nats-py's. ``encrypted``:
-    nothing is ever sent in clear.
+    """``servers``: one of them is tried after the other, in a random order, and each address that its name stands for by itself: one
+    that is silent takes no time from the next. ``options`` gives nats-py's. ``encrypted``: nothing is ever sent in clear.
     """
 
     def __init__(self, servers: Sequence[Address], encrypted: bool, options: Callable[[], dict[str, Any]]) -> None:
         self._servers, self._encrypted, self._options = servers, encrypted, options
         self._discovered: list[Address] = []
 
-    def ways(self) -> Sequence[Way]:
+    async def ways(self, seconds: float) -> Sequence[Way]:
         options = self._options()
         servers = [*{one.url: one for one in (*self._discovered, *self._servers)}.values()]
         rng.shuffle(servers)
-        return [_ToServer(server, self._encrypted, options, self._learn) for server in servers]
+        hosts = await asyncio.gather(*(addresses_of(server, seconds) for server in servers))
+        return [
+            _ToServer(server, url, self._encrypted, options, self._learn)
+            for server, urls in zip(servers, hosts, strict=True)
+            for url in urls
+        ]
 
     def _learn(self, server: Address, client: Client) -> None:
         # The others of its cluster know the same logins.
@@ -59,23 +65,32 @@ class _ToServer:
     def __init__(
         self,
         server: Address,
+        url: str,
         encrypted: bool,
         options: dict[str, Any],
         learn: Callable[[Address, Client], None],
     ) -> None:
-        self._server, self._encrypted, self._options, self._learn = server, encrypted, options, learn
+        self._server, self._url, self._encrypted, self._options, self._learn = (
+            server,
+            url,
+            encrypted,
+            options,
+            learn,
+        )
 
     async def dial(self, ours: dict[str, Any], seconds: float) -> Client:
         client = Client()
         if self._encrypted:
             encrypt(client)
         login = {} if LOGINS & self._options.keys() else self._server.login
+        # A certificate is of the name, whichever of its addresses is tried.
+        name = {} if self._url == self._server.url else {"tls_hostname": self._server.host}
         try:
             await client.connect(
-                self._server.url,
+                self._url,
                 connect_timeout=math.ceil(seconds),
                 name="via_state",
-                **{**ours, **login, **self._options},
+                **{**ours, **login, **name, **self._options},
             )
         except BaseException:
             await _leave(client)
@@ -92,7 +107,7 @@ class ByProject:
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def ways(self) -> Sequence[Way]:
+    async def ways(self, seconds: float) -> Sequence[Way]:
         return [self]
 
     async def dial(self, ours: dict[str, Any], seconds: float) -> Client:
