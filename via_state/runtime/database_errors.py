@@ -94,7 +94,8 @@ def _elsewhere(error: Any) -> bool:
 def look_elsewhere(error: BaseException) -> None:
     """Where ``error`` says that a server takes no writes, close this thread's connections: new ones may find the one that does.
 
-    Django keeps them, and so does its pool: they answer a health check.
+    Django keeps them, and so does its pool: they answer a health check. What else is in the pool leads to the same server, and goes with
+    them (psycopg_pool 3.3; an older one loses one connection with each error).
     """
     if not elsewhere(error):
         return
@@ -102,9 +103,12 @@ def look_elsewhere(error: BaseException) -> None:
         if connection.in_atomic_block:
             continue
         try:
+            drain = getattr(getattr(connection.connection, "_pool", None), "drain", None)
             if connection.connection is not None:
                 connection.connection.close()  # a pool keeps one that is open
             connection.close()
+            if drain is not None:
+                drain()
         except Exception as problem:
             logger.debug("A connection of %r could not be closed: %s", connection.alias, problem)
 
