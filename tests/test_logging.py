@@ -17,7 +17,7 @@ from tests.handlers.world import Cancelled, Placed, Shop, shop_of, until
 from tests.pod import board
 from tests.pod.board import Board, Fragile
 from via_state import Delivery, Poison, logs
-from via_state.exceptions import KeyHalted
+from via_state.exceptions import BackplaneUnavailable, KeyHalted
 from via_state.handlers import delivering
 from via_state.testing import pods
 
@@ -160,3 +160,58 @@ def test_sparing_forgets_what_is_long_ago() -> None:
     for number in range(2 * logs.Sparing.MOST):
         patient.due(number)
     assert len(patient._last) <= logs.Sparing.MOST
+
+
+def test_what_lasts_is_not_said_by_everybody_who_meets_it(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list that can't be written and a cell that can't be read, again and again; and the end of a worker."""
+    with pods(1) as (pod,):
+        tries = []
+
+        async def away(*args: object) -> None:
+            tries.append(args)
+            raise BackplaneUnavailable("away")
+
+        monkeypatch.setattr(pod._halts._store, "change", away)
+        board.healed.clear()
+        fragile = Board.fragile.using(pod)
+        fragile.append(Fragile(-1), wait=False)
+        fragile.status()  # it is followed from now on
+        wait_until(lambda: len(tries) >= 3, "three attempts to write the list")
+        monkeypatch.undo()
+        hits = Board.hits.using(pod)
+        hits.set(1)
+        backplane = pod.backplane
+
+        async def garble() -> None:
+            cell = await backplane.load(Board.hits.key)
+            assert cell is not None
+            for _ in range(3):
+                revision = await backplane.cas(Board.hits.key, cell.revision, b"garbage")
+                cell = cell._replace(revision=revision)
+                await pod.replicas.settle()
+
+        pod.thread.call(garble())
+    lines = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
+    assert not [line for line in lines if "list of halted keys" in line], (
+        "who sweeps says that the backplane is away"
+    )
+    assert len([line for line in lines if "tests.hits" in line]) == 1, lines
+
+
+def test_a_worker_that_can_not_say_that_it_leaves_says_so_once(
+    shop: Shop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = shop.work()
+
+    def away(*args: object) -> list[str]:
+        raise BackplaneUnavailable("away")
+
+    for name in ("renew", "release_idle", "leave"):
+        monkeypatch.setattr(worker.store, name, away)
+    shop.stop(worker)
+    said = [
+        one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING and "away" in one.getMessage()
+    ]
+    assert len(said) == 1, said

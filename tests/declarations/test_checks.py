@@ -269,6 +269,9 @@ def test_an_unknown_database_is_reported() -> None:
         (problem,) = found()
     assert problem.id == "via_state.E012"
     assert "default" in str(problem.hint)
+    backend = "via_state.backplanes.postgres.PostgresBackplane"
+    with override_settings(VIA_STATE={"BACKEND": backend, "DATABASE": "elsewhere"}):
+        assert [one.id for one in found() if "elsewhere" in one.msg] == ["via_state.E012"]
 
 
 def test_an_engine_that_changes_schemas_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

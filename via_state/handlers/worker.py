@@ -79,6 +79,7 @@ class Worker(Service):
         self.schedule = Schedule(store, self.threads, limits)
         self.alive: list[str] = []
         self._lease_until = 0.0
+        self._unsaid = False  # that it leaves
         self._runners: dict[tuple[HandlerId, str], Runner] = {}
         self._returning: set[tuple[HandlerId, str]] = set()
         self._returns = SingleFlight(lambda: "The release of claims", self._give_back)
@@ -340,6 +341,7 @@ class Worker(Service):
             # What is announced at this moment is either released here, and not begun, or in flight.
             await self._control.run(self.store.release_idle, self.id)
         except BackplaneUnavailable as error:
+            self._unsaid = True
             logger.warning("The worker could not give its keys to others before it ends: %s", error)
         running = [one.task for one in self._runners.values() if one.task is not None]
         if running:
@@ -355,7 +357,8 @@ class Worker(Service):
         try:
             await self._control.run(self.store.leave, self.id)
         except BackplaneUnavailable as error:
-            logger.warning("The worker could not say that it leaves; its lease ends by itself: %s", error)
+            level = logging.DEBUG if self._unsaid else logging.WARNING  # said already
+            logger.log(level, "The worker could not say that it leaves; its lease ends by itself: %s", error)
         for threads in (self.threads, self._claiming, self._control):
             await threads.close()
 

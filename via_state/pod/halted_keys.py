@@ -9,7 +9,6 @@ from typing import Protocol
 
 from via_state.bookkeeping.halted_keys import LEASE, HaltedKeyStore, HaltReport
 from via_state.core.projection import Unread
-from via_state.exceptions import BackplaneUnavailable
 
 logger = logging.getLogger("via_state.pod")
 
@@ -43,14 +42,10 @@ class HaltedKeys:
         self._renew_at = 0.0
 
     async def update(self, projectors: Iterable[Haltable]) -> None:
-        """Write what changed since the last time; renew the rest now and then."""
+        """Write what changed since the last time; renew the rest now and then. Raises `BackplaneUnavailable`: it is written the next time."""
         found = {one.key: report for one in projectors if (report := one.halt_report()) is not None}
         due = bool(found) and time.monotonic() >= self._renew_at
         if found == self._written and not due:
             return
-        try:
-            await self._store.change(self._pod_id, self._written, found)
-        except BackplaneUnavailable as error:
-            logger.warning("The list of halted keys could not be written: %s", error)
-            return
+        await self._store.change(self._pod_id, self._written, found)
         self._written, self._renew_at = found, time.monotonic() + LEASE / 4

@@ -24,6 +24,7 @@ from via_state.core.offsets import Offset, Offsets
 from via_state.core.records import Position, Revision
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.core.visibility import Shown
+from via_state.exceptions import BackplaneUnavailable
 from via_state.pod.halted_keys import HaltedKeys
 from via_state.pod.messages import Messages
 from via_state.pod.peer import PeerLease
@@ -384,7 +385,8 @@ class Pod:
         await self._appender.close()
         await self.replicas.close()
         await self.services.stop()
-        await self._halts.update(())
+        with contextlib.suppress(BackplaneUnavailable):  # its rows have a lease, too
+            await self._halts.update(())
         await self.database.close(0)  # what runs there is not waited for
         if self._owns_backplane:
             await self.backplane.close()

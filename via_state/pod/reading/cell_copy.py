@@ -75,6 +75,7 @@ class CellCopy(Replica[Revision], Generic[T]):
         "_loaded",
         "_moved",
         "_rang",
+        "_told",
         "_touching",
         "_wrote",
         "current",
@@ -96,6 +97,7 @@ class CellCopy(Replica[Revision], Generic[T]):
         self._rang = 0.0  # when something may have changed, of `time.monotonic`
         self._asked = self._wrote = -math.inf  # when the store was asked for what is here, and by a write
         self._hurried = False
+        self._told = ""  # why the value can't be read, in the log
         #: Whose turn it is to update it.
         self.turns = UpdateTurns()
 
@@ -165,8 +167,11 @@ class CellCopy(Replica[Revision], Generic[T]):
             return Hold(rest)
         try:
             await self.load()
+            self._told = ""
         except (CellUnreadable, CellFromNewerVersion) as error:
-            logger.error("%s", error, extra=about(key=self.key, reason="unreadable"))
+            if self._told != str(error):
+                logger.error("%s", error, extra=about(key=self.key, reason="unreadable"))
+            self._told = str(error)
         except BackplaneRefused as error:
             refusal = error
             self.waiters.refuse(lambda: again(refusal))  # waiting does not help
