@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import connections, transaction
+from django.db.backends.signals import connection_created
 
 from testproject.servers.nats import Nats
 from testproject.servers.waiting import wait_until
@@ -27,6 +28,7 @@ from via_state.core.records import GENESIS, Position
 from via_state.exceptions import BackplaneUnavailable, ViaStateError
 from via_state.models import OutboxLane, OutboxRecord
 from via_state.pod.pod import Pod
+from via_state.pod.writing.outbox import outbox
 
 pytestmark = [
     pytest.mark.usefixtures("postgres", "nats"),
@@ -92,6 +94,25 @@ def test_records_of_one_key_travel_together_and_in_order(world: World) -> None:
     assert numbers_in(world) == list(range(1200))
     assert world.plane.calls["append"] < 10
     assert records(world) == []
+
+
+def test_relays_share_a_few_sessions_of_the_database(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "IDLE", 1000.0)  # however slow the machine is
+    opened: list[str] = []
+
+    def count(connection: Any, **_: Any) -> None:
+        if (name := threading.current_thread().name).startswith("via-state-outbox"):
+            opened.append(name)
+
+    connection_created.connect(count)
+    try:
+        pod = world.start()
+        for number in range(20):
+            write(pod, number)
+            wait_until(lambda: waiting(world) == 0, "the relay")
+    finally:
+        connection_created.disconnect(count)
+    assert 0 < len(opened) <= outbox.THREADS
 
 
 def test_an_append_whose_answer_was_lost_is_found_in_the_log_and_not_sent_again(world: World) -> None:
