@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from via_state.core.records import Cell, Revision
-
 __all__ = [
     "AppendOutcomeUnknown",
     "AppendTooLarge",
@@ -259,11 +254,11 @@ class LiveScriptsDisabled(ViaStateError):
 class CASConflict(ViaStateError):
     """Another writer replaced the cell first. ``update`` retries by itself.
 
-    ``cell`` is what the store had after that, None where the cell is absent: whoever tries again need not load it.
+    ``cell`` is what the store had after that, a `Cell`, or None where it is absent: whoever tries again need not load it.
     """
 
-    def __init__(self, key: str, expected: Revision | None, cell: Cell | None) -> None:
-        super().__init__(f"{key!r} is at {None if cell is None else cell.revision}, not at {expected}.")
+    def __init__(self, text: str, cell: object = None) -> None:
+        super().__init__(text)
         self.cell = cell
 
 

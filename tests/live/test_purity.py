@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,6 @@ PURE = [
 @pytest.mark.parametrize("name", PURE)
 def test_a_pure_module_of_live_pages_imports_only_what_computes(name: str) -> None:
     own = {f"via_state.live.{one.replace('/', '.')}" for one in PURE}
-    for module in imported(ast.parse((FOLDER / f"{name}.py").read_text())):
+    for module in imported(FOLDER / f"{name}.py"):
         inside = module in own or module.startswith("via_state.core.")
         assert inside or module.split(".")[0] in {*ALLOWED, "base64"}, f"{name} imports {module}"

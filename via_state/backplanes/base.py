@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from via_state.core.findings import Finding
 from via_state.core.records import GENESIS, Append, Batch, Cell, Changes, LogBounds, Pack, Position, Revision
-from via_state.exceptions import AppendTooLarge, Closed, InvalidKey, MessageTooLarge, ValueTooLarge, ViaStateError
+from via_state.exceptions import (
+    AppendTooLarge,
+    CASConflict,
+    Closed,
+    InvalidKey,
+    MessageTooLarge,
+    ValueTooLarge,
+    ViaStateError,
+)
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
@@ -71,6 +79,12 @@ def check_key(key: str) -> None:
     raise InvalidKey(
         f"{key!r:.80} is not a key: give 1 to {MAX_KEY} characters other than NUL and lone surrogates."
     )
+
+
+def conflict(key: str, expected: Revision | None, cell: Cell | None) -> CASConflict:
+    """What `Backplane.cas` raises where ``cell`` is there instead of what was ``expected``."""
+    found = None if cell is None else cell.revision
+    return CASConflict(f"{key!r} is at {found}, not at {expected}.", cell)
 
 
 class Watch(ABC):

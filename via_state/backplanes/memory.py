@@ -15,11 +15,11 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error
 
-from via_state.backplanes.base import Backplane, Hear, Hearing, Ring, Watch, check_key
+from via_state.backplanes.base import Backplane, Hear, Hearing, Ring, Watch, check_key, conflict
 from via_state.backplanes.hearings import Hearings, tell
 from via_state.core.holes import before_hole
 from via_state.core.records import GENESIS, Append, Batch, Cell, Changes, LogBounds, Pack, Position, Revision
-from via_state.exceptions import CASConflict, Closed, ViaStateError
+from via_state.exceptions import Closed, ViaStateError
 
 __all__ = [
     "MemoryBackplane",
@@ -144,7 +144,7 @@ class MemoryBackplane(Backplane):
         self.check_value(key, data)
         now = time.monotonic()
         if self._revision(key, now) != expected:
-            raise CASConflict(key, expected, (await self.load_many([key])).get(key))
+            raise conflict(key, expected, (await self.load_many([key])).get(key))
         revision = Revision(next(self._revs), secrets.token_hex(8))
         self._cells[key] = _Stored(bytes(data), revision, now, float("inf") if ttl is None else now + ttl)
         self._moved("cell", key)

@@ -47,6 +47,7 @@ class Registration(Protocol):
 @dataclass(slots=True)
 class Claim:
     """The right to run one handler on one key, and where it stands. Only the holder of the newest ``fence`` writes.
+    Its attributes are those of a row, and what this process knows of it.
 
     ``in_flight_offset`` is the offset that is announced as being delivered, or `together` of the last one's where several are, in one
     transaction. ``alone_until``: up to this offset records are delivered one by one, because one of them failed together with the

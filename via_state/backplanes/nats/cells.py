@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from datetime import datetime, timedelta
 
+from via_state.backplanes.base import conflict
 from via_state.backplanes.nats.api import (
     WRONG_LAST_SEQUENCE,
     Found,
@@ -23,7 +24,6 @@ from via_state.backplanes.nats.streams import Streams, named
 from via_state.backplanes.nats.subjects import EXPIRES_IN, WRITE_ID, key_headers
 from via_state.backplanes.nats.tokens import token_of
 from via_state.core.records import Cell, Revision
-from via_state.exceptions import CASConflict
 from via_state.runtime.rng import rng
 
 #: Of a message by which a tool for buckets deleted a key; we delete none.
@@ -83,7 +83,7 @@ class Cells:
         found = None if last is None else self.revision(last)
         # The server compares numbers only. What is restored ends the connection, over which nothing is sent then.
         if found != expected:
-            raise CASConflict(key, expected, self._held(last))
+            raise conflict(key, expected, self._held(last))
         write_id, at = secrets.token_hex(8), 0 if last is None else last.seq
         headers = {"Nats-Expected-Last-Subject-Sequence": str(at), WRITE_ID: write_id, **key_headers(key)}
         if ttl is not None:
@@ -92,7 +92,7 @@ class Cells:
             return Revision(await publish(connection, self._place(connection, key), headers, data), write_id)
         except Refused as error:
             if error.code in WRONG_LAST_SEQUENCE:
-                raise CASConflict(key, expected, self._held(await self._last(connection, key))) from error
+                raise conflict(key, expected, self._held(await self._last(connection, key))) from error
             raise
 
     async def prune(self, limit: int) -> int:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from via_state.backplanes.base import MAX_KEY
+from via_state.backplanes.base import MAX_KEY, conflict
 from via_state.backplanes.postgres.connections import Connections
 from via_state.backplanes.postgres.xid import XID
 from via_state.core.records import Cell, Revision
-from via_state.exceptions import CASConflict
 
 LIVE = "(expires IS NULL OR expires > now())"
 
@@ -95,7 +94,7 @@ class Cells:
             row = await cursor.fetchone()
         if row is None:
             # Not in the same statement: that sees the row as it was before it waited for whoever won.
-            raise CASConflict(key, expected, (await self.load_many([key])).get(key))
+            raise conflict(key, expected, (await self.load_many([key])).get(key))
         return revision_of(*row)
 
     async def prune(self, limit: int) -> int:

@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, cast
 
 from via_state.backplanes.base import Backplane
 from via_state.core.cells import Holds, LostWrite, Write, encode_nothing, judge_lost_write, writes_of
@@ -88,7 +88,7 @@ class CellWrite:
                 return Landing(True, Cell(self.data, revision, 0.0, self.ttl), asked)
             except CASConflict as error:
                 if first_sent is None:
-                    return Landing(False, error.cell, asked)
+                    return Landing(False, cast("Cell | None", error.cell), asked)
             except OutcomeUnknown as error:
                 first_sent, cause = first_sent or asked, error
             except BackplaneUnavailable:
