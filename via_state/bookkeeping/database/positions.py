@@ -14,6 +14,7 @@ from via_state.bookkeeping.database import claiming, position_sql, tables, worke
 from via_state.bookkeeping.database.commits import committing
 from via_state.bookkeeping.database.dead_letters import keep_letter
 from via_state.bookkeeping.database.retention import hash_key, lock_log
+from via_state.bookkeeping.database.statements import execute
 from via_state.bookkeeping.positions import (
     AWAY,
     NOBODY,
@@ -250,9 +251,8 @@ class RowPositions(PositionStore):
             "in_flight_offset": in_flight_offset,
         }
         try:
-            with reaching(WHAT), connections[alias].cursor() as cursor:
-                cursor.execute(position_sql.hand_on(alias), values)
-                both = cursor.rowcount == 2
+            with reaching(WHAT):
+                both = execute(alias, position_sql.hand_on(alias), values) == 2
         except BackplaneUnavailable as error:
             if not contended(error):
                 raise
@@ -271,13 +271,10 @@ class RowPositions(PositionStore):
         By hand: this runs once for each event, and the ORM takes longer than the database.
         """
         alias, whose = settings.DATABASE, (claim.id, claim.worker, claim.fence)
-        with reaching(WHAT), connections[alias].cursor() as cursor:
-            if in_flight_offset:
-                cursor.execute(sql(alias, True), (*values, in_flight_offset, *whose))
-                if cursor.rowcount:
-                    return True
-            cursor.execute(sql(alias, False), (*values, 0, *whose))
-            _expect(claim, cursor.rowcount)
+        with reaching(WHAT):
+            if in_flight_offset and execute(alias, sql(alias, True), (*values, in_flight_offset, *whose)):
+                return True
+            _expect(claim, execute(alias, sql(alias, False), (*values, 0, *whose)))
         return not in_flight_offset
 
     def fail(self, claim: Claim, attempts: int, error: str, wait: float, lines: str = "") -> None:
