@@ -35,6 +35,7 @@ class FaultyBackplane(Backplane):
         super().__init__({})
         self.inner = inner
         self.max_append_bytes, self.max_append_records = inner.max_append_bytes, inner.max_append_records
+        self.batch_records = inner.batch_records
         self.max_value_bytes = inner.max_value_bytes
         self.max_message_bytes = inner.max_message_bytes
         self.trains = inner.trains  # type: ignore[misc]

@@ -144,6 +144,8 @@ class Backplane(ABC):
     #: Largest ``data`` of one append, in bytes; largest number of records in one append.
     max_append_bytes: int
     max_append_records: int
+    #: Records of one read in which the adapter is fast. A reader that has far to go asks for so many; the adapter bounds their bytes.
+    batch_records: int = 1000
     #: Largest ``data`` of a cell, in bytes: the value in its stored form.
     max_value_bytes: int
     #: Largest ``data`` of one message, in bytes; 0 for an adapter that carries none.

@@ -48,6 +48,7 @@ class NatsBackplane(Backplane):
     trains = 1  # each message costs this process more than its answer takes
     retry_window = 60.0
     max_append_bytes = 1024 * 1024 - OVERHEAD
+    batch_records = 20_000
     max_append_records = PACK
     max_value_bytes = max_append_bytes
     max_message_bytes = max_append_bytes

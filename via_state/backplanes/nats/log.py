@@ -53,6 +53,8 @@ USUAL, REMEMBERED = 8.0, 10_000
 TOGETHER = 500
 #: Records are discarded when the server has forgotten their ids, so that a restart makes it forget no others.
 DISCARD_AGE = timedelta(seconds=DUPLICATE_WINDOW + 5)
+#: The header of an answer that names the stream whose message it is.
+STREAM = "Nats-Stream"
 APPEND_ID, COUNTED = re.compile("[0-9a-f]{32}"), re.compile("[1-9][0-9]{0,3}")
 #: The epoch of records that were dropped before anyone could say which one it was.
 DROPPED = "dropped"
@@ -146,21 +148,21 @@ class Logs:
     async def read(self, key: str, after: Position, limit: int) -> Batch:
         connection, subject = await self._connections.get(), self._subject(key)
         at = after.offset // PACK
-        found = await self._bulk(connection, key, at, limit)
+        found, ends = await self._look(connection, key, at, limit)
         under = found[0] if found and found[0].seq == at else None
         if after.offset and _record_id(under, after.offset) != after.record_id:
             # Another backplane's offset may lie before the first message, where the server takes it for a bad request.
             under = await get(connection, self._stream, seq=at) if at else None
             under = under if under is not None and under.subject == subject else None
+            ends = None
+        proven = ends is not None
         while True:
             # Observed no earlier than the packs and the record under the cursor, and by the leader.
-            entry, last = await asyncio.gather(
-                self._entries.load(connection, key), get(connection, self._stream, last_by_subj=subject)
-            )
+            entry, last = ends or await self._ends(connection, key)
             if entry is None:
                 return Batch([], GENESIS, GENESIS, None, True)
             found = [message for message in found if message.seq > entry.begin]
-            if found and found[-1].seq * PACK > entry.floor.offset:
+            if not proven and found and found[-1].seq * PACK > entry.floor.offset:
                 end = found[-1]
                 proof = last if last and last.seq == end.seq else await get(connection, self._stream, seq=end.seq)
                 if not _same(end, proof):
@@ -170,11 +172,43 @@ class Logs:
             if packs or head.position.offset <= start:
                 break
             # What came was below the floor, or from a server that lags behind.
-            found = await self._following(connection, subject, start, entry)
+            found, ends, proven = await self._following(connection, subject, start, entry), None, True
         self._saw(key, sum(pack.count for pack in packs), len(packs))
         seen = entry.floor.offset < after.offset and at > entry.begin
         cursor_id = _record_id(under, after.offset) if seen else None
         return Batch(_about(packs, limit), head.position, head.floor, cursor_id, True)
+
+    async def _look(
+        self, connection: Connection, key: str, seq: int, limit: int
+    ) -> tuple[list[Message], tuple[LogMeta, Message | None] | None]:
+        """About ``limit`` records from a message on, and the message, from any server.
+
+        From the one that has the stream alone also what `_ends` gives, in the same round: it answers in the order of the requests, so
+        that was observed no earlier. None where that is not proven.
+        """
+        if self._stream not in self._streams.alone:
+            return await self._bulk(connection, key, seq, limit), None
+        subjects = [self._entries.subject(key), self._subject(key)]
+        found, seen = await asyncio.gather(
+            self._bulk(connection, key, seq, limit), get_many(connection, self._stream, multi_last=subjects)
+        )
+        messages = {message.subject: message for message in seen.messages}
+        entry = messages.get(subjects[0])
+        # Without its end, which has a number, the answer broke off at a message that went meanwhile. A mirror may answer instead, and says so.
+        if (
+            entry is None
+            or not seen.last_seq
+            or any(one.headers.get(STREAM) != self._stream for one in (*found, *seen.messages))
+        ):
+            return found, None
+        return found, (entry_of(entry), messages.get(subjects[1]))
+
+    async def _ends(self, connection: Connection, key: str) -> tuple[LogMeta | None, Message | None]:
+        """The entry of a log and its last message, from the leader."""
+        return await asyncio.gather(
+            self._entries.load(connection, key),
+            get(connection, self._stream, last_by_subj=self._subject(key)),
+        )
 
     async def _bulk(self, connection: Connection, key: str, seq: int, limit: int) -> list[Message]:
         """About ``limit`` records from a message on, and the message, from any server."""

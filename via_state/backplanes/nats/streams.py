@@ -44,6 +44,8 @@ class Streams:
         self._seen: set[str] = set()
         # What the server said of its clock last, and when. Not compared with our clock's time, which may be any.
         self._said: tuple[datetime, float] | None = None
+        #: The streams that one server alone has: it answers the requests of a connection in their order, and nobody lags behind it.
+        self.alone: set[str] = set()
         #: Bytes that one message of a stream may have by its settings, where they say.
         self.max_message: dict[str, int] = {}
 
@@ -70,7 +72,7 @@ class Streams:
     async def _create(self, connection: Connection, config: dict[str, Any]) -> None:
         name = config["name"]
         try:
-            self._hear_time(await call(connection, f"STREAM.CREATE.{name}", config))
+            self._hear_of(name, await call(connection, f"STREAM.CREATE.{name}", config))
         except Refused as refused:
             try:
                 await self.state(connection, name)  # somebody else was faster
@@ -101,7 +103,7 @@ class Streams:
         self.max_message.pop(name, None)
         if (size := info["config"].get("max_msg_size", -1)) > 0:
             self.max_message[name] = size
-        self._hear_time(info)
+        self._hear_of(name, info)
         state = info["state"]
         return StreamState(info["created"], state["last_seq"], parse_time(state["last_ts"]))
 
@@ -110,8 +112,13 @@ class Streams:
         for name in (self.subjects.log_stream, self.subjects.cell_stream):
             await call(connection, f"STREAM.DELETE.{name}")
 
-    def _hear_time(self, info: dict[str, Any]) -> None:
+    def _hear_of(self, name: str, info: dict[str, Any]) -> None:
         self._said = parse_time(info["ts"]), time.monotonic()
+        cluster = info.get("cluster") or {}
+        if cluster.get("name") or cluster.get("replicas"):
+            self.alone.discard(name)
+        else:
+            self.alone.add(name)
 
     def now(self) -> datetime:
         """The server's time. Known once there was a connection."""

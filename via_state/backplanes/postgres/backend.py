@@ -69,6 +69,7 @@ class PostgresBackplane(Backplane):
     dense = True
     retry_window = 120.0
     max_append_bytes = 64 * 1024 * 1024
+    batch_records = 20_000
     max_append_records = 1_000_000
     max_value_bytes = max_append_bytes
     max_message_bytes = MAX_MESSAGE

@@ -16,8 +16,8 @@ from via_state.backplanes.postgres.xid import XID
 from via_state.core.holes import before_hole
 from via_state.core.records import GENESIS, Batch, LogBounds, Pack, Position
 
-#: Bytes of packs in one batch, beyond the first.
-BATCH_BYTES = 8 * 1024 * 1024
+#: Bytes of packs in one batch, beyond the first, and packs.
+BATCH_BYTES, BATCH_PACKS = 8 * 1024 * 1024, 1000
 #: Rows deleted in one statement of a compaction, and for how many times as long as that took it then rests: appends go
 #: before tidiness.
 DELETE_ROWS, REST = 500, 2.0
@@ -48,10 +48,13 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT first, last, append_id, data FROM (
         SELECT *, sum(octet_length(data)) OVER (ORDER BY first) - octet_length(data) AS before
-        FROM via_state_pack
-        WHERE log_id = log.id
-          AND first >= CASE WHEN under.last > log.start THEN under.first ELSE log.start + 1 END
-          AND first <= log.start + %(limit)s
+        FROM (
+            SELECT first, last, append_id, data FROM via_state_pack
+            WHERE log_id = log.id
+              AND first >= CASE WHEN under.last > log.start THEN under.first ELSE log.start + 1 END
+              AND first <= log.start + %(limit)s
+            ORDER BY first LIMIT {BATCH_PACKS}
+        ) few
     ) counted
     WHERE before < %(bytes)s
 ) pack ON true

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import closing
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from via_state import telemetry
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.halted_keys import HaltReport
 from via_state.conf import settings
+from via_state.core.portions import Portions
 from via_state.core.projection import Action, Outcome, Projection
 from via_state.core.records import GENESIS, Batch, Position
 from via_state.core.snapshots import NoRestorePoint, RestorePoint
@@ -28,6 +30,7 @@ from via_state.exceptions import (
 )
 from via_state.logs import about
 from via_state.pod.halted_keys import trouble_of
+from via_state.pod.reading.batches import Batches, Pace, Read, Replays
 from via_state.pod.reading.fold_report import FoldReport
 from via_state.pod.reading.replica import Looked, Replica
 from via_state.pod.reading.restoring import Restoring
@@ -38,7 +41,6 @@ from via_state.runtime.single_flight import Rest
 V = TypeVar("V")
 logger = logging.getLogger("via_state.projector")
 
-READ_LIMIT = 1000  # records in one read: bounds how long a fold holds the loop
 HALTED_RETRY = 5.0  # seconds: a halted key looks again whether its cause is gone
 
 
@@ -70,6 +72,7 @@ class Projector(Replica[Place], Generic[V]):
         "_backplane",
         "_projection",
         "_ready",
+        "_replays",
         "_report",
         "_verifier",
         "_visibility",
@@ -80,11 +83,17 @@ class Projector(Replica[Place], Generic[V]):
     )
 
     def __init__(
-        self, key: str, spec: LogSpec[V], backplane: Backplane, snapshotter: Snapshotter, looked: Looked
+        self,
+        key: str,
+        spec: LogSpec[V],
+        backplane: Backplane,
+        snapshotter: Snapshotter,
+        looked: Looked,
+        replays: Replays,
     ) -> None:
         super().__init__(key, looked, kind="projection")
         self.spec = spec
-        self._backplane = backplane
+        self._backplane, self._replays = backplane, replays
         self._verifier: Verifier[V] | None = Verifier() if settings.FOLD_VERIFY else None
         self._projection = Projection(spec, self._verifier)
         self._visibility = Visibility(self._projection.value)
@@ -174,12 +183,23 @@ class Projector(Replica[Place], Generic[V]):
             raise
 
     async def _read_to_head(self) -> Rest:
-        projection = self._projection
+        with closing(Batches(self.key, self._backplane, self.waiters, self._replays)) as batches:
+            pace = Pace()
+            while True:
+                read = await batches.read(self._projection.position)
+                self.error = None
+                action = await self._fold(read, pace)
+                if action is Action.HALTED:
+                    return HALTED_RETRY
+                if action is Action.AT_HEAD:
+                    return None
+
+    async def _fold(self, read: Read, pace: Pace) -> Action:
+        """Fold a batch, and give others a turn now and then. What happened last."""
+        projection, portions = self._projection, Portions(read.batch)
         while True:
-            self.waiters.reads += 1
-            after = projection.position
-            batch = await self._backplane.read(self.key, after, READ_LIMIT)
-            self.error = None
+            after, batch = projection.position, portions.take(pace.records)
+            pace.begin()
             outcome = projection.feed(batch, after)
             if self.restoring.wanted(outcome.action, projection.unread):
                 outcome = await self._restore(batch, outcome)
@@ -193,14 +213,22 @@ class Projector(Replica[Place], Generic[V]):
                     f"The log {self.key!r} says that its last record is at offset {batch.head.offset}, "
                     f"and brings none after {after.offset}. It is asked again."
                 )
-            self._publish(outcome)
+            self._publish(outcome, read.number)
+            pace.end()
             if outcome.action is Action.HALTED:
-                return HALTED_RETRY
+                return outcome.action
             if outcome.action is Action.AT_HEAD:
                 self.restoring.read_to_head()
-                return None
-            # The loop is shared: between two batches everybody else has a turn.
+                return outcome.action
+            # The loop is shared: between two parts everybody else has a turn.
             await asyncio.sleep(0)
+            end = batch.packs[-1].last if batch.packs else 0
+            if (
+                not portions.left
+                or projection.position.offset != end
+                or projection.position.epoch != batch.head.epoch
+            ):
+                return outcome.action  # it continues elsewhere, or after this batch
 
     async def _restore(self, batch: Batch, outcome: Outcome) -> Outcome:
         """Continue from a snapshot, if there is one that helps. Where the beginning is gone, nothing else helps."""
@@ -223,8 +251,8 @@ class Projector(Replica[Place], Generic[V]):
             return projection.halt_for_gap(found.why if isinstance(found, NoRestorePoint) else None, batch.hole)
         return outcome
 
-    def _publish(self, outcome: Outcome) -> None:
-        """Make what was folded visible, then tell those who wait for it."""
+    def _publish(self, outcome: Outcome, read: int) -> None:
+        """Make what was folded visible, then tell those who wait for it. ``read``: the number of the read that brought it."""
         projection, visibility = self._projection, self._visibility
         self._report.count(outcome, projection)
         self.snapshots.folded(outcome.applied)
@@ -245,7 +273,7 @@ class Projector(Replica[Place], Generic[V]):
             self._ready.set()
         if self.waiters:
             at_head = outcome.action is Action.AT_HEAD
-            self.waiters.answer(lambda wanted, fresh: self._reached(wanted, fresh and at_head), self.waiters.reads)
+            self.waiters.answer(lambda wanted, fresh: self._reached(wanted, fresh and at_head), read)
 
     # Waiting ----------------------------------------------------------------------------------------------
 

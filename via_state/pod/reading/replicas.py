@@ -15,6 +15,7 @@ from via_state.conf import settings
 from via_state.core.records import GENESIS, Changes, LogBounds, Position
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.exceptions import Closed
+from via_state.pod.reading.batches import Replays
 from via_state.pod.reading.cell_copy import CellCopy
 from via_state.pod.reading.expiries import Expiries
 from via_state.pod.reading.projector import Projector
@@ -46,6 +47,7 @@ class Replicas:
         self._begin = begin
         self._logs: dict[str, Projector[Any]] = {}
         self._cells: dict[str, CellCopy[Any]] = {}
+        self._replays = Replays()
         self._sweep = 0
         #: What moved here and was not compared with a sweep's answer yet, with the last sweep that had begun before.
         self._movers: dict[Projector[Any] | CellCopy[Any], int] = {}
@@ -89,7 +91,9 @@ class Replicas:
         if projector is None:
             self._open(key)
             self._snapshots.store.start()
-            projector = self._logs[key] = Projector(key, spec, self._backplane, self._snapshots, self._looked)
+            projector = self._logs[key] = Projector(
+                key, spec, self._backplane, self._snapshots, self._looked, self._replays
+            )
             self._may_leave_later(projector)
             projector.ring()
         projector.used = time.monotonic()
