@@ -132,7 +132,7 @@ async def get_many(connection: Connection, stream: str, **which: Any) -> Found:
     """
     subject = f"{connection.api}DIRECT.GET.{stream}"
     messages: list[Message] = []
-    async for reply in connection.request_many(subject, msgspec.json.encode(which)):
+    for reply in await connection.request_many(subject, msgspec.json.encode(which)):
         try:
             if (found := _part(messages, reply)) is not None:
                 return found

@@ -171,18 +171,28 @@ class Connection:
                 self._waiting.pop(number, None)
         return [answer for answer in answers if answer is not None]
 
-    async def request_many(self, subject: str, data: bytes) -> AsyncIterator[Reply]:
-        """The messages of an answer; the last one has a status. Raises `BackplaneUnavailable`."""
-        replies: asyncio.Queue[Reply | None] = asyncio.Queue()
-        with self._listening(replies.put_nowait) as inbox:
+    async def request_many(self, subject: str, data: bytes) -> list[Reply]:
+        """The messages of an answer, all together; the last one has a status. Raises `BackplaneUnavailable`."""
+        replies: list[Reply] = []
+        ended: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
+
+        def hear(reply: Reply | None) -> None:
+            if reply is not None:
+                replies.append(reply)
+            if (reply is None or reply.status) and not ended.done():
+                ended.set_result(reply)
+
+        with self._listening(hear) as inbox:
             async with self._patience(subject, write=False):
                 await self._publish(subject, data, inbox, None)
-            status = ""
-            while not status:
-                async with self._patience(subject, write=False):
-                    reply = self._checked(subject, await replies.get(), write=False)
-                status = reply.status
-                yield reply
+            heard = -1
+            while not ended.done() and len(replies) > heard:  # as long as more comes
+                heard = len(replies)
+                await asyncio.wait({ended}, timeout=self._timeout)
+        if not ended.done():
+            raise self._silence(subject, write=False)
+        self._checked(subject, ended.result(), write=False)
+        return replies
 
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> list[Exception | None]:
         """Give messages, each a subject and its data, to whoever hears them now. Returns when the server has them: for each

@@ -32,7 +32,7 @@ logger = logging.getLogger("via_state.postgres")
 
 Open = Callable[[], Coroutine[None, None, Connection]]
 
-#: Seconds between two NOTIFYs of doorbells of a process: what happens meanwhile rings together.
+#: Seconds between two NOTIFYs of a process that rings often: what happens meanwhile rings together.
 INTERVAL = 0.002
 #: Seconds between two doorbells of a process for one cell: no reader looks more often. How many cells are known to have rung lately.
 CELL_INTERVAL, RUNG_CELLS = 0.02, 1000
@@ -67,6 +67,7 @@ class Notifier:
         self._open, self._code, self._timeout, self._translated = open_connection, code, timeout, translated
         self._connection: Connection | None = None
         self._keys: set[str] = set()
+        self._rings = 0  # since the last NOTIFY
         self._messages: list[tuple[list[str], asyncio.Future[None]]] = []
         self._rest: asyncio.TimerHandle | None = None
         self._rung: dict[str, float] = {}  # cells, in the order of their last doorbells, and when that was
@@ -78,6 +79,7 @@ class Notifier:
     def ring(self, key: str) -> None:
         """Soon, and together with what is rung meanwhile."""
         self._keys.add(key)
+        self._rings += 1
         self._start()
 
     def ring_cell(self, key: str) -> None:
@@ -120,7 +122,10 @@ class Notifier:
     async def _send(self) -> None:
         try:
             while self._keys or self._messages:
+                rings, self._rings = self._rings, 0
                 await self._notify()
+                if rings <= 1:
+                    continue  # they come one by one: the next one does not wait
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(INTERVAL):  # a message does not wait for rings
                         await self._hurry.wait()
