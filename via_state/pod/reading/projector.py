@@ -209,6 +209,8 @@ class Projector(Replica[Place], Generic[V]):
             elif outcome.action is Action.NEEDS_LEADER:
                 raise BackplaneUnavailable(f"Only a replica answered for {self.key!r}; its leader must.")
             elif outcome.action is Action.STALLED:
+                if portions.left:
+                    continue  # this part is folded already; the next one is not
                 raise Stalled(
                     f"The log {self.key!r} says that its last record is at offset {batch.head.offset}, "
                     f"and brings none after {after.offset}. It is asked again."
