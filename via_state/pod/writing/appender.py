@@ -37,6 +37,8 @@ Appended = Callable[[str, Position], "asyncio.Future[None] | None"]
 
 #: Seconds after which a train keeps no other one waiting: one of a single key, which may wait for that, and any other one.
 PATIENCE_ALONE, PATIENCE = 0.05, 1.0
+#: Times that a key is left out by a train and comes along with the next one, before it waits for its log alone.
+LEFT_OUT = 3
 #: Keys, and bytes, of a train.
 MOST_KEYS, MOST_BYTES = 500, 4 * 1024 * 1024
 
@@ -163,7 +165,7 @@ class Appender:
                     answers += self._acknowledged(lane, answer)
                     self._next(lane)
                 elif answer is None:
-                    self._start(self._send([lane]))
+                    self._left_out(lane, among=bool(found))
                 elif self._failed(lane, answer):
                     failing.append(lane)
             tell(answers)
@@ -173,6 +175,16 @@ class Appender:
         if failing:
             telemetry.CallFailed().emit()
             self._start(self._later(failing))
+
+    def _left_out(self, lane: Lane, among: bool) -> None:
+        """Somebody else writes to this log at the moment: it comes along with the next train, or waits for its turn alone. ``among``:
+        others were not left out.
+        """
+        lane.left_out += 1
+        if among and lane.left_out <= LEFT_OUT:
+            self._ready.appendleft(lane)
+        else:
+            self._start(self._send([lane]))
 
     async def _ask(self, lanes: list[Lane]) -> dict[str, Position | Exception]:
         """The answers by key; without those whose groups are to be sent alone."""
@@ -210,6 +222,7 @@ class Appender:
     def _next(self, lane: Lane) -> None:
         """Nothing of a lane is under way any more."""
         lane.group = lane.backoff = None
+        lane.left_out = 0
         if lane.waiting:
             self._ready.append(lane)
         else:

@@ -68,7 +68,7 @@ class Group:
 class Lane:
     """The entries of one key, in order. One group of them is under way at most, which keeps a caller's appends in their order."""
 
-    __slots__ = ("backoff", "group", "key", "waiting")
+    __slots__ = ("backoff", "group", "key", "left_out", "waiting")
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -77,6 +77,8 @@ class Lane:
         self.group: Group | None = None
         #: Since its key fails by itself.
         self.backoff: Backoff | None = None
+        #: By how many trains what is under way was left out.
+        self.left_out = 0
 
     def board(self, records: int, size: int, retry_window: float) -> Group:
         """The group that travels now: what is sent again, or as many entries as ``records`` and bytes, ``size``, allow."""
