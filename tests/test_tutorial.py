@@ -114,6 +114,11 @@ def test_the_tutorial_works_to_the_letter(typist: Typist, browser: Browser, post
     wait_until(lambda: "Thank you for coffee!" in typist.said(str(typist.port(8001))), "the thanks for coffee")
 
     typist.follow(6)
+    assert (typist.folder / "static/via_state/via-1.js").exists()
+    page.goto(one)
+    expect(page.locator("html")).to_have_attribute("data-via-connection", "online", timeout=SOON)
+    page.get_by_role("button", name="Tea").click()
+    expect(page.locator("li").first).to_have_text("tea: 3", timeout=SOON)
     (_, server) = next(running for running in typist.running if running[0] == str(typist.port(8001)))
     children = Path(f"/proc/{server.pid}/task/{server.pid}/children")
     before = children.read_text().split()
@@ -121,8 +126,14 @@ def test_the_tutorial_works_to_the_letter(typist: Typist, browser: Browser, post
     wait_until(lambda: children.read_text().split() not in (before, before[:-1]), "a new process")
     for _ in range(4):
         page.goto(one)
-        expect(page.locator("li")).to_have_text(["tea: 2", "coffee: 1"])
-    assert {re.sub(r"\[.*", "", name) for name in typist.installed} == {"via-state", "daphne", "uvicorn"}
+        expect(page.locator("li")).to_have_text(["tea: 3", "coffee: 1"])
+    assert {re.sub(r"\[.*", "", name) for name in typist.installed} == {
+        "via-state",
+        "daphne",
+        "uvicorn",
+        "websockets",
+        "whitenoise",
+    }
 
 
 def vote(page: Page, choice: str) -> None:
