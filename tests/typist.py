@@ -46,7 +46,7 @@ class Typist:
         """Write the files and type the commands of a step; what it shows as output must come."""
         (step,) = [text for title, text in self.steps.items() if title.startswith(f"Step {number}:")]
         said = ""
-        reloads, written = self.reloads(), False
+        reloads, before, written = self.reloads(), dict(self.running), False
         for kind, text in BLOCK.findall(step):
             if kind == "console":
                 said = "".join([self.type(line) for line in text.splitlines()])
@@ -57,7 +57,8 @@ class Typist:
                 self.write(text)
                 written = written or kind == "python"
         if written:
-            self.wait_for_reload(reloads)
+            now = dict(self.running)  # what the step itself started again read what was written
+            self.wait_for_reload({name: count for name, count in reloads.items() if now[name] is before[name]})
 
     def write(self, block: str) -> None:
         """A file, or the end of one."""
