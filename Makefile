@@ -97,10 +97,11 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-pictures: $(VENV)/dev
+pictures: docs
 	$(BIN)/python -m docs.images.two_browsers
 	$(BIN)/python -m docs.images.demo
 	$(BIN)/python -m docs.images.admin
+	$(BIN)/python -m docs.images.site
 
 # Warnings are errors, and no network is asked.
 docs: $(VENV)/dev

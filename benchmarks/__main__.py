@@ -44,6 +44,7 @@ def run(only: str) -> None:
     from benchmarks import (
         broadcast,
         crowds,
+        growth,
         handlers,
         layers,
         live,
@@ -53,11 +54,26 @@ def run(only: str) -> None:
         paint,
         postgres,
         pressure,
+        report,
         snapshots,
     )
     from benchmarks.harness import table
 
-    pages = (memory, postgres, nats, outbox, snapshots, handlers, layers, live, broadcast, pressure, crowds, paint)
+    pages = (
+        memory,
+        postgres,
+        nats,
+        outbox,
+        snapshots,
+        handlers,
+        layers,
+        live,
+        broadcast,
+        pressure,
+        crowds,
+        paint,
+        growth,
+    )
     known = [benchmark for page in pages for benchmark in page.benchmarks()]
     chosen = [benchmark for benchmark in known if benchmark.id.startswith(only)]
     if not chosen:
@@ -90,7 +106,8 @@ def run(only: str) -> None:
         (line for line in lines.values() if line["id"] in order), key=lambda line: order.index(line["id"])
     )
     RESULTS.write_text(json.dumps(written, indent=2) + "\n")
-    print(f"Written to {RESULTS.relative_to(Path.cwd())}")
+    report.write()
+    print(f"Written to {RESULTS.relative_to(Path.cwd())} and docs/figures.md")
 
 
 if __name__ == "__main__":

@@ -33,18 +33,18 @@ def fold() -> float:
         return EVENTS / (time.perf_counter() - started)
 
 
-def converge(n: int) -> float:
+def converge(n: int, events: int = EVENTS) -> float:
     """Events per second from the first append until ``n`` pods have folded all of them."""
     with pods(n) as cluster:
         bound = [Bench.ticks.using(pod) for pod in cluster]
         for ticks in bound:
             assert ticks.read() == 0
         started = time.perf_counter()
-        for _ in range(EVENTS // PACK):
+        for _ in range(events // PACK):
             last = bound[0].append_many(TICKS, wait=False)[-1]
         for ticks in bound:
-            assert ticks.read(at_least=last, timeout=60) == EVENTS
-        return EVENTS / (time.perf_counter() - started)
+            assert ticks.read(at_least=last, timeout=60) == events
+        return events / (time.perf_counter() - started)
 
 
 def decode_alone() -> float:

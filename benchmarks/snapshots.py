@@ -29,12 +29,12 @@ runs = itertools.count(1000)
 
 
 @functools.cache
-def _long() -> int:
-    """A log of `LONG` events and a few more, whose snapshot covers all but the last `TAIL`."""
+def _long(length: int = LONG) -> int:
+    """A log of so many events and a few more, whose snapshot covers all but the last `TAIL`."""
     run = next(runs)
     pod = new_pod()
     ticks = Bench.kept.at(run=run).using(pod)
-    for _ in range(LONG // PACK):
+    for _ in range(length // PACK):
         last = ticks.append_many([Tick()] * PACK, wait=False)[-1]
     ticks.read(at_least=last, timeout=60)
     pod.thread.call(pod.snapshots.flush())
@@ -45,14 +45,14 @@ def _long() -> int:
     return run
 
 
-def cold_start() -> float:
+def cold_start(length: int = LONG) -> float:
     """Milliseconds until a new pod, whose connections are up, gives the value of a long log."""
-    run = _long()
+    run = _long(length)
     pod = new_pod()
     try:
         Bench.kept.at(run=-1).using(pod).read()
         started = time.perf_counter()
-        assert Bench.kept.at(run=run).using(pod).read() == LONG + TAIL
+        assert Bench.kept.at(run=run).using(pod).read() == length + TAIL
         return (time.perf_counter() - started) * 1000
     finally:
         pod.close()
@@ -60,7 +60,7 @@ def cold_start() -> float:
 
 def select_snapshot_and_tail() -> float:
     """Raw: psycopg selecting the same snapshot and the same tail, msgspec decoding them."""
-    key = Bench.kept.at(run=_long()).key
+    key = Bench.kept.at(run=_long(LONG)).key
     decoder = msgspec.json.Decoder(list[tuple[str, int, Tick]])
     with psycopg.connect(dsn(), autocommit=True) as connection:
         connection.execute("SELECT 1")

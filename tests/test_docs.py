@@ -241,3 +241,12 @@ def test_the_pages_for_operators_name_metrics_that_exist() -> None:
             ), name
         for check in re.findall(r"\b[EW]0\d\d\b", text):
             assert f"via_state.{check}" in REFERENCE, check
+
+
+def test_the_changelog_has_the_form_that_it_names() -> None:
+    for part in (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1:]:
+        headings = re.findall(r"^### (.*)$", part, re.MULTILINE)
+        assert len(set(headings)) == len(headings), headings
+        assert set(headings) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+        for line in part.splitlines()[1:]:
+            assert re.match(r"$|### |- \S|  \S", line), line

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser
 from sphinx.util.inventory import InventoryFile
 
 from docs import versions
+from docs.images import site as pictures
 from tests.cluster.chromium import chromium
 from tests.test_public import PUBLIC, exported
 from via_state import exceptions
@@ -165,3 +166,32 @@ def test_language_models_find_each_page_and_its_text(site: Path) -> None:
     assert [page for page in pages if not (site / page).exists()] == []
     assert "## ViaHandlerStuck" in full
     assert "{toctree}" not in full
+
+
+#: How light the ground of an element is, and its text: WCAG's contrast of the two, for the paragraphs and table cells of a page.
+CONTRAST = """() => {
+  const light = colour => {
+    const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+  }
+  const ground = light(getComputedStyle(document.body).backgroundColor)
+  const texts = [...document.querySelectorAll("article p, article td, article h1")].map(one => light(getComputedStyle(one).color))
+  return [ground, Math.min(...texts.map(t => (Math.max(t, ground) + 0.05) / (Math.min(t, ground) + 0.05)))]
+}"""
+
+
+@pytest.mark.browser
+def test_each_kind_of_page_can_be_read_in_light_and_dark_on_a_screen_and_a_phone(
+    site: Path, browser: Browser
+) -> None:
+    seen = []
+    for name, page in pictures.shown(browser, site):
+        ground, contrast = page.evaluate(CONTRAST)
+        assert (ground < 0.1) == ("-dark-" in name), name
+        assert contrast >= 7, name
+        menu = page.locator("label.nav-overlay-icon").first
+        assert menu.is_visible() == name.endswith("phone"), name
+        assert page.evaluate("[...document.images].every(one => one.complete && one.naturalWidth > 0)"), name
+        assert page.screenshot()
+        seen.append(name)
+    assert len(seen) == len(pictures.KINDS) * len(pictures.SCHEMES) * len(pictures.SIZES)

@@ -64,6 +64,12 @@ def test_the_first_screen_names_the_two_commands() -> None:
     assert (ROOT / "docs/images/two-browsers.png").exists()
 
 
+def test_what_is_not_folded_is_a_screen_and_a_half() -> None:
+    shown = re.sub(r"<details>.*?</details>", "", README, flags=re.DOTALL)
+    assert len(shown.splitlines()) < 80
+    assert len(shown.split()) < 600
+
+
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))
 def test_a_link_leads_somewhere(link: str) -> None:
     assert (ROOT / link).exists()

@@ -1,0 +1,98 @@
+"""How figures grow: with the number of keys, of pods and of idle keys in memory, and with the length of a log. Drawn by `report`."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+
+from benchmarks import memory, postgres, snapshots
+from benchmarks.harness import Benchmark
+from benchmarks.postgres import new_pod
+from benchmarks.state import Bench, Tick
+
+KEYS = (1, 10, 100, 1_000, 10_000)
+PODS = (1, 2, 4, 8, 16)
+LENGTHS = (10_000, 100_000, 1_000_000)
+RESIDENTS = (1, 100, 10_000, 100_000)
+PACK, EVENTS = 1000, 50_000
+
+
+@functools.cache
+def _bare(length: int) -> int:
+    """The number of a log of so many events that has no snapshot."""
+    run = next(postgres.runs)
+    pod = new_pod()
+    ticks = Bench.bare.at(run=run).using(pod)
+    for _ in range(length // PACK):
+        ticks.append_many([Tick()] * PACK, wait=False)
+    pod.close()
+    return run
+
+
+def start_without_snapshot(length: int) -> float:
+    """Milliseconds until a new pod, whose connections are up, has folded a log from its beginning."""
+    run = _bare(length)
+    pod = new_pod()
+    try:
+        Bench.bare.at(run=-1).using(pod).read()
+        started = time.perf_counter()
+        assert Bench.bare.at(run=run).using(pod).read() == length
+        return (time.perf_counter() - started) * 1000
+    finally:
+        pod.close()
+
+
+def benchmarks() -> list[Benchmark]:
+    def over(
+        name: str,
+        unit: str,
+        sizes: tuple[int, ...],
+        ours: Callable[[int], float],
+        note: str,
+        raw: Callable[[int], float] | None = None,
+    ) -> list[Benchmark]:
+        return [
+            Benchmark(
+                f"growth-{name}-{size}",
+                unit,
+                functools.partial(ours, size),
+                functools.partial(raw, size) if raw else None,
+                note,
+                lower_is_better=unit.startswith("ms"),
+                rounds=1,
+            )
+            for size in sizes
+        ]
+
+    return [
+        *over(
+            "keys",
+            "appends/s",
+            KEYS,
+            functools.partial(postgres.append_over_keys, new_pod),
+            "appends to so many keys over PostgreSQL, 256 in flight in one process",
+        ),
+        *over(
+            "pods",
+            "events/s",
+            PODS,
+            functools.partial(memory.converge, events=EVENTS),
+            "events appended until so many pods in one process have folded them",
+        ),
+        *over(
+            "length",
+            "ms",
+            LENGTHS,
+            snapshots.cold_start,
+            "start of a pod on a log of so many events over PostgreSQL, with a snapshot; raw: without one",
+            start_without_snapshot,
+        ),
+        *over(
+            "residents",
+            "ms CPU",
+            RESIDENTS,
+            memory.sweep,
+            "a sweep with so many keys in memory, of which one has moved",
+        ),
+    ]

@@ -1,0 +1,48 @@
+"""The pages of figures say what the results file says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks import report
+
+ROOT = Path(__file__).resolve().parent.parent
+LINES = report.load()
+
+
+@pytest.mark.parametrize("path", [report.PAGE, report.SCALE], ids=lambda path: path.name)
+def test_a_page_of_figures_agrees_with_the_results(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("<!-- Written by make bench: ") == text.count(report.END) > 0
+    assert report.page(text, LINES) == text, "python -m benchmarks.report"
+
+
+def test_the_curves_are_drawn_from_the_results() -> None:
+    drawn = report.curves(LINES)
+    assert {path.name: path.read_text() for path in report.CHARTS.glob("*.svg")} == drawn, (
+        "python -m benchmarks.report"
+    )
+    assert {"growth-keys.svg", "growth-pods.svg", "growth-length.svg", "growth-residents.svg"} == set(drawn)
+    for svg in drawn.values():
+        ElementTree.fromstring(svg)
+        assert "prefers-color-scheme: dark" in svg
+
+
+def test_a_result_that_a_page_names_is_one_of_a_benchmark() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "benchmarks").glob("*.py"))
+    named = {
+        name
+        for page in (ROOT / "docs").glob("*.md")
+        for name in re.findall(r"\[`([\w-]+)`\]\(figures\.md", page.read_text())
+    }
+    assert len(named) > 5
+    assert [name for name in named if f'"{name}"' not in sources] == []
+
+
+def test_a_figure_has_three_digits() -> None:
+    shown = [report.figure(value) for value in (4_031_019.5, 63_914.9, 2.3649, 0.01234, 385.4, 0.0, None)]
+    assert shown == ["4,030,000", "63,900", "2.36", "0.0123", "385", "0", ""]
