@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from configparser import ConfigParser
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -12,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 from django.core.management import call_command, get_commands, load_command_class
 from django.test import override_settings
 from prometheus_client import REGISTRY
@@ -19,7 +21,7 @@ from prometheus_client import REGISTRY
 from docs import commands
 from docs.diagrams.draw import digest_of
 from tests.conftest import POSTGRES_ALIAS
-from via_state import exceptions, telemetry
+from via_state import exceptions, telemetry, views
 from via_state.backplanes.nats.options import DEFAULTS as NATS_OPTIONS
 from via_state.backplanes.postgres.backend import DEFAULTS as POSTGRES_OPTIONS
 from via_state.conf import DEFAULTS
@@ -250,3 +252,28 @@ def test_the_changelog_has_the_form_that_it_names() -> None:
         assert set(headings) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
         for line in part.splitlines()[1:]:
             assert re.match(r"$|### |- \S|  \S", line), line
+
+
+def test_what_the_pages_give_to_deploy_is_well_formed_and_asks_for_what_there_is() -> None:
+    text = (DOCS / "deploy.md").read_text()
+    manifests = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    pods = [one["spec"]["template"]["spec"] for one in manifests if one.get("kind") == "Deployment"]
+    assert len(pods) == 2
+    asked = {
+        probe["httpGet"]["path"].strip("/")
+        for pod in pods
+        for container in pod["containers"]
+        for name, probe in container.items()
+        if name.endswith("Probe")
+    }
+    assert asked == {"livez", "readyz"}
+    assert all(callable(getattr(views, name)) for name in asked)
+    scaled = next(one for one in manifests if one.get("kind") == "HorizontalPodAutoscaler")
+    assert scaled["spec"]["scaleTargetRef"]["name"] in [
+        one["metadata"]["name"] for one in manifests if one.get("kind") == "Deployment"
+    ]
+    for unit in re.findall(r"```ini\n(.*?)```", text, re.DOTALL):
+        parsed = ConfigParser(strict=True)
+        parsed.optionxform = str  # type: ignore[method-assign,assignment]
+        parsed.read_string(unit)
+        assert {"Unit", "Service", "Install"} == set(parsed.sections())
