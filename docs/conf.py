@@ -48,6 +48,7 @@ if shown_version == "main":
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx", "sphinx_copybutton", "docs.llms"]
 nitpicky = True
+suppress_warnings = ["ref.python"]  # a name of several classes, which link_ours would find by its module
 
 myst_heading_anchors = 4
 myst_enable_extensions = ["attrs_block", "attrs_inline"]

@@ -15,7 +15,7 @@ from via_state.testing.live.tab import LiveTab
 
 
 class AwaitedTab(LiveTab):
-    """A tab whose page was opened with Django's `AsyncClient`. Made by `alive_tab`. What it shows is read as that of a `LiveTab`."""
+    """A tab whose page was opened with Django's ``AsyncClient``. Made by `alive_tab`. What it shows is read as that of a `LiveTab`."""
 
     def __init__(self, client: AsyncClient, path: str, pod: Pod | None = None) -> None:
         super().__init__(client, path, pod)
