@@ -18,8 +18,8 @@ from testproject.servers.web import answers
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"(?:# |<!-- )(?P<name>[\w/.]+?)(?:, (?P<where>at the end|below|instead of [\w ]+))?(?: -->)?\n")
-#: What a server says that watches files, whenever it starts.
-WATCHING = "Watching for file changes"
+#: What a server says that watches files, whenever it starts; that it watches it says with DEBUG only.
+WATCHING = "Quit the server with"
 #: What runs until somebody presses Ctrl-C.
 SERVERS = ("runserver", "uvicorn", "run_projectors")
 PROGRAMS = {"python": [sys.executable], "django-admin": [sys.executable, "-m", "django"], "uvicorn": [sys.executable, "-m", "uvicorn"]}  # fmt: skip
