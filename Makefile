@@ -90,7 +90,7 @@ matrix: $(VENV)/dev
 coverage: $(VENV)/dev
 	@# Not pytest-cov: the package's own pytest plugin imports the core before that begins to look.
 	$(BIN)/python -m coverage run --branch --source=via_state.core -m pytest -q tests/core
-	$(BIN)/python -m coverage report --show-missing --skip-covered
+	$(BIN)/python -m coverage report --show-missing --skip-covered --fail-under=99
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

@@ -74,7 +74,7 @@ class Interrupted:
 def test_a_value_that_can_not_be_copied_is_a_fault_and_ends_nothing() -> None:
     verifier: Verifier[Any] = Verifier()
     verifier.give(Uncopied())
-    assert verifier.found == "its value can't be copied: SystemExit: not copied"
+    assert (verifier.found or "").startswith("its value can't be copied: SystemExit")
     verifier.give(Uncopied())
     with pytest.raises(KeyboardInterrupt):
         verifier.give(Interrupted())
