@@ -49,7 +49,9 @@ def run(only: str) -> None:
         layers,
         live,
         memory,
+        metrics,
         nats,
+        operators,
         outbox,
         paint,
         postgres,
@@ -61,6 +63,7 @@ def run(only: str) -> None:
 
     pages = (
         memory,
+        metrics,
         postgres,
         nats,
         outbox,
@@ -73,6 +76,7 @@ def run(only: str) -> None:
         crowds,
         paint,
         growth,
+        operators,
     )
     known = [benchmark for page in pages for benchmark in page.benchmarks()]
     chosen = [benchmark for benchmark in known if benchmark.id.startswith(only)]

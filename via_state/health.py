@@ -39,6 +39,11 @@ def drain() -> None:
     _draining.set()
 
 
+def draining() -> bool:
+    """Whether `drain` was called."""
+    return _draining.is_set()
+
+
 def why_dead(thread: LoopThread | None = None) -> str:
     """What only a restart helps against, or "". ``thread``: the process's own loop, where there is one."""
     thread = thread or existing_loop()
@@ -56,7 +61,7 @@ def why_unready(pod: Pod) -> str:
     """Why this process should get no requests now, or "". It says nothing of the keys that the process needs, see `Loading`."""
     if dead := why_dead(pod.thread):
         return dead
-    if _draining.is_set() or pod.closed or pod.thread.ending:
+    if draining() or pod.closed or pod.thread.ending:
         return "This process is about to end."
     if (error := pod.reconciler.away) is not None:
         return f"The backplane is away: {type(error).__name__}."

@@ -17,12 +17,11 @@ from via_state.pod.default import existing_pod
 logger = logging.getLogger("via_state.live")
 
 _installed = False
-_draining = False
 
 
 def draining() -> bool:
     """Whether this process sends its tabs away, and takes no more."""
-    return _draining
+    return health.draining()
 
 
 def install() -> None:
@@ -44,7 +43,7 @@ def _handler(server: Callable[[int, FrameType | None], Any]) -> Callable[[int, F
     def handle(number: int, frame: FrameType | None) -> None:
         pod = existing_pod()
         hubs = [] if pod is None else [hub for hub in hubs_of(pod) if hub.tabs]
-        again, seconds = _draining, settings.LIVE_DRAIN
+        again, seconds = draining(), settings.LIVE_DRAIN
         drain()
         if again or not hubs or not seconds:
             server(number, frame)
@@ -62,6 +61,4 @@ def _handler(server: Callable[[int, FrameType | None], Any]) -> Callable[[int, F
 
 def drain() -> None:
     """Not ready from now on, and no more tabs."""
-    global _draining
-    _draining = True
     health.drain()
