@@ -74,7 +74,9 @@ async def test_a_sweep_looks_at_what_moved_and_not_at_what_is_there(
             await Board.room.at(room=number).using(pod).aappend(Add(number))
             assert await Board.room.at(room=number).using(pod).aread() == [number]
             await Board.flag.at(name=number).using(pod).aset(True)
+        await pod.adrain()  # what was written is loaded
         await sweeps(pod, 2)
+        await pod.adrain()
         looks.clear()
         await Board.room.at(room=1).using(peer).aappend(Add(1))
         await Board.flag.at(name=1).using(peer).aset(False)
