@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from via_state.backplanes.subscriptions import Hear, Hearing, Ring, Watch
 from via_state.core.findings import Finding
 from via_state.core.records import GENESIS, Append, Batch, Cell, Changes, LogBounds, Pack, Position, Revision
 from via_state.exceptions import (
@@ -47,13 +48,8 @@ __all__ = [
     "Ring",
     "Watch",
     "check_key",
+    "conflict",
 ]
-
-#: Called with the key that may have changed, or with None for "anything may have". Must not block.
-Ring = Callable[[str | None], None]
-#: Called with the data of a message. Must not block.
-Hear = Callable[[bytes], None]
-
 
 #: Seconds after which the cursor of a sweep proves nothing: what was removed since may be forgotten.
 CURSOR_LIFE = 1800.0
@@ -85,34 +81,6 @@ def conflict(key: str, expected: Revision | None, cell: Cell | None) -> CASConfl
     """What `Backplane.cas` raises where ``cell`` is there instead of what was ``expected``."""
     found = None if cell is None else cell.revision
     return CASConflict(f"{key!r} is at {found}, not at {expected}.", cell)
-
-
-class Watch(ABC):
-    """A subscription to the doorbells of some keys. Rings may be lost, late or doubled."""
-
-    @abstractmethod
-    def add(self, key: str) -> None:
-        """Ring for ``key`` from now on. Returns at once; the subscription may take a moment to hold."""
-
-    @abstractmethod
-    def discard(self, key: str) -> None:
-        """No longer ring for ``key``. Unknown keys are ignored."""
-
-    @abstractmethod
-    async def close(self) -> None:
-        """End the subscription. Closing twice is harmless."""
-
-
-class Hearing(ABC):
-    """What one callable hears of one topic."""
-
-    @abstractmethod
-    async def holds(self) -> None:
-        """Return when it holds: what is published from now on is heard, until a connection breaks. Waits as long as it takes."""
-
-    @abstractmethod
-    async def close(self) -> None:
-        """Hear no more. Closing twice is harmless."""
 
 
 class Backplane(ABC):
