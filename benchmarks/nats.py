@@ -26,7 +26,7 @@ from benchmarks.postgres import (
     latency,
     replay,
 )
-from benchmarks.state import Bench, Tick
+from benchmarks.state import Bench, Record
 from via_state.backplanes.nats import NatsBackplane
 from via_state.pod.pod import Pod
 
@@ -65,7 +65,7 @@ def publish_pipelined(keys: int = 1) -> float:
 def get_and_decode() -> float:
     """Raw: batched direct gets of the same messages, decoded by msgspec."""
     subject = f"{PREFIX}.log.{Bench.bare.at(run=filled_run(new_pod)).key}"
-    decoder = msgspec.json.Decoder(list[tuple[str, int, Tick]])
+    decoder = msgspec.json.Decoder(list[Record])
 
     async def work() -> float:
         client = await nats.connect(url())

@@ -18,7 +18,7 @@ import msgspec
 import psycopg
 
 from benchmarks.harness import Benchmark
-from benchmarks.state import Bench, Stamped, Tick
+from benchmarks.state import Bench, Record, Stamped, Tick
 from via_state.backplanes.postgres import PostgresBackplane
 from via_state.pod.pod import Pod
 
@@ -200,7 +200,7 @@ def replay(new_pod: Callable[[], Pod]) -> float:
 def select_and_decode() -> float:
     """Raw: psycopg reading the same rows in the same portions, msgspec decoding them."""
     key = Bench.bare.at(run=filled_run(new_pod)).key
-    decoder = msgspec.json.Decoder(list[tuple[str, int, Tick]])
+    decoder = msgspec.json.Decoder(list[Record])
     with psycopg.connect(dsn(), autocommit=True) as connection:
         started = time.perf_counter()
         after = count = 0

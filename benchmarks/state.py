@@ -14,6 +14,14 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
         return count + 1
 
 
+class Record(msgspec.Struct, array_like=True, gc=False):
+    """A tick as it is stored. Whatever stands beside it is passed over."""
+
+    name: str
+    version: int
+    payload: Tick
+
+
 class Stamped(msgspec.Struct, frozen=True, gc=False):
     """Carries when it was appended, so that a reader in another process can tell how long it took."""
 
