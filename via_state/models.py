@@ -85,9 +85,9 @@ class OutboxLane(models.Model):
 
 
 class LogLock(models.Model):
-    """A row to lock: whoever registers what pins a log's records, and whoever discards records, locks it first.
+    """A row to lock: whoever registers what keeps a log's records, and whoever discards records, locks it first.
 
-    ``name`` is the declared key, or the template of a family: registering for a family pins the logs of all its keys.
+    ``name`` is the declared key, or the template of a family: registering for a family keeps the records of the logs of all its keys.
     """
 
     prefix = models.CharField(max_length=100)

@@ -61,7 +61,7 @@ def test_a_record_is_given_up_when_its_handler_says_so_or_its_attempts_or_its_ti
     used = retry.max_attempts is not None and attempts >= retry.max_attempts
     over = retry.give_up_after is not None and seconds >= retry.give_up_after and attempts >= 2
     buried = failure is Failure.POISON or (failure not in NO_ATTEMPT and (used or over))
-    assert after_failure(failure, attempts, seconds, retry) is (Next.BURY if buried else Next.RETRY)
+    assert after_failure(failure, attempts, seconds, retry) is (Next.DEAD_LETTER if buried else Next.RETRY)
 
 
 @given(st.floats(0.001, 1e6), st.lists(st.tuples(st.floats(0, 1e5), st.sampled_from(Failure)), max_size=30))
@@ -75,7 +75,7 @@ def test_a_record_with_a_time_has_it_from_its_first_failure_and_at_least_one_mor
         attempts = attempts_after(failure, attempts) + (failure is Failure.TAKEN_OVER)
         if attempts and first < 0:
             first = clock
-        if after_failure(failure, attempts, clock - first if attempts else 0.0, retry) is Next.BURY:
+        if after_failure(failure, attempts, clock - first if attempts else 0.0, retry) is Next.DEAD_LETTER:
             assert failure is Failure.POISON or (attempts >= 2 and clock - first >= limit)
             return
         assert failure in NO_ATTEMPT or attempts < 2 or clock - first < limit

@@ -213,7 +213,7 @@ class PositionStore(ABC):
         """It was read: forget `away`. Changes the claim."""
 
     @abstractmethod
-    def bury(self, claim: Claim, letter: Letter, in_flight_offset: int) -> None:
+    def add_letter(self, claim: Claim, letter: Letter, in_flight_offset: int) -> None:
         """Keep the record as a dead letter and advance past it, both or neither. Changes the claim."""
 
     @abstractmethod

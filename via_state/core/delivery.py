@@ -148,7 +148,7 @@ class Next(Enum):
     """What follows a failed delivery."""
 
     RETRY = "again, after a pause"
-    BURY = "into the dead letters, then on"
+    DEAD_LETTER = "into the dead letters, then on"
 
 
 def attempts_after(failure: Failure, attempts: int) -> int:
@@ -162,5 +162,5 @@ def after_failure(failure: Failure, attempts: int, seconds: float, retry: Retry)
     if failure in (Failure.LATER, Failure.CONTENDED):
         return Next.RETRY
     if failure is Failure.POISON or retry.exhausted(attempts, seconds):
-        return Next.BURY
+        return Next.DEAD_LETTER
     return Next.RETRY

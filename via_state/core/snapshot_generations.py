@@ -141,7 +141,7 @@ class Generations:
 def decide_floor(
     own: Generations,
     others: Iterable[tuple[str, Generations]],
-    pins: Iterable[RetentionHold],
+    holds: Iterable[RetentionHold],
     old: float,
     proven: Collection[Position],
 ) -> RetentionHold:
@@ -154,10 +154,10 @@ def decide_floor(
         return RetentionHold(own.compacted, f"its fold is not the same everywhere: {own.diverged}")
     lowest = RetentionHold(own.compactable_at(old, proven), "the snapshot before the newest one, and its age")
     for fingerprint, other in others:
-        pin = RetentionHold(other.relied_on(old, proven), f"the snapshots of code {fingerprint}")
-        lowest = min(lowest, pin, key=_offset)
-    return min([lowest, *pins], key=_offset)
+        hold = RetentionHold(other.relied_on(old, proven), f"the snapshots of code {fingerprint}")
+        lowest = min(lowest, hold, key=_offset)
+    return min([lowest, *holds], key=_offset)
 
 
-def _offset(pin: RetentionHold) -> int:
-    return pin.offset
+def _offset(hold: RetentionHold) -> int:
+    return hold.offset

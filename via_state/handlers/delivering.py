@@ -286,7 +286,7 @@ class Deliverer:
         claim, spec = self._claim, self._spec
         attempts = attempts_after(failure, claim.attempts)
         telemetry.DeliveryFailed(*self._labels, claim.key, record.position.offset, attempts).emit()
-        if after_failure(failure, attempts, claim.failing_for(), spec.retry) is Next.BURY:
+        if after_failure(failure, attempts, claim.failing_for(), spec.retry) is Next.DEAD_LETTER:
             try:
                 self._give_up(record, delivery, error, attempts, left)
             except (Fenced, OutcomeUnclear):
@@ -329,7 +329,7 @@ class Deliverer:
         letter = self._letter(record, error, attempts)
         self._execute(
             lambda: None if hook is None else self._call(hook, record, delivery, error),
-            lambda claim: self._store.bury(claim, letter, left),
+            lambda claim: self._store.add_letter(claim, letter, left),
             record,
         )
         telemetry.DeadLettered(*self._labels, delivery.key, record.position.offset, FAILED).emit()
@@ -361,7 +361,7 @@ class Deliverer:
         """Keep a record that can't be decoded, for code that can, and advance past it."""
         claim, stored = self._claim, record.stored(self._codec)
         error = f"It can't be decoded: {self._codec.problem(stored)}."
-        self._store.bury(
+        self._store.add_letter(
             claim, Letter(record.position, *stored, error, "", claim.attempts, UNREADABLE, self._kept(record)), 0
         )
         telemetry.DeadLettered(*self._labels, claim.key, record.position.offset, UNREADABLE).emit()

@@ -15,7 +15,7 @@ from via_state import telemetry
 from via_state.metrics.shared_truth import SharedTruth
 
 #: Seconds between two looks for processes that died.
-BURY = 10.0
+LOOK_EVERY = 10.0
 
 shared_truth = SharedTruth()
 REGISTRY.register(shared_truth)
@@ -65,7 +65,7 @@ _looked = 0.0
 @telemetry.LoopBeat.subscribe
 def _(event: telemetry.LoopBeat) -> None:
     global _looked
-    if folder() is not None and time.monotonic() - _looked > BURY:
+    if folder() is not None and time.monotonic() - _looked > LOOK_EVERY:
         _looked = time.monotonic()
         bury_dead()
 

@@ -29,11 +29,11 @@ def compact(pod: Pod, log: Selected, *, dry: bool = False) -> tuple[Freed, str]:
 
 async def _compact(pod: Pod, log: Selected, spec: LogSpec[Any], dry: bool) -> tuple[Freed, str]:
     epoch = log.head.position.epoch
-    pin = await pod.snapshots.decide(log.key, epoch, spec, dry=dry)
-    freed = await _measure(pod, log.key, log.head.floor, pin.offset)
-    if pin.offset and not dry:
-        await pod.backplane.compact(log.key, pin.offset, epoch)
-    return freed, pin.why
+    hold = await pod.snapshots.decide(log.key, epoch, spec, dry=dry)
+    freed = await _measure(pod, log.key, log.head.floor, hold.offset)
+    if hold.offset and not dry:
+        await pod.backplane.compact(log.key, hold.offset, epoch)
+    return freed, hold.why
 
 
 async def _measure(pod: Pod, key: str, floor: Position, through: int) -> Freed:

@@ -126,7 +126,7 @@ class Register:
         counts = waiting.values_list("key", "handler").annotate(letters=Count("pk"))
         self._letters = {(key, name): count for key, name, count in counts}
 
-    def pins(self, log: Selected) -> list[RetentionHold]:
+    def holds(self, log: Selected) -> list[RetentionHold]:
         """What the handlers keep of a log."""
         epoch = log.head.position.epoch
         return [handler_hold(handler.name, row, epoch) for handler, row in self._of(log)]
@@ -179,14 +179,14 @@ def _report(
     own = next((row for row in rows if row.fingerprint == fingerprint), None)
     codes = {row.fingerprint: row.offset for row in rows}
     head, floor = log.head.position.offset, log.head.floor.offset
-    pin = _pin(log, own, rows, register.pins(log), now)
+    hold = _hold(log, own, rows, register.holds(log), now)
     report = LogReport(
         log.key,
         None if log.definition is None else str(log.definition),
         head,
         floor,
-        pin.offset,
-        pin.why,
+        hold.offset,
+        hold.why,
         own.offset if own is not None and own.offset else None,
         now - generations_of(own).saved_at if own is not None and own.offset else None,
         _behind(pod, log, own.offset if own is not None else 0),
@@ -200,8 +200,8 @@ def _report(
     return report
 
 
-def _pin(
-    log: Selected, own: SnapshotRow | None, rows: list[SnapshotRow], pins: list[RetentionHold], now: float
+def _hold(
+    log: Selected, own: SnapshotRow | None, rows: list[SnapshotRow], holds: list[RetentionHold], now: float
 ) -> RetentionHold:
     if log.definition is None:
         return RetentionHold(0, "nothing in this code declares it")
@@ -214,4 +214,4 @@ def _pin(
         return RetentionHold(0, "this code has no snapshot yet")
     others = [(row.fingerprint, generations_of(row)) for row in rows if row is not own]
     stored = [one for row in rows for one in generations_of(row).kept]  # a report takes them as they are
-    return decide_floor(generations_of(own), others, pins, now - settings.COMPACT_MIN_AGE, stored)
+    return decide_floor(generations_of(own), others, holds, now - settings.COMPACT_MIN_AGE, stored)

@@ -307,7 +307,7 @@ class RowPositions(PositionStore):
             _held(claim).filter(attempts=0).update(last_error="", stuck_since=None)
         claim.last_error = ""
 
-    def bury(self, claim: Claim, letter: Letter, in_flight_offset: int) -> None:
+    def add_letter(self, claim: Claim, letter: Letter, in_flight_offset: int) -> None:
         with reaching(WHAT), committing("dead_letter", f"a dead letter of {claim.handler.name} on {claim.key!r}"):
             since = _held(claim).values_list("stuck_since", flat=True).first()
             self.advance(claim, letter.position, in_flight_offset)

@@ -267,14 +267,14 @@ def _decide(key: str, epoch: str, spec: LogSpec[Any], proven: Collection[Positio
             return RetentionHold(0, f"this code ({fingerprint}) has no snapshot yet")
         old = seconds_of(own.now) - settings.COMPACT_MIN_AGE
         others = [(row.fingerprint, generations_of(row)) for row in rows if row is not own]
-        pin = decide_floor(generations_of(own), others, handler_holds(spec.name, key, epoch), old, proven)
-        if not dry and pin.offset > own.compacted:
-            own.compacted = pin.offset
+        hold = decide_floor(generations_of(own), others, handler_holds(spec.name, key, epoch), old, proven)
+        if not dry and hold.offset > own.compacted:
+            own.compacted = hold.offset
             tables.save(own, "compacted")
             stale = own.now - KEEP_EPOCHS
             same = tables.snapshots.rows().filter(key=key)
             same.exclude(epoch=epoch).filter(saved_at__lt=stale).delete()
-    return pin
+    return hold
 
 
 def _diverge(key: str, epoch: str, spec: LogSpec[Any], why: str) -> None:

@@ -137,7 +137,7 @@ class MemoryPositions(PositionStore):
     def answered(self, claim: Claim) -> None:
         """As `away`."""
 
-    def bury(self, claim: Claim, letter: Letter, in_flight_offset: int) -> None:
+    def add_letter(self, claim: Claim, letter: Letter, in_flight_offset: int) -> None:
         with self._lock:
             self.letters = [*self.letters[-LETTERS + 1 :], (claim.handler, claim.key, letter)]
         self.advance(claim, letter.position, in_flight_offset)

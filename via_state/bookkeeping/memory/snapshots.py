@@ -89,10 +89,10 @@ class MemorySnapshots(SnapshotStore):
         own = self._generations(key, epoch, spec)
         of_codes = self._of_codes[key, epoch]
         others = [(name, one) for name, one in of_codes.items() if one is not own]
-        pin = decide_floor(own, others, [], time.time() - settings.COMPACT_MIN_AGE, proven)
+        hold = decide_floor(own, others, [], time.time() - settings.COMPACT_MIN_AGE, proven)
         if not dry:
-            own.compacted = max(own.compacted, pin.offset)
-        return pin
+            own.compacted = max(own.compacted, hold.offset)
+        return hold
 
     async def diverge(self, key: str, epoch: str, spec: LogSpec[Any], why: str) -> None:
         self._generations(key, epoch, spec).diverged = why

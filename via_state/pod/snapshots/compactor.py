@@ -55,10 +55,10 @@ class Compactor:
             while self._waiting:
                 (key, epoch), spec = self._waiting.popitem()
                 try:
-                    pin = await self.decide(key, epoch, spec)
-                    if pin.offset:
-                        await self._backplane.compact(key, pin.offset, epoch)
-                        telemetry.Compacted(key, spec.name, pin.offset).emit()
+                    hold = await self.decide(key, epoch, spec)
+                    if hold.offset:
+                        await self._backplane.compact(key, hold.offset, epoch)
+                        telemetry.Compacted(key, spec.name, hold.offset).emit()
                 except BaseException:
                     self._waiting[key, epoch] = spec
                     raise
