@@ -32,10 +32,10 @@ class Folded:
     answers: list[SaveResult] = field(default_factory=list)
     position: Position = FIRST
 
-    def draft(self) -> SnapshotRequest | None:
+    def request(self) -> SnapshotRequest | None:
         return SnapshotRequest(self.key, self.spec, [1], self.position)
 
-    def snapshot_taken(self, draft: SnapshotRequest, answer: SaveResult) -> None:
+    def snapshot_taken(self, request: SnapshotRequest, answer: SaveResult) -> None:
         self.answers.append(answer)
 
     def ring(self) -> None:

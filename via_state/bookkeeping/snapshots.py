@@ -31,11 +31,11 @@ class SnapshotRequest(NamedTuple):
 
 
 class SaveResult(NamedTuple):
-    """What became of a draft. ``wait``: seconds until somebody else's lease ends. ``error``: why the value
-    can't be stored (``verdict`` is None then), or how two pods were seen to differ. ``compactable``: older snapshots have settled beyond what was compacted. ``stored``: the positions to look at, of a verdict that says so.
+    """What became of a request. ``wait``: seconds until somebody else's lease ends. ``error``: why the value
+    can't be stored (``outcome`` is None then), or how two pods were seen to differ. ``compactable``: older snapshots let more of the log be compacted than was. ``stored``: the positions to look at, of a outcome that says so.
     """
 
-    verdict: SaveOutcome | None
+    outcome: SaveOutcome | None
     wait: float = 0.0
     error: str = ""
     compactable: bool = False
@@ -83,9 +83,9 @@ class SnapshotStore(ABC):
 
     @abstractmethod
     async def save(
-        self, drafts: Sequence[SnapshotRequest], lease_owner: str, *, last: bool = False
+        self, requests: Sequence[SnapshotRequest], lease_owner: str, *, last: bool = False
     ) -> list[SaveResult]:
-        """Store the drafts as far as the generations take them. ``last``: the owner of the lease goes away, and gives its leases up."""
+        """Store the requests as far as the generations take them. ``last``: the owner of the lease goes away, and gives its leases up."""
 
     @abstractmethod
     async def register(self, key: str, epoch: str, spec: LogSpec[Any]) -> bool:
@@ -95,7 +95,7 @@ class SnapshotStore(ABC):
         """
 
     @abstractmethod
-    async def adopt(self, draft: SnapshotRequest) -> bool:
+    async def adopt(self, request: SnapshotRequest) -> bool:
         """Store what a migration made as this code's first snapshot; False when another pod was faster: load again."""
 
     @abstractmethod

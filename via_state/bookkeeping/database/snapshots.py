@@ -59,15 +59,15 @@ class RowSnapshots(OnThreads, SnapshotStore):
         return await self._run(_positions, key, epoch)
 
     async def save(
-        self, drafts: Sequence[SnapshotRequest], lease_owner: str, *, last: bool = False
+        self, requests: Sequence[SnapshotRequest], lease_owner: str, *, last: bool = False
     ) -> list[SaveResult]:
-        return await self._run(lambda: [_save(draft, lease_owner, last) for draft in drafts])
+        return await self._run(lambda: [_save(request, lease_owner, last) for request in requests])
 
     async def register(self, key: str, epoch: str, spec: LogSpec[Any]) -> bool:
         return await self._run(_register, key, epoch, spec)
 
-    async def adopt(self, draft: SnapshotRequest) -> bool:
-        return await self._run(_adopt, draft)
+    async def adopt(self, request: SnapshotRequest) -> bool:
+        return await self._run(_adopt, request)
 
     async def decide(
         self, key: str, epoch: str, spec: LogSpec[Any], proven: Collection[Position], *, dry: bool = False
@@ -114,27 +114,27 @@ def _snapshots(row: SnapshotRow, older: bool) -> list[Snapshot]:
     ]
 
 
-def _spec(draft: SnapshotRequest) -> SnapshotSpec[Any]:
-    assert draft.spec.snapshots is not None
-    return draft.spec.snapshots
+def _spec(request: SnapshotRequest) -> SnapshotSpec[Any]:
+    assert request.spec.snapshots is not None
+    return request.spec.snapshots
 
 
-def _save(draft: SnapshotRequest, lease_owner: str, last: bool) -> SaveResult:
-    snapshots = _spec(draft)
+def _save(request: SnapshotRequest, lease_owner: str, last: bool) -> SaveResult:
+    snapshots = _spec(request)
     try:
-        data, digest = snapshots.codec.encode(draft.value), snapshots.codec.digest(draft.value)
+        data, digest = snapshots.codec.encode(request.value), snapshots.codec.digest(request.value)
     except ValueRefused as error:
         return SaveResult(None, error=str(error))
-    own = _rows(draft.key, draft.position.epoch).filter(fingerprint=snapshots.manifest.fingerprint)
+    own = _rows(request.key, request.position.epoch).filter(fingerprint=snapshots.manifest.fingerprint)
     with tables.atomic():
         row, now = _locked(own)
         if row is None:
-            row, now = _created(draft.key, draft.position.epoch, draft.spec)
+            row, now = _created(request.key, request.position.epoch, request.spec)
         generations = generations_of(row)
-        verdict = offer(generations, draft, digest, lease_owner=lease_owner, now=now, last=last)
-        if verdict in (SaveOutcome.SAVED, SaveOutcome.DIVERGED) or (last and verdict is not SaveOutcome.UNPROVEN):
-            _write(row, generations, data if verdict is SaveOutcome.SAVED else None)
-    return result_of(verdict, generations, now)
+        outcome = offer(generations, request, digest, lease_owner=lease_owner, now=now, last=last)
+        if outcome in (SaveOutcome.SAVED, SaveOutcome.DIVERGED) or (last and outcome is not SaveOutcome.UNPROVEN):
+            _write(row, generations, data if outcome is SaveOutcome.SAVED else None)
+    return result_of(outcome, generations, now)
 
 
 def _locked(rows: QuerySet[SnapshotRow]) -> tuple[SnapshotRow | None, float]:
@@ -242,16 +242,16 @@ def _register(key: str, epoch: str, spec: LogSpec[Any]) -> bool:
     return True
 
 
-def _adopt(draft: SnapshotRequest) -> bool:
-    snapshots = _spec(draft)
+def _adopt(request: SnapshotRequest) -> bool:
+    snapshots = _spec(request)
     with tables.atomic():
-        lock_log(draft.spec.name)
-        row, now = _created(draft.key, draft.position.epoch, draft.spec)
+        lock_log(request.spec.name)
+        row, now = _created(request.key, request.position.epoch, request.spec)
         generations = generations_of(row)
-        digest = snapshots.codec.digest(draft.value)
-        if not generations.begin(draft.position, digest, now=now, unusable=draft.disproven):
+        digest = snapshots.codec.digest(request.value)
+        if not generations.begin(request.position, digest, now=now, unusable=request.disproven):
             return False
-        _write(row, generations, snapshots.codec.encode(draft.value))
+        _write(row, generations, snapshots.codec.encode(request.value))
     return True
 
 

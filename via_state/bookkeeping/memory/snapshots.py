@@ -35,29 +35,29 @@ class MemorySnapshots(SnapshotStore):
         return [one for generations in self._of_codes.get((key, epoch), {}).values() for one in generations.kept]
 
     async def save(
-        self, drafts: Sequence[SnapshotRequest], lease_owner: str, *, last: bool = False
+        self, requests: Sequence[SnapshotRequest], lease_owner: str, *, last: bool = False
     ) -> list[SaveResult]:
-        return [self._save(draft, lease_owner, last) for draft in drafts]
+        return [self._save(request, lease_owner, last) for request in requests]
 
-    def _save(self, draft: SnapshotRequest, lease_owner: str, last: bool) -> SaveResult:
-        snapshots = draft.spec.snapshots
+    def _save(self, request: SnapshotRequest, lease_owner: str, last: bool) -> SaveResult:
+        snapshots = request.spec.snapshots
         assert snapshots is not None
         try:
-            data, digest = snapshots.codec.encode(draft.value), snapshots.codec.digest(draft.value)
+            data, digest = snapshots.codec.encode(request.value), snapshots.codec.digest(request.value)
         except ValueRefused as error:
             return SaveResult(None, error=str(error))
-        generations = self._generations(draft.key, draft.position.epoch, draft.spec)
+        generations = self._generations(request.key, request.position.epoch, request.spec)
         now = time.time()
-        verdict = offer(generations, draft, digest, lease_owner=lease_owner, now=now, last=last)
-        if verdict is SaveOutcome.SAVED:
-            self._keep(draft, generations, Snapshot(draft.position, snapshots.manifest, data, digest))
-        return result_of(verdict, generations, now)
+        outcome = offer(generations, request, digest, lease_owner=lease_owner, now=now, last=last)
+        if outcome is SaveOutcome.SAVED:
+            self._keep(request, generations, Snapshot(request.position, snapshots.manifest, data, digest))
+        return result_of(outcome, generations, now)
 
-    def _keep(self, draft: SnapshotRequest, generations: Generations, snapshot: Snapshot) -> None:
-        kept = self._snapshots.setdefault((draft.key, draft.position.epoch), {})
+    def _keep(self, request: SnapshotRequest, generations: Generations, snapshot: Snapshot) -> None:
+        kept = self._snapshots.setdefault((request.key, request.position.epoch), {})
         before = {**kept.get(snapshot.manifest.fingerprint, {}), snapshot.position: snapshot}
         kept[snapshot.manifest.fingerprint] = {one: before[one] for one in generations.kept}
-        for log in [one for one in self._of_codes if one[0] == draft.key and one[1] != draft.position.epoch]:
+        for log in [one for one in self._of_codes if one[0] == request.key and one[1] != request.position.epoch]:
             # Nothing survives in memory to which that epoch could come back.
             del self._of_codes[log]
             self._snapshots.pop(log, None)
@@ -73,14 +73,14 @@ class MemorySnapshots(SnapshotStore):
         self._generations(key, epoch, spec)
         return True
 
-    async def adopt(self, draft: SnapshotRequest) -> bool:
-        snapshots = draft.spec.snapshots
+    async def adopt(self, request: SnapshotRequest) -> bool:
+        snapshots = request.spec.snapshots
         assert snapshots is not None
-        generations = self._generations(draft.key, draft.position.epoch, draft.spec)
-        data, digest = snapshots.codec.encode(draft.value), snapshots.codec.digest(draft.value)
-        if not generations.begin(draft.position, digest, now=time.time(), unusable=draft.disproven):
+        generations = self._generations(request.key, request.position.epoch, request.spec)
+        data, digest = snapshots.codec.encode(request.value), snapshots.codec.digest(request.value)
+        if not generations.begin(request.position, digest, now=time.time(), unusable=request.disproven):
             return False
-        self._keep(draft, generations, Snapshot(draft.position, snapshots.manifest, data, generations.digest))
+        self._keep(request, generations, Snapshot(request.position, snapshots.manifest, data, generations.digest))
         return True
 
     async def decide(

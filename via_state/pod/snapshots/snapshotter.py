@@ -24,7 +24,7 @@ from via_state.runtime.single_flight import AWAY, Rest, SingleFlight
 logger = logging.getLogger("via_state.snapshots")
 
 PAUSE = 1.0  # seconds between two snapshots of a key
-PORTION = 50  # drafts in one call of the store
+PORTION = 50  # requests in one call of the store
 STOP_SECONDS = 3.0  # for the last snapshots of a pod
 
 
@@ -39,14 +39,14 @@ class Source(Protocol):
     def position(self) -> Position:
         """Where it stands."""
 
-    def draft(self) -> SnapshotRequest | None:
+    def request(self) -> SnapshotRequest | None:
         """What to store now, or None when its value may not become a snapshot."""
 
-    def snapshot_taken(self, draft: SnapshotRequest, answer: SaveResult) -> None:
+    def snapshot_taken(self, request: SnapshotRequest, answer: SaveResult) -> None:
         """What became of it."""
 
     def ring(self) -> None:
-        """Look at the log again: it does not hold the record where the draft stands."""
+        """Look at the log again: it does not hold the record where the request stands."""
 
 
 class Snapshotter:
@@ -114,8 +114,8 @@ class Snapshotter:
         taken = []
         for one in sources:
             self._due.pop(one, None)
-            if (draft := one.draft()) is not None:
-                taken.append((one, draft))
+            if (request := one.request()) is not None:
+                taken.append((one, request))
         if not taken:
             return
         try:
@@ -124,26 +124,26 @@ class Snapshotter:
                 if not (proof or last):
                     one.ring()
             taken = [pair for pair, proof in zip(taken, proofs, strict=True) if proof]
-            answers = await self._offer([draft for _, draft in taken], last)
+            answers = await self._offer([request for _, request in taken], last)
         except BaseException:
             self._due.update((one, None) for one, _ in taken)
             raise
         now = time.monotonic()
-        for (one, draft), answer in zip(taken, answers, strict=True):
+        for (one, request), answer in zip(taken, answers, strict=True):
             one.snapshot_at = now + max(PAUSE, answer.wait)
-            one.snapshot_taken(draft, answer)
+            one.snapshot_taken(request, answer)
             if answer.compactable:
-                self._compactor.soon(draft.key, draft.position.epoch, one.spec)
+                self._compactor.soon(request.key, request.position.epoch, one.spec)
 
-    async def _offer(self, drafts: list[SnapshotRequest], last: bool) -> list[SaveResult]:
-        """Store drafts; where older snapshots are in question, after a look at the log."""
-        answers = await self.store.save(drafts, self._lease_owner, last=last)
-        unsure = [index for index, answer in enumerate(answers) if answer.verdict is SaveOutcome.UNPROVEN]
+    async def _offer(self, requests: list[SnapshotRequest], last: bool) -> list[SaveResult]:
+        """Store requests; where older snapshots are in question, after a look at the log."""
+        answers = await self.store.save(requests, self._lease_owner, last=last)
+        unsure = [index for index, answer in enumerate(answers) if answer.outcome is SaveOutcome.UNPROVEN]
         again = []
         for index in unsure:
-            draft, stored = drafts[index], frozenset(answers[index].stored)
-            proven = await held(self._backplane, draft.key, stored)
-            again.append(draft._replace(proven=proven, disproven=stored - proven))
+            request, stored = requests[index], frozenset(answers[index].stored)
+            proven = await held(self._backplane, request.key, stored)
+            again.append(request._replace(proven=proven, disproven=stored - proven))
         if again:
             for index, answer in zip(
                 unsure, await self.store.save(again, self._lease_owner, last=last), strict=True

@@ -88,7 +88,7 @@ class SnapshotSource:
         if interval and self._folded >= interval:
             self._snapshotter.due(self)
 
-    def draft(self) -> SnapshotRequest | None:
+    def request(self) -> SnapshotRequest | None:
         """What to store in a snapshot now; None while the value is not the fold of the whole log by this code."""
         projection = self._projection
         if (
@@ -104,21 +104,21 @@ class SnapshotSource:
         self._drafted = self._folded
         return SnapshotRequest(self.key, self.spec, projection.value, projection.position)
 
-    def snapshot_taken(self, draft: SnapshotRequest, answer: SaveResult) -> None:
-        """What became of a draft."""
-        if answer.verdict is None:
+    def snapshot_taken(self, request: SnapshotRequest, answer: SaveResult) -> None:
+        """What became of a request."""
+        if answer.outcome is None:
             # Another value may be storable, later.
             self.snapshot_at = time.monotonic() + REFUSED_RETRY
             telemetry.SnapshotRefused(self.key, self.spec.name, answer.error).emit()
             logger.error(
                 "%r has no new snapshot: %s", self.key, answer.error, extra=about(key=self.key, reason="snapshot")
             )
-        elif answer.verdict in (SaveOutcome.DIVERGED, SaveOutcome.STOPPED):
+        elif answer.outcome in (SaveOutcome.DIVERGED, SaveOutcome.STOPPED):
             self._diverge(answer.error)
-        elif answer.verdict is SaveOutcome.UNPROVEN:
+        elif answer.outcome is SaveOutcome.UNPROVEN:
             self._snapshotter.due(self)
         else:
-            if answer.verdict is SaveOutcome.SAVED:
+            if answer.outcome is SaveOutcome.SAVED:
                 telemetry.SnapshotSaved(self.key, self.spec.name).emit()
             self._folded -= self._drafted
             self.consider()
