@@ -39,7 +39,7 @@ def choose(
         found = found.filter(handler__in=handlers)
     if keys:
         check_keys(keys, (name for pair in every.values_list("key", "template").distinct() for name in pair))
-        found = found.filter(Q(key__in=keys) | Q(log__in=keys))
+        found = found.filter(Q(key__in=keys) | Q(template__in=keys))
     if ids:
         there = set(every.filter(pk__in=ids).values_list("pk", flat=True))
         if missing := sorted(set(ids) - there):
