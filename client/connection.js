@@ -19,7 +19,7 @@ export function connect(begin, take, end) {
     clearTimeout(nap);
     if (!document.hidden) look();
     else if (settings.viaSleep) nap = setTimeout(sleep, 1000 * settings.viaSleep);
-  });
+  }, true);
   again(0);
 }
 
