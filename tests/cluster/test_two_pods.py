@@ -157,11 +157,13 @@ def test_people_on_both_pods_talk_to_each_other(
 
     ada.get_by_role("textbox").fill("<b>Hello</b>")
     ada.get_by_role("button", name="Send").click()
-    expect(guest.get_by_role("listitem")).to_have_text(["guest <b>Hello</b>"], timeout=SOON)
+    expect(guest.get_by_role("log").get_by_role("listitem")).to_have_text(["guest <b>Hello</b>"], timeout=SOON)
     expect(ada.get_by_role("textbox")).to_have_value("")
 
     guest.get_by_role("button", name="Join").click()
-    expect(ada.get_by_role("listitem")).to_have_text(["guest <b>Hello</b>", "guest joined"], timeout=SOON)
+    expect(ada.get_by_role("log").get_by_role("listitem")).to_have_text(
+        ["guest <b>Hello</b>", "guest joined"], timeout=SOON
+    )
     assert not was_reloaded(ada)
     assert not was_reloaded(guest)
 
@@ -196,7 +198,7 @@ def test_a_refused_message_says_why_until_one_is_sent_and_leaves_the_page_alone(
     page.get_by_role("textbox").fill("hello")
     page.get_by_role("button", name="Send").click()
 
-    expect(page.get_by_role("listitem")).to_have_text(["guest hello"], timeout=SOON)
+    expect(page.get_by_role("log").get_by_role("listitem")).to_have_text(["guest hello"], timeout=SOON)
     expect(page.locator("#say .errorlist")).to_have_count(0)
     expect(page.get_by_role("textbox")).to_have_value("")
     expect(page.get_by_role("textbox")).not_to_have_attribute("aria-invalid", "true")
@@ -212,7 +214,7 @@ def test_pages_work_without_javascript(urls: tuple[str, str], browser: Browser) 
     page.get_by_role("textbox").fill("hello")
     page.get_by_role("button", name="Send").click()
 
-    expect(page.get_by_role("listitem")).to_have_text(["guest hello"])
+    expect(page.get_by_role("log").get_by_role("listitem")).to_have_text(["guest hello"])
     expect(page.locator("footer .connection")).to_be_hidden()
     page.get_by_role("textbox").fill("  ")
     page.get_by_role("button", name="Send").click()
@@ -240,7 +242,9 @@ def test_a_draft_and_the_focus_stay_while_others_talk(
     for text in ("one", "two"):
         talking.get_by_role("textbox").fill(text)
         talking.get_by_role("textbox").press("Enter")
-        expect(writing.get_by_role("listitem").filter(has_text=f"guest {text}")).to_be_visible(timeout=SOON)
+        expect(writing.get_by_role("log").get_by_role("listitem").filter(has_text=f"guest {text}")).to_be_visible(
+            timeout=SOON
+        )
         expect(talking.get_by_role("textbox")).to_have_value("")
 
     expect(field).to_be_focused()
@@ -261,7 +265,7 @@ def test_a_line_shows_before_the_server_has_answered(urls: tuple[str, str], visi
 
     waiting[0].continue_()
     expect(ghost).to_have_count(0, timeout=SOON)
-    expect(page.get_by_role("listitem")).to_have_text(["guest hello"], timeout=SOON)
+    expect(page.get_by_role("log").get_by_role("listitem")).to_have_text(["guest hello"], timeout=SOON)
 
 
 @pytest.mark.browser
@@ -303,7 +307,9 @@ def test_no_page_breaks_its_own_security_policy(urls: tuple[str, str], visitor: 
         page.get_by_role("textbox").fill(text)
         page.get_by_role("button", name="Send").click()
         expect(page.locator("#say .errorlist")).to_have_count(0 if text.strip() else 1, timeout=SOON)
-    expect(page.get_by_role("listitem")).to_have_text(["guest <b onclick=alert()>hello</b>"], timeout=SOON)
+    expect(page.get_by_role("log").get_by_role("listitem")).to_have_text(
+        ["guest <b onclick=alert()>hello</b>"], timeout=SOON
+    )
 
     assert [text for text in complaints if "404" not in text and "400" not in text] == []  # the admin has no icon
 
