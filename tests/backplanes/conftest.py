@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TypeAlias
 
 import nats as nats_py
@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from testproject.servers.nats import Nats
 from testproject.servers.postgres import Postgres
 from testproject.servers.proxy import Proxy
-from tests.conftest import POSTGRES_ALIAS
+from tests.conftest import POSTGRES_ALIAS, server_folder
 from via_state.backplanes.nats import NatsBackplane
 from via_state.backplanes.postgres import PostgresBackplane
 
@@ -80,3 +80,13 @@ async def nats_client(nats: Nats) -> AsyncIterator[Client]:
     connection = await nats_py.connect(nats.url)
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+def own_server() -> Iterator[Nats]:
+    """A server that a test may stop."""
+    with server_folder() as folder:
+        server = Nats(folder / "nats")
+        server.start()
+        yield server
+        server.stop()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -20,7 +19,6 @@ from testproject.servers.nats import Nats
 from testproject.servers.proxy import Proxy
 from tests.backplanes.conftest import MakeNats as Make
 from tests.backplanes.cutting import append_many_while_cut, append_while_cut, persist, publish_while_cut
-from tests.conftest import server_folder
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.nats import NatsBackplane, log
 from via_state.backplanes.nats.connection import Connection
@@ -52,16 +50,6 @@ def plane(make_nats: Make) -> NatsBackplane:
 @pytest.fixture
 def client(nats_client: Client) -> Client:
     return nats_client
-
-
-@pytest.fixture
-def own_server() -> Iterator[Nats]:
-    """A server that a test may stop."""
-    with server_folder() as folder:
-        server = Nats(folder / "nats")
-        server.start()
-        yield server
-        server.stop()
 
 
 class TestNatsBackplane(BackplaneConformance):

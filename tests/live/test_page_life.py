@@ -21,7 +21,7 @@ from websockets.typing import Subprotocol
 
 from client.build import BUILT
 from testproject.servers.ports import HOST
-from tests.cluster.chromium import chromium
+from tests.cluster.chromium import ARGUMENTS, chromium_path
 from tests.live.pages import LivePage, document, node
 
 pytestmark = pytest.mark.browser
@@ -89,34 +89,37 @@ class Site:
         self._server.shutdown()
 
 
-def test_a_page_that_is_come_back_to_is_the_same_and_shows_what_is_new() -> None:
+def test_a_page_that_is_come_back_to_is_the_same_and_shows_what_is_new(browser: Browser) -> None:
     """The browser keeps it as it was (bfcache): it closes its socket when it is left, and resumes with what it shows."""
     site = Site()
     shown = "document.documentElement.dataset.viaConnection + document.querySelector('span').textContent"
-    with chromium(ignore_default_args=["--disable-back-forward-cache"]) as browser:
-        page = browser.new_page()
+    keeping = browser.browser_type.launch(
+        executable_path=chromium_path(), args=ARGUMENTS, ignore_default_args=["--disable-back-forward-cache"]
+    )
+    page = keeping.new_page()
 
-        def until(wanted: str) -> None:
-            for _ in range(400):
-                with suppress(Error):  # the page may be about to change
-                    if page.evaluate(shown) == wanted:
-                        return
-                page.wait_for_timeout(25)
-            raise AssertionError(f"{page.evaluate(shown)} is not {wanted}: {site.said}")
+    def until(wanted: str) -> None:
+        for _ in range(400):
+            with suppress(Error):  # the page may be about to change
+                if page.evaluate(shown) == wanted:
+                    return
+            page.wait_for_timeout(25)
+        raise AssertionError(f"{page.evaluate(shown)} is not {wanted}: {site.said}")
 
-        page.goto(f"{site.url}/one/")
-        until("online1")
-        page.evaluate(
-            "() => { window.opened = 1; addEventListener('pageshow', (event) => (window.kept = event.persisted)); }"
-        )
-        page.goto(f"{site.url}/two/")
-        until("online1")
-        site.at = TWO
-        page.evaluate("history.back()")
-        until("online2")
-        assert page.url.endswith("/one/")
-        assert page.evaluate("[window.opened, window.kept]") == [1, True]
-        assert site.said[-1] == {"hello": "ticket", "nodes": [["count-token", ONE]]}
+    page.goto(f"{site.url}/one/")
+    until("online1")
+    page.evaluate(
+        "() => { window.opened = 1; addEventListener('pageshow', (event) => (window.kept = event.persisted)); }"
+    )
+    page.goto(f"{site.url}/two/")
+    until("online1")
+    site.at = TWO
+    page.evaluate("history.back()")
+    until("online2")
+    assert page.url.endswith("/one/")
+    assert page.evaluate("[window.opened, window.kept]") == [1, True]
+    assert site.said[-1] == {"hello": "ticket", "nodes": [["count-token", ONE]]}
+    keeping.close()
     site.close()
 
 
