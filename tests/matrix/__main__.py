@@ -35,7 +35,7 @@ NEWCOMER = (
     "tests/cluster/test_demo.py::test_ctrl_c_stops_all_that_it_started",
 )
 #: The packages of the checks that these use.
-FEW = ("channels", "hypothesis", "playwright", "pytest", "psycopg-pool")
+FEW = ("channels", "hypothesis", "playwright", "pytest", "psycopg-pool", "whitenoise")
 #: Packages of the checks that the part does not use, or that follow no new Django.
 UNUSED = ("basedpyright", "django-stubs", "mypy", "pre-commit", "ruff")
 
