@@ -49,7 +49,7 @@ declared = list(registry.definitions())[-5:]
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     for server in {"memory": [], "postgres": ["postgres"], "nats": ["postgres", "nats"]}[request.param]:
         request.getfixturevalue(server)
-    with world_of(request.param, OUTBOX_INTERVAL=0.1, UPDATE_TIMEOUT=0.5) as made:
+    with world_of(request.param, OUTBOX_INTERVAL=0.1, UPDATE_TIMEOUT=2.0) as made:
         yield made
 
 
