@@ -84,7 +84,7 @@ def _filled() -> None:
 
 
 def _milliseconds(work: Callable[[Any], object]) -> float:
-    """Of one run, after one that found connections and plans."""
+    """Milliseconds of one run, after one that found connections and plans."""
     _filled()
     pod = new_pod()
     try:

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 import psycopg
@@ -34,30 +35,46 @@ def dsn() -> str:
     return f"host=127.0.0.1 port={os.environ['VIA_DATABASE_PORT']} user=postgres dbname=postgres"
 
 
+#: One append of one caller.
+Append = Callable[[], Coroutine[Any, Any, object]]
+
+
 def new_pod() -> Pod:
     return Pod(PostgresBackplane({}))
 
 
-def append_concurrently(new_pod: Callable[[], Pod]) -> float:
-    """Acknowledged appends per second: many tasks, one event each, one hot key."""
+def appended_per_second(
+    new_pod: Callable[[], Pod], count: int, prepare: Callable[[Pod], Coroutine[Any, Any, Append]]
+) -> float:
+    """Acknowledged appends per second of one pod: many tasks, one event each. ``prepare`` gives what one of them calls, again and again."""
 
     async def work(pod: Pod) -> float:
-        ticks = Bench.run.at(run=next(runs)).using(pod)
-        await ticks.aappend(Tick())
+        append = await prepare(pod)
 
         async def caller() -> None:
-            for _ in range(APPENDS // IN_FLIGHT):
-                await ticks.aappend(Tick())
+            for _ in range(count // IN_FLIGHT):
+                await append()
 
         started = time.perf_counter()
         await asyncio.gather(*(caller() for _ in range(IN_FLIGHT)))
-        return APPENDS / (time.perf_counter() - started)
+        return count / (time.perf_counter() - started)
 
     pod = new_pod()
     try:
         return asyncio.run(work(pod))
     finally:
         pod.close()
+
+
+def append_concurrently(new_pod: Callable[[], Pod]) -> float:
+    """Acknowledged appends per second to one hot key."""
+
+    async def prepare(pod: Pod) -> Append:
+        ticks = Bench.run.at(run=next(runs)).using(pod)
+        await ticks.aappend(Tick())
+        return lambda: ticks.aappend(Tick())
+
+    return appended_per_second(new_pod, APPENDS, prepare)
 
 
 def insert_batches() -> float:
@@ -82,28 +99,17 @@ def insert_batches() -> float:
 
 
 def append_over_keys(new_pod: Callable[[], Pod], keys: int) -> float:
-    """Acknowledged appends per second: many tasks, one event each, over so many logs that are there."""
+    """Acknowledged appends per second over so many logs that are there."""
 
-    async def work(pod: Pod) -> float:
+    async def prepare(pod: Pod) -> Append:
         run = next(runs)
         logs = [Bench.lane.at(run=run, lane=lane).using(pod) for lane in range(keys)]
         for first in range(0, keys, 1000):
             await asyncio.gather(*(log.aappend(Tick(), wait=False) for log in logs[first : first + 1000]))
         turns = itertools.cycle(random.Random(run).sample(logs, keys))
+        return lambda: next(turns).aappend(Tick())
 
-        async def caller() -> None:
-            for _ in range(APPENDS // IN_FLIGHT):
-                await next(turns).aappend(Tick())
-
-        started = time.perf_counter()
-        await asyncio.gather(*(caller() for _ in range(IN_FLIGHT)))
-        return APPENDS / (time.perf_counter() - started)
-
-    pod = new_pod()
-    try:
-        return asyncio.run(work(pod))
-    finally:
-        pod.close()
+    return appended_per_second(new_pod, APPENDS, prepare)
 
 
 def insert_over_keys(keys: int) -> float:
@@ -130,25 +136,14 @@ def insert_over_keys(keys: int) -> float:
 
 
 def make_logs(new_pod: Callable[[], Pod]) -> float:
-    """Logs per second that get their first event, with many tasks."""
+    """Logs per second that get their first event."""
 
-    async def work(pod: Pod) -> float:
+    async def prepare(pod: Pod) -> Append:
         run, lanes = next(runs), itertools.count()
-
-        async def caller() -> None:
-            for _ in range(NEW_LOGS // IN_FLIGHT):
-                await Bench.lane.at(run=run, lane=next(lanes)).using(pod).aappend(Tick())
-
         await Bench.lane.at(run=run, lane="first").using(pod).aappend(Tick())
-        started = time.perf_counter()
-        await asyncio.gather(*(caller() for _ in range(IN_FLIGHT)))
-        return NEW_LOGS / (time.perf_counter() - started)
+        return lambda: Bench.lane.at(run=run, lane=next(lanes)).using(pod).aappend(Tick())
 
-    pod = new_pod()
-    try:
-        return asyncio.run(work(pod))
-    finally:
-        pod.close()
+    return appended_per_second(new_pod, NEW_LOGS, prepare)
 
 
 def insert_heads() -> float:

@@ -20,7 +20,7 @@ notes: dict[str, str] = {}
 
 
 async def _folds(pod: Pod) -> float:
-    """Of `EVENTS` a second for three seconds: how many were folded in each."""
+    """How many of `EVENTS` a second were folded in each of three seconds."""
     await Bench.ticks.aread()
     total, began = 3 * EVENTS, time.perf_counter()
     for number in range(0, total, BATCH):
