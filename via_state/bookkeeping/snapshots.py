@@ -31,8 +31,9 @@ class SnapshotRequest(NamedTuple):
 
 
 class SaveResult(NamedTuple):
-    """What became of a request. ``wait``: seconds until somebody else's lease ends. ``error``: why the value
-    can't be stored (``outcome`` is None then), or how two pods were seen to differ. ``compactable``: older snapshots let more of the log be compacted than was. ``stored``: the positions to look at, of a outcome that says so.
+    """What became of a request. ``wait``: seconds until somebody else's lease ends. ``error``: why the value can't be stored (``outcome``
+    is None then), or how two pods were seen to differ. ``compactable``: older snapshots let more of the log be compacted than was.
+    ``stored``: the positions to look at, of an outcome that says so.
     """
 
     outcome: SaveOutcome | None

@@ -164,9 +164,7 @@ class TabConsumer(AsyncConsumer):  # type: ignore[misc]
                 self._hub.watch(tab, token, asked)
             except Gone as gone:
                 tab.line(frames_line([gone_frame(token.spec.id, gone.why)]))
-            except (
-                Exception
-            ) as error:  # one fragment of the project's, whose fault is not that of the page's others
+            except Exception as error:  # a fault of one fragment of the project's, and not of the page's others
                 fragment_failed(token.spec.name, error)
                 tab.line(frames_line([stale_frame(token.spec.id)]))
                 self._ask_again(tab, token.spec.id, asked)

@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TypeAlias
 
@@ -96,7 +96,7 @@ class Lane:
             entries.append(self.waiting.popleft())
         return entries
 
-    def put_back(self, entries: Sequence[Entry] | Iterable[Entry]) -> None:
+    def put_back(self, entries: Sequence[Entry]) -> None:
         """These were not sent: they are the first ones again."""
         self.group = None
-        self.waiting.extendleft(reversed(list(entries)))
+        self.waiting.extendleft(reversed(entries))
