@@ -191,6 +191,32 @@ def test_while_snapshots_cannot_be_read_a_start_waits_and_says_so(
         pod.read(KEY, OLD, timeout=0.3)
 
 
+def test_what_snapshots_and_compactions_take_is_measured(world: World) -> None:
+    measures = (
+        "via_snapshot_seconds_count",
+        "via_snapshot_bytes_sum",
+        "via_compaction_seconds_count",
+        "via_compacted_records_total",
+    )
+    before = [metric(name) for name in measures]
+    pod = world.start()
+    for number in range(5):
+        world.append(pod, OLD, Add(number))
+    made, size, compactions, records = (metric(name) - one for name, one in zip(measures, before, strict=True))
+    assert made == 5
+    assert size == sum(len(str([*range(number + 1)]).replace(" ", "")) for number in range(5))
+    assert compactions >= 1
+    assert records == 4
+    same = metric("via_snapshot_compared_total", outcome="same")
+    other = world.start()
+    assert other.read(KEY, OLD) == [0, 1, 2, 3, 4]
+    (projector,) = other.replicas.logs()
+    request = SnapshotRequest(KEY, OLD, projector.read(), projector.position)
+    (answer,) = world.run(other.snapshots.store.save([request], other.pod_id))
+    projector.snapshots.snapshot_taken(request, answer)
+    assert metric("via_snapshot_compared_total", outcome="same") == same + 1
+
+
 # Folds that are not pure --------------------------------------------------------------------------------------
 
 
@@ -205,10 +231,12 @@ def test_two_pods_with_two_values_are_noticed_and_the_records_stay(world: World)
     spec = declared(Roll, snapshot_interval=1)
     one, other = world.start(), world.start()
     divergences = metric("via_fold_divergence_total")
+    compared = metric("via_snapshot_compared_total", outcome="different")
     world.append(one, spec, Roll())
     other.read(KEY, spec)
     world.flush(other)
     assert metric("via_fold_divergence_total") == divergences + 1
+    assert metric("via_snapshot_compared_total", outcome="different") == compared + 1
     for _ in range(4):
         world.append(one, spec, Roll())
     assert world.head().floor.offset == 0

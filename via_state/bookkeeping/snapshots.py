@@ -33,7 +33,8 @@ class SnapshotRequest(NamedTuple):
 class SaveResult(NamedTuple):
     """What became of a request. ``wait``: seconds until somebody else's lease ends. ``error``: why the value can't be stored (``outcome``
     is None then), or how two pods were seen to differ. ``compactable``: older snapshots let more of the log be compacted than was.
-    ``stored``: the positions to look at, of an outcome that says so.
+    ``stored``: the positions to look at, of an outcome that says so. ``compared``: "same" or "different", where a snapshot of the same
+    position was there; else "". ``seconds`` and ``size``: what it took to make and store the snapshot, and its bytes.
     """
 
     outcome: SaveOutcome | None
@@ -41,6 +42,9 @@ class SaveResult(NamedTuple):
     error: str = ""
     compactable: bool = False
     stored: Sequence[Position] = ()
+    compared: str = ""
+    seconds: float = 0.0
+    size: int = 0
 
 
 def offer(
@@ -62,11 +66,24 @@ def offer(
     return outcome
 
 
-def result_of(outcome: SaveOutcome, generations: Generations, now: float) -> SaveResult:
+def result_of(
+    outcome: SaveOutcome, generations: Generations, request: SnapshotRequest, now: float, seconds: float, size: int
+) -> SaveResult:
     """What whoever asked is told after `offer`."""
     wait = max(0.0, generations.lease_until - now) if outcome is SaveOutcome.HELD else 0.0
     compactable = generations.compactable.offset > generations.compacted
-    return SaveResult(outcome, wait, generations.diverged, compactable=compactable, stored=generations.kept)
+    stored = outcome in (SaveOutcome.COVERED, SaveOutcome.HELD, SaveOutcome.DIVERGED)
+    compared = "different" if outcome is SaveOutcome.DIVERGED else "same"
+    return SaveResult(
+        outcome,
+        wait,
+        generations.diverged,
+        compactable=compactable,
+        stored=generations.kept,
+        compared=compared if stored and generations.newest == request.position else "",
+        seconds=seconds,
+        size=size,
+    )
 
 
 class SnapshotStore(ABC):

@@ -14,8 +14,8 @@ fold_offset = gauges(
 )
 cold_start_seconds = histograms(
     "via_cold_start_seconds",
-    "From the first use of a log in a process to its value, by what the fold began with: genesis, snapshot.",
-    ("key", "origin"),
+    "From the first use of a log in a process to its value, by what the fold began with: genesis, snapshot, migration.",
+    ("key", "from"),
     "genesis above 5 s: the log has no snapshot",
     buckets=(0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0),
 )
@@ -74,7 +74,35 @@ snapshots_unbridgeable = counters(
 snapshot_errors = counter(
     "via_snapshot_errors", "Calls of the snapshot store that failed.", "increases for 15 min"
 )
+snapshot_seconds = histograms(
+    "via_snapshot_seconds",
+    "From a value to its stored snapshot.",
+    worry="often above 1 s: the value is large, or DATABASE is slow",
+    buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0),
+)
+snapshot_bytes = histograms(
+    "via_snapshot_bytes",
+    "Size of the data of stored snapshots.",
+    unit="bytes",
+    buckets=(100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000),
+)
+snapshots_compared = counters(
+    "via_snapshot_compared",
+    "Values that were compared with a snapshot of the same position by another process, by outcome: same, different.",
+    ("key", "outcome"),
+    "different increases: the fold is not pure",
+)
 compactions = counters("via_compactions", "Times a process moved the floor of a log.")
+compacted_records = counters(
+    "via_compacted_records",
+    "Records that a process discarded; where they are many it is estimated.",
+    unit="records",
+)
+compaction_seconds = histograms(
+    "via_compaction_seconds",
+    "How long it took to discard records of a log.",
+    buckets=(0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0),
+)
 
 #: Counters of halts, beside the gauge of those that are halted now.
 HALTS = {
@@ -95,6 +123,7 @@ _OF_A_LOG = (
     snapshots_refused,
     snapshots_unbridgeable,
     compactions,
+    compacted_records,
 )
 
 
@@ -104,6 +133,8 @@ def _(event: telemetry.LogLoaded) -> None:
     if (event.template,) not in fold_events:
         for family in _OF_A_LOG:
             family[event.template,].inc(0)
+        for outcome in ("same", "different"):
+            snapshots_compared[event.template, outcome].inc(0)
 
 
 @telemetry.LogReady.subscribe
@@ -154,6 +185,13 @@ def _(event: telemetry.FoldDiverged) -> None:
 @telemetry.SnapshotSaved.subscribe
 def _(event: telemetry.SnapshotSaved) -> None:
     snapshots_saved[event.template,].inc()
+    snapshot_seconds[event.template,].observe(event.seconds)
+    snapshot_bytes[event.template,].observe(event.size)
+
+
+@telemetry.SnapshotCompared.subscribe
+def _(event: telemetry.SnapshotCompared) -> None:
+    snapshots_compared[event.template, event.outcome].inc()
 
 
 @telemetry.SnapshotRefused.subscribe
@@ -169,3 +207,5 @@ def _(event: telemetry.SnapshotStoreFailed) -> None:
 @telemetry.Compacted.subscribe
 def _(event: telemetry.Compacted) -> None:
     compactions[event.template,].inc()
+    compacted_records[event.template,].inc(event.records)
+    compaction_seconds[event.template,].observe(event.seconds)

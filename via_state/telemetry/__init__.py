@@ -66,7 +66,13 @@ from via_state.telemetry.live import (
     TabUnproven,
 )
 from via_state.telemetry.messages import Broadcasted, BroadcastFailed, BroadcastsLost, MessageDropped
-from via_state.telemetry.snapshots import Compacted, SnapshotRefused, SnapshotSaved, SnapshotStoreFailed
+from via_state.telemetry.snapshots import (
+    Compacted,
+    SnapshotCompared,
+    SnapshotRefused,
+    SnapshotSaved,
+    SnapshotStoreFailed,
+)
 from via_state.telemetry.writing import (
     AfterCommitFailed,
     Appended,
@@ -129,6 +135,7 @@ __all__ = [
     "Reseeded",
     "Seconds",
     "SessionEndFailed",
+    "SnapshotCompared",
     "SnapshotRefused",
     "SnapshotSaved",
     "SnapshotStoreFailed",

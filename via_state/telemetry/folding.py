@@ -15,7 +15,7 @@ class LogLoaded(Event, frozen=True, gc=False):
 
 
 class LogReady(Event, frozen=True, gc=False):
-    """A key that this process began to fold has its value. ``origin``: what the fold began with, "genesis" or "snapshot"."""
+    """A key that this process began to fold has its value. ``origin``: what the fold began with, "genesis", "snapshot", or "migration": one of other code."""
 
     key: str
     template: str

@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -120,7 +121,7 @@ def _spec(request: SnapshotRequest) -> SnapshotSpec[Any]:
 
 
 def _save(request: SnapshotRequest, lease_owner: str, last: bool) -> SaveResult:
-    snapshots = _spec(request)
+    snapshots, began = _spec(request), perf_counter()
     try:
         data, digest = snapshots.codec.encode(request.value), snapshots.codec.digest(request.value)
     except ValueRefused as error:
@@ -134,7 +135,7 @@ def _save(request: SnapshotRequest, lease_owner: str, last: bool) -> SaveResult:
         outcome = offer(generations, request, digest, lease_owner=lease_owner, now=now, last=last)
         if outcome in (SaveOutcome.SAVED, SaveOutcome.DIVERGED) or (last and outcome is not SaveOutcome.UNPROVEN):
             _write(row, generations, data if outcome is SaveOutcome.SAVED else None)
-    return result_of(outcome, generations, now)
+    return result_of(outcome, generations, request, now, perf_counter() - began, len(data))
 
 
 def _locked(rows: QuerySet[SnapshotRow]) -> tuple[SnapshotRow | None, float]:

@@ -42,6 +42,7 @@ class MemorySnapshots(SnapshotStore):
     def _save(self, request: SnapshotRequest, lease_owner: str, last: bool) -> SaveResult:
         snapshots = request.spec.snapshots
         assert snapshots is not None
+        began = time.perf_counter()
         try:
             data, digest = snapshots.codec.encode(request.value), snapshots.codec.digest(request.value)
         except ValueRefused as error:
@@ -51,7 +52,7 @@ class MemorySnapshots(SnapshotStore):
         outcome = offer(generations, request, digest, lease_owner=lease_owner, now=now, last=last)
         if outcome is SaveOutcome.SAVED:
             self._keep(request, generations, Snapshot(request.position, snapshots.manifest, data, digest))
-        return result_of(outcome, generations, now)
+        return result_of(outcome, generations, request, now, time.perf_counter() - began, len(data))
 
     def _keep(self, request: SnapshotRequest, generations: Generations, snapshot: Snapshot) -> None:
         kept = self._snapshots.setdefault((request.key, request.position.epoch), {})

@@ -246,7 +246,7 @@ class Projector(Replica[Place], Generic[V]):
                 )
             projection.seed(found.value, found.position)
             self._visibility.restored()
-            self._report.origin = "snapshot"
+            self._report.origin = "migration" if found.migrated else "snapshot"
             self.snapshots.start_over()
             return Outcome(undecodable=outcome.undecodable, unknown=outcome.unknown)
         if outcome.action is Action.NEEDS_SNAPSHOT:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 from via_state import telemetry
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.snapshots import SnapshotStore
+from via_state.core.records import LogBounds, Position
 from via_state.core.snapshot_generations import RetentionHold
 from via_state.core.specs import LogSpec
 from via_state.pod.snapshots.proof import held
@@ -57,11 +59,22 @@ class Compactor:
                 try:
                     hold = await self.decide(key, epoch, spec)
                     if hold.offset:
-                        await self._backplane.compact(key, hold.offset, epoch)
-                        telemetry.Compacted(key, spec.name, hold.offset).emit()
+                        await self._discard(key, epoch, spec, hold.offset)
                 except BaseException:
                     self._waiting[key, epoch] = spec
                     raise
+
+    async def _discard(self, key: str, epoch: str, spec: LogSpec[Any], through: int) -> None:
+        bounds = await self._backplane.head(key)
+        before = bounds.floor.offset
+        records = 0
+        if bounds.position.epoch == epoch and before < through:
+            records = await self._backplane.count(
+                key, before, LogBounds(Position(epoch, through, ""), bounds.floor)
+            )
+        began = time.perf_counter()
+        await self._backplane.compact(key, through, epoch)
+        telemetry.Compacted(key, spec.name, through, records, time.perf_counter() - began).emit()
 
     async def close(self) -> None:
         """Stop; what was decided and not done, the next compaction does."""

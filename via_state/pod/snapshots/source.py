@@ -113,13 +113,16 @@ class SnapshotSource:
             logger.error(
                 "%r has no new snapshot: %s", self.key, answer.error, extra=about(key=self.key, reason="snapshot")
             )
-        elif answer.outcome in (SaveOutcome.DIVERGED, SaveOutcome.STOPPED):
+            return
+        if answer.compared:
+            telemetry.SnapshotCompared(self.key, self.spec.name, answer.compared).emit()
+        if answer.outcome in (SaveOutcome.DIVERGED, SaveOutcome.STOPPED):
             self._diverge(answer.error)
         elif answer.outcome is SaveOutcome.UNPROVEN:
             self._snapshotter.due(self)
         else:
             if answer.outcome is SaveOutcome.SAVED:
-                telemetry.SnapshotSaved(self.key, self.spec.name).emit()
+                telemetry.SnapshotSaved(self.key, self.spec.name, answer.seconds, answer.size).emit()
             self._folded -= self._drafted
             self.consider()
 
