@@ -272,7 +272,7 @@ class HandlerPosition(models.Model):
         verbose_name = _("handler position")
         verbose_name_plural = _("handler positions")
         permissions: ClassVar = [
-            ("set_aside_handlerposition", "Can move blocked records into the dead letters"),
+            ("move_to_dead_letters_handlerposition", "Can move blocked records into the dead letters"),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["handler", "key_hash"], name="via_state_position_hash")

@@ -68,7 +68,7 @@ def look_around(operator: Page, admin: str) -> None:
         operator.reload()
     _take(operator, "admin-positions", height=420)
     operator.goto(f"{admin}deadletter/")
-    _take(operator, "admin-letters", height=620)
+    _take(operator, "admin-dead-letters", height=620)
     operator.get_by_role("link", name="Placed").first.click()
     _take(operator, "admin-letter", height=1100)
     operator.get_by_role("link", name="Replay").click()

@@ -78,9 +78,9 @@ class Office:
         data = {"action": action, "_selected_action": list(pks), "select_across": "1" if across else "0"}
         return self.client.post(changelist(model), data)
 
-    def settle(self, name: str, *letters: DeadLetter) -> list[str]:
+    def resolve(self, name: str, *letters: DeadLetter) -> list[str]:
         """Confirm; what was said."""
-        answer = self.client.post(settle_url(name), {"item": [one.pk for one in letters]})
+        answer = self.client.post(resolve_url(name), {"item": [one.pk for one in letters]})
         assert answer.status_code == 302
         return said(answer)
 
@@ -93,12 +93,12 @@ def change(row: Any) -> str:
     return reverse(f"admin:via_state_{row._meta.model_name}_change", args=[row.pk])
 
 
-def settle_url(name: str) -> str:
-    return reverse("admin:via_state_deadletter_settle", args=[name])
+def resolve_url(name: str) -> str:
+    return reverse("admin:via_state_deadletter_resolve", args=[name])
 
 
-def set_aside_url() -> str:
-    return reverse("admin:via_state_handlerposition_set_aside")
+def move_url() -> str:
+    return reverse("admin:via_state_handlerposition_move")
 
 
 def said(answer: Any) -> list[str]:

@@ -9,10 +9,10 @@ from django.db.models import TextField, Value
 from django.test import Client
 from django.urls import reverse
 
-from tests.admin.office import Office, change, changelist, items, set_aside_url
+from tests.admin.office import Office, change, changelist, items, move_url
 from tests.admin.test_pages import rows
 from tests.conftest import POSTGRES_ALIAS
-from via_state.admin import aside
+from via_state.admin import blocked_records
 from via_state.admin.events import Shown
 from via_state.models import DeadLetter, HaltedKey, HandlerPosition, SnapshotRow
 
@@ -67,9 +67,9 @@ def test_large_texts_of_the_other_rows(office: Office) -> None:
 
 
 def test_a_large_blocked_event_on_the_page_that_asks(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aside, "shown_event", lambda event, codec: Shown("Placed", HUGE))
+    monkeypatch.setattr(blocked_records, "shown_event", lambda event, codec: Shown("Placed", HUGE))
     row = office.stuck(1)
-    page = office.get(f"{set_aside_url()}?item={row.pk}")
+    page = office.get(f"{move_url()}?item={row.pk}")
     assert items(page)
     assert "more characters" in page
     assert len(page) < PAGE

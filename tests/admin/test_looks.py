@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import ViewportSize
 
-from tests.admin.office import Office, change, changelist, set_aside_url, settle_url
+from tests.admin.office import Office, change, changelist, move_url, resolve_url
 from tests.cluster.chromium import chromium
 from tests.conftest import POSTGRES_ALIAS
 
@@ -24,10 +24,10 @@ def test_a_page_is_in_one_language_whatever_that_of_the_site(office: Office, set
     pages = [
         changelist("deadletter"),
         change(letter),
-        f"{settle_url('replay')}?item={letter.pk}",
+        f"{resolve_url('replay')}?item={letter.pk}",
         changelist("handlerposition"),
         change(row),
-        f"{set_aside_url()}?item={row.pk}",
+        f"{move_url()}?item={row.pk}",
         changelist("eventhandler"),
         changelist("overview"),
     ]

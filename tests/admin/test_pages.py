@@ -16,7 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from tests.admin.office import Office, change, changelist, set_aside_url, settle_url
+from tests.admin.office import Office, change, changelist, move_url, resolve_url
 from tests.conftest import POSTGRES_ALIAS
 from via_state.bookkeeping.database.retention import hash_key
 from via_state.models import (
@@ -94,14 +94,14 @@ def test_what_others_wrote_is_escaped(office: Office) -> None:
     made = rows(office, EVIL)
     position, letter = made[2], made[3]
     pages = [changelist(names(type(one))) for one in made] + [change(one) for one in made]
-    pages += [f"{settle_url('replay')}?item={letter.pk}", f"{settle_url('discard')}?item={letter.pk}"]
-    pages += [f"{set_aside_url()}?item={position.pk}", f"{changelist('deadletter')}?handler={EVIL}&q={EVIL}"]
+    pages += [f"{resolve_url('replay')}?item={letter.pk}", f"{resolve_url('discard')}?item={letter.pk}"]
+    pages += [f"{move_url()}?item={position.pk}", f"{changelist('deadletter')}?handler={EVIL}&q={EVIL}"]
     for url in pages:
         page = office.get(url)
         assert "alert(" in page, url
         assert EVIL not in page, url
-    office.settle("discard", letter)
-    office.client.post(set_aside_url(), {"item": f"{position.pk}:1:{EVIL}"})
+    office.resolve("discard", letter)
+    office.client.post(move_url(), {"item": f"{position.pk}:1:{EVIL}"})
     told = office.get(changelist("deadletter"))
     assert "Discarded: &lt;script&gt;" in told
     assert EVIL not in told
@@ -172,7 +172,7 @@ def test_the_rows_may_be_in_sqlite() -> None:
     for state, found in (("stuck", 1), ("halted", 0), ("running", 1)):
         page = client.get(f"{changelist('handlerposition')}?state={state}").content.decode()
         assert f"{found} handler position" in page
-    assert client.post(settle_url("discard"), {"item": made[3].pk}).status_code == 302
+    assert client.post(resolve_url("discard"), {"item": made[3].pk}).status_code == 302
     assert DeadLetter.objects.get().status == "discarded"
 
 

@@ -9,7 +9,7 @@ import pytest
 from django.contrib import admin
 from django.urls import reverse
 
-from tests.admin.office import Office, changelist, set_aside_url, settle_url
+from tests.admin.office import Office, changelist, move_url, resolve_url
 from tests.admin.test_pages import MODELS as LISTS
 from tests.admin.test_pages import names, rows
 from tests.conftest import POSTGRES_ALIAS
@@ -97,7 +97,7 @@ def test_odd_forms_are_refused(office: Office) -> None:
             data = {"action": action, "_selected_action": [odd], "index": odd, "select_across": odd}
             answer = office.client.post(changelist("deadletter"), data)
             assert answer.status_code in (200, 302, 400), (action, odd)
-        for url in (settle_url("replay"), set_aside_url()):
+        for url in (resolve_url("replay"), move_url()):
             for item in (odd, f"{letter.pk}:{odd}", f"{letter.pk}:1:{odd}"):
                 assert office.client.get(url, {"item": item}).status_code in (200, 302, 400), item
                 assert office.client.post(url, {"item": item}).status_code in (200, 302, 400), item

@@ -1,4 +1,4 @@
-"""Event handlers and their positions in the admin, and how a blocked record is moved aside."""
+"""Event handlers and their positions in the admin, and how a blocked record is moved into the dead letters."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ import asyncio
 import html
 import re
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.db.models.functions import Now
 
-from tests.admin.office import Office, change, changelist, entries, items, said, set_aside_url
+from tests.admin.office import Office, change, changelist, entries, items, move_url, said
 from tests.conftest import POSTGRES_ALIAS
 from tests.handlers.world import Cancelled, Placed, until
 from via_state import Delivery, RetryAfter
-from via_state.admin import aside
+from via_state.admin import blocked_records
 from via_state.exceptions import BackplaneUnavailable
 from via_state.models import DeadLetter, HandlerPosition, HandlerWorker
 from via_state.operations.moves import plan
-from via_state.operations.positions import set_aside
+from via_state.operations.positions import move_to_dead_letters
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
 
@@ -46,7 +50,7 @@ def test_a_stuck_handler_is_seen(office: Office) -> None:
     assert (handler["name"], handler["template"], handler["in_code"]) == ("ship", "orders", "in this code")
     assert (handler["keys"], handler["stuck"], handler["halted"], handler["lag"]) == ("1", "1", "0", "3")
     page = office.get(change(row))
-    assert "Move the blocked record aside" in page
+    assert "Move the blocked record into the dead letters" in page
     assert "RuntimeError: no &lt;b&gt;1&lt;/b&gt;" in page
     assert "Traceback (most recent call last)" in page
     blocked = page.partition("Blocked event")[2]
@@ -70,9 +74,9 @@ def test_a_record_whose_handler_asks_for_time_is_seen_and_can_be_moved_aside(off
     assert "RetryAfter: asked to be called again" in shown["shown_error"]
     row = office.position()
     assert not shop.world.run(plan(shop.world.inner, row, "head")).allowed, "it goes on by itself"
-    page = office.act("handlerposition", "set_aside_selected", row.pk).content.decode()
+    page = office.act("handlerposition", "move_selected", row.pk).content.decode()
     (token,) = items(page)
-    office.client.post(set_aside_url(), {"item": token})
+    office.client.post(move_url(), {"item": token})
     letter = DeadLetter.objects.using(POSTGRES_ALIAS).get()
     assert (letter.attempts, letter.first_failed_at) == (0, row.stuck_since)
 
@@ -106,7 +110,7 @@ def test_a_handler_that_no_code_declares_is_shown_as_such(office: Office) -> Non
     row = office.stuck(1)
     office.shop.orders().definition.handlers.clear()
     assert cells(office.get(changelist("eventhandler")))["in_code"] == "not declared any more"
-    page = office.get(f"{set_aside_url()}?item={row.pk}")
+    page = office.get(f"{move_url()}?item={row.pk}")
     assert "Nothing in this code declares the event handler" in page
     assert items(page) == []
 
@@ -144,7 +148,7 @@ def test_the_pages_load_while_the_backplane_is_away(office: Office) -> None:
 
 def test_the_pages_load_while_the_backplane_says_nothing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("via_state.admin.lags.TIMEOUT", 0.05)
-    monkeypatch.setattr("via_state.admin.aside.TIMEOUT", 0.05)
+    monkeypatch.setattr("via_state.admin.blocked_records.TIMEOUT", 0.05)
     row = office.stuck(1)
 
     async def silent(*_: Any) -> Any:
@@ -153,7 +157,7 @@ def test_the_pages_load_while_the_backplane_says_nothing(office: Office, monkeyp
     monkeypatch.setattr(office.shop.world.plane, "head", silent)
     monkeypatch.setattr(office.shop.world.plane, "read", silent)
     assert cells(office.get(changelist("handlerposition")))["lag"] == "unknown"
-    assert "did not answer in time" in office.get(f"{set_aside_url()}?item={row.pk}")
+    assert "did not answer in time" in office.get(f"{move_url()}?item={row.pk}")
 
 
 @pytest.mark.parametrize(
@@ -178,40 +182,40 @@ def test_positions_are_filtered_by_how_they_stand(
     assert "0 handler position" in office.get(f"{url}?state={state}&of={row.handler_id + 1}")
 
 
-# Moving the blocked record aside -------------------------------------------------------------------------------
+# Moving the blocked record into the dead letters ---------------------------------------------------------------
 
 
 def test_a_blocked_record_is_moved_after_it_was_shown(office: Office) -> None:
     row = office.stuck(1, 2)
-    page = office.act("handlerposition", "set_aside_selected", row.pk).content.decode()
+    page = office.act("handlerposition", "move_selected", row.pk).content.decode()
     assert "tests.handlers.world.Placed" in page
     assert "&quot;number&quot;: 1" in page
     (token,) = items(page)
     assert token.startswith(f"{row.pk}:1:")
     assert not DeadLetter.objects.using(POSTGRES_ALIAS).exists()
-    told = said(office.client.post(set_aside_url(), {"item": token}))
+    told = said(office.client.post(move_url(), {"item": token}))
     assert told == ["Moved: ship (orders) on orders, offset 1. It is a dead letter now."]
     letter = DeadLetter.objects.using(POSTGRES_ALIAS).get()
     assert (letter.offset, letter.error, letter.status) == (1, "RuntimeError: no <b>1</b>", "new")
     assert letter.traceback.startswith("Traceback (most recent call last)")
-    assert letter.traceback.endswith("Set aside by ann.")
+    assert letter.traceback.endswith("Moved into the dead letters by ann.")
     assert entries() == [(str(row), "ship (orders): moved the record at offset 1 into the dead letters.")]
     worker = office.shop.work()
     until(lambda: office.shipped == [2])
     office.shop.stop(worker)
     office.bad.clear()
-    office.settle("replay", letter)
+    office.resolve("replay", letter)
     assert office.shipped == [2, 1]
 
 
 def test_another_record_than_the_one_shown_is_never_moved(office: Office) -> None:
     row = office.stuck(1, 2)
-    (token,) = items(office.get(f"{set_aside_url()}?item={row.pk}"))
+    (token,) = items(office.get(f"{move_url()}?item={row.pk}"))
     office.bad = {2}
     worker = office.shop.work()
     until(lambda: office.position().offset == 1 and office.position().attempts > 0)
     office.shop.stop(worker)
-    told = said(office.client.post(set_aside_url(), {"item": token}))
+    told = said(office.client.post(move_url(), {"item": token}))
     assert told == [
         "Not moved: ship (orders) on orders: Another record is blocked now than the one that was shown. Look again."
     ]
@@ -224,29 +228,29 @@ def test_a_handler_that_goes_on_while_it_is_confirmed_is_left_alone(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = office.stuck(1, 2)
-    (token,) = items(office.get(f"{set_aside_url()}?item={row.pk}"))
+    (token,) = items(office.get(f"{move_url()}?item={row.pk}"))
 
     def late(*arguments: Any) -> bool:
         positions().filter(pk=row.pk).update(offset=1, attempts=0)
-        return set_aside(*arguments)
+        return move_to_dead_letters(*arguments)
 
-    monkeypatch.setattr(aside, "set_aside", late)
-    told = said(office.client.post(set_aside_url(), {"item": token}))
+    monkeypatch.setattr(blocked_records, "move_to_dead_letters", late)
+    told = said(office.client.post(move_url(), {"item": token}))
     assert told == ["Not moved: ship (orders) on orders: The handler has continued meanwhile. Look again."]
     assert not DeadLetter.objects.using(POSTGRES_ALIAS).exists()
 
 
 def test_where_nothing_is_blocked_nothing_is_moved(office: Office) -> None:
     row = office.stuck(1)
-    (token,) = items(office.get(f"{set_aside_url()}?item={row.pk}"))
+    (token,) = items(office.get(f"{move_url()}?item={row.pk}"))
     positions().update(attempts=0, stuck_since=None)
-    page = office.get(f"{set_aside_url()}?item={row.pk}")
+    page = office.get(f"{move_url()}?item={row.pk}")
     assert "No record is blocked here." in page
     assert items(page) == []
-    assert said(office.client.post(set_aside_url(), {"item": token})) == [
+    assert said(office.client.post(move_url(), {"item": token})) == [
         "Not moved: ship (orders) on orders: No record is blocked here."
     ]
-    assert "Move the blocked record aside" not in office.get(change(row))
+    assert "Move the blocked record into the dead letters" not in office.get(change(row))
     assert not DeadLetter.objects.using(POSTGRES_ALIAS).exists()
 
 
@@ -259,17 +263,17 @@ def test_a_record_that_only_newer_code_knows_is_not_moved(office: Office) -> Non
     assert cells(office.get(changelist("handlerposition")))["state"] == "blocked"
     for attempts in (0, 3):
         positions().update(attempts=attempts)
-        page = office.get(f"{set_aside_url()}?item={row.pk}")
+        page = office.get(f"{move_url()}?item={row.pk}")
         assert "Only newer code knows the event." in page
         assert items(page) == []
-    office.client.post(set_aside_url(), {"item": f"{row.pk}:1:"})
+    office.client.post(move_url(), {"item": f"{row.pk}:1:"})
     assert not DeadLetter.objects.using(POSTGRES_ALIAS).exists()
 
 
 def test_a_log_that_was_made_anew_loses_no_record_to_the_poisoned_ones(office: Office) -> None:
     row = office.stuck(1, 2)
     positions().update(offset=1, record_id="another")
-    page = office.get(f"{set_aside_url()}?item={row.pk}")
+    page = office.get(f"{move_url()}?item={row.pk}")
     assert "is not the log in which the handler has its position" in page
     assert items(page) == []
 
@@ -277,7 +281,7 @@ def test_a_log_that_was_made_anew_loses_no_record_to_the_poisoned_ones(office: O
 def test_a_halted_handler_is_for_resume_handler(office: Office) -> None:
     row = office.stuck(1)
     positions().update(halted="history", halted_text="It was restored.")
-    page = office.get(f"{set_aside_url()}?item={row.pk}")
+    page = office.get(f"{move_url()}?item={row.pk}")
     assert "manage.py resume_handler" in page
     assert items(page) == []
     assert "halted (history)" in office.get(changelist("handlerposition"))
@@ -285,23 +289,23 @@ def test_a_halted_handler_is_for_resume_handler(office: Office) -> None:
 
 def test_moving_needs_its_permission(office: Office) -> None:
     row = office.stuck(1)
-    (token,) = items(office.get(f"{set_aside_url()}?item={row.pk}"))
+    (token,) = items(office.get(f"{move_url()}?item={row.pk}"))
     office.sign_in("view_handlerposition", "replay_deadletter", "discard_deadletter")
-    assert "set_aside_selected" not in office.get(changelist("handlerposition"))
-    assert set_aside_url() not in office.get(change(row))
-    assert office.client.get(f"{set_aside_url()}?item={row.pk}").status_code == 403
-    assert office.client.post(set_aside_url(), {"item": token}).status_code == 403
+    assert "move_selected" not in office.get(changelist("handlerposition"))
+    assert move_url() not in office.get(change(row))
+    assert office.client.get(f"{move_url()}?item={row.pk}").status_code == 403
+    assert office.client.post(move_url(), {"item": token}).status_code == 403
     assert not DeadLetter.objects.using(POSTGRES_ALIAS).exists()
-    office.sign_in("view_handlerposition", "set_aside_handlerposition")
-    assert set_aside_url() in office.get(change(row))
-    office.client.post(set_aside_url(), {"item": token})
+    office.sign_in("view_handlerposition", "move_to_dead_letters_handlerposition")
+    assert move_url() in office.get(change(row))
+    office.client.post(move_url(), {"item": token})
     assert DeadLetter.objects.using(POSTGRES_ALIAS).exists()
 
 
 @pytest.mark.parametrize("item", ["", "x:y:z", "1:x:y", "9" * 30])
 def test_what_no_page_of_ours_made_does_nothing(office: Office, item: str) -> None:
     office.stuck(1)
-    assert said(office.client.post(set_aside_url(), {"item": item})) == ["Choose 1 to 20 positions."]
+    assert said(office.client.post(move_url(), {"item": item})) == ["Choose 1 to 20 positions."]
     assert not DeadLetter.objects.using(POSTGRES_ALIAS).exists()
 
 
@@ -311,4 +315,16 @@ def test_the_admin_shows_a_position_whose_log_can_not_be_read(office: Office) ->
     rows.update(attempts=0, last_error="The log can't be read: refused")
     page = office.get(change(row))
     assert "can&#x27;t read its log" in page
-    assert "Move the blocked record aside" not in page
+    assert "Move the blocked record into the dead letters" not in page
+
+
+def test_who_may_move_blocked_records_keeps_that_under_its_new_name(office: Office) -> None:
+    migration = import_module("via_state.migrations.0016_permission_to_move_records")
+    held = Permission.objects.get(codename=migration.NEW)
+    User.objects.create_user("ben").user_permissions.add(held)
+    Permission.objects.filter(pk=held.pk).update(codename=migration.OLD)
+    for _ in range(2):
+        with connection.schema_editor() as editor:
+            migration.rename_permission(apps, editor)
+        assert User.objects.get(username="ben").has_perm(f"via_state.{migration.NEW}")
+        assert not Permission.objects.filter(codename=migration.OLD).exists()

@@ -39,7 +39,7 @@ def test_a_snapshot_never_goes_back() -> None:
     assert offer(generations, 150, 1.0) is SaveOutcome.SAVED
 
 
-def test_one_that_history_disproved_is_replaced_by_an_earlier_one_and_settles_nothing() -> None:
+def test_one_that_history_disproved_is_replaced_by_an_earlier_one_and_makes_nothing_compactable() -> None:
     generations = Generations()
     offer(generations, 100, 0.0)
     offer(generations, 200, 700.0)
@@ -110,7 +110,9 @@ def test_code_that_needs_the_log_from_its_start_pins_all_of_it() -> None:
     st.lists(st.tuples(st.integers(1, 50), st.floats(0.1, 400.0)), max_size=40),
     st.sampled_from([0.0, 1.0, 600.0]),
 )
-def test_what_settles_was_superseded_and_is_old_enough(steps: list[tuple[int, float]], min_age: float) -> None:
+def test_what_is_compactable_was_superseded_and_is_old_enough(
+    steps: list[tuple[int, float]], min_age: float
+) -> None:
     generations, now, offset = Generations(), 0.0, 0
     saved: list[tuple[int, float]] = []
     for more, wait in steps:

@@ -19,7 +19,7 @@ from tests.handlers.world import Cancelled, Placed, Shop, until
 from via_state import Delivery, Poison, Retry
 from via_state.exceptions import Closed
 from via_state.models import DeadLetter, OutboxLane
-from via_state.operations.positions import next_record, set_aside
+from via_state.operations.positions import move_to_dead_letters, next_record
 from via_state.pod.default import use_pod
 from via_state.runtime.loop import LoopThread
 
@@ -196,7 +196,7 @@ def test_a_record_is_set_aside_although_a_hook_raises(durable_shop: Shop) -> Non
         on_commit(lambda: fail("no chat"))
 
     with receiving(receiver):
-        assert set_aside(row, record, shop.spec(), "ann")
+        assert move_to_dead_letters(row, record, shop.spec(), "ann")
     assert position(shop).offset == 1
     assert errors("operation") - before == 1
 

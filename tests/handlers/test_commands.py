@@ -19,7 +19,7 @@ from tests.handlers.world import Cancelled, Placed, Shop, until
 from via_state import Delivery, Poison
 from via_state.models import DeadLetter, EventHandler, HandlerPosition
 from via_state.operations.dead_letters import discard
-from via_state.operations.positions import next_record, set_aside
+from via_state.operations.positions import move_to_dead_letters, next_record
 from via_state.pod.default import use_pod
 
 
@@ -182,11 +182,11 @@ def test_a_blocked_record_can_be_set_aside(site: Shop) -> None:
     row = position(site)
     (spec,) = site.orders().definition.handlers.values()
     record = site.world.run(next_record(site.world.plane, row, spec, site.spec()))
-    assert set_aside(row, record, site.spec(), "ann")
+    assert move_to_dead_letters(row, record, site.spec(), "ann")
     until(lambda: got == [2])
     (letter,) = letters(site)
     assert (letter.offset, letter.error) == (1, "RuntimeError: no")
-    assert not set_aside(row, record, site.spec(), "ann")
+    assert not move_to_dead_letters(row, record, site.spec(), "ann")
 
 
 def test_state_status_shows_how_far_handlers_are_and_exits_with_1_when_one_stands_still(site: Shop) -> None:
@@ -240,7 +240,7 @@ def test_a_worker_inside_another_process_leaves_its_pod_and_its_signals_alone(si
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_old_dead_letters_are_removed_when_somebody_settled_them(site: Shop) -> None:
+def test_old_dead_letters_are_removed_when_somebody_resolved_them(site: Shop) -> None:
     poisoned(site)
     first, second = letters(site)
     discard(first, "ann")

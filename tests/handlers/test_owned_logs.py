@@ -26,7 +26,7 @@ from via_state.declarations.registry import registry
 from via_state.declarations.session_end import aend_session_state, end_session_state
 from via_state.declarations.session_id import read_sid
 from via_state.exceptions import NotBound, NotCaughtUp, SessionEnded, SessionRequired, UserRequired
-from via_state.operations.moving import Moving
+from via_state.operations.state_move import StateMove
 from via_state.pod import members
 from via_state.pod.default import use_pod
 from via_state.pod.pod import Pod
@@ -343,7 +343,7 @@ def test_logs_of_owners_move_to_another_backplane(shop: Shop, nats: object) -> N
         }
     )
     pod = Pod(target)
-    moving = Moving(pod, source)
+    moving = StateMove(pod, source)
     moving.cells()
     assert len(list(moving.logs())) == 2
     assert [Desk(session).cart.using(pod).read(), Desk(ann).orders.using(pod).read()] == [[1, 2], [3]]

@@ -183,7 +183,7 @@ def test_two_replays_run_one_after_the_other(site: Shop, elsewhere: ThreadPoolEx
     assert "was not done within 0.05 s" in replay(site, first, 0.05).error
     gate.go_on.set()
     assert replaying.result(15).done
-    assert replay(site, first) == Replayed(False, tried=False), "it is settled"
+    assert replay(site, first) == Replayed(False, tried=False), "it is resolved"
     assert replay(site, second).done
     assert gate.got == [1, 2]
 
@@ -253,7 +253,7 @@ def test_what_an_atomic_handler_writes_in_a_failing_replay_is_undone(site: Shop)
 
     assert replay(site, letter).error == "RuntimeError: after that"
     assert written() == []
-    assert replay(site, letter).error == "Somebody settled it while its handler ran."
+    assert replay(site, letter).error == "Somebody resolved it while its handler ran."
     assert written() == []
     assert [one.attempts for one in letters(site)] == [3]
 

@@ -158,7 +158,9 @@ def test_status_says_what_stands_still_and_fails(world: World, pod: Pod) -> None
         assert status()
 
 
-def test_compact_discards_what_settled_while_nothing_was_folded(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compact_discards_what_became_compactable_while_nothing_was_folded(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(settings.VIA_STATE, "COMPACT_MIN_AGE", 3600)
     feed(pod)
     assert "0 records (0 bytes) discarded in 0 of 2 logs." in run("compact_state")

@@ -200,7 +200,7 @@ def test_it_refuses_while_somebody_is_at_work_and_what_it_can_not_use(shop: Shop
             call_command("move_state", "nowhere.Backplane")
         with pytest.raises(CommandError, match="not a backplane that keeps anything"):
             call_command("move_state", "via_state.backplanes.memory.MemoryBackplane")
-        with pytest.raises(CommandError, match="is what VIA_STATE names"):
+        with pytest.raises(CommandError, match="Source and target are the same"):
             call_command("move_state", NEW)
         with pytest.raises(CommandError, match="NAME=VALUE"):
             move("--option", "PREFIX")

@@ -73,7 +73,7 @@ class PositionHandlerFilter(SimpleListFilter):
         return queryset.filter(handler=int(value)) if value.isdecimal() and len(value) < 19 else queryset.none()
 
 
-class StandingFilter(SimpleListFilter):
+class PositionStatusFilter(SimpleListFilter):
     """How a position stands."""
 
     title = "state"

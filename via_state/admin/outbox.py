@@ -96,7 +96,7 @@ class OutboxAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.act_view)
         for alias in connections:
-            # Each record is settled on its own, whatever ATOMIC_REQUESTS says.
+            # Each record is resolved on its own, whatever ATOMIC_REQUESTS says.
             view = transaction.non_atomic_requests(using=alias)(view)
         return [path("act/<str:name>/", view, name="via_state_outboxrecord_act"), *super().get_urls()]
 

@@ -12,7 +12,7 @@ from via_state.operations.peers import workers
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PositionStatus:
     """``lag`` is in events, None where it is not known. ``holder`` is in words; ``held`` says whether the lease holds."""
 
     lag: int | None
@@ -21,17 +21,17 @@ class Standing:
     until: datetime | None = None
 
 
-def positions(rows: Sequence[HandlerPosition]) -> dict[int, Standing]:
+def statuses(rows: Sequence[HandlerPosition]) -> dict[int, PositionStatus]:
     """By the rows' primary keys."""
     lags = lags_of(place_of(row) for row in rows)
     found = workers([row.worker for row in rows if row.worker])
-    return {row.pk: _standing(row, lags.get(place_of(row)), found.get(row.worker)) for row in rows}
+    return {row.pk: _status(row, lags.get(place_of(row)), found.get(row.worker)) for row in rows}
 
 
-def _standing(row: HandlerPosition, lag: int | None, worker: HandlerWorker | None) -> Standing:
+def _status(row: HandlerPosition, lag: int | None, worker: HandlerWorker | None) -> PositionStatus:
     if not row.worker:
-        return Standing(lag)
+        return PositionStatus(lag)
     if worker is None:
-        return Standing(lag, "a worker that is gone")
+        return PositionStatus(lag, "a worker that is gone")
     held = bool(worker.alive)  # type: ignore[attr-defined]
-    return Standing(lag, str(worker) if held else f"{worker} (its lease is over)", held, worker.lease_until)
+    return PositionStatus(lag, str(worker) if held else f"{worker} (its lease is over)", held, worker.lease_until)

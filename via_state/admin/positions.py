@@ -12,11 +12,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
-from via_state.admin import aside
+from via_state.admin import blocked_records
 from via_state.admin.confirmation import Question, confirmation
-from via_state.admin.filters import PositionHandlerFilter, StandingFilter
+from via_state.admin.filters import PositionHandlerFilter, PositionStatusFilter
 from via_state.admin.keys import shown_parameters
-from via_state.admin.position_status import positions
+from via_state.admin.position_status import statuses
 from via_state.admin.readonly import ReadOnlyAdmin
 from via_state.admin.text import block, first_line, moment
 from via_state.bookkeeping.positions import AWAY, BLOCKED
@@ -41,11 +41,11 @@ class PositionAdmin(ReadOnlyAdmin):
         "holder",
     )
     heavy: ClassVar = ("last_traceback",)
-    list_filter = (PositionHandlerFilter, StandingFilter)
+    list_filter = (PositionHandlerFilter, PositionStatusFilter)
     ordering = ("-id",)
     search_fields = ("key",)
     search_help_text = "A key, or how it begins."
-    actions = ("set_aside_selected",)
+    actions = ("move_selected",)
     fieldsets = (
         (None, {"fields": ("handler_link", "key", "parameters", "state")}),
         ("Position", {"fields": ("offset", "lag", "epoch", "record_id", "in_flight_offset")}),
@@ -85,9 +85,9 @@ class PositionAdmin(ReadOnlyAdmin):
         return super().get_queryset(request).select_related("handler")
 
     def prepare(self, request: HttpRequest, rows: Sequence[Any]) -> None:
-        found = positions(rows)
+        found = statuses(rows)
         for row in rows:
-            row.standing = found[row.pk]
+            row.position_status = found[row.pk]
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         row = super().get_object(request, object_id, from_field)
@@ -121,21 +121,21 @@ class PositionAdmin(ReadOnlyAdmin):
                 return "asked for time"
             text = "can't read its log" if row.last_error.startswith(AWAY) else "blocked"
             return format_html('<span class="via-bad">{}</span>', text)
-        if row.standing.lag == 0:
+        if row.position_status.lag == 0:
             return "caught up"
-        return "running" if row.standing.held else "waits for a worker"
+        return "running" if row.position_status.held else "waits for a worker"
 
     @admin.display(description="lag (events)")
     def lag(self, row: Any) -> str:
-        return "unknown" if row.standing.lag is None else f"{row.standing.lag:,}"
+        return "unknown" if row.position_status.lag is None else f"{row.position_status.lag:,}"
 
     @admin.display(description="held by")
     def holder(self, row: Any) -> str:
-        return str(row.standing.holder)
+        return str(row.position_status.holder)
 
     @admin.display(description="held until")
     def held_until(self, row: Any) -> str:
-        return moment(row.standing.until)
+        return moment(row.position_status.until)
 
     @admin.display(description="last error")
     def shown_error(self, row: HandlerPosition) -> str:
@@ -147,7 +147,7 @@ class PositionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="blocked event")
     def blocked_event(self, row: HandlerPosition) -> str:
-        return aside.shown_blocked(row)
+        return blocked_records.shown_blocked(row)
 
     @admin.display(description="traceback")
     def full_trace(self, row: HandlerPosition) -> str:
@@ -157,57 +157,61 @@ class PositionAdmin(ReadOnlyAdmin):
     def full_halt(self, row: HandlerPosition) -> str:
         return block(row.halted_text)
 
-    # Move the blocked record into the poisoned ones -------------------------------------------------------
+    # Move the blocked record into the dead letters -------------------------------------------------------
 
-    def has_set_aside_permission(self, request: HttpRequest) -> bool:
-        return self.has_our_permission(request, "set_aside")
+    def has_move_to_dead_letters_permission(self, request: HttpRequest) -> bool:
+        return self.has_our_permission(request, "move_to_dead_letters")
 
-    @admin.action(permissions=["set_aside"], description="Move the blocked records into the dead letters")
-    def set_aside_selected(self, request: HttpRequest, queryset: QuerySet[HandlerPosition]) -> HttpResponse:
-        rows = list(queryset[: aside.MOST + 1])
-        note = f"You selected more than {aside.MOST}, which is the most for one request: these come first."
-        return self._ask(request, rows[: aside.MOST], note if len(rows) > aside.MOST else "")
+    @admin.action(
+        permissions=["move_to_dead_letters"], description="Move the blocked records into the dead letters"
+    )
+    def move_selected(self, request: HttpRequest, queryset: QuerySet[HandlerPosition]) -> HttpResponse:
+        rows = list(queryset[: blocked_records.MOST + 1])
+        note = (
+            f"You selected more than {blocked_records.MOST}, which is the most for one request: these come first."
+        )
+        return self._ask(request, rows[: blocked_records.MOST], note if len(rows) > blocked_records.MOST else "")
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.set_aside_view)
-        ours = path("set-aside/", view, name="via_state_handlerposition_set_aside")
+        view = self.admin_site.admin_view(self.move_view)
+        ours = path("move-to-dead-letters/", view, name="via_state_handlerposition_move")
         return [ours, *super().get_urls()]
 
     def buttons(self, request: HttpRequest, row: Model) -> list[tuple[str, str]]:
         if (
             not isinstance(row, HandlerPosition)
-            or aside.obstacle(row)
-            or not self.has_set_aside_permission(request)
+            or blocked_records.obstacle(row)
+            or not self.has_move_to_dead_letters_permission(request)
         ):
             return []
-        return [(f"{self._url()}?item={row.pk}", "Move the blocked record aside")]
+        return [(f"{self._url()}?item={row.pk}", "Move the blocked record into the dead letters")]
 
     def _url(self) -> str:
-        return reverse(f"{self.admin_site.name}:via_state_handlerposition_set_aside")
+        return reverse(f"{self.admin_site.name}:via_state_handlerposition_move")
 
     def _ask(self, request: HttpRequest, rows: Sequence[HandlerPosition], note: str = "") -> HttpResponse:
         back = reverse(f"{self.admin_site.name}:via_state_handlerposition_changelist")
-        items = aside.items_of(rows)
+        items = blocked_records.items_of(rows)
         title = "Move blocked records into the dead letters"
         return confirmation(
             self, request, Question(title, EXPLANATION, "Yes, move", self._url(), back, items, note)
         )
 
-    def set_aside_view(self, request: HttpRequest) -> HttpResponse:
+    def move_view(self, request: HttpRequest) -> HttpResponse:
         """GET asks about the positions that ``item`` names; POST moves the records that the page showed, no others."""
-        if not self.has_set_aside_permission(request):
+        if not self.has_move_to_dead_letters_permission(request):
             raise PermissionDenied
         given = (request.POST if request.method == "POST" else request.GET).getlist("item")
-        shown = aside.tokens(given)
+        shown = blocked_records.tokens(given)
         back = reverse(f"{self.admin_site.name}:via_state_handlerposition_changelist")
-        if not shown or len(shown) > aside.MOST:
-            self.message_user(request, f"Choose 1 to {aside.MOST} positions.", messages.WARNING)
+        if not shown or len(shown) > blocked_records.MOST:
+            self.message_user(request, f"Choose 1 to {blocked_records.MOST} positions.", messages.WARNING)
             return HttpResponseRedirect(back)
         rows = list(self.get_queryset(request).filter(pk__in=shown))
         if request.method != "POST":
             return self._ask(request, rows)
         for row in rows:
-            refused = aside.move(row, shown[row.pk], request.user.get_username())
+            refused = blocked_records.move(row, shown[row.pk], request.user.get_username())
             if refused:
                 self.message_user(request, f"Not moved: {row.handler} on {row.key}: {refused}", messages.ERROR)
                 continue

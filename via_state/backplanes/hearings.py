@@ -20,10 +20,10 @@ def tell(ring: Ring, key: str | None) -> None:
 
 
 class Hearings:
-    """All that hear something in one process. ``moved`` is called with a topic that got its first hearer, or lost its last."""
+    """All that hear something in one process. ``audience_changed`` is called with a topic that got its first hearer, or lost its last."""
 
-    def __init__(self, moved: Callable[[str], None] = lambda topic: None) -> None:
-        self._moved = moved
+    def __init__(self, audience_changed: Callable[[str], None] = lambda topic: None) -> None:
+        self._audience_changed = audience_changed
         self._by_topic: dict[str, list[_Hearing]] = {}
         self._held: dict[str, asyncio.Event] = {}
 
@@ -41,7 +41,7 @@ class Hearings:
         self._by_topic.setdefault(topic, []).append(hearing)
         if first:
             self._held[topic] = asyncio.Event()
-            self._moved(topic)
+            self._audience_changed(topic)
         return hearing
 
     def discard(self, hearing: _Hearing) -> None:
@@ -51,7 +51,7 @@ class Hearings:
             hearings.remove(hearing)
             if not hearings:
                 del self._by_topic[hearing.topic], self._held[hearing.topic]
-                self._moved(hearing.topic)
+                self._audience_changed(hearing.topic)
 
     def hold(self, topics: Iterable[str]) -> None:
         """The server gives us what is published to these."""

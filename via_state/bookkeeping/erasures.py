@@ -41,5 +41,5 @@ class ErasureStore(ABC):
         """The next keys of logs, in order, that begin so and about which something is kept."""
 
     @abstractmethod
-    async def settle(self, done: Sequence[int], failed: Mapping[int, str]) -> None:
+    async def keep(self, done: Sequence[int], failed: Mapping[int, str]) -> None:
         """Forget those that are done; keep why others failed."""

@@ -75,7 +75,7 @@ class Generations:
             return SaveOutcome.DIVERGED
         if self.lease_owner != lease_owner and now < self.lease_until:
             return SaveOutcome.HELD
-        self._drop(disproven)
+        self._forget(disproven)
         if position.offset <= self.newest.offset:
             return (
                 SaveOutcome.COVERED if position == self.newest or self.newest in proven else SaveOutcome.UNPROVEN
@@ -96,7 +96,7 @@ class Generations:
         """The positions whose data is there, newest first."""
         return [one for one in (self.newest, self.candidate, self.compactable) if one.offset]
 
-    def _drop(self, disproven: Collection[Position]) -> None:
+    def _forget(self, disproven: Collection[Position]) -> None:
         if self.newest in disproven:
             self.newest, self.saved_at, self.digest = GENESIS, 0.0, ""
         if self.candidate in disproven:
@@ -105,7 +105,7 @@ class Generations:
             self.compactable = GENESIS
 
     def _next(self, old: float) -> tuple[Position, Position, float]:
-        """What becomes compactable and candidate once another takes the newest one's place: what is from ``old`` or earlier settles."""
+        """What becomes compactable and candidate once another takes the newest one's place: what is from ``old`` or earlier becomes compactable."""
         if self.newest.offset and self.saved_at <= old:
             return self.newest, GENESIS, 0.0
         if self.candidate.offset and self.candidate_at <= old:

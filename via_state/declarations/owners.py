@@ -40,12 +40,12 @@ class Owner:
 
         Raises `UserRequired`.
         """
-        return _settled(self._user_now())
+        return _unwrapped(self._user_now())
 
     async def auser(self) -> User | None:
         """`user`, awaited: the very same one, whatever that takes."""
         user = self._user_now()
-        return await sync_to_async(_settled)(user) if _pending(user) else _settled(user)
+        return await sync_to_async(_unwrapped)(user) if _pending(user) else _unwrapped(user)
 
     def _user_now(self) -> object:
         """The user as it is, perhaps lazy."""
@@ -79,20 +79,20 @@ class RequestOwner(Owner):
     async def auser(self) -> User | None:
         user = vars(self._request).get("user")
         if user is not None and not _pending(user):
-            return _settled(user)
+            return _unwrapped(user)
         # Finding it may query: a lazy user does, and so does the property of a request that Django REST framework wrapped.
         user = await sync_to_async(self._assigned)()
         return await self._only_async() if user is MISSING else user
 
     def _assigned(self) -> User | None:
-        return _settled(getattr(self._request, "user", MISSING))
+        return _unwrapped(getattr(self._request, "user", MISSING))
 
     async def _only_async(self) -> User | None:
         if not hasattr(self._request, "auser"):
             raise UserRequired(
                 "The request has no user. Add 'django.contrib.auth.middleware.AuthenticationMiddleware' to MIDDLEWARE."
             )
-        return _settled(await self._request.auser())
+        return _unwrapped(await self._request.auser())
 
 
 class ScopeOwner(Owner):
@@ -167,7 +167,7 @@ def _pending(user: object) -> bool:
     return False
 
 
-def _settled(user: object) -> User | None:
+def _unwrapped(user: object) -> User | None:
     """What a lazy user stands for. May query the database."""
     while isinstance(user, LazyObject):
         if user._wrapped is empty:

@@ -73,7 +73,7 @@ class Deliverer:
         self._codec = log.events
         self._parameters = log.parameters(claim.key)
         self._claim = claim
-        self._go_on = go_on
+        self._may_continue = go_on
         self._beside: tuple[Pack | None, list[Metadata]] = None, []  # of the pack that is delivered
         #: Why the last record that failed is tried again.
         self.error: Exception | None = None
@@ -86,7 +86,7 @@ class Deliverer:
     def first(self) -> int:
         """The offset of the first record, where nothing is stored before that is delivered; else 0."""
         record, claim = self._records[0], self._claim
-        plain = not claim.attempts and not claim.in_flight_offset and self._go_on()
+        plain = not claim.attempts and not claim.in_flight_offset and self._may_continue()
         return self._groups.mark(self._groups.at(0)) if plain and record.treatment is Treatment.DELIVER else 0
 
     def turn(self, seconds: float, finish: Finish | None = None) -> Turn:
@@ -110,13 +110,13 @@ class Deliverer:
         while index < len(records):
             record = records[index]
             if record.treatment is Treatment.BLOCK:
-                self._settle(passed)
+                self._keep_passed(passed)
                 return Turn(Result.BLOCKED)
             if record.treatment is not Treatment.DELIVER:
                 if record.treatment is Treatment.SKIP:
-                    if not self._go_on():
+                    if not self._may_continue():
                         break
-                    self._put_aside(record)
+                    self._add_dead_letter(record)
                     passed = None
                 else:
                     passed = record.position
@@ -125,7 +125,7 @@ class Deliverer:
             group = self._groups.at(index)
             mark = self._groups.mark(group)
             announced = claim.in_flight_offset == mark
-            if not self._go_on() or (begun and not announced and time.monotonic() >= until):
+            if not self._may_continue() or (begun and not announced and time.monotonic() >= until):
                 break
             if not announced:
                 if passed is None or claim.attempts:
@@ -144,10 +144,10 @@ class Deliverer:
                 index += 1
             if claim.wanted:
                 return Turn(Result.WANTED)
-        self._settle(passed)
+        self._keep_passed(passed)
         return Turn(Result.DONE)
 
-    def _settle(self, passed: Position | None) -> None:
+    def _keep_passed(self, passed: Position | None) -> None:
         """Store what is done, and that nothing runs any more."""
         if not self._claim.attempts and (passed is not None or self._claim.in_flight_offset):
             self._store.advance(self._claim, passed or self._claim.position, 0)
@@ -164,19 +164,19 @@ class Deliverer:
         def run() -> None:
             times.clear()
             for record in records:
-                if times and (time.monotonic() >= until or not self._go_on()):
+                if times and (time.monotonic() >= until or not self._may_continue()):
                     break
                 started = time.perf_counter()
                 self._call(spec.function, record, self._delivery(record), timeout=spec.timeout)
                 times.append(time.perf_counter() - started)
 
-        def settle(claim: Claim) -> None:
+        def keep(claim: Claim) -> None:
             last = records[len(times) - 1]
             with tracing.settling(*self._labels, self._metadata(last)):
                 self._store.advance(claim, last.position, left if len(times) == len(records) else 0)
 
         try:
-            self._execute(run, settle, records[0])
+            self._execute(run, keep, records[0])
         except (Fenced, OutcomeUnclear):
             raise
         except Exception as error:
@@ -258,14 +258,14 @@ class Deliverer:
     def _labels(self) -> tuple[str, str]:
         return self._claim.handler.name, self._claim.handler.template
 
-    def _execute(self, run: Callable[[], None], settle: Callable[[Claim], None], record: Record) -> None:
+    def _execute(self, run: Callable[[], None], keep: Callable[[Claim], None], record: Record) -> None:
         """Both, in one transaction where the handler is atomic. The claim stays as it was when that fails."""
         trial = self._claim
 
         def store() -> None:
             nonlocal trial
             trial = copy(self._claim)  # each time that the transaction runs
-            settle(trial)
+            keep(trial)
 
         detail = f"{self._spec.name} on {self._claim.key!r} at offset {record.position.offset}"
         execute(run, store, atomic=self._spec.atomic, what="handler", detail=detail)
@@ -357,7 +357,7 @@ class Deliverer:
         """The metadata as a dead letter keeps it."""
         return as_text(self._metadata(record))
 
-    def _put_aside(self, record: Record) -> None:
+    def _add_dead_letter(self, record: Record) -> None:
         """Keep a record that can't be decoded, for code that can, and advance past it."""
         claim, stored = self._claim, record.stored(self._codec)
         error = f"It can't be decoded: {self._codec.problem(stored)}."

@@ -33,24 +33,24 @@ class OutcomeUnclear(Exception):
     """What a handler did may have been committed, or the row that says so could not be written. Only the row knows."""
 
 
-def execute(run: Callable[[], None], settle: Callable[[], None], *, atomic: bool, what: str, detail: str) -> None:
-    """Call ``run``, then ``settle``, which stores that it ran. Where ``atomic``, both are one transaction on ``DATABASE``, which runs
+def execute(run: Callable[[], None], keep: Callable[[], None], *, atomic: bool, what: str, detail: str) -> None:
+    """Call ``run``, then ``keep``, which stores that it ran. Where ``atomic``, both are one transaction on ``DATABASE``, which runs
     again where a deadlock or a serialization failure undid it.
 
-    Raises what ``run`` raises, what ``settle`` raises, and an error of the commit that the handler has to answer for, such as a
+    Raises what ``run`` raises, what ``keep`` raises, and an error of the commit that the handler has to answer for, such as a
     deferred constraint. Raises `OutcomeUnclear` where nobody knows whether it was stored. ``what`` and ``detail`` are for
     errors after the commit: see `committing`.
     """
     if not atomic:
         run()
         try:
-            settle()
+            keep()
         except BackplaneUnavailable as error:
             raise OutcomeUnclear(str(error)) from error
         return
     for tries in range(1, TRIES + 1):
         try:
-            _in_one_transaction(run, settle, what, detail)
+            _in_one_transaction(run, keep, what, detail)
         except (Fenced, RetryAfter, Poison):
             raise
         except Exception as error:
@@ -61,21 +61,21 @@ def execute(run: Callable[[], None], settle: Callable[[], None], *, atomic: bool
         time.sleep(full_jitter(tries, PAUSE, LONGEST, rng.random))
 
 
-def _in_one_transaction(run: Callable[[], None], settle: Callable[[], None], what: str, detail: str) -> None:
-    settling = False
+def _in_one_transaction(run: Callable[[], None], keep: Callable[[], None], what: str, detail: str) -> None:
+    keeping = False
     try:
         with committing(what, detail):
             run()
-            settling = True
-            settle()
+            keeping = True
+            keep()
     except BackplaneUnavailable as error:
-        if not settling:
+        if not keeping:
             raise  # the handler's own
         if isinstance(error.__cause__, TransactionManagementError | InternalError):
             raise RuntimeError(_SWALLOWED) from error
         raise OutcomeUnclear(str(error)) from error
     except (DatabaseError, InterfaceError) as error:
-        if not settling or answered(error):
+        if not keeping or answered(error):
             raise
         raise OutcomeUnclear(f"The outcome of a transaction is not known: {error}") from error
 

@@ -57,7 +57,7 @@ class Runner:
         self._in_line = False
         self._timer: asyncio.TimerHandle | None = None
         self._again = False
-        self._dropped = False
+        self._dismissed = False
         self._reading: Reading | None = None
         self._rang = time.monotonic()
         #: When it last had nothing to do, in monotonic seconds; None while it has.
@@ -87,7 +87,7 @@ class Runner:
 
     def ring(self) -> None:
         """There may be something to do. On the loop."""
-        if self._dropped or self._worker.stopping:
+        if self._dismissed or self._worker.stopping:
             return
         if self.task is not None:
             self._again = True
@@ -122,9 +122,9 @@ class Runner:
                 extra=self._about(),
             )
             self.claim = None
-            if self._timer is None and not self._dropped:
+            if self._timer is None and not self._dismissed:
                 self._later(UNEXPECTED * rng.random())
-        elif self._again and not task.cancelled() and not self._dropped and self._timer is None:
+        elif self._again and not task.cancelled() and not self._dismissed and self._timer is None:
             self._line_up()
         self._again = False
         self._worker.schedule.ended(self)
@@ -169,7 +169,7 @@ class Runner:
             self._outage.answered()
             self._backoff, self._told = None, False
         if worker.stopping:
-            worker.drop(self)
+            worker.dismiss(self)
         elif wait is None:
             self._again = self._again or (self.claim is not None and not worker.owns(self.handler, self.key))
             if not self._again:
@@ -231,7 +231,7 @@ class Runner:
         """One read and one turn. None: nothing to do until a ring; else the seconds to wait, 0 for at once."""
         worker = self._worker
         if not worker.owns(self.handler, self.key):
-            worker.drop(self)
+            worker.dismiss(self)
             return None
         if self.claim is None:
             self._reading = None
@@ -363,7 +363,7 @@ class Runner:
 
     def stop(self) -> None:
         """Forget it. What runs on a thread ends by itself."""
-        self._dropped, self._again, self.claim, self._reading = True, False, None, None
+        self._dismissed, self._again, self.claim, self._reading = True, False, None, None
         self._outage.over()
         if self._timer is not None:
             self._timer.cancel()

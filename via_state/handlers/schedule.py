@@ -70,7 +70,7 @@ class Schedule:
         self._store, self._threads = store, threads
         self._size = size = threads.size
         self._lanes = {handler: _Lane(min(size, limit)) for handler, limit in limits.items()}
-        self._turn = deque(self._lanes.values())
+        self._rotation = deque(self._lanes.values())
         self._every = tuple(self._lanes.values())
         self._taken = 0
         self._alone: deque[tuple[_Lane, Waiting]] = deque()
@@ -141,9 +141,9 @@ class Schedule:
                 self._begin_series(*self._alone.popleft(), places=self._size)
             return
         passed = 0
-        while self._taken < self._size and passed < len(self._turn):
-            lane = self._turn[0]
-            self._turn.rotate(-1)
+        while self._taken < self._size and passed < len(self._rotation):
+            lane = self._rotation[0]
+            self._rotation.rotate(-1)
             one = lane.take() if lane.places < lane.limit else None
             if one is None:
                 passed += 1

@@ -118,7 +118,7 @@ class Worker(Service):
         self._keys.of(key).done[handler] = position
         self._since.add(key)
 
-    def drop(self, *runners: Runner) -> None:
+    def dismiss(self, *runners: Runner) -> None:
         """They have nothing to do, or it is another worker's turn: what they hold is given back, soon."""
         for runner in runners:
             at = runner.handler, runner.key
@@ -130,7 +130,7 @@ class Worker(Service):
             self._returns.ring()
 
     async def _give_back(self) -> None:
-        """Give back what was dropped: others wait for it while this worker's lease is renewed."""
+        """Give back what dismissed runners held: others wait for it while this worker's lease is renewed."""
         self._returning.difference_update(self._runners)  # needed again
         if returning := list(self._returning):
             await self._control.run(self.store.release, self.id, returning)
@@ -182,7 +182,9 @@ class Worker(Service):
 
     def _hand_over(self) -> None:
         """Give up what is another worker's now, as far as nothing runs on it; runners that run see for themselves."""
-        self.drop(*(runner for at, runner in self._runners.items() if runner.task is None and not self.owns(*at)))
+        self.dismiss(
+            *(runner for at, runner in self._runners.items() if runner.task is None and not self.owns(*at))
+        )
 
     # Finding work -----------------------------------------------------------------------------------------
 
@@ -303,7 +305,7 @@ class Worker(Service):
             for runner in self._runners.values()
             if not runner.busy and not runner.halted and (runner.idle_since or horizon) < horizon
         ]
-        self.drop(*idle)
+        self.dismiss(*idle)
 
     # Ending -----------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ class MoveError(ViaStateError):
     """What is in the way, and what to do about it."""
 
 
-class Moved(NamedTuple):
+class CopiedLog(NamedTuple):
     """A log that is whole on the other side. ``places``: where offsets of the old log are in the new one."""
 
     records: int
@@ -27,13 +27,13 @@ class Moved(NamedTuple):
     places: dict[int, Position]
 
 
-class Mover:
+class BackplaneCopy:
     """Copies from ``source`` to ``target``. Nobody else may write to either."""
 
     def __init__(self, source: Backplane, target: Backplane) -> None:
         self._source, self._target = source, target
 
-    async def log(self, key: str, wanted: Iterable[int]) -> Moved:
+    async def log(self, key: str, wanted: Iterable[int]) -> CopiedLog:
         """Copy what is missing of a log, compare both, and say where the records at the offsets ``wanted`` are now.
 
         Raises `MoveError`. Begun and interrupted, it continues where it was.
@@ -73,7 +73,7 @@ class Mover:
             append_id, count = piece_id(append_id, int(index)), 1
         return Pack(append_id, 0, count, b"")
 
-    async def _compare(self, key: str, wanted: set[int]) -> Moved:
+    async def _compare(self, key: str, wanted: set[int]) -> CopiedLog:
         old, new = await self._source.head(key), await self._target.head(key)
         floor, epoch = old.floor.offset, new.position.epoch
         wanted = wanted | {floor}
@@ -94,7 +94,7 @@ class Mover:
             if floor in places:  # inside a pack that came along
                 await self._target.compact(key, places[floor].offset)
             places[floor] = (await self._target.head(key)).floor
-        return Moved(records, old.position.epoch, epoch, places)
+        return CopiedLog(records, old.position.epoch, epoch, places)
 
     async def _packs(self, plane: Backplane, key: str) -> AsyncIterator[Pack]:
         """The packs of a log that reach beyond its floor, cut so that the target takes them."""

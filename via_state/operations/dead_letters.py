@@ -60,7 +60,7 @@ def position_of(letter: DeadLetter) -> int | None:
 
 
 def discard(letter: DeadLetter, by: str) -> bool:
-    """Say that nothing more is to be done about a letter; False when it was settled already."""
+    """Say that nothing more is to be done about a letter; False when it was resolved already."""
     return bool(new(letter).update(status=DeadLetter.Status.DISCARDED, resolved_at=Now(), resolved_by=by))
 
 

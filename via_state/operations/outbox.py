@@ -32,13 +32,13 @@ def set_aside(keys: Collection[str] = (), ids: Collection[int] = ()) -> QuerySet
 
 def put_back(pk: int, by: str) -> bool:
     """Have a record relayed again; False when it is not set aside any more. It keeps its place before younger ones."""
-    return _settle(pk, by, status=rows.WAITING, error="", set_aside_at=None)
+    return _resolve(pk, by, status=rows.WAITING, error="", set_aside_at=None)
 
 
 def discard(pk: int, by: str) -> bool:
     """Say that a record is never to be appended; False when it is not set aside any more. It is kept."""
-    return _settle(pk, by, status=rows.DISCARDED)
+    return _resolve(pk, by, status=rows.DISCARDED)
 
 
-def _settle(pk: int, by: str, **changed: Any) -> bool:
+def _resolve(pk: int, by: str, **changed: Any) -> bool:
     return bool(set_aside().filter(pk=pk).update(resolved_at=Now(), resolved_by=by, **changed))

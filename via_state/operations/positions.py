@@ -1,4 +1,4 @@
-"""What an operator does to positions: let one continue, set the record aside that blocks it."""
+"""What an operator does to positions: let one continue, move the record that blocks it into the dead letters."""
 
 from __future__ import annotations
 
@@ -106,14 +106,14 @@ async def next_record(
             return None
 
 
-def set_aside(row: HandlerPosition, record: Record, log: LogSpec[Any], by: str) -> bool:
+def move_to_dead_letters(row: HandlerPosition, record: Record, log: LogSpec[Any], by: str) -> bool:
     """Move the record that a handler fails at into the dead letters, and let it continue after it.
 
     False when it has moved on meanwhile, or a replay has its position. Raises `ViaStateError` for a record that this code can't read: newer code can.
     """
     if record.treatment is not Treatment.DELIVER:
         raise ViaStateError("Only newer code knows the event. Deploy it, or put its name into retired=.")
-    with committing("operation", f"the setting aside of a record of {row.handler.name} on {row.key!r}"):
+    with committing("operation", f"moving a record into the dead letters of {row.handler.name} on {row.key!r}"):
         rows = tables.positions.rows().filter(pk=row.pk, offset=row.offset, epoch=row.epoch)
         rows = rows.exclude(in_flight_offset=REPLAYING)
         if not rows.update(
@@ -121,10 +121,10 @@ def set_aside(row: HandlerPosition, record: Record, log: LogSpec[Any], by: str) 
         ):  # locks it, and nobody else commits
             return False
         now = rows.get()
-        error = now.last_error or "set aside by an operator"
-        lines = f"{now.last_traceback}\nSet aside by {by}.".lstrip()
+        error = now.last_error or "moved into the dead letters by an operator"
+        trace = f"{now.last_traceback}\nMoved into the dead letters by {by}.".lstrip()
         letter = Letter(
-            record.position, *record.stored(log.events), error, lines, now.attempts, metadata=record.metadata
+            record.position, *record.stored(log.events), error, trace, now.attempts, metadata=record.metadata
         )
         keep_letter(HandlerId(row.handler.template, row.handler.name), row.key, letter, now.stuck_since)
         epoch, offset, record_id = record.position

@@ -27,7 +27,7 @@ PATIENCE = 10.0
 
 
 class Replayed(NamedTuple):
-    """What became of a letter. ``done`` is False where somebody else settled it first, or ``error`` says what failed.
+    """What became of a letter. ``done`` is False where somebody else resolved it first, or ``error`` says what failed.
 
     ``tried`` says whether the handler was called.
     """
@@ -83,16 +83,16 @@ class Replay(Borrower):
             with following(letter.record_id, metadata), span:
                 call(spec.function, event, delivery, timeout=spec.timeout)
 
-        def settle() -> None:
+        def keep_outcome() -> None:
             if spec.atomic:
                 self.store.keep(claim)
             if not row.update(status=DeadLetter.Status.REPLAYED, resolved_at=Now(), resolved_by=self._by):
-                raise _SettledMeanwhile("Somebody settled it while its handler ran.")
+                raise _ResolvedMeanwhile("Somebody resolved it while its handler ran.")
 
         try:
             execute(
                 run,
-                settle,
+                keep_outcome,
                 atomic=spec.atomic,
                 what="replay",
                 detail=f"the replay of {letter}",
@@ -100,7 +100,7 @@ class Replay(Borrower):
         except Fenced:
             self.give_back()
             return Replayed(False, "This process lost its lease while the handler ran. Nothing was committed.")
-        except (OutcomeUnclear, _SettledMeanwhile) as error:
+        except (OutcomeUnclear, _ResolvedMeanwhile) as error:
             return Replayed(False, str(error))
         except Exception as error:
             row.update(error=error_line(error), traceback=error_trace(error))
@@ -108,7 +108,7 @@ class Replay(Borrower):
         return Replayed(True)
 
 
-class _SettledMeanwhile(Exception):
+class _ResolvedMeanwhile(Exception):
     """What an atomic handler wrote is undone."""
 
 

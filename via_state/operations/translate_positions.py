@@ -1,4 +1,4 @@
-"""The rows of the database that say where something stands in a log, when the log has moved."""
+"""The rows of the database that say where something stands in a log, when the log was copied."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from via_state.bookkeeping.database.snapshots import log_hash
 from via_state.conf import settings
 from via_state.core.records import Position
 from via_state.models import DeadLetter, HandlerPosition, SnapshotRow
-from via_state.operations.copy_backplane import Moved
+from via_state.operations.copy_backplane import CopiedLog
 
 
 def offsets_of(key: str) -> set[int]:
@@ -22,14 +22,14 @@ def offsets_of(key: str) -> set[int]:
     return found - {0}
 
 
-def translate(key: str, moved: Moved) -> int:
+def translate(key: str, copied: CopiedLog) -> int:
     """Let all rows of the old epoch speak of the new log; returns how many do. What can't be found there stays as it is."""
-    places, count = moved.places, 0
+    places, count = copied.places, 0
     with tables.atomic():
-        for row in _snapshots(key).filter(epoch=moved.old_epoch).select_for_update():
+        for row in _snapshots(key).filter(epoch=copied.old_epoch).select_for_update():
             if row.offset and row.offset not in places:
                 continue
-            row.log_hash, row.epoch = log_hash(settings.PREFIX, key, moved.new_epoch), moved.new_epoch
+            row.log_hash, row.epoch = log_hash(settings.PREFIX, key, copied.new_epoch), copied.new_epoch
             row.offset, row.record_id = _place(places, row.offset)
             row.candidate, row.candidate_record_id = _place(places, row.candidate)
             row.compactable, row.compactable_record_id = _place(places, row.compactable)
@@ -38,14 +38,14 @@ def translate(key: str, moved: Moved) -> int:
             row.compacted = _place(places, row.compacted)[0] or row.compacted
             tables.save(row)
             count += 1
-        for position in _positions(key).filter(epoch=moved.old_epoch).select_for_update():
+        for position in _positions(key).filter(epoch=copied.old_epoch).select_for_update():
             if position.offset in places or not position.offset:
-                position.epoch = moved.new_epoch
+                position.epoch = copied.new_epoch
                 position.offset, position.record_id = _place(places, position.offset)
                 tables.save(position)
                 count += 1
-        for letter in _letters(key).filter(epoch=moved.old_epoch, offset__in=list(places)).select_for_update():
-            letter.epoch = moved.new_epoch
+        for letter in _letters(key).filter(epoch=copied.old_epoch, offset__in=list(places)).select_for_update():
+            letter.epoch = copied.new_epoch
             letter.offset, letter.record_id = _place(places, letter.offset)
             tables.save(letter)
             count += 1

@@ -88,7 +88,7 @@ async def ahas(pod: Pod, home: str, template: str, key: str, ttl: float | None) 
     return (await pod.aget(home, spec_of(ttl))).has(template, key)
 
 
-class Standing(Enum):
+class HomeStatus(Enum):
     """What a home says about its owner."""
 
     LIVES = "lives"
@@ -96,22 +96,22 @@ class Standing(Enum):
     GONE = "gone"  # it was forgotten, or has expired, or never was
 
 
-async def standings(backplane: Backplane, homes: Iterable[str]) -> dict[str, Standing]:
+async def statuses(backplane: Backplane, homes: Iterable[str]) -> dict[str, HomeStatus]:
     """As the backplane has them now. Raises `CellUnreadable`."""
     wanted = list(homes)
     stored = await backplane.load_many(wanted) if wanted else {}
-    return {home: _standing(stored.get(home)) for home in wanted}
+    return {home: _status(stored.get(home)) for home in wanted}
 
 
-async def standing(backplane: Backplane, home: str) -> Standing:
-    """`standings` of one."""
-    return _standing(await backplane.load(home))
+async def status(backplane: Backplane, home: str) -> HomeStatus:
+    """`statuses` of one."""
+    return _status(await backplane.load(home))
 
 
-def _standing(stored: Cell | None) -> Standing:
+def _status(stored: Cell | None) -> HomeStatus:
     if stored is None or (state := _CODEC.decode(stored.data)).holds is not Holds.VALUE:
-        return Standing.GONE
-    return Standing.ENDED if state.value.ended else Standing.LIVES
+        return HomeStatus.GONE
+    return HomeStatus.ENDED if state.value.ended else HomeStatus.LIVES
 
 
 async def written(backplane: Backplane, home: str) -> list[str]:

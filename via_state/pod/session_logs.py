@@ -17,7 +17,7 @@ from via_state.conf import settings
 from via_state.core.records import Position
 from via_state.exceptions import AppendOutcomeUnknown, BackplaneUnavailable, SessionEnded, ViaStateError
 from via_state.pod import members
-from via_state.pod.members import Standing
+from via_state.pod.members import HomeStatus
 from via_state.runtime.backoff import patiently
 from via_state.runtime.periodic import Periodic
 
@@ -44,14 +44,14 @@ def home_of(key: str) -> str | None:
 async def outlived(backplane: Backplane, key: str) -> bool:
     """Whether it is the key of a session that has ended or is gone."""
     home = home_of(key)
-    return home is not None and await members.standing(backplane, home) is not Standing.LIVES
+    return home is not None and await members.status(backplane, home) is not HomeStatus.LIVES
 
 
 async def confirm(pod: Pod, home: str, template: str, key: str, ttl: float) -> None:
     """After an append: the session has not ended before it. Raises `SessionEnded`, when the log is removed again."""
 
-    async def look() -> Standing:
-        return await members.standing(pod.backplane, home)
+    async def look() -> HomeStatus:
+        return await members.status(pod.backplane, home)
 
     while True:
         try:
@@ -60,9 +60,9 @@ async def confirm(pod: Pod, home: str, template: str, key: str, ttl: float) -> N
             raise AppendOutcomeUnknown(
                 f"The event is in the log, unless the session has ended meanwhile; that could not be looked up. {error}"
             ) from error
-        if found is Standing.LIVES:
+        if found is HomeStatus.LIVES:
             return
-        if found is Standing.ENDED:
+        if found is HomeStatus.ENDED:
             with suppress(ViaStateError):  # or `EndedSessions` removes it
                 await pod.erasures.remove_log(f"{home}.{key}")
             raise SessionEnded("The session was ended by a logout. Bind to the new session.")
@@ -101,11 +101,11 @@ class EndedSessions(Periodic):
 
     async def _dead(self, homes: Iterable[str]) -> set[str]:
         found, now = set(), time.monotonic()
-        for home, standing in (await members.standings(self._pod.backplane, homes)).items():
-            if standing is not Standing.GONE:
+        for home, status in (await members.statuses(self._pod.backplane, homes)).items():
+            if status is not HomeStatus.GONE:
                 self._since.pop(home, None)
-            if standing is Standing.ENDED or (
-                standing is Standing.GONE and now - self._since.setdefault(home, now) >= self._gone
+            if status is HomeStatus.ENDED or (
+                status is HomeStatus.GONE and now - self._since.setdefault(home, now) >= self._gone
             ):
                 found.add(home)
         for home in found:

@@ -30,8 +30,8 @@ logger = logging.getLogger("via_state")
 PING_INTERVAL, PINGS = 3, 2
 #: Messages, and bytes, of answers that wait to be taken apart.
 ANSWERS, ANSWER_BYTES = 1_000_000, 512 * 1024 * 1024
-#: Turns of the loop in which nats-py writes to its socket what waits for that.
-TURNS = 3
+#: Passes of the loop in which nats-py writes to its socket what waits for that.
+PASSES = 3
 #: Seconds for saying good-bye.
 CLOSE_TIMEOUT = 1.0
 #: Before the verbs of the JetStream that the server itself belongs to.
@@ -136,7 +136,7 @@ class Connection:
         answers: list[Reply | Exception | None] = [None] * len(requests)
         missing, done = len(requests), loop.create_future()
 
-        def settle(index: int, answer: Reply | Exception) -> None:
+        def answered(index: int, answer: Reply | Exception) -> None:
             nonlocal missing
             if answers[index] is None:
                 answers[index] = answer
@@ -146,9 +146,9 @@ class Connection:
 
         def hear(index: int, reply: Reply | None) -> None:
             try:
-                settle(index, self._checked(requests[index][0], reply, write=True))
+                answered(index, self._checked(requests[index][0], reply, write=True))
             except (BackplaneUnavailable, OutcomeUnknown) as error:
-                settle(index, error)
+                answered(index, error)
 
         numbers = [str(next(self._numbers)) for _ in requests]
         try:
@@ -161,11 +161,11 @@ class Connection:
                         try:
                             await self._publish(subject, data, f"{self._inbox}.{numbers[index]}", headers)
                         except BackplaneUnavailable as error:
-                            settle(index, error)
+                            answered(index, error)
                     await done
             except TimeoutError:
                 for index, (subject, _, _) in enumerate(requests):
-                    settle(index, self._silence(subject, write=index < begun))
+                    answered(index, self._silence(subject, write=index < begun))
         finally:
             for number in numbers:
                 self._waiting.pop(number, None)
@@ -244,7 +244,7 @@ class Connection:
 
     async def flush(self, seconds: float) -> None:
         """Return when the server has all that was published and subscribed before. Raises nats-py's errors."""
-        for _ in range(TURNS):
+        for _ in range(PASSES):
             if not self.client.pending_data_size:
                 break
             await asyncio.sleep(0)

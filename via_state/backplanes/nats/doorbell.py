@@ -41,7 +41,7 @@ class Listener:
         self._watches: set[_NatsWatch] = set()
         self._keys: dict[str, str] = {}  # by token, of all that somebody watches
         self._hearings = Hearings(lambda topic: self._tell(subjects.live + topic))
-        self._moved: set[str] = set()  # subjects that came or went since the server was told
+        self._unsaid: set[str] = set()  # subjects that came or went since the server was told
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._outage = Outage(
@@ -85,7 +85,7 @@ class Listener:
                 self.leave(key)
 
     def _tell(self, subject: str) -> None:
-        self._moved.add(subject)
+        self._unsaid.add(subject)
         self._woken.set()
 
     async def _listen_for_ever(self) -> None:
@@ -106,8 +106,8 @@ class Listener:
     async def _listen(self, connection: Connection) -> None:
         subscribed: dict[str, Subscription] = {}
         connection.when_ended = self._woken.set
-        self._moved.update(self._subjects.bells + token for token in self._keys)
-        self._moved.update(self._subjects.live + topic for topic in self._hearings.topics())
+        self._unsaid.update(self._subjects.bells + token for token in self._keys)
+        self._unsaid.update(self._subjects.live + topic for topic in self._hearings.topics())
         await self._subscribe(connection, subscribed)
         await connection.flush(FLUSH_TIMEOUT)
         self._rang(None)  # while nobody listened, anything may have changed
@@ -130,8 +130,8 @@ class Listener:
         """Tell the server what has changed. Gives the subjects that are new."""
         self._woken.clear()
         new: list[str] = []
-        while self._moved and connection.alive:
-            subject = self._moved.pop()
+        while self._unsaid and connection.alive:
+            subject = self._unsaid.pop()
             wanted = self._called(subject)
             if wanted is not None and subject not in subscribed:
                 subscribed[subject] = await connection.client.subscribe(subject, cb=wanted)

@@ -69,7 +69,7 @@ class Connections:
                 with deadline(connection, self._timeout if seconds is None else seconds):
                     yield connection
             except psycopg.Error as error:
-                await self._judge(connection, error)
+                await self._examine(connection, error)
                 raise self._translated(error, write) from error
             finally:
                 self._used.discard(connection)
@@ -156,7 +156,7 @@ class Connections:
         finally:
             self._opening.discard(opening)
 
-    async def _judge(self, connection: Connection, error: psycopg.Error) -> None:
+    async def _examine(self, connection: Connection, error: psycopg.Error) -> None:
         """Drop the connections that will not serve the next verb either."""
         if failures.pooled(error) and self._prepares:
             self._prepares = False

@@ -218,7 +218,7 @@ class Listener:
         self._open, self._codes, self._timeout = open_connection, codes, timeout
         self._everything = {code.everything for code in codes}
         self._watches: set[_PostgresWatch] = set()
-        self._hearings = Hearings(self._topic_moved)
+        self._hearings = Hearings(self._audience_changed)
         self._topics: dict[str, str] = {}  # those that somebody hears, by each of their names
         self._pause: asyncio.TimerHandle | None = None
         self._rang_in_pause = False
@@ -243,7 +243,7 @@ class Listener:
         self._start()
         return hearing
 
-    def _topic_moved(self, topic: str) -> None:
+    def _audience_changed(self, topic: str) -> None:
         for name in (code.of_topic(topic) for code in self._codes):
             if topic in self._hearings:
                 self._topics[name] = topic

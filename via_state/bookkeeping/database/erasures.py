@@ -36,8 +36,8 @@ class RowErasures(OnThreads, ErasureStore):
     async def keys(self, begin: str, after: str) -> list[str]:
         return await self._run(_keys, begin, after)
 
-    async def settle(self, done: Sequence[int], failed: Mapping[int, str]) -> None:
-        await self._run(_settle, done, failed)
+    async def keep(self, done: Sequence[int], failed: Mapping[int, str]) -> None:
+        await self._run(_keep, done, failed)
 
 
 def _tables() -> list[QuerySet[Any]]:
@@ -68,7 +68,7 @@ def _waiting() -> list[Erasure]:
     return [Erasure(row.pk, row.home, row.keys) for row in rows]
 
 
-def _settle(done: Sequence[int], failed: Mapping[int, str]) -> None:
+def _keep(done: Sequence[int], failed: Mapping[int, str]) -> None:
     tables.erasures.rows().filter(pk__in=done).delete()
     for pk, error in failed.items():
         tables.erasures.rows().filter(pk=pk).update(attempts=F("attempts") + 1, last_error=error[:1000])

@@ -20,5 +20,5 @@ class NoErasures(ErasureStore):
     async def keys(self, begin: str, after: str) -> list[str]:
         return []
 
-    async def settle(self, done: Sequence[int], failed: Mapping[int, str]) -> None:
+    async def keep(self, done: Sequence[int], failed: Mapping[int, str]) -> None:
         """None is waiting."""

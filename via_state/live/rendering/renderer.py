@@ -147,7 +147,7 @@ def _allowed(fragment: Fragment, values: dict[str, Any], visitor: Visitor) -> bo
     try:
         with gone_as():
             call = async_to_sync(allow) if iscoroutinefunction(allow) else allow
-            return bool(call(_settled(visitor), **values))
+            return bool(call(_user_of(visitor), **values))
     except Gone:
         return False
 
@@ -160,13 +160,13 @@ async def _aallowed(fragment: Fragment, values: dict[str, Any], visitor: Visitor
             return await _threaded(visitor, lambda: _allowed(fragment, values, visitor))
         try:
             with gone_as():
-                user = await _threaded(visitor, lambda: _settled(visitor))
+                user = await _threaded(visitor, lambda: _user_of(visitor))
                 return bool(await allow(user, **values))
         except Gone:
             return False
 
 
-def _settled(visitor: Visitor) -> Any:
+def _user_of(visitor: Visitor) -> Any:
     """The user, looked for already."""
     user = visitor.user
     _ = user.is_authenticated

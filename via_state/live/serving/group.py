@@ -96,25 +96,25 @@ class Group:
         arriving = list(self._arriving)
         self._arriving.clear()
         try:
-            unproven = await self._settle(arriving, proven=False)
+            unproven = await self._place(arriving, proven=False)
             if unproven:
                 async with asyncio.timeout(settings.LIVE_WAIT):
                     await self._watch.look({name for seat in unproven for name in seat.watched})
-                await self._settle(unproven, proven=True)
+                await self._place(unproven, proven=True)
         except (TimeoutError, ViaStateError) as error:
             telemetry.TabUnproven(self.spec.name).emit()
             logger.debug("%s can't be proven: %r", self._name(), error)
-            for seat in self._unsettled(arriving):
+            for seat in self._unplaced(arriving):
                 seat.fail()
             return PROVE_AGAIN
         finally:
-            self._arriving.update(dict.fromkeys(self._unsettled(arriving)))
+            self._arriving.update(dict.fromkeys(self._unplaced(arriving)))
         return None
 
-    def _unsettled(self, seats: Iterable[Seat]) -> list[Seat]:
-        return [seat for seat in seats if not seat.settled and seat in self.seats]
+    def _unplaced(self, seats: Iterable[Seat]) -> list[Seat]:
+        return [seat for seat in seats if not seat.placed and seat in self.seats]
 
-    async def _settle(self, seats: list[Seat], *, proven: bool) -> list[Seat]:
+    async def _place(self, seats: list[Seat], *, proven: bool) -> list[Seat]:
         """Find out how what these tabs show stands to what is here; those for whom only the store can tell."""
         unproven = []
         for seat in seats:
@@ -129,7 +129,7 @@ class Group:
                 if order > Order.BEHIND:
                     unproven.append(seat)
                     continue
-            seat.settled = True
+            seat.placed = True
             if order is Order.SAME and current and (here or self.spec.kind == "text"):
                 seat.same()
             else:
@@ -176,7 +176,7 @@ class Group:
             if await self._watch.add(content.watched) and await self._moved(content):
                 self._changed = True
                 self._painter.ring()
-            arriving = self._unsettled(self.seats)
+            arriving = self._unplaced(self.seats)
             self._watch.keep({*content.watched, *(name for seat in arriving for name in seat.watched)})
         except Gone as gone:
             self._end(gone.why)
@@ -202,7 +202,7 @@ class Group:
         return any(
             compare(seat.at, {name: here[name] for name in seat.watched}) is not Order.SAME
             for seat in self.seats
-            if seat.settled
+            if seat.placed
         )
 
     async def _moved(self, content: Content) -> bool:
@@ -221,7 +221,7 @@ class Group:
         self._frames.clear()
         self.hub.remember(self)
         for seat in self.seats:
-            if seat.settled:
+            if seat.placed:
                 seat.watched = content.watched
                 same = before is not None and seat.at is before.at
                 seat.rewritten |= back if same else self._went_back(seat, painted)

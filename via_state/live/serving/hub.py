@@ -104,7 +104,7 @@ class Hub:
                 group = self.groups[key] = Group(self, key, token.spec, tab.visitor)
             seat = tab.seats[group.id] = Seat(tab, group, token, watched)
             presences.came(self.pod, tab, token.spec)
-        elif seat.settled:
+        elif seat.placed:
             seat.token, seat.watched = token, watched
         seat.resume(asked)
         seat.group.add(seat)

@@ -31,7 +31,19 @@ class Seat:
     """A tab's place in a group. ``at`` and ``etag`` say what the tab shows, once all that was sent has arrived."""
 
     __slots__ = (
-        "_renewed", "at", "due", "etag", "gone", "group", "outdated", "rewritten", "settled", "stale", "tab", "token", "watched",
+        "_renewed",
+        "at",
+        "due",
+        "etag",
+        "gone",
+        "group",
+        "outdated",
+        "placed",
+        "rewritten",
+        "stale",
+        "tab",
+        "token",
+        "watched",
     )  # fmt: skip
 
     def __init__(self, tab: Tab, group: Group, token: NodeToken, watched: Mapping[str, Watched]) -> None:
@@ -39,7 +51,7 @@ class Seat:
         self.at: Vector = {}
         self.etag = ""
         #: Whether it is known how what the tab shows stands to what is here.
-        self.settled = True
+        self.placed = True
         #: Whether the tab lacks what the group shows.
         self.outdated = False
         #: Whether the tab is to be told that what it shows is current.
@@ -55,9 +67,9 @@ class Seat:
         """The tab shows this, and asks what it lacks."""
         at = asked.at if asked.at.keys() == self.watched.keys() else {}
         # Two places of one page that show the same node, but not the same of it, both get the whole.
-        self.at = at if self.settled or at == self.at else {}
+        self.at = at if self.placed or at == self.at else {}
         self.etag = asked.etag
-        self.settled = False
+        self.placed = False
 
     def same(self) -> None:
         """What the tab shows is current."""

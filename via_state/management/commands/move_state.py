@@ -14,7 +14,7 @@ from via_state.backplanes.base import Backplane
 from via_state.conf import settings
 from via_state.management.base import StateCommand, counted
 from via_state.operations.logs import durable_pod
-from via_state.operations.moving import Moving
+from via_state.operations.state_move import StateMove
 from via_state.pod.pod import Pod
 
 
@@ -43,7 +43,7 @@ class Command(StateCommand):
         pod = durable_pod()
         if options["source"] == settings.BACKEND and not options["option"]:
             raise CommandError(
-                f"{settings.BACKEND} is what VIA_STATE names. Set VIA_STATE['BACKEND'] to the new one, and give the old one here.",
+                "Source and target are the same backend. Set VIA_STATE['BACKEND'] to the new one, and pass the old one as SOURCE.",
                 returncode=2,
             )
         source = _source(options["source"], options["option"])
@@ -53,12 +53,12 @@ class Command(StateCommand):
             pod.thread.call(source.close())
 
     def _move(self, pod: Pod, source: Backplane, dry: bool) -> None:
-        moving = Moving(pod, source, dry=dry)
-        cells = 0 if dry else moving.cells()
-        for done in moving.logs():
+        move = StateMove(pod, source, dry=dry)
+        cells = 0 if dry else move.cells()
+        for done in move.logs():
             self.progress(f"{counted(done.logs, 'log')}, {counted(done.records, 'record')}")
         self.progress("")
-        done = moving.done
+        done = move.done
         if dry:
             self.stdout.write(f"{counted(done.logs, 'log')} would be moved, and the cells.")
             return

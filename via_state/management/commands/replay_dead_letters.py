@@ -18,7 +18,7 @@ from via_state.operations.replay import Replay
 
 class Command(StateCommand):
     help = (
-        "Runs event handlers again for their dead letters, oldest first. A letter that succeeds is settled, and is not "
+        "Runs event handlers again for their dead letters, oldest first. A letter that succeeds is resolved, and is not "
         "replayed twice; one that fails stays, with its new error. While letters of a key are replayed, workers do not run "
         "their handler on it. Exits with 1 when one failed. Examples: "
         "manage.py replay_dead_letters --handler ship --dry-run; manage.py replay_dead_letters --id 17 --id 18"

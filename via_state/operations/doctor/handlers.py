@@ -33,7 +33,11 @@ def halted_handlers(condition: Condition) -> list[Finding]:
 def _stuck(one: Trouble) -> Finding:
     how = f"failed {one.attempts} times at one record" if one.attempts else "can't continue"
     text = f"{one.at.name!r} on {one.at.key!r} {how}, for {lasted(one.age)}: {one.error}"
-    return bad("D311", text, "Mend the cause: it is tried again by itself. Or set the record aside in the admin.")
+    return bad(
+        "D311",
+        text,
+        "Mend the cause: it is tried again by itself. Or move the record into the dead letters in the admin.",
+    )
 
 
 def no_worker(condition: Condition, code: Collection[tuple[str, str]]) -> list[Finding]:

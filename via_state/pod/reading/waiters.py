@@ -34,7 +34,7 @@ class Waiters(Generic[W]):
         self._waiters.append(_Waiter(wanted, self.reads, future))
         return future
 
-    def answer(self, judge: Callable[[W, bool], bool | Exception], read: int) -> None:
+    def answer(self, outcome_of: Callable[[W, bool], bool | Exception], read: int) -> None:
         """Ask about each: True, it is there; an exception, it never will be; False, not yet.
 
         ``read``: the number of the read that has brought news. The second argument says whether it began after the waiter came.
@@ -43,10 +43,10 @@ class Waiters(Generic[W]):
         for waiter in self._waiters:
             if waiter.future.done():
                 continue
-            verdict = judge(waiter.wanted, read > waiter.reads)
-            if isinstance(verdict, Exception):
-                waiter.future.set_exception(verdict)
-            elif verdict:
+            outcome = outcome_of(waiter.wanted, read > waiter.reads)
+            if isinstance(outcome, Exception):
+                waiter.future.set_exception(outcome)
+            elif outcome:
                 waiter.future.set_result(None)
             else:
                 waiting.append(waiter)

@@ -31,7 +31,7 @@ class Compactor:
         self._flight = SingleFlight(name, self._compact, cap=15.0, outage=Outage(logger, name, "compaction"))
 
     def soon(self, key: str, epoch: str, spec: LogSpec[Any]) -> None:
-        """Older snapshots of this log have settled. On the loop."""
+        """Older snapshots of this log became compactable. On the loop."""
         if self._backplane.compacts and spec.snapshots is not None and spec.snapshots.compact:
             self._waiting[key, epoch] = spec
             self._flight.ring()

@@ -60,7 +60,7 @@ class Snapshotter:
         self._backplane = backplane
         self._compactor = Compactor(backplane, self.store)
         self.decide = self._compactor.decide
-        self._turns = asyncio.Lock()
+        self._one_at_a_time = asyncio.Lock()
         name = "The writing of snapshots"
         self._flight = SingleFlight(name, self._save_due, cap=15.0, outage=Outage(logger, name, "snapshots"))
 
@@ -100,7 +100,7 @@ class Snapshotter:
 
     async def _turn(self, until: float) -> None:
         """The snapshots whose time comes before ``until``."""
-        async with self._turns:
+        async with self._one_at_a_time:
             await self._stop_diverged()
             await self._save([one for one in self._due if one.snapshot_at <= until][:PORTION])
 

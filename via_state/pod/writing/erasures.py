@@ -96,7 +96,7 @@ class Erasures(Periodic):
                         )
                     if isinstance(error, BackplaneUnavailable | OutcomeUnknown):
                         break  # the others would fail as well
-            await self.store.settle(done, failed)
+            await self.store.keep(done, failed)
             if failed:
                 return
 

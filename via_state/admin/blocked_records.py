@@ -1,4 +1,4 @@
-"""Moving the record at which a handler fails into the poisoned ones: exactly the one that a person saw."""
+"""Moving the record at which a handler fails into the dead letters: exactly the one that a person saw."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from via_state.exceptions import ViaStateError
 from via_state.handlers.declaration import HandlerSpec
 from via_state.models import HandlerPosition
 from via_state.operations.handlers import declared
-from via_state.operations.positions import next_record, set_aside
+from via_state.operations.positions import move_to_dead_letters, next_record
 from via_state.pod.default import current_pod
 
 #: Records in one request, and the seconds that the backplane has to show them all.
@@ -114,7 +114,7 @@ def move(row: HandlerPosition, shown: Token, by: str) -> str:
     if (record.position.offset, record.position.record_id) != (shown.offset, shown.record_id):
         return "Another record is blocked now than the one that was shown. Look again."
     try:
-        moved = set_aside(row, record, log, by)
+        moved = move_to_dead_letters(row, record, log, by)
     except ViaStateError as error:
         return str(error)
     return "" if moved else "The handler has continued meanwhile. Look again."

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.database import tables, workers
-from via_state.operations.copy_backplane import Mover
+from via_state.operations.copy_backplane import BackplaneCopy
 from via_state.operations.refusal import Refused
 from via_state.operations.translate_positions import offsets_of, translate
 from via_state.pod.pod import Pod
 
 
-class Moved(NamedTuple):
+class MoveProgress(NamedTuple):
     """What was moved so far. ``rows`` of the books speak of the new logs."""
 
     logs: int = 0
@@ -21,7 +21,7 @@ class Moved(NamedTuple):
     rows: int = 0
 
 
-class Moving:
+class StateMove:
     """First `cells`, then `logs`, to its end: no log of a session may be there without the list that says that the session lives.
 
     ``dry`` only counts the logs. Interrupted, it continues when it is begun again.
@@ -31,26 +31,26 @@ class Moving:
 
     def __init__(self, pod: Pod, source: Backplane, *, dry: bool = False) -> None:
         self._pod, self._source, self._dry = pod, source, dry
-        self._mover = Mover(source, pod.backplane)
-        self.done = Moved()
+        self._copy = BackplaneCopy(source, pod.backplane)
+        self.done = MoveProgress()
         if not dry:
             _check_quiet()
 
-    def logs(self) -> Iterator[Moved]:
+    def logs(self) -> Iterator[MoveProgress]:
         """Move the logs; after each, what is done."""
         call, after = self._pod.thread.call, ""
         while page := call(self._source.logs(after)):
             for after in page:
                 logs, records, rows = self.done
                 if not self._dry:
-                    moved = call(self._mover.log(after, offsets_of(after)))
-                    records, rows = records + moved.records, rows + translate(after, moved)
-                self.done = Moved(logs + 1, records, rows)
+                    copied = call(self._copy.log(after, offsets_of(after)))
+                    records, rows = records + copied.records, rows + translate(after, copied)
+                self.done = MoveProgress(logs + 1, records, rows)
                 yield self.done
 
     def cells(self) -> int:
         """Copy the cells; returns how many there are."""
-        return self._pod.thread.call(self._mover.cells())
+        return self._pod.thread.call(self._copy.cells())
 
 
 def _check_quiet() -> None:

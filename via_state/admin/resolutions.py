@@ -25,7 +25,7 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Settling:
+class Resolution:
     """One of the two."""
 
     name: str
@@ -43,18 +43,18 @@ class Settling:
     def obstacle(self, letter: DeadLetter) -> str:
         """Why it can't be done to a letter, or nothing."""
         if letter.status != DeadLetter.Status.NEW:
-            return _settled(letter)
+            return _resolved(letter)
         if self.name == "replay" and (letter.template, letter.handler) not in declared():
             return "Nothing in this code declares its event handler."
         return ""
 
 
-def _settled(letter: DeadLetter) -> str:
+def _resolved(letter: DeadLetter) -> str:
     letter.refresh_from_db(fields=["status", "resolved_by"])
     if letter.status == DeadLetter.Status.NEW:  # given up once more, just now
         return "It changed meanwhile. Look again."
     by = f" by {letter.resolved_by}" if letter.resolved_by else ""
-    return f"It is settled already: {letter.get_status_display()}{by}."
+    return f"It is resolved already: {letter.get_status_display()}{by}."
 
 
 def _replay(letter: DeadLetter, by: str) -> Outcome:
@@ -68,36 +68,36 @@ def _replay(letter: DeadLetter, by: str) -> Outcome:
         return Outcome(False, outcome.error)
     if outcome.error:
         return Outcome(False, f"failed again: {outcome.error}", f"Replay failed: {outcome.error}")
-    return Outcome(False, _settled(letter))
+    return Outcome(False, _resolved(letter))
 
 
 def _discard(letter: DeadLetter, by: str) -> Outcome:
-    return Outcome(True, "discarded", "Discarded.") if discard(letter, by) else Outcome(False, _settled(letter))
+    return Outcome(True, "discarded", "Discarded.") if discard(letter, by) else Outcome(False, _resolved(letter))
 
 
-REPLAY = Settling(
+REPLAY = Resolution(
     "replay",
     "Replay dead letters",
     "The event handler of each record is called once more, here and now, one after the other, oldest first. A record whose "
-    "handler succeeds is settled; one that fails again stays, with its new error.",
+    "handler succeeds is resolved; one that fails again stays, with its new error.",
     "Yes, replay",
     "Replayed",
     _replay,
 )
-DISCARD = Settling(
+DISCARD = Resolution(
     "discard",
     "Discard dead letters",
-    "These records are settled without calling their event handlers: what the handlers would have done stays undone. They "
+    "These records are resolved without calling their event handlers: what the handlers would have done stays undone. They "
     "are kept in this list, and can't be replayed any more.",
     "Yes, discard",
     "Discarded",
     _discard,
 )
-SETTLINGS = {one.name: one for one in (REPLAY, DISCARD)}
+RESOLUTIONS = {one.name: one for one in (REPLAY, DISCARD)}
 
 
-def settle(
-    settling: Settling,
+def resolve(
+    resolution: Resolution,
     letters: Sequence[DeadLetter],
     by: str,
     log: Callable[[DeadLetter, str], object],
@@ -108,7 +108,7 @@ def settle(
         if time.monotonic() > until:
             found.append((letter, Outcome(False, "not tried, because the time of one request was up.")))
             continue
-        outcome = settling.run(letter, by)
+        outcome = resolution.run(letter, by)
         if outcome.entry:
             log(letter, outcome.entry)
         found.append((letter, outcome))

@@ -18,7 +18,7 @@ from via_state.admin.events import shown_letter
 from via_state.admin.filters import EventNameFilter, HandlerFilter, LogFilter
 from via_state.admin.keys import shown_parameters
 from via_state.admin.readonly import ReadOnlyAdmin
-from via_state.admin.settling import DISCARD, MOST, REPLAY, SETTLINGS, Outcome, Settling, settle
+from via_state.admin.resolutions import DISCARD, MOST, REPLAY, RESOLUTIONS, Outcome, Resolution, resolve
 from via_state.admin.text import block, first_line, moment
 from via_state.core.metadata import from_text
 from via_state.handlers.declaration import facts_of
@@ -30,7 +30,7 @@ TOLD, ENTRIES = 10, 20
 
 
 @admin.register(DeadLetter)
-class LetterAdmin(ReadOnlyAdmin):
+class DeadLetterAdmin(ReadOnlyAdmin):
     list_display = (
         "event_name",
         "handler",
@@ -147,13 +147,13 @@ class LetterAdmin(ReadOnlyAdmin):
         return self._selected(request, DISCARD, queryset)
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.settle_view)
+        view = self.admin_site.admin_view(self.resolve_view)
         for alias in connections:
-            # Each record is settled on its own, whatever ATOMIC_REQUESTS says.
+            # Each record is resolved on its own, whatever ATOMIC_REQUESTS says.
             view = transaction.non_atomic_requests(using=alias)(view)
         download = self.admin_site.admin_view(self.event_view)
         ours = [
-            path("settle/<str:name>/", view, name="via_state_deadletter_settle"),
+            path("resolve/<str:name>/", view, name="via_state_deadletter_resolve"),
             path("<int:pk>/event/", download, name="via_state_deadletter_event"),
         ]
         return [*ours, *super().get_urls()]
@@ -174,37 +174,37 @@ class LetterAdmin(ReadOnlyAdmin):
         allowed = [one for one in (REPLAY, DISCARD) if self.has_our_permission(request, one.permission)]
         return [(f"{self._url(one)}?item={row.pk}", one.name.capitalize()) for one in allowed]
 
-    def _url(self, settling: Settling) -> str:
-        return reverse(f"{self.admin_site.name}:via_state_deadletter_settle", args=[settling.name])
+    def _url(self, resolution: Resolution) -> str:
+        return reverse(f"{self.admin_site.name}:via_state_deadletter_resolve", args=[resolution.name])
 
-    def _selected(self, request: HttpRequest, settling: Settling, rows: QuerySet[DeadLetter]) -> HttpResponse:
+    def _selected(self, request: HttpRequest, resolution: Resolution, rows: QuerySet[DeadLetter]) -> HttpResponse:
         letters = list(rows[: MOST + 1])
         note = ""
         if len(letters) > MOST:
             more = (
                 "manage.py replay_dead_letters replays any number."
-                if settling is REPLAY
+                if resolution is REPLAY
                 else "Do the rest after that."
             )
             note = f"You selected more than {MOST}, which is the most for one request: these come first. {more}"
-        return self._ask(request, settling, letters[:MOST], note)
+        return self._ask(request, resolution, letters[:MOST], note)
 
     def _ask(
-        self, request: HttpRequest, settling: Settling, letters: Sequence[DeadLetter], note: str = ""
+        self, request: HttpRequest, resolution: Resolution, letters: Sequence[DeadLetter], note: str = ""
     ) -> HttpResponse:
-        items = [_item(settling, letter) for letter in sorted(letters, key=lambda letter: letter.pk)]
+        items = [_item(resolution, letter) for letter in sorted(letters, key=lambda letter: letter.pk)]
         back = reverse(f"{self.admin_site.name}:via_state_deadletter_changelist")
         question = Question(
-            settling.title, settling.explanation, settling.button, self._url(settling), back, items, note
+            resolution.title, resolution.explanation, resolution.button, self._url(resolution), back, items, note
         )
         return confirmation(self, request, question)
 
-    def settle_view(self, request: HttpRequest, name: str) -> HttpResponse:
+    def resolve_view(self, request: HttpRequest, name: str) -> HttpResponse:
         """GET asks, POST does it; both to the records that ``item`` names."""
-        settling = SETTLINGS.get(name)
-        if settling is None:
+        resolution = RESOLUTIONS.get(name)
+        if resolution is None:
             raise Http404
-        if not self.has_our_permission(request, settling.permission):
+        if not self.has_our_permission(request, resolution.permission):
             raise PermissionDenied
         given = (request.POST if request.method == "POST" else request.GET).getlist("item")
         pks = sorted({int(one) for one in given if one.isdecimal() and len(one) < 19})
@@ -214,35 +214,37 @@ class LetterAdmin(ReadOnlyAdmin):
             return HttpResponseRedirect(back)
         letters = list(self.get_queryset(request).filter(pk__in=pks).order_by("pk"))
         if request.method != "POST":
-            return self._ask(request, settling, letters)
+            return self._ask(request, resolution, letters)
         by = request.user.get_username()
         self._tell(
             request,
-            settling,
-            settle(settling, letters, by, lambda letter, text: self.keep_entry(request, letter, text)),
+            resolution,
+            resolve(resolution, letters, by, lambda letter, text: self.keep_entry(request, letter, text)),
         )
         one = reverse(f"{self.admin_site.name}:via_state_deadletter_change", args=pks) if len(pks) == 1 else back
         return HttpResponseRedirect(one)
 
     def _tell(
-        self, request: HttpRequest, settling: Settling, outcomes: Sequence[tuple[DeadLetter, Outcome]]
+        self, request: HttpRequest, resolution: Resolution, outcomes: Sequence[tuple[DeadLetter, Outcome]]
     ) -> None:
         done = [str(letter) for letter, outcome in outcomes if outcome.ok]
         failed = [(letter, outcome) for letter, outcome in outcomes if not outcome.ok]
         if done:
             names = "; ".join(done[:TOLD]) + (f"; and {len(done) - TOLD} more" if len(done) > TOLD else "")
-            self.message_user(request, f"{settling.done}: {names}.", messages.SUCCESS)
+            self.message_user(request, f"{resolution.done}: {names}.", messages.SUCCESS)
         for letter, outcome in failed[:TOLD]:
             self.message_user(
-                request, f"Not {settling.done.lower()}: {letter}: {first_line(outcome.said, 300)}", messages.ERROR
+                request,
+                f"Not {resolution.done.lower()}: {letter}: {first_line(outcome.said, 300)}",
+                messages.ERROR,
             )
         if len(failed) > TOLD:
-            text = f"{len(failed) - TOLD} more were not {settling.done.lower()}; the list shows how they stand."
+            text = f"{len(failed) - TOLD} more were not {resolution.done.lower()}; the list shows how they stand."
             self.message_user(request, text, messages.ERROR)
 
 
-def _item(settling: Settling, letter: DeadLetter) -> Item:
-    obstacle = settling.obstacle(letter)
+def _item(resolution: Resolution, letter: DeadLetter) -> Item:
+    obstacle = resolution.obstacle(letter)
     lines = [
         ("event", letter.event_name or "not a record of via_state"),
         ("error", first_line(letter.error, 300)),
