@@ -78,7 +78,9 @@ test: lint $(BUNDLER)
 		workers="-n $(JOBS) --dist loadgroup --no-loadscope-reorder"; \
 		if [ "$(JOBS)" = 1 ] || [ "$$part" = drill ]; then workers=; fi; \
 		echo "pytest -m '$$part' $$workers"; \
-		$(BIN)/python -m pytest -q -m "$$part" $$workers || status=1; \
+		$(BIN)/python -m pytest -q -m "$$part" $$workers && continue; \
+		echo "What failed beside the others runs once more, alone:"; \
+		$(BIN)/python -m pytest -m "$$part" --last-failed --last-failed-no-failures none --maxfail 5 || status=1; \
 	done; \
 	$(BIN)/python -m tests.matrix --ends || status=1; \
 	exit $$status

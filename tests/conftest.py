@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.conf import settings
 from django.db import connections
@@ -23,6 +24,7 @@ from testproject.servers.nats import Nats
 from testproject.servers.postgres import Postgres
 from testproject.servers.proxy import Proxy
 from testproject.servers.redis import Redis
+from testproject.servers.waiting import wait_until
 from tests import emptying
 from via_state.core import text
 
@@ -79,6 +81,34 @@ def postgres_server() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(postgres_server: Postgres) -> None:
     """pytest-django makes a test database on every alias, so the server must be there first."""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    request: pytest.FixtureRequest,
+    postgres_server: Postgres,
+    django_db_setup: None,
+    django_db_blocker: DjangoDbBlocker,
+) -> Iterator[None]:
+    """As pytest-django's. At the end no test has left a session in the database, which could not be dropped then."""
+    yield
+    with django_db_blocker.unblock():
+        connections.close_all()
+    left: list[tuple[str, str]] = []
+
+    def nobody_is_left() -> bool:
+        left[:] = server.execute(
+            "SELECT application_name, query FROM pg_stat_activity WHERE datname LIKE 'test\\_%'"
+        ).fetchall()
+        return not left
+
+    with psycopg.connect(postgres_server.dsn, autocommit=True) as server:
+        try:
+            wait_until(nobody_is_left, "the end of the sessions", timeout=10)
+        except TimeoutError:
+            server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'test\\_%'")
+            # A test that failed keeps what it had open.
+            assert request.session.testsfailed, f"sessions that no test has ended: {left}"
 
 
 @pytest.fixture(scope="session")

@@ -93,7 +93,7 @@ def test_a_process_whose_loop_hangs_is_neither_alive_nor_ready(monkeypatch: pyte
             assert status(views.readyz) == 503
         finally:
             hang.set()
-        reader.join(30)
+        reader.join(60)
         wait_until(lambda: status(views.livez) == 200, "the next beat", timeout=30)
 
 

@@ -20,7 +20,6 @@ from tests.typist import BLOCK, Typist
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs/tutorial.md").read_text()
 STEP_WORDS = 150
-SOON = 30_000  # milliseconds
 
 
 @pytest.fixture
@@ -84,10 +83,10 @@ def test_the_tutorial_works_to_the_letter(typist: Typist, browser: Browser, post
     page.goto(one)
     other.goto(two)
     for shown in (page, other):
-        expect(shown.locator("html")).to_have_attribute("data-via-connection", "online", timeout=SOON)
+        expect(shown.locator("html")).to_have_attribute("data-via-connection", "online")
     page.get_by_role("button", name="Tea").click()
     for shown in (page, other):
-        expect(shown.locator("li")).to_have_text("tea: 2", timeout=SOON)
+        expect(shown.locator("li")).to_have_text("tea: 2")
 
     typist.follow(4)
     wait_until(lambda: "Thank you for tea!" in typist.said("run_projectors"), "the thanks")
@@ -116,9 +115,9 @@ def test_the_tutorial_works_to_the_letter(typist: Typist, browser: Browser, post
     typist.follow(6)
     assert (typist.folder / "static/via_state/via-1.js").exists()
     page.goto(one)
-    expect(page.locator("html")).to_have_attribute("data-via-connection", "online", timeout=SOON)
+    expect(page.locator("html")).to_have_attribute("data-via-connection", "online")
     page.get_by_role("button", name="Tea").click()
-    expect(page.locator("li").first).to_have_text("tea: 3", timeout=SOON)
+    expect(page.locator("li").first).to_have_text("tea: 3")
     (_, server) = next(running for running in typist.running if running[0] == str(typist.port(8001)))
     children = Path(f"/proc/{server.pid}/task/{server.pid}/children")
     before = children.read_text().split()

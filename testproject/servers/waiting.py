@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout: float = 30.0, pause: float = 0.02) -> None:
+def wait_until(condition: Callable[[], bool], what: str, timeout: float = 60.0, pause: float = 0.02) -> None:
     """Return when ``condition()`` is true; raise TimeoutError after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():

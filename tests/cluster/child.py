@@ -84,7 +84,7 @@ class Child:
             self.process.kill()
         self.process.wait()
         for reader in self._readers:
-            reader.join(10)
+            reader.join(60)
         if self.process.stdin is not None:
             self.process.stdin.close()
         return self.said

@@ -20,7 +20,6 @@ from tests.cluster.chromium import chromium
 
 pytestmark = pytest.mark.cluster
 
-SOON = 30_000  # milliseconds
 SAYS = """
 import django
 django.setup()
@@ -85,7 +84,7 @@ def pages(browser: Browser, environment: dict[str, str], tmp_path: Path) -> Iter
             page = context.new_page()
             page.add_init_script(LISTEN)
             page.goto(f"{pod.url}/banner/")
-            expect(page.locator("html")).to_have_attribute("data-via-connection", "online", timeout=SOON)
+            expect(page.locator("html")).to_have_attribute("data-via-connection", "online")
             found.append(page)
         yield found
 
@@ -93,10 +92,10 @@ def pages(browser: Browser, environment: dict[str, str], tmp_path: Path) -> Iter
 def test_each_kind_is_told_once_in_both_browsers(pages: list[Page], environment: dict[str, str]) -> None:
     subprocess.run([sys.executable, "-c", SAYS], check=True, cwd=PROJECT, env={**os.environ, **environment})
     for page in pages:
-        expect(page.get_by_text("That was all")).to_be_visible(timeout=SOON)
+        expect(page.get_by_text("That was all")).to_be_visible()
         assert page.evaluate("window.told") == TOLD
     pages[0].locator("#id_notice").fill("And this")
     pages[0].locator("#notify button").click()
     for page in pages:
-        expect(page.get_by_text("And this")).to_be_visible(timeout=SOON)
+        expect(page.get_by_text("And this")).to_be_visible()
         assert page.evaluate("window.told") == [*TOLD, ["notify", "And this", "info"]]

@@ -58,7 +58,7 @@ class Demo:
 
     def end(self) -> int:
         """Wait for the end; the exit status."""
-        status = self.process.wait(30)
+        status = self.process.wait(60)
         self._reader.join()
         return status
 

@@ -236,7 +236,7 @@ def test_a_killed_process_is_taken_over_and_sigterm_drains(plane: Plane, effects
         worker = HandlerWorker.objects.using(POSTGRES_ALIAS).get(prefix=plane.prefix, pid=other.process.pid).pk
         assert any(position.worker == worker for position in positions(plane))
         other.signal(signal.SIGTERM)
-        assert other.process.wait(20) == 0
+        assert other.process.wait(60) == 0
         # What the killed one had brought to its end stays in its name: nobody needs to take that over.
         assert not any(position.worker == worker for position in positions(plane))
     finally:

@@ -20,8 +20,6 @@ from tests.cluster.chromium import chromium
 
 pytestmark = pytest.mark.cluster
 
-SOON = 20_000  # milliseconds
-
 
 @pytest.fixture(scope="module")
 def pods(postgres_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[WebPod]]:
@@ -51,7 +49,7 @@ def pages(browser: Browser, pods: list[WebPod]) -> Iterator[list[Page]]:
     for pod in pods:
         page = browser.new_context().new_page()
         page.goto(f"{pod.url}/orders/")
-        expect(page.locator("html")).to_have_attribute("data-via-connection", "online", timeout=SOON)
+        expect(page.locator("html")).to_have_attribute("data-via-connection", "online")
         found.append(page)
     yield found
     for page in found:
@@ -67,7 +65,7 @@ def order(page: Page, item: str, address: str) -> None:
 
 def expect_status(page: Page, item: str, status: str) -> None:
     line = page.locator("tbody tr").filter(has_text=item)
-    expect(line.locator(".status")).to_have_text(status, timeout=SOON)
+    expect(line.locator(".status")).to_have_text(status)
 
 
 def shipments(environment: dict[str, str], item: str) -> int:
@@ -102,7 +100,7 @@ def test_orders_wait_while_the_carrier_is_on_strike_and_go_on_by_themselves(
 ) -> None:
     pages[0].get_by_role("button", name="Go on strike").click()
     for page in pages:
-        expect(page.locator("h2", has_text="The carrier is on strike")).to_be_visible(timeout=SOON)
+        expect(page.locator("h2", has_text="The carrier is on strike")).to_be_visible()
     order(pages[1], "Two kettles", "2 High Street")
     order(pages[1], "Three kettles", "3 High Street")
     for item in ("Two kettles", "Three kettles"):
@@ -125,7 +123,7 @@ def test_an_order_that_is_set_aside_is_repaired_and_replayed_in_the_admin(
     first.get_by_label("Order:", exact=True).fill(number)
     first.get_by_label("New address").fill("4 High Street")
     first.get_by_role("button", name="Correct it").click()
-    expect(second.locator("tbody tr").filter(has_text="4 High Street")).to_be_visible(timeout=SOON)
+    expect(second.locator("tbody tr").filter(has_text="4 High Street")).to_be_visible()
 
     desk = first.context.new_page()
     desk.goto(f"{pods[1].url}/admin/via_state/deadletter/")
@@ -136,7 +134,7 @@ def test_an_order_that_is_set_aside_is_repaired_and_replayed_in_the_admin(
     expect(desk.get_by_text("Four kettles").first).to_be_visible()
     desk.get_by_role("link", name="Replay").click()
     desk.get_by_role("button", name="Yes, replay").click()
-    expect(desk.locator(".messagelist .success")).to_be_visible(timeout=SOON)
+    expect(desk.locator(".messagelist .success")).to_be_visible()
     for page in pages:
         expect_status(page, "Four kettles", "shipped")
     assert shipments(postgres_environment, "Four kettles") == 1
@@ -150,10 +148,10 @@ def test_a_bar_follows_the_worker_on_both_pods(pages: list[Page], pods: list[Web
 
     for page in pages:
         job = page.locator(".jobs li").filter(has_text="Count the kettles")
-        expect(job.locator("progress")).to_have_attribute("value", re.compile(r"^[1-9]\d?$"), timeout=SOON)
+        expect(job.locator("progress")).to_have_attribute("value", re.compile(r"^[1-9]\d?$"))
         page.evaluate("window.opened = true")
     for page in pages:
         job = page.locator(".jobs li").filter(has_text="Count the kettles")
-        expect(job.locator(".status")).to_have_text("done", timeout=SOON)
+        expect(job.locator(".status")).to_have_text("done")
         expect(job.locator("progress")).to_have_attribute("value", "100")
         assert page.evaluate("window.opened")

@@ -79,7 +79,7 @@ def test_a_process_that_ends_leaves_a_snapshot_of_all_it_folded(prefix: str, sta
     worker.answer()
     worker.tell("5")
     worker.answer()
-    assert worker.process.wait(20) == 0
+    assert worker.process.wait(60) == 0
     assert newest(prefix).offset == 5
 
 
@@ -97,6 +97,6 @@ def test_processes_that_snapshot_compact_and_die_agree_and_so_does_one_that_star
     for worker in (*workers, late):
         worker.tell(str(ends(prefix)[1]))
         found.append(worker.found())
-        assert worker.process.wait(20) == 0
+        assert worker.process.wait(60) == 0
     assert all(one == found[0] for one in found)
     assert 0 < ends(prefix)[0] < newest(prefix).offset

@@ -18,7 +18,6 @@ from tests.cluster.script import Script
 
 pytestmark = pytest.mark.cluster
 
-SOON = 15_000  # milliseconds
 PAGES = ("/", "/counter/", "/chat/", "/chat/policy/", "/orders/", "/jobs/", "/banner/", "/profile/")
 
 
@@ -74,7 +73,7 @@ def was_reloaded(page: Page) -> bool:
 
 
 def expect_connection(page: Page, state: str) -> None:
-    expect(page.locator("html")).to_have_attribute("data-via-connection", state, timeout=SOON)
+    expect(page.locator("html")).to_have_attribute("data-via-connection", state)
 
 
 # Scripts ------------------------------------------------------------------------------------------------------
@@ -141,8 +140,8 @@ def test_a_page_sees_a_click_made_on_the_other_pod(
 
     for clicks in (1, 2):
         clicking.get_by_role("button", name="Add one").click()
-        expect(watching.locator("output")).to_have_text(str(total + clicks), timeout=SOON)
-        expect(clicking.locator("output")).to_have_text(str(total + clicks), timeout=SOON)
+        expect(watching.locator("output")).to_have_text(str(total + clicks))
+        expect(clicking.locator("output")).to_have_text(str(total + clicks))
 
     assert not was_reloaded(watching)
     assert not was_reloaded(clicking)
@@ -157,13 +156,11 @@ def test_people_on_both_pods_talk_to_each_other(
 
     ada.get_by_role("textbox").fill("<b>Hello</b>")
     ada.get_by_role("button", name="Send").click()
-    expect(guest.get_by_role("log").get_by_role("listitem")).to_have_text(["guest <b>Hello</b>"], timeout=SOON)
+    expect(guest.get_by_role("log").get_by_role("listitem")).to_have_text(["guest <b>Hello</b>"])
     expect(ada.get_by_role("textbox")).to_have_value("")
 
     guest.get_by_role("button", name="Join").click()
-    expect(ada.get_by_role("log").get_by_role("listitem")).to_have_text(
-        ["guest <b>Hello</b>", "guest joined"], timeout=SOON
-    )
+    expect(ada.get_by_role("log").get_by_role("listitem")).to_have_text(["guest <b>Hello</b>", "guest joined"])
     assert not was_reloaded(ada)
     assert not was_reloaded(guest)
 
@@ -178,7 +175,7 @@ def test_the_tabs_of_one_browser_share_their_profile_from_the_first_write_on(
         first.get_by_role("textbox").fill(name)
         first.get_by_role("button", name="Save").click()
         for tab in (first, second):
-            expect(tab.locator("output")).to_have_text(name, timeout=SOON)
+            expect(tab.locator("output")).to_have_text(name)
             assert not was_reloaded(tab)
 
 
@@ -198,7 +195,7 @@ def test_a_refused_message_says_why_until_one_is_sent_and_leaves_the_page_alone(
     page.get_by_role("textbox").fill("hello")
     page.get_by_role("button", name="Send").click()
 
-    expect(page.get_by_role("log").get_by_role("listitem")).to_have_text(["guest hello"], timeout=SOON)
+    expect(page.get_by_role("log").get_by_role("listitem")).to_have_text(["guest hello"])
     expect(page.locator("#say .errorlist")).to_have_count(0)
     expect(page.get_by_role("textbox")).to_have_value("")
     expect(page.get_by_role("textbox")).not_to_have_attribute("aria-invalid", "true")
@@ -242,9 +239,7 @@ def test_a_draft_and_the_focus_stay_while_others_talk(
     for text in ("one", "two"):
         talking.get_by_role("textbox").fill(text)
         talking.get_by_role("textbox").press("Enter")
-        expect(writing.get_by_role("log").get_by_role("listitem").filter(has_text=f"guest {text}")).to_be_visible(
-            timeout=SOON
-        )
+        expect(writing.get_by_role("log").get_by_role("listitem").filter(has_text=f"guest {text}")).to_be_visible()
         expect(talking.get_by_role("textbox")).to_have_value("")
 
     expect(field).to_be_focused()
@@ -264,8 +259,8 @@ def test_a_line_shows_before_the_server_has_answered(urls: tuple[str, str], visi
     expect(ghost).to_have_text("guest hello")
 
     waiting[0].continue_()
-    expect(ghost).to_have_count(0, timeout=SOON)
-    expect(page.get_by_role("log").get_by_role("listitem")).to_have_text(["guest hello"], timeout=SOON)
+    expect(ghost).to_have_count(0)
+    expect(page.get_by_role("log").get_by_role("listitem")).to_have_text(["guest hello"])
 
 
 @pytest.mark.browser
@@ -279,7 +274,7 @@ def test_a_notice_is_shown_in_the_pages_of_both_pods(
     desk.get_by_role("button", name="Tell everybody").click()
 
     for page in (desk, elsewhere):
-        expect(page.get_by_role("status").filter(has_text="<b>Tea</b> is ready")).to_be_visible(timeout=SOON)
+        expect(page.get_by_role("status").filter(has_text="<b>Tea</b> is ready")).to_be_visible()
 
 
 @pytest.mark.browser
@@ -306,10 +301,8 @@ def test_no_page_breaks_its_own_security_policy(urls: tuple[str, str], visitor: 
     for text in (" ", "<b onclick=alert()>hello</b>"):  # one that is refused, and one that is not
         page.get_by_role("textbox").fill(text)
         page.get_by_role("button", name="Send").click()
-        expect(page.locator("#say .errorlist")).to_have_count(0 if text.strip() else 1, timeout=SOON)
-    expect(page.get_by_role("log").get_by_role("listitem")).to_have_text(
-        ["guest <b onclick=alert()>hello</b>"], timeout=SOON
-    )
+        expect(page.locator("#say .errorlist")).to_have_count(0 if text.strip() else 1)
+    expect(page.get_by_role("log").get_by_role("listitem")).to_have_text(["guest <b onclick=alert()>hello</b>"])
 
     assert [text for text in complaints if "404" not in text and "400" not in text] == []  # the admin has no icon
 
@@ -333,5 +326,5 @@ def test_after_a_crash_of_both_pods_the_value_is_there_and_open_pages_go_on(
     assert [script.get(f"{url}/counter/")["value"] for url in urls] == [total, total]
     expect_connection(page, "online")
     script.post(f"{urls[1]}/counter/")
-    expect(page.locator("output")).to_have_text(str(total + 1), timeout=SOON)
+    expect(page.locator("output")).to_have_text(str(total + 1))
     assert not was_reloaded(page)

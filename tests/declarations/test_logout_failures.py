@@ -127,7 +127,7 @@ def test_what_could_not_be_ended_at_once_is_ended_when_the_layer_answers(backpla
         default.current_pod().thread.soon(backplane.answers.set)
     else:
         backplane.down = False
-    ending.result(30)
+    ending.result(60)
     assert Visit(late).name.read() == ""
     for cell in (Visit(late).name, Visit(late).draft.at(form=1)):
         with pytest.raises(SessionEnded):

@@ -74,7 +74,7 @@ def test_two_transactions_that_lock_each_others_rows_both_commit(site: Shop) -> 
             cursor.execute("SET LOCAL deadlock_timeout = '10ms'")
             lock(cursor, 1)
             handler_has.set()
-            assert other_has.wait(10)
+            assert other_has.wait(60)
             lock(cursor, 2)
         write(1001)
 
@@ -85,7 +85,7 @@ def test_two_transactions_that_lock_each_others_rows_both_commit(site: Shop) -> 
         lock(other.cursor(), 2)
         worker = site.work()
         site.place(1)
-        assert handler_has.wait(10)
+        assert handler_has.wait(60)
         other_has.set()
         lock(other.cursor(), 1)  # waits for the handler, which waits for this connection
     site.settle(worker)

@@ -40,7 +40,7 @@ class Gate:
         @shop.shelf().on_event("stock", **options)
         def stock(event: Placed | Cancelled, delivery: Delivery) -> None:
             self.entered.set()
-            assert self.open.wait(30)
+            assert self.open.wait(60)
             self.shelves.append(delivery.key)
 
         @shop.orders().on_event("ship")
@@ -78,7 +78,7 @@ def test_another_handler_does_not_wait_for_a_crowd(shop: Shop, known: bool) -> N
         gate.entered.clear()
     fill(shop, 2)
     worker = shop.work(concurrency=2)
-    assert gate.entered.wait(15)
+    assert gate.entered.wait(60)
     shop.place(7)
     until(lambda: any(key == "orders" and runner.claim for (_, key), runner in worker._runners.items()))
     gate.open.set()
@@ -92,12 +92,12 @@ def test_what_waits_in_line_does_not_hold_up_the_end(durable_shop: Shop) -> None
     shop, gate = durable_shop, Gate(durable_shop)
     fill(shop)
     worker = shop.work(concurrency=2)
-    assert gate.entered.wait(15)
+    assert gate.entered.wait(60)
     with ThreadPoolExecutor(1) as other:
         stopped = other.submit(shop.stop, worker)
         until(lambda: worker.stopping)
         gate.open.set()
-        stopped.result(15)
+        stopped.result(60)
     assert len(gate.shelves) <= 2
     rows = HandlerPosition.objects.using(POSTGRES_ALIAS).filter(handler__prefix=shop.world.prefix)
     assert rows.count() <= 2 * (2 + AHEAD), "the others were not claimed"
@@ -127,7 +127,7 @@ def test_a_worker_that_ends_leaves_the_others_what_it_does_not_run(durable_shop:
     ending = shop.work()
     until(lambda: [number for number, _ in gate.orders] == [1])
     shop.place(1, shelf=1)
-    assert gate.entered.wait(15)
+    assert gate.entered.wait(60)
     with ThreadPoolExecutor(1) as other:
         stopped = other.submit(shop.stop, ending)
         until(lambda: claimed(shop, "ship") == 0)
@@ -139,7 +139,7 @@ def test_a_worker_that_ends_leaves_the_others_what_it_does_not_run(durable_shop:
         assert not stopped.done()
         shop.place(2, shelf=1)
         gate.open.set()
-        stopped.result(15)
+        stopped.result(60)
     until(lambda: gate.shelves == ["shelf.1", "shelf.1"])
 
 
@@ -158,7 +158,7 @@ def test_what_stores_one_key_announces_the_next(durable_shop: Shop, monkeypatch:
         count(name, getattr(RowPositions, name))
     fill(shop)
     worker = shop.work(concurrency=1)
-    assert gate.entered.wait(15)
+    assert gate.entered.wait(60)
     until(lambda: len(worker.schedule._lanes[STOCK].waiting) >= AHEAD // 2)
     gate.open.set()
     until(lambda: len(gate.shelves) == CROWD)

@@ -60,7 +60,7 @@ class Gate:
             try:
                 if event.number in self.slow:
                     self.entered.set()
-                    assert self.go_on.wait(20)
+                    assert self.go_on.wait(60)
                 if event.number in self.bad:
                     raise Poison(f"{event.number} is bad")
                 self.got.append(event.number)
@@ -126,12 +126,12 @@ def test_a_replay_waits_for_the_event_that_a_worker_handles_and_goes_before_the_
     gate.slow = {2}
     worker = site.work()
     site.place(2, 3, 4)
-    assert gate.entered.wait(15)
+    assert gate.entered.wait(60)
     replaying = elsewhere.submit(replay, site, letter)
     until(lambda: position(site).wanted_by != "", "the asking")
     assert not replaying.done()
     gate.go_on.set()
-    assert replaying.result(15) == Replayed(True)
+    assert replaying.result(60) == Replayed(True)
     until(lambda: gate.got == [2, 1, 3, 4])
     assert gate.most == 1
     site.settle(worker)
@@ -144,8 +144,8 @@ def test_a_replay_that_waits_in_vain_says_which_worker_is_at_it(site: Shop, else
     gate.slow = {2}
     site.work()
     site.place(2)
-    assert gate.entered.wait(15)
-    outcome = elsewhere.submit(replay, site, letter, 0.05).result(15)
+    assert gate.entered.wait(60)
+    outcome = elsewhere.submit(replay, site, letter, 0.05).result(60)
     worker = HandlerWorker.objects.using(POSTGRES_ALIAS).get(prefix=site.world.prefix)
     assert str(worker) in outcome.error
     assert (outcome.done, outcome.tried) == (False, False)
@@ -162,13 +162,13 @@ def test_a_worker_begins_no_event_while_a_replay_runs(site: Shop, elsewhere: Thr
     site.settle(worker)
     gate.slow = {1}
     replaying = elsewhere.submit(replay, site, letter)
-    assert gate.entered.wait(15)
+    assert gate.entered.wait(60)
     site.place(2)
     sweeps = site.world.plane.calls["changed"]
     until(lambda: site.world.plane.calls["changed"] > sweeps + 3, "a few looks of the worker")
     assert gate.got == []
     gate.go_on.set()
-    assert replaying.result(15).done
+    assert replaying.result(60).done
     until(lambda: gate.got == [1, 2])
     assert gate.most == 1
 
@@ -178,11 +178,11 @@ def test_two_replays_run_one_after_the_other(site: Shop, elsewhere: ThreadPoolEx
     first, second = poisoned(site, gate, 1, 2)
     gate.slow = {1}
     replaying = elsewhere.submit(replay, site, first)
-    assert gate.entered.wait(15)
+    assert gate.entered.wait(60)
     assert "was not done within 0.05 s" in replay(site, second, 0.05).error
     assert "was not done within 0.05 s" in replay(site, first, 0.05).error
     gate.go_on.set()
-    assert replaying.result(15).done
+    assert replaying.result(60).done
     assert replay(site, first) == Replayed(False, tried=False), "it is resolved"
     assert replay(site, second).done
     assert gate.got == [1, 2]

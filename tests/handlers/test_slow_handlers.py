@@ -27,7 +27,7 @@ def test_a_handler_with_a_concurrency_of_its_own_leaves_threads_to_others(shop: 
     for shelf in range(6):
         shop.place(1, shelf=shelf)
     shop.work(concurrency=2)
-    assert gate.entered.wait(15)
+    assert gate.entered.wait(60)
     shop.place(1, 2, 3)
     until(lambda: [number for number, _ in gate.orders] == [1, 2, 3])
     assert gate.shelves == []
@@ -41,7 +41,7 @@ def test_a_worker_for_one_handler_helps_where_the_others_threads_are_busy(durabl
     general = shop.work(concurrency=1)
     until(lambda: [number for number, _ in gate.orders] == [1])  # it holds the claim, idle
     shop.place(1, shelf=1)
-    assert gate.entered.wait(15)
+    assert gate.entered.wait(60)
     shop.place(2)
     until(lambda: lag() == 1)
     shop.work("ship")
@@ -66,7 +66,7 @@ def test_a_handler_that_gets_no_thread_has_a_lag(shop: Shop, before: bool) -> No
     else:
         shop.place(1, shelf=1)
         shop.work(concurrency=1)
-    assert gate.entered.wait(15)
+    assert gate.entered.wait(60)
     shop.place(2, 3)
     until(lambda: lag() >= 1)
     gate.open.set()

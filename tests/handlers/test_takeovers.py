@@ -52,7 +52,7 @@ def test_a_killed_worker_is_taken_over_within_two_leases_and_that_counts_as_an_a
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
         attempts.append(delivery.attempt)
         if len(attempts) == 1:
-            died.wait(20)
+            died.wait(60)
 
     shop.place(1)
     killed = shop.work()

@@ -164,7 +164,7 @@ def shop_of(kind: str, **options: Any) -> Iterator[Shop]:
 
 
 def until(condition: Callable[[], bool], what: str = "the deliveries") -> None:
-    wait_until(condition, what, timeout=15, pause=0.005)
+    wait_until(condition, what, pause=0.005)
 
 
 def handler_id(shop: Shop, name: str, log: str = "orders") -> HandlerId:

@@ -129,7 +129,7 @@ def test_channels_are_read_on_several_event_loops(one: Layer) -> None:
         thread.start()
     async_to_sync(one.send)("worker", of(3))
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert sorted(message["number"] for message in received) == [1, 2, 3]
 
 

@@ -16,6 +16,9 @@ from via_state.backplanes.memory import MemoryBackplane
 from via_state.pod.default import use_pod
 from via_state.pod.pod import Pod
 from via_state.testing import pods
+from via_state.testing.live import connection
+
+connection.DEADLINE = 60.0  # others work on the machine
 
 
 @pytest.fixture(scope="module")

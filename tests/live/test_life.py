@@ -114,7 +114,7 @@ def test_a_process_that_is_forked_off_serves_tabs_of_its_own(client: Client, pod
         tab.settled()
         process = multiprocessing.get_context("fork").Process(target=_serve)
         process.start()
-        process.join(30)
+        process.join(60)
         assert process.exitcode == 0
         Stage.banner.set("spring")
         tab.sees("#table h2", "spring")

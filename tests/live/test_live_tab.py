@@ -7,8 +7,7 @@ from django.test import AsyncClient, Client, TestCase
 
 from tests.live.stage import Add, Say, Stage, staged
 from via_state.pod.pod import Pod
-from via_state.testing.live import LiveTab, alive_tab, live_tab
-from via_state.testing.live import tab as tabs
+from via_state.testing.live import LiveTab, alive_tab, connection, live_tab
 
 
 class InATestCase(TestCase):
@@ -50,7 +49,7 @@ def test_where_something_does_not_come_the_page_is_shown(client: Client, monkeyp
     with live_tab(client, "/room/7/") as tab:
         Stage.room.at(room=7).append(Say("hi"))
         tab.sees("#room", "hi")
-        monkeypatch.setattr(tabs, "DEADLINE", 0.05)
+        monkeypatch.setattr(connection, "DEADLINE", 0.05)
         with pytest.raises(AssertionError, match=r"'#room' shows 'hi', not 'bye'(.|\n)*<li>hi</li>"):
             tab.sees("#room", "bye")
         with pytest.raises(AssertionError, match=r"'#none' is not on the page:(.|\n)*<li>hi</li>"):

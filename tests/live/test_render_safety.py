@@ -153,7 +153,7 @@ def test_f3_a_render_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
 
     @live.fragment("slow.html", shared=True)
     def slow() -> dict[str, Any]:
-        goes_on.wait(30)
+        goes_on.wait(60)
         return {}
 
     @live.fragment("never.html", shared=True)
@@ -177,7 +177,7 @@ def test_f3_what_never_returns_costs_a_thread_and_no_other_render(
     goes_on = threading.Event()
 
     def waits(*_: object) -> dict[str, Any]:
-        goes_on.wait(30)
+        goes_on.wait(60)
         return {}
 
     @live.fragment("slow.html", shared=True, allow=waits if where == "allow" else None)

@@ -260,11 +260,11 @@ def test_a_handler_that_hangs_is_not_well(office: Office, monkeypatch: pytest.Mo
     @office.shop.orders().on_event("slow")
     def slow(event: object, delivery: object) -> None:
         began.set()
-        hang.wait(30)
+        hang.wait(60)
 
     office.shop.work()
     office.shop.place(1)
-    assert began.wait(30)
+    assert began.wait(60)
     try:
         until(lambda: office.shipped == [1])
         found = overview(office.shop.pod)

@@ -145,18 +145,18 @@ def test_the_gauges_of_a_process_that_was_killed_are_gone(tmp_path: Path) -> Non
         halted, reset = 'via_halted{key="feed.{n}",reason="fold"}', 'via_events_epoch_reset_total{key="feed.{n}"}'
         assert f"{halted} 2.0" in page()
         children[0].send_signal(signal.SIGKILL)
-        children[0].wait(30)
+        children[0].wait(60)
         shown = page()
         assert f"{halted} 1.0" in shown
         assert f"{reset} 2.0" in shown  # counters stay
         assert children[1].stdin is not None
         children[1].stdin.close()
-        children[1].wait(30)
+        children[1].wait(60)
         assert halted not in page()  # one that ends says so itself
     finally:
         for child in children:
             child.kill()
-            child.wait(30)
+            child.wait(60)
             for pipe in (child.stdin, child.stdout):
                 if pipe is not None and not pipe.closed:
                     pipe.close()

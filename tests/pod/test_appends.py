@@ -145,7 +145,7 @@ def test_threads_append_side_by_side(pod: Pod) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert len(numbers.read()) == len(set(numbers.read())) == 300
 
 

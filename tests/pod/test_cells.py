@@ -63,7 +63,7 @@ def test_threads_on_two_pods_lose_no_increment(pod: Pod, peer: Pod) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     Board.hits.using(pod).update(lambda old: old)
     assert Board.hits.using(pod).read() == 300
 

@@ -192,7 +192,7 @@ class Freezer:
 
     def _wait(self) -> None:
         self.reached.set()
-        assert self.go_on.wait(30)
+        assert self.go_on.wait(60)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the renewal", "after the renewal"])
@@ -203,7 +203,7 @@ def test_a_pod_that_wakes_without_its_lease_appends_nothing(
     freezer = Freezer(monkeypatch, after=after)
     frozen = world.start()
     write(frozen, 1, 2)
-    assert freezer.reached.wait(30)
+    assert freezer.reached.wait(60)
     write(frozen, 3)
     other = world.start()
     other.drain()  # when the lease has ended

@@ -96,7 +96,7 @@ def test_a_loop_that_was_closed_is_forgotten() -> None:
 
     thread = threading.Thread(target=read)
     thread.start()
-    thread.join(10)
+    thread.join(60)
     assert subscribers
     subscribers.ring()
     assert not subscribers

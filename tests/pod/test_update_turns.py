@@ -81,7 +81,7 @@ def test_threads_of_one_process_do_not_beat_each_other(pod: Pod, backplane: Faul
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
     assert hits.read() == 80
     # Two that find a free turn at the same moment may both take it.
     assert len(runs) <= 88

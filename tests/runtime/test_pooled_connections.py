@@ -58,7 +58,7 @@ def test_a_pool_whose_sessions_write_nothing_any_more_gives_out_none_of_them_twi
     def stand_by() -> None:
         with connections[pooled].cursor() as cursor:
             cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
-            both.wait(20)
+            both.wait(60)
 
     async def work() -> int:
         threads, failures = WorkerThreads(2, "pooled", connections.close_all, idle=60.0), 0
@@ -88,7 +88,7 @@ def test_a_worker_over_a_pool_of_sessions_that_write_nothing_finds_the_primary(
     def stand_by() -> None:
         with connections[pooled].cursor() as cursor:
             cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
-            both.wait(20)
+            both.wait(60)
 
     async def everywhere() -> None:
         await asyncio.gather(*(threads.run(stand_by) for threads in (worker._control, worker.threads)))

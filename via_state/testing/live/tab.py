@@ -16,7 +16,8 @@ from via_state.live.protocol.codes import ASLEEP
 from via_state.live.serving.hubs import hub_here
 from via_state.pod.default import current_pod, using_pod
 from via_state.pod.pod import Pod
-from via_state.testing.live.connection import DEADLINE, Connection, Consumed, on_loop
+from via_state.testing.live import connection
+from via_state.testing.live.connection import Connection, Consumed, on_loop
 from via_state.testing.live.page import PaintedPage, Sent
 
 
@@ -82,14 +83,14 @@ class LiveTab(PaintedPage):
     def settled(self) -> None:
         """Wait until the tab has all that there is to show now."""
         self.pod.drain()
-        connection = self._connection
-        assert connection is not None, "The tab is not connected."
+        current = self._connection
+        assert current is not None, "The tab is not connected."
         with using_pod(self.pod):
             on_loop(_settle(self.pod))
 
     def until(self, condition: Callable[[], bool], why: Callable[[], str] = lambda: "") -> None:
         """Wait for something that frames bring. Shows the page where it does not come."""
-        deadline = time.monotonic() + DEADLINE
+        deadline = time.monotonic() + connection.DEADLINE
         with self._changed:
             while not condition():
                 left = deadline - time.monotonic()
