@@ -90,7 +90,7 @@ def benchmarks() -> list[Benchmark]:
             start_without_snapshot,
         ),
         *over(
-            "residents",
+            "replicas",
             "ms CPU",
             RESIDENTS,
             memory.sweep,

@@ -26,7 +26,7 @@ def test_the_curves_are_drawn_from_the_results() -> None:
     assert {path.name: path.read_text() for path in report.CHARTS.glob("*.svg")} == drawn, (
         "python -m benchmarks.report"
     )
-    assert {"growth-keys.svg", "growth-pods.svg", "growth-length.svg", "growth-residents.svg"} >= set(drawn)
+    assert {"growth-keys.svg", "growth-pods.svg", "growth-length.svg", "growth-replicas.svg"} >= set(drawn)
     for svg in drawn.values():
         ElementTree.fromstring(svg)
         assert "prefers-color-scheme: dark" in svg

@@ -362,7 +362,7 @@ class DeadLetter(models.Model):
         ]
         indexes: ClassVar = [
             # Each as the admin lists them, newest first.
-            models.Index(fields=["prefix", "added_at", "id"], name="via_state_letter_buried"),
+            models.Index(fields=["prefix", "added_at", "id"], name="via_state_letter_added"),
             models.Index(fields=["prefix", "status", "added_at", "id"], name="via_state_letter_status"),
             models.Index(fields=["prefix", "reason", "added_at", "id"], name="via_state_letter_reason"),
             models.Index(fields=["prefix", "handler", "added_at", "id"], name="via_state_letter_handler"),

@@ -73,7 +73,7 @@ def test_a_record_whose_handler_asks_for_time_is_seen_and_can_be_moved_aside(off
     assert shown["state"] == "asked for time"
     assert "RetryAfter: asked to be called again" in shown["shown_error"]
     row = office.position()
-    assert not shop.world.run(plan(shop.world.inner, row, "head")).allowed, "it goes on by itself"
+    assert not shop.world.run(plan(shop.world.inner, row, "head")).allowed, "it continues by itself"
     page = office.act("handlerposition", "move_selected", row.pk).content.decode()
     (token,) = items(page)
     office.client.post(move_url(), {"item": token})
@@ -224,7 +224,7 @@ def test_another_record_than_the_one_shown_is_never_moved(office: Office) -> Non
     assert entries() == []
 
 
-def test_a_handler_that_goes_on_while_it_is_confirmed_is_left_alone(
+def test_a_handler_that_continues_while_it_is_confirmed_is_left_alone(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = office.stuck(1, 2)
@@ -270,7 +270,7 @@ def test_a_record_that_only_newer_code_knows_is_not_moved(office: Office) -> Non
     assert not DeadLetter.objects.using(POSTGRES_ALIAS).exists()
 
 
-def test_a_log_that_was_made_anew_loses_no_record_to_the_poisoned_ones(office: Office) -> None:
+def test_a_log_that_was_made_again_loses_no_record_to_the_dead_letters(office: Office) -> None:
     row = office.stuck(1, 2)
     positions().update(offset=1, record_id="another")
     page = office.get(f"{move_url()}?item={row.pk}")

@@ -22,7 +22,7 @@ from tests.backplanes.cutting import append_many_while_cut, append_while_cut, pe
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.nats import NatsBackplane, log
 from via_state.backplanes.nats.connection import Connection
-from via_state.backplanes.nats.log_meta import Entries
+from via_state.backplanes.nats.log_meta import LogMetas
 from via_state.core.records import GENESIS
 from via_state.exceptions import (
     BackplaneUnavailable,
@@ -61,16 +61,16 @@ class TestNatsBackplane(BackplaneConformance):
         return NatsBackplane(self.options)
 
     async def rewrite_history(self, plane: Backplane, key: str) -> None:
-        """As if a backup was restored that had the log's entry and none of its records."""
+        """As if a backup was restored that had the log's metadata and none of its records."""
         name = f"{self.options['PREFIX']}_log"
         connection = await nats_py.connect(self.options["SERVERS"])
         try:
             stream = connection.jetstream()
             config = (await stream.stream_info(name)).config
-            entry = await stream.get_msg(name, seq=1)
+            meta = await stream.get_msg(name, seq=1)
             await nats_backup.delete(connection, name)
             await stream.add_stream(config)
-            await stream.publish(entry.subject or "", entry.data or b"")
+            await stream.publish(meta.subject or "", meta.data or b"")
         finally:
             await connection.close()
         await append(plane, key, b"another", b"history")
@@ -189,15 +189,15 @@ async def test_an_append_whose_place_can_not_be_learned_is_of_unknown_outcome(
 ) -> None:
     """To say that nothing was written would have it written again under another id."""
     await append(plane, "log", b"x")
-    append_id, load = new_id(), Entries.load
+    append_id, load = new_id(), LogMetas.load
 
-    async def unreachable(self: Entries, link: Connection, key: str) -> None:
+    async def unreachable(self: LogMetas, connection: Connection, key: str) -> None:
         raise BackplaneUnavailable("cut")
 
-    monkeypatch.setattr(Entries, "load", unreachable)
+    monkeypatch.setattr(LogMetas, "load", unreachable)
     with pytest.raises(OutcomeUnknown):
         await plane.append("log", append_id, 1, b"y")
-    monkeypatch.setattr(Entries, "load", load)
+    monkeypatch.setattr(LogMetas, "load", load)
     position = await plane.append("log", append_id, 1, b"y")
     assert (await read_all(plane, "log"))[1:] == [(position.offset, b"y")]
 
@@ -312,7 +312,7 @@ async def test_what_is_old_is_discarded(
     stream = client.jetstream()
     assert (
         await stream.stream_info(f"{prefix}_log")
-    ).state.messages == 1 + 4 + 1  # the entry, 6 to 9, and the five
+    ).state.messages == 1 + 4 + 1  # the metadata, 6 to 9, and the five
     await plane.compact("log", last.offset - 1)  # inside the pack
     assert (await stream.stream_info(f"{prefix}_log")).state.messages == 1 + 1
     await plane.compact("log", last.offset)

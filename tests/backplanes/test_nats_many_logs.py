@@ -11,7 +11,7 @@ from testproject.servers.proxy import Proxy
 from tests.backplanes.conftest import MakeNats
 from tests.backplanes.cutting import persist
 from via_state.backplanes.nats.connection import Connection
-from via_state.backplanes.nats.log_meta import Entries
+from via_state.backplanes.nats.log_meta import LogMetas
 from via_state.core.records import Position
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
 from via_state.testing.conformance.harness import read_all
@@ -26,17 +26,17 @@ async def test_what_is_stored_and_can_not_be_placed_is_of_unknown_outcome(
     """To say that nothing was written would have it written again under another id."""
     plane = make_nats()
     await append_each(plane, one_each(*KEYS))
-    load = Entries.load_many
+    load = LogMetas.load_many
 
-    async def unreachable(self: Entries, link: Connection, keys: Sequence[str], seq: int) -> None:
+    async def unreachable(self: LogMetas, connection: Connection, keys: Sequence[str], seq: int) -> None:
         raise BackplaneUnavailable("cut")
 
-    monkeypatch.setattr(Entries, "load_many", unreachable)
+    monkeypatch.setattr(LogMetas, "load_many", unreachable)
     train = one_each(*KEYS)
     found = await plane.append_many(train)
     assert found.keys() == {*KEYS}
     assert all(isinstance(answer, OutcomeUnknown) for answer in found.values())
-    monkeypatch.setattr(Entries, "load_many", load)
+    monkeypatch.setattr(LogMetas, "load_many", load)
     answers = await append_each(plane, train)
     for key in KEYS:
         assert [offset for offset, _ in await read_all(plane, key)][1:] == [answers[key].offset]

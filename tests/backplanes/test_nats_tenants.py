@@ -137,7 +137,7 @@ READS: tuple[tuple[str, object], ...] = (
 )
 WRITES: tuple[tuple[str, object], ...] = (
     ("via.log.log", "forged"),
-    ("via.entry.log", {"epoch": "forged"}),
+    ("via.meta.log", {"epoch": "forged"}),
     ("$KV.via_cells.session", "forged"),
     ("via.bell.log", ""),
     ("$JS.API.STREAM.PURGE.via_log", {}),
@@ -180,7 +180,7 @@ async def test_projects_with_an_account_each_neither_read_nor_write_nor_hear_eac
             await ours.head("log")
             await try_everything(who)
             await use(ours)
-            for reply in ("via.log.log", "$KV.via_cells.session", "via.entry.log"):
+            for reply in ("via.log.log", "$KV.via_cells.session", "via.meta.log"):
                 await who.ask("via.log.log", "forged", reply)
                 await who.ask("$JS.API.STREAM.NAMES", {}, reply)
             abroad = {"name": "via_log", "external": {"api": "$JS.API", "deliver": "_INBOX_blog"}}

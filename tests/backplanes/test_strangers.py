@@ -60,7 +60,7 @@ async def test_a_subject_that_is_not_ours_is_skipped_by_sweeps_and_lists(
 ) -> None:
     prefix = plane.options["PREFIX"]
     cursor, before = (await plane.changed(None)).cursor, counted()
-    for start in (f"$KV.{prefix}_cells.", f"{prefix}.log.", f"{prefix}.entry."):
+    for start in (f"$KV.{prefix}_cells.", f"{prefix}.log.", f"{prefix}.meta."):
         await send(client, start + subject, b"x")
     await append(plane, "log", b"1")
     revision = await plane.cas("cell", None, b"v")
@@ -117,7 +117,7 @@ async def test_headers_that_are_not_ours_fail_no_other_key(
 async def test_an_entry_that_is_not_ours_refuses_its_own_log_only(plane: NatsBackplane, client: Client) -> None:
     prefix = plane.options["PREFIX"]
     cursor = (await plane.changed(None)).cursor
-    await send(client, f"{prefix}.entry.theirs", b"no JSON")
+    await send(client, f"{prefix}.meta.theirs", b"no JSON")
     await append(plane, "log", b"1")
     assert set((await plane.changed(cursor)).logs) == {"log"}
     assert set(await plane.logs()) == {"log"}

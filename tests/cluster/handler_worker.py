@@ -10,7 +10,7 @@ import django
 
 
 def main() -> None:
-    faulthandler.register(signal.SIGUSR1)  # to see where a worker is that does not go on
+    faulthandler.register(signal.SIGUSR1)  # to see where a worker is that does not continue
     django.setup()
     from django.core.management import call_command
 

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.drill]
 
 KEY = "cluster.steps"
 PROCESSES, APPENDS, KILLS = 4, 2500, 3
-RESUME = 30.0  # seconds until appends go on after a leader was killed
+RESUME = 30.0  # seconds until appends continue after a leader was killed
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ async def stored_numbers(plane: NatsBackplane) -> list[tuple[int, int]]:
 
 
 async def kill_leaders(cluster: NatsCluster, plane: NatsBackplane, stream: str) -> list[float]:
-    """Kill the stream's leader again and again, and bring it back; seconds until appends went on."""
+    """Kill the stream's leader again and again, and bring it back; seconds until appends continued."""
     pauses = []
 
     async def moved(offset: int) -> bool:

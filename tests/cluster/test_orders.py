@@ -95,7 +95,7 @@ def test_an_order_is_shipped_once_and_both_pods_show_it(
     assert shipments(postgres_environment, "One kettle") == 1
 
 
-def test_orders_wait_while_the_carrier_is_on_strike_and_go_on_by_themselves(
+def test_orders_wait_while_the_carrier_is_on_strike_and_continue_by_themselves(
     pages: list[Page], postgres_environment: dict[str, str]
 ) -> None:
     pages[0].get_by_role("button", name="Go on strike").click()

@@ -308,7 +308,7 @@ def test_no_page_breaks_its_own_security_policy(urls: tuple[str, str], visitor: 
 
 
 @pytest.mark.browser
-def test_after_a_crash_of_both_pods_the_value_is_there_and_open_pages_go_on(
+def test_after_a_crash_of_both_pods_the_value_is_there_and_open_pages_continue(
     pods: list[WebPod], urls: tuple[str, str], visitor: BrowserContext
 ) -> None:
     script = Script()

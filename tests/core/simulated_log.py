@@ -110,7 +110,7 @@ class SimulatedLog:
         self.state = state
 
     def append(self, kinds: Sequence[Kind], gap: int = 0) -> None:
-        """Append a pack, ``gap`` offsets behind the last one."""
+        """Append a pack, ``gap`` offsets after the last one."""
         state = self.state
         epoch = state.epoch or f"epoch{next(self._epochs)}"
         pack_id = f"{next(self._packs):032x}"

@@ -60,8 +60,8 @@ def test_a_record_is_given_up_when_its_handler_says_so_or_its_attempts_or_its_ti
 ) -> None:
     used = retry.max_attempts is not None and attempts >= retry.max_attempts
     over = retry.give_up_after is not None and seconds >= retry.give_up_after and attempts >= 2
-    buried = failure is Failure.POISON or (failure not in NO_ATTEMPT and (used or over))
-    assert after_failure(failure, attempts, seconds, retry) is (Next.DEAD_LETTER if buried else Next.RETRY)
+    given_up = failure is Failure.POISON or (failure not in NO_ATTEMPT and (used or over))
+    assert after_failure(failure, attempts, seconds, retry) is (Next.DEAD_LETTER if given_up else Next.RETRY)
 
 
 @given(st.floats(0.001, 1e6), st.lists(st.tuples(st.floats(0, 1e5), st.sampled_from(Failure)), max_size=30))

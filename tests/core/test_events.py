@@ -305,7 +305,7 @@ def test_what_is_nested_without_end_is_refused() -> None:
             CODEC.encode([Faceless(1.0, loose)])
 
 
-def test_an_event_that_makes_a_field_anew_when_it_is_read_is_refused() -> None:
+def test_an_event_that_makes_a_field_again_when_it_is_read_is_refused() -> None:
     numbers = itertools.count()
 
     @dataclass

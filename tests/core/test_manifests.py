@@ -1,4 +1,4 @@
-"""Which code goes on from what other code folded, and by which migrations."""
+"""Which code continues from what other code folded, and by which migrations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from via_state.core.snapshots import migration_path
 BASE = Manifest(1, "value", "initial", {"A": "a", "B": "b"}, ["Gone"])
 
 
-def test_code_that_knows_more_events_goes_on() -> None:
+def test_code_that_knows_more_events_continues() -> None:
     more = Manifest(1, "value", "initial", {"A": "a", "B": "b", "C": "c"}, ["Gone", "Other"])
     assert more.continues(BASE)
     assert not BASE.continues(more), "it would miss what C did"

@@ -102,7 +102,7 @@ def test_a_cursor_inside_a_pack_continues_behind_it(projection: Projection[Ledge
 
 
 @pytest.mark.parametrize(
-    "change", ["another epoch", "another record under the cursor", "the head behind the cursor"]
+    "change", ["another epoch", "another record under the cursor", "the head before the cursor"]
 )
 def test_rewritten_history_starts_the_fold_over(
     projection: Projection[Ledger], log: SimulatedLog, change: str

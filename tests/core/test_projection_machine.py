@@ -62,7 +62,7 @@ class ProjectionMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.log.state.packs)
     @rule(data=st.data(), then=st.lists(KINDS, max_size=3))
     def rewrite(self, data: st.DataObject, then: list[list[Kind]]) -> None:
-        """Restore an old backup over the same epoch, move to another backplane, or delete; and perhaps go on from there."""
+        """Restore an old backup over the same epoch, move to another backplane, or delete; and perhaps continue from there."""
         keep = data.draw(st.integers(-2, len(self.log.state.packs) - 1))
         if keep >= 0:
             self.log.truncate(keep)

@@ -61,7 +61,7 @@ class Elaborate:
 
 
 def test_the_hashes_are_those_of_every_version_and_every_python() -> None:
-    """Were they to change, every deploy would fold its logs anew, or stand still where they were compacted."""
+    """Were they to change, every deploy would fold its logs again, or halt where they were compacted."""
     assert fold_hash(Elaborate.fold) == "b9b92c012ec2022c"
     assert type_hash(Wider) == "f17b923afd37d4d7"
     assert type_hash(dict[str, list[int | None]]) == "a8028c60618d8a98"

@@ -260,7 +260,7 @@ async def test_first_writes_in_an_event_loop_find_one_another(rf: RequestFactory
 
 
 @pytest.mark.parametrize("engine", ["db"], indirect=True)
-def test_a_session_that_just_expired_is_not_stored_anew() -> None:
+def test_a_session_that_just_expired_is_not_stored_again() -> None:
     session = new_session()
     session["known"] = True
     session.save()

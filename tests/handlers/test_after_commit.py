@@ -62,7 +62,7 @@ def receiving(receiver: Callable[..., None]) -> Iterator[None]:
         post_save.disconnect(receiver, sender=DeadLetter)
 
 
-def test_a_hook_that_raises_after_the_commit_neither_repeats_nor_buries_the_record(
+def test_a_hook_that_raises_after_the_commit_neither_repeats_nor_gives_up_the_record(
     shop: Shop, caplog: pytest.LogCaptureFixture, log_values: None
 ) -> None:
     attempts: list[int] = []
@@ -168,12 +168,12 @@ def test_a_letter_whose_storing_has_a_hook_that_raises_is_stored_once(durable_sh
     def receiver(**_: object) -> None:
         on_commit(lambda: fail("no chat"))
 
-    poisoned = metric("via_consumer_poisoned_total")
+    given_up = metric("via_consumer_poisoned_total")
     with receiving(receiver):
         shop.work()
         shop.place(1, 2)
         until(lambda: len(letters(shop)) == 2 and position(shop).offset == 2)
-    until(lambda: metric("via_consumer_poisoned_total") - poisoned == 2)
+    until(lambda: metric("via_consumer_poisoned_total") - given_up == 2)
     assert errors("dead_letter") - before == 2
 
 
@@ -243,7 +243,7 @@ def test_an_append_on_commit_that_fails_does_not_disturb_who_committed(
     assert errors("append_on_commit") - before == 1
 
 
-def test_a_handler_that_exits_has_failed_and_the_worker_goes_on(shop: Shop) -> None:
+def test_a_handler_that_exits_has_failed_and_the_worker_continues(shop: Shop) -> None:
     exits = [True, True]
     got: list[int] = []
 

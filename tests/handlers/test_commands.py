@@ -58,7 +58,7 @@ class Flaky:
             self.got.append(event.number)
 
 
-def poisoned(site: Shop) -> Flaky:
+def given_up(site: Shop) -> Flaky:
     """Two of four records are dead letters."""
     flaky = Flaky(site)
     flaky.bad = {2, 3}
@@ -70,7 +70,7 @@ def poisoned(site: Shop) -> Flaky:
 
 
 def test_dead_letters_are_replayed_once(site: Shop) -> None:
-    flaky = poisoned(site)
+    flaky = given_up(site)
     listed = run("replay_dead_letters", "--dry-run")
     assert "orders at 2" in listed
     assert "2 dead letters would be replayed" in listed
@@ -88,7 +88,7 @@ def test_dead_letters_are_replayed_once(site: Shop) -> None:
 
 
 def test_a_failing_replay_has_its_new_error(site: Shop) -> None:
-    flaky = poisoned(site)
+    flaky = given_up(site)
     first = letters(site)[0]
     assert first.error == "via_state.exceptions.Poison: 2 is bad"
     flaky.bad = {2, 3, 99}
@@ -98,7 +98,7 @@ def test_a_failing_replay_has_its_new_error(site: Shop) -> None:
 
 
 def test_a_discarded_letter_is_not_replayed(site: Shop) -> None:
-    flaky = poisoned(site)
+    flaky = given_up(site)
     flaky.bad = set()
     first, second = letters(site)
     assert discard(first, "ann")
@@ -120,7 +120,7 @@ def test_a_discarded_letter_is_not_replayed(site: Shop) -> None:
         (["prune_dead_letters", "--older-than", "1d", "--handler", "shp"], "Did you mean ship"),
         (["retire_handler", "shp"], "Did you mean ship"),
         (["retire_handler", "ship"], "This code declares 'ship'"),
-        (["resume_handler", "ship", "middle"], "is no place"),
+        (["resume_handler", "ship", "middle"], "Invalid place"),
         (["resume_handler", "ship", "5"], "give --key"),
         (["resume_handler", "ship", "99", "--key", "orders"], "no record at offset 99"),
         (["resume_handler", "ship", "head"], "Nothing was changed"),
@@ -141,13 +141,13 @@ def test_a_discarded_letter_is_not_replayed(site: Shop) -> None:
     ids=" ".join,
 )
 def test_wrong_input_is_named(site: Shop, arguments: list[str], said: str) -> None:
-    poisoned(site)
+    given_up(site)
     with pytest.raises(CommandError, match=said):
         run(*arguments)
 
 
 def test_a_handler_that_the_code_lost_can_be_retired(site: Shop) -> None:
-    flaky = poisoned(site)
+    flaky = given_up(site)
     site.orders().definition.handlers.clear()
     assert "nothing in this code declares it" in run("retire_handler")
     assert "with 1 position" in run("retire_handler", "ship", "--dry-run")
@@ -156,8 +156,8 @@ def test_a_handler_that_the_code_lost_can_be_retired(site: Shop) -> None:
     assert flaky.got == [1, 4]
 
 
-def test_a_halted_handler_goes_on_where_it_is_told(site: Shop) -> None:
-    flaky = poisoned(site)
+def test_a_halted_handler_continues_where_it_is_told(site: Shop) -> None:
+    flaky = given_up(site)
     site.world.run(site.world.inner.drop("orders"))
     site.place(5, 6, 7)
     site.work()
@@ -241,7 +241,7 @@ def test_a_worker_inside_another_process_leaves_its_pod_and_its_signals_alone(si
 
 
 def test_old_dead_letters_are_removed_when_somebody_resolved_them(site: Shop) -> None:
-    poisoned(site)
+    given_up(site)
     first, second = letters(site)
     discard(first, "ann")
     assert run("prune_dead_letters", "--older-than", "1h").startswith("0 dead letters removed.")
@@ -257,7 +257,7 @@ def test_old_dead_letters_are_removed_when_somebody_resolved_them(site: Shop) ->
 
 
 def test_dead_letters_are_discarded_by_command_and_kept(site: Shop) -> None:
-    poisoned(site)
+    given_up(site)
     assert "2 dead letters would be discarded." in run(
         "prune_dead_letters", "--older-than", "0s", "--discard", "--dry-run"
     )
@@ -269,7 +269,7 @@ def test_dead_letters_are_discarded_by_command_and_kept(site: Shop) -> None:
 
 def test_many_dead_letters_are_pruned_in_portions(site: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("via_state.operations.dead_letters.PORTION", 1)
-    poisoned(site)
+    given_up(site)
     assert "2 dead letters removed." in run("prune_dead_letters", "--older-than", "0s", "--status", "new")
 
 
@@ -286,7 +286,7 @@ def renamed(site: Shop) -> list[int]:
 
 
 def test_a_renamed_handler_continues_where_it_was(site: Shop) -> None:
-    poisoned(site)  # two dead letters
+    given_up(site)  # two dead letters
     got = renamed(site)
     (warning,) = [one for one in run_checks(databases=[POSTGRES_ALIAS]) if one.id == "via_state.W008"]
     assert "'ship'" in warning.msg
@@ -304,7 +304,7 @@ def test_a_renamed_handler_continues_where_it_was(site: Shop) -> None:
 
 
 def test_what_can_not_be_renamed_is_left_as_it_is(site: Shop) -> None:
-    poisoned(site)
+    given_up(site)
     with pytest.raises(CommandError, match="This code declares 'ship' on 'orders'"):
         run("rename_handler", "ship", "send")
     got = renamed(site)
@@ -319,5 +319,5 @@ def test_what_can_not_be_renamed_is_left_as_it_is(site: Shop) -> None:
 
 
 def test_dead_letters_that_wait_are_shown_by_state_status(site: Shop) -> None:
-    poisoned(site)
+    given_up(site)
     assert "event handler ship: 2 dead letters; see manage.py replay_dead_letters" in run("state_status")

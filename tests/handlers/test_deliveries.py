@@ -55,7 +55,7 @@ def test_a_handler_gets_the_types_that_it_names(shop: Shop) -> None:
     assert got == [1]
 
 
-def test_a_restart_goes_on_behind_the_last_one(shop: Shop) -> None:
+def test_a_restart_continues_after_the_last_one(shop: Shop) -> None:
     got: list[int] = []
 
     @shop.orders().on_event("ship")
@@ -155,10 +155,10 @@ def test_a_new_handler_starts_where_it_says(
 
 def test_poison_goes_to_the_dead_letters_at_once(shop: Shop) -> None:
     got: list[int] = []
-    buried: list[tuple[int, str]] = []
+    given_up: list[tuple[int, str]] = []
 
     def hook(event: Placed | Cancelled, delivery: Delivery, error: Exception) -> None:
-        buried.append((event.number, str(error)))
+        given_up.append((event.number, str(error)))
 
     @shop.orders().on_event("ship", dead_letter=hook)
     def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
@@ -169,7 +169,7 @@ def test_poison_goes_to_the_dead_letters_at_once(shop: Shop) -> None:
     shop.work()
     shop.place(1, 2)
     until(lambda: got == [2])
-    assert buried == [(1, "no such street")]
+    assert given_up == [(1, "no such street")]
 
 
 def test_after_max_attempts_the_record_is_given_up_and_the_next_one_delivered(shop: Shop) -> None:

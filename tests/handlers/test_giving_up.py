@@ -1,4 +1,4 @@
-"""A record is given up by the time since its first failure, which is the database's; asking for time is no failure."""
+"""A record is given up by the time since its first failure, which is the database's; asking for time is not a failure."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_record_is_given_up_by_its_time_and_the_next_one_delivered(shop: Shop)
     assert got.count(2) == 1
 
 
-def test_the_time_goes_on_while_no_worker_runs(durable_shop: Shop) -> None:
+def test_the_time_continues_while_no_worker_runs(durable_shop: Shop) -> None:
     shop, got = durable_shop, list[int]()
 
     @shop.orders().on_event("ship", retry=Retry(base=0.01, max=0.05, give_up_after=3600))

@@ -102,7 +102,7 @@ def test_a_stuck_handler_does_not_pass_over_events_without_a_yes(site: Shop) -> 
     assert position(site).offset == 0
 
 
-def test_a_blocked_handler_may_go_on_after_what_blocks_it(site: Shop) -> None:
+def test_a_blocked_handler_may_continue_after_what_blocks_it(site: Shop) -> None:
     got = recorder(site)
     site.place(1)
     site.raw("orders", json.dumps([["Placed", 2, {"number": 2}]]).encode())

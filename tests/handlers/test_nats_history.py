@@ -82,7 +82,7 @@ def numbers(*them: int) -> list[Placed]:
 
 
 def resets() -> float:
-    """Folds that began anew, in this process."""
+    """Folds that began again, in this process."""
     return REGISTRY.get_sample_value("via_events_epoch_reset_total", {"key": "orders"}) or 0.0
 
 

@@ -51,7 +51,7 @@ class Gate:
         self.got: list[int] = []
         self.running: set[int] = set()
         self.most = 0
-        self.entered, self.go_on = threading.Event(), threading.Event()
+        self.entered, self.released = threading.Event(), threading.Event()
 
         @shop.orders().on_event("ship", **options)
         def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
@@ -60,7 +60,7 @@ class Gate:
             try:
                 if event.number in self.slow:
                     self.entered.set()
-                    assert self.go_on.wait(60)
+                    assert self.released.wait(60)
                 if event.number in self.bad:
                     raise Poison(f"{event.number} is bad")
                 self.got.append(event.number)
@@ -68,7 +68,7 @@ class Gate:
                 self.running.discard(event.number)
 
 
-def poisoned(shop: Shop, gate: Gate, *numbers: int) -> list[DeadLetter]:
+def given_up(shop: Shop, gate: Gate, *numbers: int) -> list[DeadLetter]:
     """Dead letters of these orders, and no worker any more."""
     gate.bad = set(numbers)
     worker = shop.work()
@@ -122,7 +122,7 @@ def test_a_replay_waits_for_the_event_that_a_worker_handles_and_goes_before_the_
     site: Shop, elsewhere: ThreadPoolExecutor
 ) -> None:
     gate = Gate(site)
-    (letter,) = poisoned(site, gate, 1)
+    (letter,) = given_up(site, gate, 1)
     gate.slow = {2}
     worker = site.work()
     site.place(2, 3, 4)
@@ -130,7 +130,7 @@ def test_a_replay_waits_for_the_event_that_a_worker_handles_and_goes_before_the_
     replaying = elsewhere.submit(replay, site, letter)
     until(lambda: position(site).wanted_by != "", "the asking")
     assert not replaying.done()
-    gate.go_on.set()
+    gate.released.set()
     assert replaying.result(60) == Replayed(True)
     until(lambda: gate.got == [2, 1, 3, 4])
     assert gate.most == 1
@@ -140,7 +140,7 @@ def test_a_replay_waits_for_the_event_that_a_worker_handles_and_goes_before_the_
 
 def test_a_replay_that_waits_in_vain_says_which_worker_is_at_it(site: Shop, elsewhere: ThreadPoolExecutor) -> None:
     gate = Gate(site)
-    (letter,) = poisoned(site, gate, 1)
+    (letter,) = given_up(site, gate, 1)
     gate.slow = {2}
     site.work()
     site.place(2)
@@ -150,14 +150,14 @@ def test_a_replay_that_waits_in_vain_says_which_worker_is_at_it(site: Shop, else
     assert str(worker) in outcome.error
     assert (outcome.done, outcome.tried) == (False, False)
     assert [one.attempts for one in letters(site)] == [1]
-    gate.go_on.set()
+    gate.released.set()
     until(lambda: gate.got == [2])
     assert position(site).wanted_by == ""
 
 
 def test_a_worker_begins_no_event_while_a_replay_runs(site: Shop, elsewhere: ThreadPoolExecutor) -> None:
     gate = Gate(site)
-    (letter,) = poisoned(site, gate, 1)
+    (letter,) = given_up(site, gate, 1)
     worker = site.work()
     site.settle(worker)
     gate.slow = {1}
@@ -167,7 +167,7 @@ def test_a_worker_begins_no_event_while_a_replay_runs(site: Shop, elsewhere: Thr
     sweeps = site.world.plane.calls["changed"]
     until(lambda: site.world.plane.calls["changed"] > sweeps + 3, "a few looks of the worker")
     assert gate.got == []
-    gate.go_on.set()
+    gate.released.set()
     assert replaying.result(60).done
     until(lambda: gate.got == [1, 2])
     assert gate.most == 1
@@ -175,13 +175,13 @@ def test_a_worker_begins_no_event_while_a_replay_runs(site: Shop, elsewhere: Thr
 
 def test_two_replays_run_one_after_the_other(site: Shop, elsewhere: ThreadPoolExecutor) -> None:
     gate = Gate(site)
-    first, second = poisoned(site, gate, 1, 2)
+    first, second = given_up(site, gate, 1, 2)
     gate.slow = {1}
     replaying = elsewhere.submit(replay, site, first)
     assert gate.entered.wait(60)
     assert "was not done within 0.05 s" in replay(site, second, 0.05).error
     assert "was not done within 0.05 s" in replay(site, first, 0.05).error
-    gate.go_on.set()
+    gate.released.set()
     assert replaying.result(60).done
     assert replay(site, first) == Replayed(False, tried=False), "it is resolved"
     assert replay(site, second).done
@@ -190,7 +190,7 @@ def test_two_replays_run_one_after_the_other(site: Shop, elsewhere: ThreadPoolEx
 
 def test_a_replay_that_dies_gives_its_position_back_with_its_lease(site: Shop) -> None:
     gate = Gate(site)
-    (letter,) = poisoned(site, gate, 1)
+    (letter,) = given_up(site, gate, 1)
     dead = Replay("ann")
     dead.__enter__()
     dead.position(HandlerId(letter.template, letter.handler), letter.key)
@@ -198,12 +198,12 @@ def test_a_replay_that_dies_gives_its_position_back_with_its_lease(site: Shop) -
     site.work()
     site.place(2)
     until(lambda: gate.got == [2])
-    assert position(site).attempts == 0, "the replay's death is no failure of the next event"
+    assert position(site).attempts == 0, "the replay's death is not a failure of the next event"
 
 
 def test_a_replay_whose_lease_is_over_commits_nothing(site: Shop) -> None:
     gate = Gate(site, atomic=True)
-    (letter,) = poisoned(site, gate, 1)
+    (letter,) = given_up(site, gate, 1)
     site.orders().definition.handlers.clear()
 
     @site.orders().on_event("ship", atomic=True)
@@ -220,7 +220,7 @@ def test_a_replay_whose_lease_is_over_commits_nothing(site: Shop) -> None:
 
 def test_a_handler_that_is_not_atomic_is_replayed_outside_of_a_transaction(site: Shop) -> None:
     gate = Gate(site)
-    (letter,) = poisoned(site, gate, 1)
+    (letter,) = given_up(site, gate, 1)
     site.orders().definition.handlers.clear()
     told: list[str] = []
 
@@ -240,7 +240,7 @@ def test_a_handler_that_is_not_atomic_is_replayed_outside_of_a_transaction(site:
 
 def test_what_an_atomic_handler_writes_in_a_failing_replay_is_undone(site: Shop) -> None:
     gate = Gate(site, atomic=True)
-    (letter,) = poisoned(site, gate, 1)
+    (letter,) = given_up(site, gate, 1)
     site.orders().definition.handlers.clear()
 
     @site.orders().on_event("ship", atomic=True)
@@ -260,7 +260,7 @@ def test_what_an_atomic_handler_writes_in_a_failing_replay_is_undone(site: Shop)
 
 def test_a_halted_handler_s_letters_can_be_replayed(site: Shop) -> None:
     gate = Gate(site)
-    (letter,) = poisoned(site, gate, 1)
+    (letter,) = given_up(site, gate, 1)
     site.world.run(site.world.inner.drop("orders"))
     site.place(5)
     site.work()
@@ -272,7 +272,7 @@ def test_a_halted_handler_s_letters_can_be_replayed(site: Shop) -> None:
 
 def test_a_replay_inside_of_a_transaction_is_refused(site: Shop) -> None:
     gate = Gate(site)
-    (letter,) = poisoned(site, gate, 1)
+    (letter,) = given_up(site, gate, 1)
     with (
         transaction.atomic(using=POSTGRES_ALIAS),
         pytest.raises(ViaStateError, match="Replay outside of it"),
@@ -283,7 +283,7 @@ def test_a_replay_inside_of_a_transaction_is_refused(site: Shop) -> None:
 
 def test_a_handler_that_no_worker_has_registered_is_not_replayed(site: Shop) -> None:
     gate = Gate(site)
-    (letter,) = poisoned(site, gate, 1)
+    (letter,) = given_up(site, gate, 1)
     EventHandler.objects.using(POSTGRES_ALIAS).filter(prefix=site.world.prefix).delete()
     assert "is not registered" in replay(site, letter).error
     assert gate.got == []

@@ -149,11 +149,11 @@ def test_f3_what_one_block_reads_is_bounded() -> None:
 
 
 def test_f3_a_render_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    goes_on = threading.Event()
+    released = threading.Event()
 
     @live.fragment("slow.html", shared=True)
     def slow() -> dict[str, Any]:
-        goes_on.wait(60)
+        released.wait(60)
         return {}
 
     @live.fragment("never.html", shared=True)
@@ -166,7 +166,7 @@ def test_f3_a_render_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("slow", "never"):
             with pytest.raises(TimeoutError, match=name):
                 async_to_sync(arender)(fragments.get(f"{name}.html").spec({}), visitor())
-    goes_on.set()
+    released.set()
 
 
 @pytest.mark.parametrize("where", ["function", "allow"])
@@ -174,10 +174,10 @@ def test_f3_what_never_returns_costs_a_thread_and_no_other_render(
     monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """More of them than there are threads, one after the other; then what runs on ends, and its threads with it."""
-    goes_on = threading.Event()
+    released = threading.Event()
 
     def waits(*_: object) -> dict[str, Any]:
-        goes_on.wait(60)
+        released.wait(60)
         return {}
 
     @live.fragment("slow.html", shared=True, allow=waits if where == "allow" else None)
@@ -201,7 +201,7 @@ def test_f3_what_never_returns_costs_a_thread_and_no_other_render(
     threads = renderer._threads
     assert threads is not None
     assert threads._left == 5
-    goes_on.set()
+    released.set()
     wait_until(lambda: threads._left == 0, "their end")
 
 

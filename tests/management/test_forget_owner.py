@@ -119,7 +119,7 @@ def test_nothing_is_erased_before_the_commit_nor_after_a_rollback(pod: Pod) -> N
 
 
 def test_members_beyond_those_that_are_listed_are_found(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The list is written anew for each member, so it is bounded."""
+    """The list is written again for each member, so it is bounded."""
     monkeypatch.setattr(members, "MOST", 3)
     ann = user()
     session = SessionStore()

@@ -234,7 +234,7 @@ def test_commands_say_that_memory_is_out_of_their_sight() -> None:
             run(command)
 
 
-def test_a_check_finds_code_that_cannot_go_on_from_the_stored_snapshots(pod: Pod) -> None:
+def test_a_check_finds_code_that_cannot_continue_from_the_stored_snapshots(pod: Pod) -> None:
     feed(pod)
     assert _bridges() == []
     with registry.isolated():

@@ -63,7 +63,7 @@ def move(*arguments: str) -> str:
     return said.getvalue()
 
 
-def test_logs_cells_handlers_and_snapshots_go_on_where_they_were(shop: Shop) -> None:
+def test_logs_cells_handlers_and_snapshots_continue_where_they_were(shop: Shop) -> None:
     got: list[tuple[int, str]] = []
 
     @shop.orders().on_event("ship")

@@ -137,7 +137,7 @@ class AVersionWithoutUpcaster(Edited):
 
 
 class Edit(NamedTuple):
-    """``shown`` is the value while the new code runs. ``halts``: where records were discarded it can't go on."""
+    """``shown`` is the value while the new code runs. ``halts``: where records were discarded it can't continue."""
 
     event: type[Any]
     shown: int

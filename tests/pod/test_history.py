@@ -1,6 +1,6 @@
 """A long random life of one log: everything that can happen to it, with old and new code side by side.
 
-The model is a plain list. Whatever happens, each pod's value is the fold of the list, or the pod stands still and says why.
+The model is a plain list. Whatever happens, each pod's value is the fold of the list, or the pod is halted and says why.
 ``VIA_TEST_STEPS`` and ``VIA_TEST_SEED`` in the environment make it longer, or repeat one.
 """
 

@@ -60,7 +60,7 @@ def append(world: World, pod: Pod, *numbers: int) -> None:
         world.append(pod, SPEC, Add(number))
 
 
-def test_every_pod_goes_on_with_what_is_left(world: World) -> None:
+def test_every_pod_continues_with_what_is_left(world: World) -> None:
     pod, slow = world.start(), world.start()
     append(world, pod, 1, 2, 3, 4, 5)
     assert slow.read(KEY, SPEC) == [1, 2, 3, 4, 5]
@@ -84,7 +84,7 @@ def test_every_pod_goes_on_with_what_is_left(world: World) -> None:
     before = world.head().floor.offset
     append(world, newcomer, 13, 14, 15)
     look(world, pod, slow)
-    assert world.head().floor.offset > before, "compaction goes on"
+    assert world.head().floor.offset > before, "compaction continues"
     for one in (pod, slow, newcomer, world.start()):
         assert one.read(KEY, SPEC) == [1, 2, 3, 4, 5, 9, 10, 11, 12, 13, 14, 15]
 

@@ -175,7 +175,7 @@ class Freezer:
     """Stops the relays' statements at one of them, as a SIGSTOP would; ``call`` says before or after it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, after: bool) -> None:
-        self.reached, self.go_on = threading.Event(), threading.Event()
+        self.reached, self.released = threading.Event(), threading.Event()
         self._once = threading.Lock()
         renew = lanes.renew
 
@@ -192,7 +192,7 @@ class Freezer:
 
     def _wait(self) -> None:
         self.reached.set()
-        assert self.go_on.wait(60)
+        assert self.released.wait(60)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the renewal", "after the renewal"])
@@ -209,7 +209,7 @@ def test_a_pod_that_wakes_without_its_lease_appends_nothing(
     other.drain()  # when the lease has ended
     assert numbers_in(world) == [1, 2, 3]
     appends = world.plane.calls["append"]
-    freezer.go_on.set()
+    freezer.released.set()
     relays: Any = frozen.outbox
     wait_until(lambda: relays._lanes[lane_of(KEY)].flight.task is None, "the frozen relay")
     assert world.plane.calls["append"] == appends
@@ -315,7 +315,7 @@ def in_a_thread(function: Callable[[], None]) -> None:
     thread.join()
 
 
-def test_what_is_too_large_is_set_aside_and_the_others_go_on(
+def test_what_is_too_large_is_set_aside_and_the_others_continue(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The limit of a server that nobody had asked yet, when the record was written."""

@@ -1,4 +1,4 @@
-"""Whatever the project's code raises is a failure of its record or key. The loop, and all other keys, go on."""
+"""Whatever the project's code raises is a failure of its record or key. The loop, and all other keys, continue."""
 
 from __future__ import annotations
 

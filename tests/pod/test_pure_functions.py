@@ -80,7 +80,7 @@ def test_a_fold_halts_its_key_and_names_the_cause(verb: Callable[[], Any], warm:
             offset = pod.append(KEY, spec, [Curious()], wait=False)[-1]
             with pytest.raises(KeyHalted, match=r"Curious\.fold raised .*StateInPureFunction"):
                 pod.read(KEY, spec, at_least=offset)
-            verb()  # everybody else goes on
+            verb()  # everybody else continues
 
 
 def test_an_upcaster_leaves_its_record_without_an_event(verb: Callable[[], Any]) -> None:

@@ -1,4 +1,4 @@
-"""Reading: convergence, at_least, doorbells lost, keys that stand still."""
+"""Reading: convergence, at_least, doorbells lost, keys that are halted."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def test_an_offset_of_another_epoch_is_refused(pod: Pod, backplane: Faulty
         await numbers.aread(at_least=old[-1])
 
 
-async def test_a_rewritten_log_is_folded_anew_and_counted(pod: Pod, backplane: FaultyBackplane) -> None:
+async def test_a_rewritten_log_is_folded_again_and_counted(pod: Pod, backplane: FaultyBackplane) -> None:
     def resets() -> float:
         return REGISTRY.get_sample_value("via_events_epoch_reset_total", {"key": "tests.numbers"}) or 0.0
 
@@ -156,7 +156,7 @@ async def test_a_fold_that_raises_halts_its_key_alone_and_resumes(pod: Pod) -> N
     assert halted() == 1
     with pytest.raises(KeyHalted, match="a negative number"):
         await fragile.aread(at_least=bad)
-    assert await Board.numbers.using(pod).aappend(Add(1)) == 1, "other keys go on"
+    assert await Board.numbers.using(pod).aappend(Add(1)) == 1, "other keys continue"
     board.healed.append(True)
     pod.thread.soon(pod.replicas.log(fragile.key, Board.fragile.definition.spec()).ring)
     assert await fragile.aread(at_least=await fragile.aappend(Fragile(1))) == 3

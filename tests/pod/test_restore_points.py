@@ -50,7 +50,7 @@ def deaf(monkeypatch: pytest.MonkeyPatch) -> set[Projector[Any]]:
     return found
 
 
-def test_a_slow_pod_that_a_compaction_overtakes_goes_on_from_the_snapshot(
+def test_a_slow_pod_that_a_compaction_overtakes_continues_from_the_snapshot(
     world: World, deaf: set[Projector[Any]]
 ) -> None:
     slow, fast = world.start(), world.start()
@@ -198,7 +198,7 @@ def test_a_new_event_continues_from_the_snapshots_of_the_code_before(world: Worl
     assert world.restart(pod).read(KEY, MORE) == [7]
 
 
-def test_a_migration_runs_once_and_its_result_is_what_every_pod_goes_on_from(world: World) -> None:
+def test_a_migration_runs_once_and_its_result_is_what_every_pod_continues_from(world: World) -> None:
     filled(world)
     calls = []
 
@@ -290,7 +290,7 @@ def test_what_json_does_not_carry_is_no_snapshot_and_nothing_is_discarded(world:
     assert world.head().floor.offset == 0
 
 
-def test_a_rewritten_history_does_not_go_on_from_a_snapshot_of_the_other_one(world: World) -> None:
+def test_a_rewritten_history_does_not_continue_from_a_snapshot_of_the_other_one(world: World) -> None:
     """A snapshot with the right epoch, whose last record is not the log's."""
     spec = declared(Add, compact=False)
     pod = world.start()

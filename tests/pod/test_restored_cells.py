@@ -61,7 +61,7 @@ def test_a_pod_shows_what_the_store_has(world: World) -> None:
     wait_until(lambda: Board.hits.using(pod).read() == 2, "the value of the store")
 
 
-def test_an_update_goes_on_from_what_the_store_has(world: World) -> None:
+def test_an_update_continues_from_what_the_store_has(world: World) -> None:
     pod = world.start()
     other = lose_a_write(world, pod)
     assert Board.hits.using(pod).update(lambda value: value + 10) == 12

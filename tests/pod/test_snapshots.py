@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transa
 # Snapshots ------------------------------------------------------------------------------------------------
 
 
-def test_a_start_goes_on_from_the_snapshot_where_the_beginning_is_gone(world: World) -> None:
+def test_a_start_continues_from_the_snapshot_where_the_beginning_is_gone(world: World) -> None:
     numbers = filled(world)
     pod = world.start()
     assert pod.read(KEY, OLD) == numbers

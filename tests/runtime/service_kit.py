@@ -124,10 +124,10 @@ class ServiceKit(ABC):
     async def test_who_waits_may_be_cancelled_and_the_phase_is_not(self) -> None:
         service = self.make()
         phases, start = _count_phases(service), service._start
-        go_on = asyncio.Event()
+        released = asyncio.Event()
 
         async def slow() -> None:
-            await go_on.wait()
+            await released.wait()
             await start()
 
         service._start = slow  # type: ignore[method-assign]
@@ -136,7 +136,7 @@ class ServiceKit(ABC):
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        go_on.set()
+        released.set()
         await service.start()
         assert phases == ["start"]
         await service.stop()

@@ -1,4 +1,4 @@
-"""A coroutine that is started at once: what waits for nothing is over, and what waits goes on in a task."""
+"""A coroutine that is started at once: what waits for nothing is over, and what waits continues in a task."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_what_it_raises_at_once_reaches_the_caller() -> None:
         started(work())
 
 
-async def test_what_waits_goes_on_when_it_may() -> None:
+async def test_what_waits_continues_when_it_may() -> None:
     gate, done = asyncio.Event(), []
 
     async def work() -> None:

@@ -1,4 +1,4 @@
-"""The loop thread goes on, whatever is raised on it; where it can't, nobody waits for it."""
+"""The loop thread continues, whatever is raised on it; where it can't, nobody waits for it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_what_would_end_the_thread_fails_its_caller_alone(
     assert "of a callback" in caplog.text
 
 
-def test_the_loop_goes_on_when_somebody_stops_it(thread: LoopThread) -> None:
+def test_the_loop_continues_when_somebody_stops_it(thread: LoopThread) -> None:
     thread.soon(thread.loop.stop)
     assert thread.call(asyncio.sleep(0, "still here")) == "still here"
 

@@ -27,7 +27,7 @@ from via_state.testing import draining as module
 
 
 class Shop:
-    """Declared anew for each test."""
+    """Declared again for each test."""
 
     orders: StateAppEvents[Placed]
     shelf: StateAppEvents[Placed]
@@ -147,10 +147,10 @@ def test_a_handler_that_asks_for_time_is_asked_again_by_the_next_drain() -> None
 
 
 def test_what_is_given_up_goes_to_dead_letter() -> None:
-    buried: list[str] = []
+    given_up: list[str] = []
 
     def hook(event: Placed, delivery: Delivery, error: Exception) -> None:
-        buried.append(str(error))
+        given_up.append(str(error))
 
     got = shipping(retry=Retry(max_attempts=1), dead_letter=hook)
 
@@ -161,7 +161,7 @@ def test_what_is_given_up_goes_to_dead_letter() -> None:
     Shop.orders.append_many([Placed(-1), Placed(2)])
     drain()
     assert got == [(-1, 1), (2, 1)]
-    assert sorted(buried) == ["no stamps", "no such street", "no such street"]
+    assert sorted(given_up) == ["no stamps", "no such street", "no such street"]
 
 
 def test_handlers_that_never_end_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ class PositionAdmin(ReadOnlyAdmin):
                 )
             },
         ),
-        ("Lease", {"fields": ("holder", "held_until", "fence")}),
+        ("Lease", {"fields": ("holder", "lease_until", "fence")}),
     )
     readonly_fields = (
         "handler_link",
@@ -75,7 +75,7 @@ class PositionAdmin(ReadOnlyAdmin):
         "full_trace",
         "full_halt",
         "holder",
-        "held_until",
+        "lease_until",
     )
 
     def own(self, rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -134,7 +134,7 @@ class PositionAdmin(ReadOnlyAdmin):
         return str(row.position_status.holder)
 
     @admin.display(description="held until")
-    def held_until(self, row: Any) -> str:
+    def lease_until(self, row: Any) -> str:
         return moment(row.position_status.until)
 
     @admin.display(description="last error")

@@ -178,7 +178,7 @@ def judge_lost_write(
 
 
 def writes_of(data: bytes) -> Sequence[Write]:
-    """The latest writes of a cell, whatever its value; none of what is no cell."""
+    """The latest writes of a cell, whatever its value; none of what is not a cell."""
     try:
         return _open(data).writes
     except CellUnreadable:
@@ -186,7 +186,7 @@ def writes_of(data: bytes) -> Sequence[Write]:
 
 
 def holds_of(data: bytes) -> Holds:
-    """What a cell has. Of what is no cell: a value, which nobody can read."""
+    """What a cell has. Of what is not a cell: a value, which nobody can read."""
     try:
         return _open(data).holds
     except CellUnreadable:

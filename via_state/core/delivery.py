@@ -138,8 +138,8 @@ class Failure(Enum):
     """Why a delivery did not succeed."""
 
     RAISED = "the handler raised"
-    LATER = "the handler asked for time, which is no attempt"
-    CONTENDED = "the database undid its transaction because of others, which is no attempt"
+    LATER = "the handler asked for time, which is not an attempt"
+    CONTENDED = "the database undid its transaction because of others, which is not an attempt"
     POISON = "the handler gave the record up"
     TAKEN_OVER = "the worker that ran the handler died"
 

@@ -48,7 +48,7 @@ def home_of(user: User | None) -> str | None:
 
 
 def account_home(model: type[Model], pk: Any) -> str:
-    """Where the state of the account with this primary key is. Raises `InvalidKey` for what is no primary key of the model."""
+    """Where the state of the account with this primary key is. Raises `InvalidKey` for what is not a primary key of the model."""
     return _table_of(model, get_user_model()).home(pk)
 
 

@@ -26,7 +26,7 @@ class Address(NamedTuple, Generic[T]):
 class Cell(Handle[CellSpec[T]], Generic[T]):
     """A durable current value, replaced by compare-and-swap.
 
-    ``value_type`` is anything that msgspec decodes; what is no class goes into the subscript:
+    ``value_type`` is anything that msgspec decodes; what is not a class goes into the subscript:
     ``StateApp[int | None](default=None)``. ``default`` is the initial value, or a function that makes it; without it the
     type is called without arguments. ``key`` is the wire key, the lower-cased field name otherwise; parameters in it
     declare a family: ``key="banner.{site}"``. Raise ``version`` when older code must not overwrite what this code writes.

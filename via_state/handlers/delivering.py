@@ -54,7 +54,7 @@ Finish: TypeAlias = Callable[[Claim, Position], None]
 
 
 class Deliverer:
-    """Runs one handler on one key, for ``records`` in order. ``go_on`` says before each record whether it may be begun."""
+    """Runs one handler on one key, for ``records`` in order. ``may_continue`` says before each record whether it may be begun."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Deliverer:
         log: LogSpec[Any],
         claim: Claim,
         records: Sequence[Record],
-        go_on: Callable[[], bool],
+        may_continue: Callable[[], bool],
     ) -> None:
         self._store = store
         self._records = records
@@ -73,7 +73,7 @@ class Deliverer:
         self._codec = log.events
         self._parameters = log.parameters(claim.key)
         self._claim = claim
-        self._may_continue = go_on
+        self._may_continue = may_continue
         self._beside: tuple[Pack | None, list[Metadata]] = None, []  # of the pack that is delivered
         #: Why the last record that failed is tried again.
         self.error: Exception | None = None

@@ -272,7 +272,7 @@ class Runner:
             return None
         if records[0].treatment is Treatment.DELIVER:
             telemetry.DeliveryBegan(*self.labels, time.monotonic() - self._rang).emit()
-        deliverer = Deliverer(worker.store, self._spec, self._log, claim, records, worker.may_go_on)
+        deliverer = Deliverer(worker.store, self._spec, self._log, claim, records, worker.may_continue)
         try:
             turn = await worker.schedule.deliver(self.handler, deliverer, alone=claim.last_error == SUSPECT)
         except NotAlone:
@@ -338,7 +338,7 @@ class Runner:
         if claim.position.offset >= head.offset:
             return None
         # Without a lease nothing is begun: it is renewed, or another worker takes over.
-        return 0.0 if self._worker.may_go_on() else 0.1
+        return 0.0 if self._worker.may_continue() else 0.1
 
     async def _halt(self, claim: Claim, reason: str, text: str) -> None:
         worker = self._worker

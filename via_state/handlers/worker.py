@@ -99,7 +99,7 @@ class Worker(Service):
 
     # Sharing ----------------------------------------------------------------------------------------------
 
-    def may_go_on(self) -> bool:
+    def may_continue(self) -> bool:
         """Whether a record may be begun: the lease holds, by this process's clock. From any thread."""
         return not self.stopping and self.has_lease()
 

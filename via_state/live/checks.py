@@ -42,7 +42,7 @@ def check_groups(**_: Any) -> list[CheckMessage]:
     if settings.problems() or path is None:
         return []
     try:
-        what = "" if callable(import_string(path)) else "is no function"
+        what = "" if callable(import_string(path)) else "is not a function"
     except ImportError as error:
         what = f"can't be imported: {error}"
     if not what:

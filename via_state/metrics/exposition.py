@@ -31,14 +31,14 @@ def page() -> bytes:
     telemetry.flush()
     if folder() is None:
         return generate_latest(REGISTRY)
-    bury_dead()
+    remove_ended()
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     registry.register(shared_truth)
     return generate_latest(registry)
 
 
-def bury_dead() -> None:
+def remove_ended() -> None:
     """Forget the gauges of processes that are gone: one that was killed could not do it itself."""
     path = folder()
     if path is None:
@@ -67,7 +67,7 @@ def _(event: telemetry.LoopBeat) -> None:
     global _looked
     if folder() is not None and time.monotonic() - _looked > LOOK_EVERY:
         _looked = time.monotonic()
-        bury_dead()
+        remove_ended()
 
 
 @atexit.register

@@ -11,7 +11,7 @@ from typing import Any
 if sys.version_info >= (3, 12):
 
     def start(work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None] | None:
-        """Start ``work`` on the running ``loop``. None where it is over; else the task that it goes on in.
+        """Start ``work`` on the running ``loop``. None where it is over; else the task that it continues in.
 
         Raises what ``work`` raises at once.
         """
@@ -24,7 +24,7 @@ if sys.version_info >= (3, 12):
 else:
 
     def start(work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None] | None:
-        """Start ``work`` on the running ``loop``. None where it is over; else the task that it goes on in.
+        """Start ``work`` on the running ``loop``. None where it is over; else the task that it continues in.
 
         Raises what ``work`` raises at once. Until it first waits, ``work`` has no task of its own.
         """

@@ -15,7 +15,7 @@ from via_state.redacted import Secret
 #: What each scheme means; one of ``tls`` makes all connections encrypted ones.
 SCHEMES = ("nats", "tls")
 PORT = 4222
-WRONG = "SERVERS holds something that is no address of NATS (it is not shown, for it may hold a password): run manage.py check"
+WRONG = "SERVERS holds something that is not an address of NATS (it is not shown, for it may hold a password): run manage.py check"
 
 
 class Address(NamedTuple):

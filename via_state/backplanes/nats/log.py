@@ -1,4 +1,4 @@
-"""Logs as subjects of one stream: a message for each pack, and an entry.
+"""Logs as subjects of one stream: a message for each pack, and one of its metadata.
 
 An offset is the message's number times 1024, and the record's index in its pack. Records come in bulk from any server of the
 stream; what a batch proves comes from its leader.
@@ -28,7 +28,7 @@ from via_state.backplanes.nats.api import (
 from via_state.backplanes.nats.connection import Connection
 from via_state.backplanes.nats.connections import Connections
 from via_state.backplanes.nats.listing import Listing
-from via_state.backplanes.nats.log_meta import Entries, LogMeta, entry_of
+from via_state.backplanes.nats.log_meta import LogMeta, LogMetas, log_meta_of
 from via_state.backplanes.nats.streams import DUPLICATE_WINDOW, Streams, named
 from via_state.backplanes.nats.subjects import COUNT, key_headers
 from via_state.backplanes.nats.tokens import token_of
@@ -66,18 +66,18 @@ class Logs:
     def __init__(self, connections: Connections, streams: Streams) -> None:
         self._connections, self._streams, self._subjects = connections, streams, streams.subjects
         self._stream = streams.subjects.log_stream
-        self._entries = Entries(streams.subjects)
+        self._metas = LogMetas(streams.subjects)
         self._density: OrderedDict[str, float] = OrderedDict()
-        self._list = Listing(streams, self._stream, self._subjects.entries)
+        self._list = Listing(streams, self._stream, self._subjects.metas)
 
     def _subject(self, key: str) -> str:
         return self._subjects.records + token_of(key)
 
     async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
         connection = await self._connections.get()
-        if key not in self._density and await self._entries.load(connection, key) is None:
+        if key not in self._density and await self._metas.load(connection, key) is None:
             # Before the first record, so that whoever hears of that finds it.
-            await self._entries.create(connection, key, uuid.uuid4().hex)
+            await self._metas.create(connection, key, uuid.uuid4().hex)
         subject, _, headers = self._message(Append(key, append_id, count, data))
         try:
             seq = await publish(connection, subject, headers, data)
@@ -87,12 +87,12 @@ class Logs:
             raise _too_large(data, error) from error
         try:
             # Only now is it certain in which epoch it is: somebody may have dropped the log, or the stream.
-            while (entry := await self._entries.load(connection, key)) is None:
-                await self._entries.create(connection, key, uuid.uuid4().hex)
+            while (meta := await self._metas.load(connection, key)) is None:
+                await self._metas.create(connection, key, uuid.uuid4().hex)
         except BackplaneUnavailable as error:  # which would say that nothing was written
             raise OutcomeUnknown(f"The append is on NATS, but not where: {error}") from error
         self._saw(key, count, 1)
-        epoch = entry.epoch if seq > entry.begin else DROPPED
+        epoch = meta.epoch if seq > meta.begin else DROPPED
         return Position(epoch, seq * PACK + count - 1, f"{append_id}-{count - 1}")
 
     async def append_many(self, appends: Sequence[Append]) -> dict[str, Position | ViaStateError]:
@@ -101,9 +101,9 @@ class Logs:
         appends = appends[:TOGETHER]
         if new := [one.key for one in appends if one.key not in self._density]:
             # Before the first records, so that whoever hears of those finds it.
-            there = await self._entries.load_many(connection, new, 0)
+            there = await self._metas.load_many(connection, new, 0)
             absent = [key for key in new if key not in there]
-            failed = set(absent) - set(await self._entries.create_many(connection, absent) if absent else ())
+            failed = set(absent) - set(await self._metas.create_many(connection, absent) if absent else ())
             appends = [one for one in appends if one.key not in failed]
         found: dict[str, Position | ViaStateError] = {}
         stored = await publish_each(connection, [self._message(one) for one in appends])
@@ -127,21 +127,21 @@ class Logs:
         self, connection: Connection, landed: Sequence[tuple[Append, int]]
     ) -> dict[str, Position | ViaStateError]:
         """The positions of what was stored as these messages. Only now is it certain in which epoch each is."""
-        entries, reason = dict[str, LogMeta](), "the log has no entry"
+        metas, reason = dict[str, LogMeta](), "the log has no metadata"
         if landed:
             try:
                 keys = [one.key for one, _ in landed]
-                entries = await self._entries.load_many(connection, keys, max(seq for _, seq in landed))
+                metas = await self._metas.load_many(connection, keys, max(seq for _, seq in landed))
             except BackplaneUnavailable as error:
                 reason = str(error)
         found: dict[str, Position | ViaStateError] = {}
         for one, seq in landed:
-            entry = entries.get(one.key)
-            if entry is None:  # asked for alone, it gets one, and is recognised
+            meta = metas.get(one.key)
+            if meta is None:  # asked for alone, it gets one, and is recognised
                 found[one.key] = OutcomeUnknown(f"The append is on NATS, but not where: {reason}")
                 continue
             self._saw(one.key, one.count, 1)
-            epoch = entry.epoch if seq > entry.begin else DROPPED
+            epoch = meta.epoch if seq > meta.begin else DROPPED
             found[one.key] = Position(epoch, seq * PACK + one.count - 1, f"{one.append_id}-{one.count - 1}")
         return found
 
@@ -158,23 +158,23 @@ class Logs:
         proven = ends is not None
         while True:
             # Observed no earlier than the packs and the record under the cursor, and by the leader.
-            entry, last = ends or await self._ends(connection, key)
-            if entry is None:
+            meta, last = ends or await self._ends(connection, key)
+            if meta is None:
                 return Batch([], GENESIS, GENESIS, None, True)
-            found = [message for message in found if message.seq > entry.begin]
-            if not proven and found and found[-1].seq * PACK > entry.floor.offset:
+            found = [message for message in found if message.seq > meta.begin]
+            if not proven and found and found[-1].seq * PACK > meta.floor.offset:
                 end = found[-1]
                 proof = last if last and last.seq == end.seq else await get(connection, self._stream, seq=end.seq)
                 if not _same(end, proof):
                     raise BackplaneUnavailable(f"A server of the stream {self._stream!r} has another history.")
-            start, head = max(after.offset, entry.floor.offset), _head(entry, last)
+            start, head = max(after.offset, meta.floor.offset), _head(meta, last)
             packs = [pack for pack in map(_pack, found) if pack.last > start]
             if packs or head.position.offset <= start:
                 break
             # What came was below the floor, or from a server that lags behind.
-            found, ends, proven = await self._following(connection, subject, start, entry), None, True
+            found, ends, proven = await self._following(connection, subject, start, meta), None, True
         self._saw(key, sum(pack.count for pack in packs), len(packs))
-        seen = entry.floor.offset < after.offset and at > entry.begin
+        seen = meta.floor.offset < after.offset and at > meta.begin
         cursor_id = _record_id(under, after.offset) if seen else None
         return Batch(_about(packs, limit), head.position, head.floor, cursor_id, True)
 
@@ -188,25 +188,25 @@ class Logs:
         """
         if self._stream not in self._streams.alone:
             return await self._bulk(connection, key, seq, limit), None
-        subjects = [self._entries.subject(key), self._subject(key)]
+        subjects = [self._metas.subject(key), self._subject(key)]
         found, seen = await asyncio.gather(
             self._bulk(connection, key, seq, limit), get_many(connection, self._stream, multi_last=subjects)
         )
         messages = {message.subject: message for message in seen.messages}
-        entry = messages.get(subjects[0])
+        meta = messages.get(subjects[0])
         # Without its end, which has a number, the answer broke off at a message that went meanwhile. A mirror may answer instead, and says so.
         if (
-            entry is None
+            meta is None
             or not seen.last_seq
             or any(one.headers.get(STREAM) != self._stream for one in (*found, *seen.messages))
         ):
             return found, None
-        return found, (entry_of(entry), messages.get(subjects[1]))
+        return found, (log_meta_of(meta), messages.get(subjects[1]))
 
     async def _ends(self, connection: Connection, key: str) -> tuple[LogMeta | None, Message | None]:
-        """The entry of a log and its last message, from the leader."""
+        """The metadata of a log and its last message, from the leader."""
         return await asyncio.gather(
-            self._entries.load(connection, key),
+            self._metas.load(connection, key),
             get(connection, self._stream, last_by_subj=self._subject(key)),
         )
 
@@ -223,9 +223,9 @@ class Logs:
         )
         return found.messages
 
-    async def _following(self, connection: Connection, subject: str, offset: int, entry: LogMeta) -> list[Message]:
+    async def _following(self, connection: Connection, subject: str, offset: int, meta: LogMeta) -> list[Message]:
         """The pack that holds the record after an offset, from the leader."""
-        seq = max(offset // PACK, entry.begin + 1)
+        seq = max(offset // PACK, meta.begin + 1)
         while (found := await get(connection, self._stream, seq=seq, next_by_subj=subject)) is not None:
             if _pack(found).last > offset:
                 return [found]
@@ -255,10 +255,10 @@ class Logs:
         return max(records, 1)  # a server that lags behind may know of none
 
     async def _head(self, connection: Connection, key: str) -> LogBounds:
-        # Not at once: a record that was dropped in between must not be taken for one after a newer entry.
+        # Not at once: a record that was dropped in between must not be taken for one after newer metadata.
         last = await get(connection, self._stream, last_by_subj=self._subject(key))
-        entry = await self._entries.load(connection, key)
-        return LogBounds(GENESIS, GENESIS) if entry is None else _head(entry, last)
+        meta = await self._metas.load(connection, key)
+        return LogBounds(GENESIS, GENESIS) if meta is None else _head(meta, last)
 
     async def heads(self, connection: Connection, least: Mapping[str, int]) -> dict[str, LogBounds]:
         """The ends of logs by key. ``least``: tokens, with the message that was seen of each: a head is not before it."""
@@ -266,30 +266,30 @@ class Logs:
         subjects, tokens = self._subjects, [*least]
         for first in range(0, len(tokens), TOGETHER):
             some = tokens[first : first + TOGETHER]
-            wanted = [before + token for token in some for before in (subjects.entries, subjects.records)]
+            wanted = [before + token for token in some for before in (subjects.metas, subjects.records)]
             answer = await get_many(connection, self._stream, multi_last=wanted)
             messages = {message.subject: message for message in answer.messages}
             for token in some:
-                stored, last = messages.get(subjects.entries + token), messages.get(subjects.records + token)
+                stored, last = messages.get(subjects.metas + token), messages.get(subjects.records + token)
                 if stored is None or (key := self._streams.key_in(stored)) is None:
                     continue
                 try:
-                    entry = entry_of(stored)
+                    meta = log_meta_of(stored)
                 except BackplaneRefused as error:  # of this log only
                     self._streams.strangers.met(named(stored), str(error))
                     continue
                 latest = max(stored.seq, 0 if last is None else last.seq)
                 behind = latest < least[token]  # a server that lags behind answered
-                found[key] = await self._head(connection, key) if behind else _head(entry, last)
+                found[key] = await self._head(connection, key) if behind else _head(meta, last)
         return found
 
     async def drop(self, key: str, last: Position | None) -> None:
         connection = await self._connections.get()
         through = None if last is None else last.offset // PACK  # the message of its pack
-        while (entry := await self._entries.load(connection, key)) is not None:
-            if last is not None and (last.epoch != entry.epoch or not last.offset):
+        while (meta := await self._metas.load(connection, key)) is not None:
+            if last is not None and (last.epoch != meta.epoch or not last.offset):
                 return
-            begin = await self._entries.begin_anew(connection, key, entry, uuid.uuid4().hex, through)
+            begin = await self._metas.begin_again(connection, key, meta, uuid.uuid4().hex, through)
             if begin is not None:
                 await self._purge(connection, key, begin + 1)
                 return
@@ -308,23 +308,23 @@ class Logs:
         connection, subject = await self._connections.get(), self._subject(key)
         while True:
             last = await get(connection, self._stream, last_by_subj=subject)
-            entry = await self._entries.load(connection, key)
-            if entry is None:
+            meta = await self._metas.load(connection, key)
+            if meta is None:
                 return 0
-            floor = entry.floor
-            if epoch not in (None, entry.epoch):
+            floor = meta.floor
+            if epoch not in (None, meta.epoch):
                 return floor.offset
-            wanted = min(through, _head(entry, last).position.offset)
-            if wanted <= floor.offset or wanted // PACK <= entry.begin:
+            wanted = min(through, _head(meta, last).position.offset)
+            if wanted <= floor.offset or wanted // PACK <= meta.begin:
                 break
             at = await get(connection, self._stream, seq=wanted // PACK)
             record = _record_id(at, wanted) if at is not None and at.subject == subject else None
             if record is None:  # there is no such record
                 break
-            floor = Position(entry.epoch, wanted, record)
-            if await self._entries.raise_floor(connection, key, entry, floor):
+            floor = Position(meta.epoch, wanted, record)
+            if await self._metas.raise_floor(connection, key, meta, floor):
                 break
-        await self._discard(connection, key, entry.begin, floor)
+        await self._discard(connection, key, meta.begin, floor)
         return floor.offset
 
     async def _discard(self, connection: Connection, key: str, begin: int, floor: Position) -> None:
@@ -381,11 +381,11 @@ def _same(message: Message, other: Message | None) -> bool:
     return other is not None and (message.subject, _pack(message).id) == (other.subject, _pack(other).id)
 
 
-def _head(entry: LogMeta, last: Message | None) -> LogBounds:
-    if last is None or last.seq <= entry.begin:
-        return LogBounds(entry.floor, entry.floor)
+def _head(meta: LogMeta, last: Message | None) -> LogBounds:
+    if last is None or last.seq <= meta.begin:
+        return LogBounds(meta.floor, meta.floor)
     pack = _pack(last)
-    return LogBounds(Position(entry.epoch, pack.last, pack.record_id(pack.last)), entry.floor)
+    return LogBounds(Position(meta.epoch, pack.last, pack.record_id(pack.last)), meta.floor)
 
 
 def _about(packs: list[Pack], limit: int) -> list[Pack]:

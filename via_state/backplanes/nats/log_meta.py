@@ -1,4 +1,4 @@
-"""The entry of a log: a message beside its records, which says which of them are in it.
+"""The metadata of a log: a message beside its records, which says which of them are in it.
 
 It is in the same stream, so that its place among the records is known, and so that both are restored together.
 """
@@ -30,7 +30,7 @@ from via_state.exceptions import BackplaneRefused
 
 
 class _Stored(msgspec.Struct, frozen=True, omit_defaults=True):
-    """``begin``: the message after which this epoch's records are; None: the entry itself."""
+    """``begin``: the message after which this epoch's records are; None: the metadata itself."""
 
     epoch: str
     begin: int | None = None
@@ -39,7 +39,7 @@ class _Stored(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class LogMeta(msgspec.Struct, frozen=True):
-    """``begin``: the message after which the log's records are. ``seq``: the entry's own message."""
+    """``begin``: the message after which the log's records are. ``seq``: that of the metadata itself."""
 
     epoch: str
     begin: int
@@ -47,19 +47,19 @@ class LogMeta(msgspec.Struct, frozen=True):
     seq: int
 
 
-class Entries:
-    """Reads entries from the leader, and replaces them by compare-and-swap."""
+class LogMetas:
+    """Reads the metadata of logs from the leader, and replaces it by compare-and-swap."""
 
     def __init__(self, subjects: Subjects) -> None:
         self._subjects = subjects
 
     def subject(self, key: str) -> str:
-        return self._subjects.entries + token_of(key)
+        return self._subjects.metas + token_of(key)
 
     async def load(self, connection: Connection, key: str) -> LogMeta | None:
         """None for a log that was never written."""
         message = await get(connection, self._subjects.log_stream, last_by_subj=self.subject(key))
-        return None if message is None else entry_of(message)
+        return None if message is None else log_meta_of(message)
 
     async def create(self, connection: Connection, key: str, epoch: str) -> None:
         """For a log that has none. Somebody else's is as good."""
@@ -69,17 +69,17 @@ class Entries:
         """Those of several keys, from a server that has the message ``seq``, or from the leader; without what can't be read."""
         subjects = {self.subject(key): key for key in keys}
         found = await get_many(connection, self._subjects.log_stream, multi_last=list(subjects))
-        entries: dict[str, LogMeta] = {}
+        metas: dict[str, LogMeta] = {}
         for message in found.messages:
             with contextlib.suppress(BackplaneRefused):  # whoever asks for that one alone learns it
-                entries[subjects[message.subject]] = entry_of(message)
+                metas[subjects[message.subject]] = log_meta_of(message)
         if found.last_seq < seq:  # a server that lags behind answered
             loaded = await asyncio.gather(*(self.load(connection, key) for key in keys))
-            entries = {key: entry for key, entry in zip(keys, loaded, strict=True) if entry is not None}
-        return entries
+            metas = {key: meta for key, meta in zip(keys, loaded, strict=True) if meta is not None}
+        return metas
 
     async def create_many(self, connection: Connection, keys: Sequence[str]) -> list[str]:
-        """As `create`, for several. Gives those that have an entry now."""
+        """As `create`, for several. Gives those that have metadata now."""
         messages = [
             (
                 self.subject(key),
@@ -91,20 +91,20 @@ class Entries:
         made = await publish_each(connection, messages)
         return [key for key, one in zip(keys, made, strict=True) if isinstance(one, int) or _is_there(one)]
 
-    async def begin_anew(
-        self, connection: Connection, key: str, entry: LogMeta, epoch: str, through: int | None = None
+    async def begin_again(
+        self, connection: Connection, key: str, meta: LogMeta, epoch: str, through: int | None = None
     ) -> int | None:
         """Put all records so far out of the log, or those up to the message ``through``.
 
-        Returns the message up to which they are out; None if ``entry`` is not the current one.
+        Returns the message up to which they are out; None if ``meta`` is not the current one.
         """
-        made = await self._replace(connection, key, entry.seq, _Stored(epoch, through))
+        made = await self._replace(connection, key, meta.seq, _Stored(epoch, through))
         return made if made is None or through is None else through
 
-    async def raise_floor(self, connection: Connection, key: str, entry: LogMeta, floor: Position) -> int | None:
-        """As `begin_anew`."""
-        stored = _Stored(entry.epoch, entry.begin, floor.offset, floor.record_id)
-        return await self._replace(connection, key, entry.seq, stored)
+    async def raise_floor(self, connection: Connection, key: str, meta: LogMeta, floor: Position) -> int | None:
+        """As `begin_again`."""
+        stored = _Stored(meta.epoch, meta.begin, floor.offset, floor.record_id)
+        return await self._replace(connection, key, meta.seq, stored)
 
     async def _replace(self, connection: Connection, key: str, seq: int, stored: _Stored) -> int | None:
         headers = {"Nats-Expected-Last-Subject-Sequence": str(seq), **key_headers(key)}
@@ -124,8 +124,8 @@ def _is_there(error: Exception) -> bool:
     return isinstance(error, Refused) and error.code in WRONG_LAST_SEQUENCE
 
 
-def entry_of(message: Message) -> LogMeta:
-    """The entry that a message holds."""
+def log_meta_of(message: Message) -> LogMeta:
+    """The metadata that a message holds."""
     try:
         stored = msgspec.json.decode(message.data, type=_Stored)
     except msgspec.DecodeError as error:

@@ -143,7 +143,7 @@ class Streams:
     def _log_config(self) -> dict[str, Any]:
         subjects = self.subjects
         return {
-            **self._config(subjects.log_stream, [f"{subjects.records}>", f"{subjects.entries}>"]),
+            **self._config(subjects.log_stream, [f"{subjects.records}>", f"{subjects.metas}>"]),
             "republish": {"src": f"{subjects.records}>", "dest": f"{subjects.bells}>", "headers_only": True},
         }
 

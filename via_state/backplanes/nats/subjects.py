@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from via_state.backplanes.nats.tokens import is_ours, key_of, token_of, written
+from via_state.backplanes.nats.tokens import encoded, is_ours, key_of, token_of
 
 #: Headers of ours. A key whose token is only a digest travels whole in the first.
 FULL_KEY = "Via-Key"
@@ -36,9 +36,9 @@ class Subjects(NamedTuple):
         return f"{self.prefix}.log."
 
     @property
-    def entries(self) -> str:
-        """Before the token of a log's entry: its epoch and its floor."""
-        return f"{self.prefix}.entry."
+    def metas(self) -> str:
+        """Before the token of a log's metadata: its epoch and its floor."""
+        return f"{self.prefix}.meta."
 
     @property
     def cells(self) -> str:
@@ -67,7 +67,7 @@ class Subjects(NamedTuple):
 
     def token_in(self, subject: str) -> str:
         """The token of a subject. Raises ValueError for what is not ours."""
-        for before in (self.records, self.entries, self.cells):
+        for before in (self.records, self.metas, self.cells):
             if subject.startswith(before) and is_ours(token := subject.removeprefix(before)):
                 return token
         raise ValueError("its subject is not how we write a key")
@@ -75,4 +75,4 @@ class Subjects(NamedTuple):
 
 def key_headers(key: str) -> dict[str, str]:
     """What a message of ``key`` says in addition to its subject."""
-    return {FULL_KEY: written(key)} if key_of(token_of(key)) is None else {}
+    return {FULL_KEY: encoded(key)} if key_of(token_of(key)) is None else {}

@@ -16,22 +16,22 @@ DIGESTED, BYTE = re.compile("[^~*>]{1,200}~[0-9a-f]{40}"), re.compile(b"[0-9A-F]
 
 
 def token_of(key: str) -> str:
-    """``room.7 é`` becomes ``room.7=20é``: a dot parts tokens where it can, what a subject can't hold is written as bytes.
+    """``room.7 é`` becomes ``room.7=20é``: a dot parts tokens where it can, what a subject can't hold is encoded as bytes.
 
     Longer keys become their beginning and a digest; what they were goes along in `FULL_KEY`.
     """
-    token = written(key)
+    token = encoded(key)
     if len(token.encode()) <= MAX_TOKEN:
         return token
     digest = hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
-    return f"{written(key[:HINT])}~{digest}"
+    return f"{encoded(key[:HINT])}~{digest}"
 
 
-def written(key: str) -> str:
-    """The key as it is written; `key_of` reads it."""
+def encoded(key: str) -> str:
+    """The key as it is encoded; `key_of` reads it."""
     parts = []
     for index, char in enumerate(key):
-        # A subject has no empty tokens: a dot parts two of them, or is written as a byte.
+        # A subject has no empty tokens: a dot parts two of them, or is encoded as a byte.
         parting = char == "." and 0 < index < len(key) - 1 and key[index - 1] != "." != key[index + 1]
         if parting or char in PLAIN or char.isalnum():
             parts.append(char)
@@ -41,7 +41,7 @@ def written(key: str) -> str:
 
 
 def key_of(token: str) -> str | None:
-    """The key of a token, None where the token only has its digest. Raises ValueError for what `token_of` and `written` never give."""
+    """The key of a token, None where the token only has its digest. Raises ValueError for what `token_of` and `encoded` never give."""
     if "~" in token:
         if not DIGESTED.fullmatch(token):
             raise ValueError("its subject has no such digest")
@@ -50,16 +50,16 @@ def key_of(token: str) -> str | None:
     if not all(BYTE.match(one) for one in escaped):
         raise ValueError("its subject has no such escapes")
     key = b"".join([head, *(bytes([int(one[:2], 16)]) + one[2:] for one in escaped)]).decode()
-    if written(key) != token:
+    if encoded(key) != token:
         raise ValueError("its subject is not how we write a key")
     check_key(key)
     return key
 
 
 def is_ours(token: str) -> bool:
-    """Whether a token, or a key as it is written, is one that we make."""
+    """Whether a token, or a key as it is encoded, is one that we make."""
     try:
         key_of(token)
-    except ValueError:  # also of bytes that are no text
+    except ValueError:  # also of bytes that are not text
         return False
     return True

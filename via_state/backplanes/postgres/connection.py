@@ -151,7 +151,7 @@ def hang_up(connection: Connection) -> None:
 def ended(connection: Connection) -> bool:
     """Whether the other end of an idle connection is gone, as far as this machine knows.
 
-    An idle connection has nothing to read but its end; one with news of another kind is no loss either.
+    An idle connection has nothing to read but its end; one with news of another kind is not a loss either.
     """
     if connection.closed:
         return True

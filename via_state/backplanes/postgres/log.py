@@ -79,7 +79,7 @@ ORDER BY key, c9
 """
 
 # Where the records continue after some that are missing.
-GOES_ON = f"SELECT min(first) FROM via_state_pack WHERE log_id = {LOG} AND first > %(start)s"
+CONTINUES_AT = f"SELECT min(first) FROM via_state_pack WHERE log_id = {LOG} AND first > %(start)s"
 
 HEAD = f"SELECT {HEAD_COLUMNS} FROM via_state_log WHERE id = {LOG}"
 
@@ -233,7 +233,7 @@ class Logs:
     async def _hole(self, key: str, start: int, head: int) -> int:
         """The last offset that is missing after ``start``, 0 when none is any more."""
         async with self._connections.use(write=False) as connection:
-            row = await self._row(connection, GOES_ON, self._names(key, start=start))
+            row = await self._row(connection, CONTINUES_AT, self._names(key, start=start))
         assert row is not None, "an aggregate has one row"
         through = head if row[0] is None else row[0] - 1
         return through if through > start else 0

@@ -111,7 +111,7 @@ def _free_after_death(dead: str) -> None:
         mine.update(
             attempts=attempts + 1,
             last_error=DIED,
-            # It may have waited before: that was no failure.
+            # It may have waited before: that was not a failure.
             stuck_since=Coalesce("stuck_since", Now()) if attempts else Now(),
             next_attempt_at=Now() + timedelta(seconds=pause),
             **free,

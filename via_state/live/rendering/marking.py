@@ -82,7 +82,7 @@ def _unpainted(spec: NodeSpec, visitor: Visitor) -> str:
     """The attributes of an element that is left empty."""
     text = Text.of(spec, visitor.names) if spec.kind == "text" else None
     names = () if text is None or text.watched is None else (text.name,)
-    # What follows state is behind it. A text that follows none would be taken to be whole.
+    # An element that follows state is out of date until its frame comes. A text that follows none would be taken to be whole.
     at = {} if names or text is None else UNPAINTED
     return _attributes(spec, visitor, at, names)
 

@@ -15,13 +15,13 @@ _ADDRESS = re.compile(r"(href|src|action|data|to|from|values)$", re.IGNORECASE)
 def refuse_attribute(name: str) -> None:
     """Raise `DeclarationError` for an attribute that no value may be put into."""
     if not _ATTRIBUTE.fullmatch(name):
-        raise DeclarationError(f"via_attr: to={name!r} is no attribute that a value may be put into.")
+        raise DeclarationError(f"via_attr: to={name!r} is not an attribute that a value may be put into.")
 
 
 def tag_name(tag: str) -> str:
     """The name of an element. Raises `DeclarationError` for what is none."""
     if not _TAG.fullmatch(tag) or tag.lower() in ("script", "style"):
-        raise DeclarationError(f"tag={tag!r} is no element that a live place may be.")
+        raise DeclarationError(f"tag={tag!r} is not an element that a live place may be.")
     return str.__str__(tag)
 
 

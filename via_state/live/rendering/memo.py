@@ -1,6 +1,6 @@
 """What `via_for` remembers of a block's last render: each row, and the markup that was made of it.
 
-A row is known by its identity, and where a read makes all objects anew, as that of a cell does, by what it says.
+A row is known by its identity, and where a read makes all objects again, as that of a cell does, by what it says.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Command(StateCommand):
     def answer(self, *args: Any, **options: Any) -> None:
         pod, where, key = durable_pod(), options["where"], options["key"]
         if where not in ("first", "head") and not where.isdecimal():
-            raise CommandError(f"{where!r} is no place in a log: write first, head, or an offset.", returncode=2)
+            raise CommandError(f"Invalid place {where!r}. Use first, head, or an offset.", returncode=2)
         if key is None and (where.isdecimal() or options["force"]):
             what = "An offset belongs to" if where.isdecimal() else "--force is for"
             raise CommandError(f"{what} one log: give --key.", returncode=2)

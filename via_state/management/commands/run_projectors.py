@@ -86,7 +86,7 @@ class Command(StateCommand):
         def unready() -> str:
             if stop.is_set():
                 return "This worker ends."
-            return why_unready(pod) or ("" if worker.may_go_on() else "The lease of this worker is over.")
+            return why_unready(pod) or ("" if worker.may_continue() else "The lease of this worker is over.")
 
         health = _health(options, lambda: why_dead(pod.thread), unready)
         with _signals(stop):

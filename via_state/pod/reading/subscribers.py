@@ -127,7 +127,7 @@ async def subscribe(
 async def latest_values(
     thread: LoopThread, find: Callable[[], Subscribed[T]], load: Callable[[], Awaitable[object]]
 ) -> AsyncGenerator[T, None]:
-    """The value now, and each newer one. Holds one value, never a queue; a halt and its end are no values.
+    """The value now, and each newer one. Holds one value, never a queue; a halt and its end are not values.
 
     ``load`` returns when there is a value.
     """

@@ -210,7 +210,7 @@ class StoreConformance(Harness):
             assert await plane.load("long") is not None
             assert (await plane.cas("short", None, b"y")).number > first.number
 
-    async def test_a_write_decides_anew_when_a_cell_expires(self) -> None:
+    async def test_a_write_decides_again_when_a_cell_expires(self) -> None:
         async with self.one() as plane:
             kept = await plane.cas("kept", None, b"x", ttl=0.3)
             longer = await plane.cas("longer", None, b"x", ttl=0.3)
