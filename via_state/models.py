@@ -368,6 +368,12 @@ class DeadLetter(models.Model):
             models.Index(fields=["prefix", "handler", "added_at", "id"], name="via_state_letter_handler"),
             models.Index(fields=["prefix", "handler", "status", "added_at", "id"], name="via_state_letter_open"),
             models.Index(fields=["prefix", "template", "added_at", "id"], name="via_state_letter_log"),
+            # As they are counted.
+            models.Index(
+                fields=["prefix", "handler", "template", "added_at"],
+                name="via_state_letter_waiting",
+                condition=models.Q(status="new"),
+            ),
             models.Index(fields=["prefix", "event_name", "added_at", "id"], name="via_state_letter_event"),
             models.Index(fields=["prefix", "key"], name="via_state_letter_key", opclasses=[PATTERN, PATTERN]),
             models.Index(fields=["prefix", "record_id"], name="via_state_letter_id", opclasses=[PATTERN, PATTERN]),

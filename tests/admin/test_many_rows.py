@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from tests.admin.office import Office, changelist
 from tests.conftest import POSTGRES_ALIAS
 from via_state.admin import changelist as lists
 from via_state.models import EventHandler
+from via_state.operations import condition, truth
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
 
@@ -152,12 +152,32 @@ def test_selecting_all_takes_no_more_than_one_request_may(crowd: Crowd) -> None:
     assert len(queries) < 120
 
 
-@pytest.mark.parametrize("crowd", [["deadletter", "eventhandler"]], indirect=True)
-def test_the_overview_reads_few_rows(crowd: Crowd) -> None:
+def few_rows(crowd: Crowd) -> str:
+    """The overview, whose statements read few rows each."""
     with CaptureQueriesContext(connections[POSTGRES_ALIAS]) as queries:
         page = crowd.office.get("/admin/via_state/overview/")
-    assert re.search(r"at least \d+ dead letters", page)
-    asked = [one["sql"] for one in queries.captured_queries if one["sql"].startswith("SELECT")]
+    asked = [one["sql"] for one in queries.captured_queries if one["sql"].lstrip().startswith(("SELECT", "WITH"))]
     assert len(asked) <= 10
     for sql in asked:
         assert rows_read(sql) <= MOST_READ, sql
+    return page
+
+
+@pytest.mark.parametrize("crowd", [["deadletter", "eventhandler"]], indirect=True)
+def test_the_overview_reads_few_rows(crowd: Crowd) -> None:
+    assert "at least 2,000 dead letters" in few_rows(crowd)
+    with connections[POSTGRES_ALIAS].cursor() as cursor:
+        cursor.execute("UPDATE via_state_handlerposition SET stuck_since = now(), attempts = 1")
+    page = few_rows(crowd)
+    assert ">10,000+</td>" in page, "all keys of a handler are stuck"
+    assert page.count("+</td>") == 2, "the stuck and the blocked ones, which are read together"
+
+
+@pytest.mark.parametrize("crowd", [["deadletter"]], indirect=True)
+def test_the_many_dead_letters_of_a_handler_hide_no_other_ones(crowd: Crowd) -> None:
+    with connections[POSTGRES_ALIAS].cursor() as cursor:
+        cursor.execute("UPDATE via_state_deadletter SET handler = 'late', template = 'other' WHERE \"offset\" = 1")
+    found = condition.read().letters
+    assert found["late", "other"].number == 1, "the newest of all"
+    assert {number for (name, _), (number, _) in found.items() if name != "late"} == {condition.LIMIT + 1}
+    assert truth.read_rows().facts["via_deadletters_waiting"]["late", "other"] == 1

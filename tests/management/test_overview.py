@@ -28,6 +28,7 @@ from via_state.bookkeeping.halted_keys import HaltReport
 from via_state.bookkeeping.peers import Code, Peer
 from via_state.bookkeeping.positions import BLOCKED
 from via_state.models import OutboxRecord
+from via_state.operations import condition
 from via_state.operations import overview as looking
 from via_state.operations.doctor import handlers as judging
 from via_state.operations.overview import overview
@@ -249,6 +250,41 @@ def test_the_statements_do_not_grow_with_a_family(office: Office) -> None:
     for shelf in range(60):
         office.shop.place(1, shelf=shelf)
     assert asked() == few
+
+
+def test_the_books_may_be_in_sqlite(db: None) -> None:
+    assert connections["default"].vendor == "sqlite"
+    tables.handlers.create(template="orders", name="ship", start="first", ready=True, registered_at=Now())
+    handler = tables.handlers.rows().get()
+    ago: Any = Now() - timedelta(hours=3)
+    for number, columns in enumerate(
+        ({"stuck_since": ago, "last_error": BLOCKED}, {"stuck_since": ago}, {"halted": "epoch"})
+    ):
+        row = tables.positions.new(handler=handler, key=f"k{number}", key_hash=f"h{number}", **columns)
+        row.save(using="default")
+    letter: dict[str, Any] = {
+        "epoch": "e",
+        "offset": 1,
+        "event_name": "Placed",
+        "event_version": 1,
+        "payload": "{}",
+        "attempts": 1,
+    }
+    for number in range(3):
+        tables.dead_letters.create(
+            template=f"t{number // 2}", handler="ship", key="k", record_id=f"r{number}", added_at=ago, **letter
+        )
+    found = condition.read()
+    assert found.states == {handler.pk: {"stuck": 1, "blocked": 1, "halted": 1}}
+    assert sorted((one.at.key, round(one.age)) for one in found.troubles) == [
+        ("k0", 10800),
+        ("k1", 10800),
+        ("k2", 0),
+    ]
+    assert {of: (number, round(age)) for of, (number, age) in found.letters.items()} == {
+        ("ship", "t0"): (2, 10800),
+        ("ship", "t1"): (1, 10800),
+    }
 
 
 def test_a_handler_that_hangs_is_not_well(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import Case, QuerySet, Value, When
+from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 
-from via_state.bookkeeping.database import halted_keys, leases, outbox, tables
+from via_state.bookkeeping.database import counting, halted_keys, leases, outbox, tables
 from via_state.bookkeeping.database import peers as peer_rows
+from via_state.bookkeeping.database.counting import Few, Waiting, seconds
 from via_state.bookkeeping.peers import KnownPeer
+from via_state.bookkeeping.positions import AWAY, BLOCKED
 from via_state.core.findings import lasted
 from via_state.core.records import Position
 from via_state.declarations.catalog import handled_logs
 from via_state.models import HandlerPosition
 from via_state.operations.truth import At
 
-#: Rows of one statement: what is more is said to be "at least" so many.
+#: Rows of one statement; dead letters of a handler, and records of the outbox, that are counted.
 LIMIT = 2_000
+#: Positions in trouble that are counted; those that are read, of the halted and of the stuck ones.
+COUNTED, TROUBLES = 10_000, 200
+HALTED, STUCK, HELD_UP = STATES = "halted", "stuck", "blocked"
+
+
+def at_least(number: int, most: int = LIMIT) -> str:
+    """For a sentence: more than ``most`` were not counted."""
+    return f"at least {most:,}" if number > most else f"{number:,}"
+
+
+def or_more(number: int, most: int = LIMIT) -> str:
+    """The same for a column."""
+    return f"{most:,}+" if number > most else f"{number:,}"
 
 
 class Handler(NamedTuple):
@@ -39,13 +54,6 @@ class Trouble(NamedTuple):
     halted_text: str
     attempts: int
     error: str
-    age: float
-
-
-class Letters(NamedTuple):
-    """Dead letters that wait for a person, and the seconds that the oldest has waited."""
-
-    number: int
     age: float
 
 
@@ -78,10 +86,7 @@ class Outbox(NamedTuple):
     @property
     def shown(self) -> tuple[str, str]:
         """How many wait, and how many were set aside."""
-        waiting, aside = (
-            f"at least {number:,}" if number > LIMIT else f"{number:,}" for number in (self.waiting, self.aside)
-        )
-        return waiting, aside
+        return at_least(self.waiting), at_least(self.aside)
 
     @property
     def shown_oldest(self) -> str:
@@ -90,31 +95,43 @@ class Outbox(NamedTuple):
 
 
 class Condition(NamedTuple):
-    """``begun``: positions on declared keys that are not families. ``letters`` are by handler and declared key."""
+    """``troubles`` are the worst positions; ``states`` says of each handler how many are halted, stuck and blocked, as far as `COUNTED`.
+    ``begun``: positions on declared keys that are not families. ``letters`` are by handler and declared key.
+    """
 
     handlers: list[Handler]
     troubles: list[Trouble]
+    states: dict[int, dict[str, int]]
     begun: list[At]
-    letters: dict[tuple[str, str], Letters]
+    letters: Waiting
     halts: list[Halt]
     workers: list[Worker]
     peers: list[KnownPeer]
     outbox: Outbox
 
-    def at_least(self, number: int, every: int) -> str:
-        """A number of rows, of ``every`` that were read: more were not looked at."""
-        return f"at least {number:,}" if every >= LIMIT else f"{number:,}"
+    @property
+    def uncounted(self) -> set[str]:
+        """The states of which there are more positions than were counted: each number of ``states`` is a part of it."""
+        found = set()
+        for states in ({HALTED}, {STUCK, HELD_UP}):
+            if sum(one.get(state, 0) for one in self.states.values() for state in states) > COUNTED:
+                found |= states
+        return found
 
 
-def read() -> Condition:
-    """The condition now. Raises what the database raises."""
-    registered = [Handler(*row) for row in tables.handlers.rows().values_list("pk", "template", "name")[:LIMIT]]
+def read(troubles: int = TROUBLES) -> Condition:
+    """The condition now, with so many of the halted, and of the stuck positions. Raises what the database raises."""
+    rows = list(tables.handlers.rows().values_list("pk", "template", "name", Now())[:LIMIT])
+    registered = [Handler(*row[:3]) for row in rows]
     by_pk = {one.pk: one for one in registered}
+    now = rows[0][3] if rows else datetime.min
+    worst, begun = _positions(by_pk, troubles, now)
     return Condition(
         registered,
-        _troubles(by_pk),
-        _begun(by_pk),
-        _letters(),
+        worst,
+        _states(by_pk),
+        begun,
+        counting.waiting_letters(LIMIT),
         _halts(),
         _workers(),
         peer_rows.known(),
@@ -122,18 +139,35 @@ def read() -> Condition:
     )
 
 
-def _troubles(handlers: dict[int, Handler]) -> list[Trouble]:
-    rows = tables.positions.rows().filter(handler__in=list(handlers))
-    # Each by an index of its own: one condition with OR would read all rows.
-    halted = rows.filter(halted__gt="").order_by("halted")
-    stuck = rows.filter(stuck_since__isnull=False).order_by("stuck_since")
-    found = {one.at: one for some in (halted, stuck) for one in _read(some, handlers)}
-    return list(found.values())
+def _halted(handlers: dict[int, Handler]) -> QuerySet[HandlerPosition]:
+    """Each by an index of its own: one condition with OR would read all rows."""
+    return tables.positions.rows().filter(handler__in=list(handlers), halted__gt="").order_by("halted")
 
 
-def _read(rows: QuerySet[HandlerPosition], handlers: dict[int, Handler]) -> Iterator[Trouble]:
+def _stuck(handlers: dict[int, Handler]) -> QuerySet[HandlerPosition]:
+    """Those that fail, or can't continue, the first ones first."""
+    rows = tables.positions.rows().filter(handler__in=list(handlers), stuck_since__isnull=False)
+    return rows.order_by("stuck_since")
+
+
+def _states(handlers: dict[int, Handler]) -> dict[int, dict[str, int]]:
+    held_up = Q(last_error=BLOCKED) | Q(last_error__startswith=AWAY)
+    why = Case(When(held_up, then=Value(HELD_UP)), default=Value(STUCK), output_field=CharField())
+    halted = _halted(handlers).annotate(of=F("handler_id"), state=Value(HALTED, CharField()))
+    stuck = _stuck(handlers).filter(halted="").annotate(of=F("handler_id"), state=why)
+    found: dict[int, dict[str, int]] = defaultdict(dict)
+    most = COUNTED + 1
+    for (pk, state), number in counting.by_columns(("of", "state"), halted[:most], stuck[:most]).items():
+        found[pk][state] = number
+    return dict(found)
+
+
+def _positions(handlers: dict[int, Handler], troubles: int, now: datetime) -> tuple[list[Trouble], list[At]]:
+    plain = [one.spec.name for one in handled_logs(without_handlers=True) if not one.spec.family]
+    begun = tables.positions.rows().filter(key__in=plain, handler__in=list(handlers))
     columns = (
-        "handler_id",
+        "id",
+        "handler",
         "key",
         "epoch",
         "offset",
@@ -142,33 +176,20 @@ def _read(rows: QuerySet[HandlerPosition], handlers: dict[int, Handler]) -> Iter
         "halted_text",
         "attempts",
         "last_error",
+        "stuck_since",
     )
-    for pk, key, epoch, offset, record_id, halted, text, attempts, error, since, now in rows.values_list(
-        *columns, "stuck_since", Now()
-    )[:LIMIT]:
-        at = At(handlers[pk].name, handlers[pk].template, key, Position(epoch, offset, record_id), True)
-        yield Trouble(handlers[pk], at, halted, text, attempts, error, seconds(since, now))
-
-
-def _begun(handlers: dict[int, Handler]) -> list[At]:
-    plain = [one.spec.name for one in handled_logs(without_handlers=True) if not one.spec.family]
-    rows = tables.positions.rows().filter(key__in=plain, handler__in=list(handlers))
-    columns = ("handler_id", "key", "epoch", "offset", "record_id", "stuck_since")
-    return [
-        At(handlers[pk].name, handlers[pk].template, key, Position(epoch, offset, record_id), since is not None)
-        for pk, key, epoch, offset, record_id, since in rows.values_list(*columns)[:LIMIT]
-    ]
-
-
-def _letters() -> dict[tuple[str, str], Letters]:
-    rows = tables.dead_letters.rows().filter(status="new").order_by("added_at", "id")
-    found: dict[tuple[str, str], Letters] = {}
-    for handler, log, at, now in rows.values_list("handler", "template", "added_at", Now())[:LIMIT]:
-        before = found.get((handler, log))
-        found[handler, log] = (
-            Letters(1, seconds(at, now)) if before is None else before._replace(number=before.number + 1)
-        )
-    return found
+    parts = _halted(handlers)[:troubles], _stuck(handlers)[:troubles], begun[:LIMIT]
+    worst, others = [], []
+    rows = {row[0]: row[1:] for row in counting.together(HandlerPosition, columns, *parts)}
+    for pk, key, epoch, offset, record_id, halted, text, attempts, error, since in rows.values():
+        one = handlers[pk]
+        at = At(one.name, one.template, key, Position(epoch, offset, record_id), since is not None)
+        if halted or at.failing:
+            age = seconds(since, now)
+            worst.append(Trouble(one, at._replace(failing=True), halted, text, attempts, error, age))
+        if key in plain:
+            others.append(at)
+    return worst, others
 
 
 def _halts() -> list[Halt]:
@@ -187,19 +208,15 @@ def _workers() -> list[Worker]:
 
 
 def _outbox() -> Outbox:
-    waiting = outbox.waiting()
-    first = waiting.order_by("id").values_list("created", Now()).first()
-    count = 0 if first is None else waiting[: LIMIT + 1].count()
-    aside = outbox.set_aside()
-    put = aside.order_by("id").values_list("key", "error").first()
-    return Outbox(
-        count,
-        0.0 if first is None else seconds(*first),
-        0 if put is None else aside[: LIMIT + 1].count(),
-        "" if put is None else f"{put[0]!r}: {put[1]}",
+    few = outbox.waiting()[: LIMIT + 1], outbox.set_aside()[: LIMIT + 1]
+    waiting, aside = (Few(rows.values("pk")) for rows in few)
+    first = (
+        outbox.waiting().order_by("id").annotate(number=waiting).values_list("number", "created", Now()).first()
     )
-
-
-def seconds(since: datetime | None, now: datetime) -> float:
-    """Between two moments of the database; 0 for none."""
-    return 0.0 if since is None else max((now - since).total_seconds(), 0.0)
+    put = outbox.set_aside().order_by("id").annotate(number=aside).values_list("number", "key", "error").first()
+    return Outbox(
+        0 if first is None else first[0],
+        0.0 if first is None else seconds(*first[1:]),
+        0 if put is None else put[0],
+        "" if put is None else f"{put[1]!r}: {put[2]}",
+    )

@@ -15,14 +15,13 @@ from dataclasses import dataclass, field
 
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.peers import KnownPeer, Peer
-from via_state.bookkeeping.positions import AWAY, BLOCKED
 from via_state.conf import settings
 from via_state.core.findings import Finding, bad, lasted
 from via_state.core.records import LogBounds
 from via_state.declarations.catalog import handled_logs
 from via_state.exceptions import ViaStateError
 from via_state.operations import condition as books
-from via_state.operations.condition import Condition, Halt, Outbox, Trouble, Worker
+from via_state.operations.condition import COUNTED, STATES, Condition, Halt, Outbox, Trouble, Worker, or_more
 from via_state.operations.doctor.doctor import heard, needs
 from via_state.operations.truth import At, late, oldest_of, template_of
 from via_state.pod.pod import Pod
@@ -56,11 +55,22 @@ class HandlerLine:
     halted: int = 0
     dead_letters: int = 0
     oldest: float | None = None
+    #: Which of these were not counted to the end: "stuck", "blocked", "halted".
+    at_least: tuple[str, ...] = ()
 
     @property
     def shown_oldest(self) -> str:
         """How long the oldest event has waited, in words."""
         return waits(self.oldest, self.family)
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """How many are stuck, blocked and halted, and how many dead letters there are; ``12+``: at least so many."""
+        found = {
+            state: f"{min(getattr(self, state), COUNTED):,}{'+' if state in self.at_least else ''}"
+            for state in STATES
+        }
+        return {**found, "dead_letters": or_more(self.dead_letters)}
 
     @property
     def badness(self) -> tuple[float, ...]:
@@ -178,14 +188,11 @@ def _handlers(condition: Condition) -> list[HandlerLine]:
         )
         for one in condition.handlers
     }
-    for one in condition.troubles:
-        line = lines[one.handler.template, one.handler.name]
-        if one.halted:
-            line.halted += 1
-        elif one.error == BLOCKED or one.error.startswith(AWAY):
-            line.blocked += 1
-        else:
-            line.stuck += 1
+    uncounted = tuple(sorted(condition.uncounted))
+    for line in lines.values():
+        line.at_least = uncounted
+        for state, number in condition.states.get(line.pk, {}).items():
+            setattr(line, state, number)
     for (handler, log), letters in condition.letters.items():
         if (line_ := lines.get((log, handler))) is not None:
             line_.dead_letters = letters.number

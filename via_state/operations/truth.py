@@ -12,11 +12,11 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from via_state.backplanes.base import Backplane
-from via_state.bookkeeping.database import halted_keys, outbox, tables, workers
+from via_state.bookkeeping.database import counting, halted_keys, outbox, tables, workers
 from via_state.bookkeeping.positions import BLOCKED
 from via_state.core.delivery import Treatment, records_after
 from via_state.core.metadata import metadata_of
-from via_state.core.records import GENESIS, LogBounds, Position
+from via_state.core.records import GENESIS, Batch, LogBounds, Position
 from via_state.declarations.catalog import handled_logs
 from via_state.handlers.known_keys import HandledLog
 from via_state.pod.pod import Pod
@@ -28,6 +28,8 @@ Facts: TypeAlias = "dict[str, dict[tuple[str, ...], float]]"
 LIMIT, READS, AT_ONCE = 10_000, 200, 8
 #: Records of one read, and reads of one position: among so many somebody's are looked for who wants few of them.
 RECORDS, TRIES = 500, 4
+#: Records of each log that are read of all logs at once.
+FEW = 20
 STATES = ("idle", "running", "stuck", "blocked", "halted")
 
 
@@ -118,13 +120,10 @@ def _positions(
 
 def _letters() -> tuple[dict[tuple[str, ...], float], dict[tuple[str, ...], float]]:
     """Dead letters that wait, and since when the oldest does."""
-    rows = tables.dead_letters.rows().filter(status="new").order_by("added_at", "id")
-    waiting: Counter[tuple[str, ...]] = Counter()
-    since: dict[tuple[str, ...], float] = {}
-    for handler, log, at, now in rows.values_list("handler", "template", "added_at", Now())[:LIMIT]:
-        waiting[handler, log] += 1
-        since.setdefault((handler, log), time.time() - (now - at).total_seconds())
-    return {labels: float(count) for labels, count in waiting.items()}, since
+    now = time.time()
+    found = counting.waiting_letters(LIMIT)
+    waiting: dict[tuple[str, ...], float] = {of: float(one.number) for of, one in found.items()}
+    return waiting, {of: now - one.age for of, one in found.items()}
 
 
 def _halted() -> dict[tuple[str, ...], float]:
@@ -163,12 +162,16 @@ async def oldest_of(backplane: Backplane, places: list[At]) -> dict[tuple[str, .
     """The same of positions that have records after them; by handler and declared key. At most `READS` are looked at, those that fail first."""
     late = sorted(places, key=lambda one: not one.failing)
     logs = {one.spec.name: one for one in handled_logs(without_handlers=True)}
+    # In one question, of each key for the position that is looked at first: what its handler wants is mostly among the next few records.
+    begin = {at.key: at.position for at in reversed(late[:READS])}
+    batches = await backplane.read_many(begin, FEW) if begin else {}
     left = iter(late[:READS])
     found: dict[tuple[str, ...], float] = {}
 
     async def look() -> None:
         for at in left:
-            seconds = await first_after(backplane, at, logs.get(at.template))
+            batch = batches.get(at.key) if begin[at.key] == at.position else None
+            seconds = await first_after(backplane, at, logs.get(at.template), batch)
             labels = at.name, at.template
             if seconds is not None and seconds < found.get(labels, float("inf")):
                 found[labels] = seconds
@@ -210,11 +213,17 @@ def late(handlers: list[tuple[str, str]], positions: list[At], heads: Mapping[st
     return found
 
 
-async def first_after(backplane: Backplane, at: At, log: HandledLog | None) -> float | None:
-    """When the first event after a position was appended that its handler wants; None where there is none, or it has no time."""
+async def first_after(
+    backplane: Backplane, at: At, log: HandledLog | None, batch: Batch | None = None
+) -> float | None:
+    """When the first event after a position was appended that its handler wants; None where there is none, or it has no time.
+
+    ``batch``: what was read after the position already.
+    """
     position = at.position
     for _ in range(TRIES):
-        batch = await backplane.read(at.key, position, RECORDS)
+        if batch is None:
+            batch = await backplane.read(at.key, position, RECORDS)
         spec: Any = None if log is None else log.handlers.get(at.name)
         if spec is None or log is None:  # of code that is not this one's
             pack = next((one for one in batch.packs if one.last > position.offset), None)
@@ -227,7 +236,7 @@ async def first_after(backplane: Backplane, at: At, log: HandledLog | None) -> f
             last = record.position
         if last is None or last.offset >= batch.head.offset:
             return None
-        position = last
+        position, batch = last, None
     return None
 
 

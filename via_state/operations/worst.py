@@ -12,7 +12,7 @@ from via_state.pod.pod import Pod
 
 def worst(pod: Pod, number: int) -> Iterator[Selected]:
     """At most ``number`` logs that are halted, or have a handler that is halted or stuck: in this order, and of each those that are so for longest."""
-    condition = books.read()
+    condition = books.read(number)
     stuck = sorted((one for one in condition.troubles if not one.halted), key=lambda one: -one.age)
     keys = [
         *(one.key for one in condition.halts),

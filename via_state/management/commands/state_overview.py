@@ -88,8 +88,13 @@ def summary(found: Overview) -> str:
 
 def _handler(one: HandlerLine) -> tuple[str, ...]:
     name = one.name if one.declared else f"{one.name} (in no code)"
-    numbers = (one.stuck, one.blocked, one.halted, one.dead_letters)
-    return (name, one.template, *(f"{number:,}" for number in numbers), one.shown_oldest)
+    shown = one.shown
+    return (
+        name,
+        one.template,
+        *(shown[column] for column in ("stuck", "blocked", "halted", "dead_letters")),
+        one.shown_oldest,
+    )
 
 
 def _log(one: LogLine) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from via_state.core.findings import Finding, bad, lasted
-from via_state.operations.condition import Condition, Trouble
+from via_state.operations.condition import Condition, Trouble, at_least
 
 #: What is named of each kind.
 MOST = 5
@@ -68,12 +68,11 @@ def orphans(condition: Condition, code: Collection[tuple[str, str]]) -> list[Fin
 
 def dead_letters(condition: Condition) -> list[Finding]:
     """Those that wait for a person, by handler."""
-    every = sum(one.number for one in condition.letters.values())
     worst = sorted(condition.letters.items(), key=lambda one: -one[1].number)
     return [
         bad(
             "D303",
-            f"{condition.at_least(letters.number, every)} dead letters of {handler!r} on {log!r} wait for a person, the oldest for {lasted(letters.age)}.",
+            f"{at_least(letters.number)} dead letters of {handler!r} on {log!r} wait for a person, the oldest for {lasted(letters.age)}.",
             f"Mend the cause, then manage.py replay_dead_letters --handler {handler}",
         )
         for (handler, log), letters in worst[:MOST]
