@@ -36,6 +36,8 @@ def emitted() -> set[str]:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 if isinstance(node.func.value, ast.Name) and node.func.value.id == "telemetry":
                     found.add(node.func.attr)
+                    if node.func.attr == "Levels":
+                        found |= {one.attr for one in node.args if isinstance(one, ast.Attribute)}
                 if node.func.attr == "emit" and isinstance(node.func.value, ast.Call):
                     made = node.func.value.func
                     found.add(made.id if isinstance(made, ast.Name) else "")

@@ -12,10 +12,15 @@ from prometheus_client import REGISTRY
 from tests.conftest import POSTGRES_ALIAS
 from tests.handlers.test_crowds import Gate
 from tests.handlers.world import Cancelled, Placed, Shop, until
-from via_state import Delivery, Retry
+from via_state import Delivery, Retry, telemetry
 from via_state.exceptions import DeclarationError
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS], transaction=True)
+
+
+def sample(name: str) -> float:
+    telemetry.flush()
+    return REGISTRY.get_sample_value(name) or 0.0
 
 
 def lag() -> float:
@@ -58,6 +63,7 @@ def test_a_worker_for_one_handler_helps_where_the_others_threads_are_busy(durabl
 @pytest.mark.parametrize("before", [True, False], ids=["claimed", "never claimed"])
 def test_a_handler_that_gets_no_thread_has_a_lag(shop: Shop, before: bool) -> None:
     gate = Gate(shop)
+    threads, busy = sample("via_handler_threads"), sample("via_handler_threads_busy")
     if before:
         shop.place(1)
         worker = shop.work(concurrency=1)
@@ -69,9 +75,15 @@ def test_a_handler_that_gets_no_thread_has_a_lag(shop: Shop, before: bool) -> No
     assert gate.entered.wait(60)
     shop.place(2, 3)
     until(lambda: lag() >= 1)
+    assert sample("via_handler_threads") == threads + 1
+    until(lambda: sample("via_handler_threads_busy") == busy + 1)
     gate.open.set()
     until(lambda: [number for number, _ in gate.orders][-2:] == [2, 3])
     until(lambda: lag() == 0)
+    until(lambda: sample("via_handler_threads_busy") == busy)
+    for worker in list(shop._workers):
+        shop.stop(worker)
+    assert sample("via_handler_threads") == threads
 
 
 def test_a_delivery_of_an_async_handler_ends_with_its_timeout(shop: Shop) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from via_state.backplanes.subscriptions import Hear, Hearing, Ring, Watch
+from via_state.backplanes.timing import time_verbs
 from via_state.core.findings import Finding
 from via_state.core.records import GENESIS, Append, Batch, Cell, Changes, LogBounds, Pack, Position, Revision
 from via_state.exceptions import (
@@ -118,6 +119,9 @@ class Backplane(ABC):
     max_value_bytes: int
     #: Largest ``data`` of one message, in bytes; 0 for an adapter that carries none.
     max_message_bytes: int = 0
+
+    def __init_subclass__(cls) -> None:
+        time_verbs(cls)
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = options

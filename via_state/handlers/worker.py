@@ -91,6 +91,7 @@ class Worker(Service):
             self._keep_lease,
             outage=Outage(logger, "The table of this worker's lease", "lease"),
         )
+        self._level: telemetry.Levels | None = None
         self._housekeeping = Periodic("The housekeeping of this worker", self._keep_house, _interval)
         #: What keeps it from starting, empty when nothing does.
         self.waits_for = ""
@@ -213,6 +214,7 @@ class Worker(Service):
                 await backoff.pause()
         self.waits_for = ""
         await self._reconciler.start()
+        self._level = telemetry.Levels(lambda: (self.threads.size, self.threads.running), telemetry.HandlerThreads)
         self._lease.ring()
         self._following = self._keys.following = self._reconciler.follow(self)
         for one in self.logs:
@@ -363,6 +365,8 @@ class Worker(Service):
             logger.log(level, "The worker could not say that it leaves; its lease ends by itself: %s", error)
         for threads in (self.threads, self._claiming, self._control):
             await threads.close()
+        if self._level is not None:
+            self._level.end()
 
 
 def _interval() -> float:

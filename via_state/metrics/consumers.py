@@ -64,6 +64,16 @@ consumer_latency_seconds = histograms(
     HANDLER,
 )
 consumer_delivery_seconds = histograms("via_consumer_delivery_seconds", "How long the handler ran.", HANDLER)
+handler_threads = gauge(
+    "via_handler_threads", "Threads of a worker on which handlers may run.", "livesum", unit="threads"
+)
+handler_threads_busy = gauge(
+    "via_handler_threads_busy",
+    "Threads of a worker on which a handler runs.",
+    "livesum",
+    "all of them for 15 min: give the worker more, or run more workers",
+    "threads",
+)
 lease_until = gauge(
     "via_lease_until_timestamp_seconds",
     "Until when a worker holds its positions, as Unix time by its own clock; it is renewed three times a lease.",
@@ -132,6 +142,12 @@ def _(event: telemetry.HandlerFenced) -> None:
 @telemetry.HandlerStuck.subscribe
 def _(event: telemetry.HandlerStuck) -> None:
     consumer_stuck[event.handler, event.template].set(event.attempts)
+
+
+@telemetry.HandlerThreads.subscribe
+def _(event: telemetry.HandlerThreads) -> None:
+    handler_threads.inc(event.threads)
+    handler_threads_busy.inc(event.busy)
 
 
 @telemetry.HandlerHalted.subscribe

@@ -12,6 +12,12 @@ fold_offset = gauges(
     "livemin",
     unit="offset",
 )
+fold_lag_seconds = histograms(
+    "via_fold_lag_seconds",
+    "From an append to its fold in a process, which shows it: of the newest event of one batch a second, by the clocks of both.",
+    worry="often above 1 s: the process folds too late, or clocks differ",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0),
+)
 cold_start_seconds = histograms(
     "via_cold_start_seconds",
     "From the first use of a log in a process to its value, by what the fold began with: genesis, snapshot, migration.",
@@ -147,6 +153,11 @@ def _(event: telemetry.Folded) -> None:
     fold_events[event.template,].inc(event.events)
     if event.offset:
         fold_offset[event.template,].set(event.offset)
+
+
+@telemetry.FoldLagged.subscribe
+def _(event: telemetry.FoldLagged) -> None:
+    fold_lag_seconds[event.template,].observe(event.seconds)
 
 
 @telemetry.RecordsSkipped.subscribe

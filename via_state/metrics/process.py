@@ -27,9 +27,16 @@ append_group_records = histogram(
 )
 append_errors = counters(
     "via_append_errors",
-    "Calls of append that raised, by reason: unavailable (nothing was written), unknown (it may have been), refused.",
+    "Calls of append that raised, by reason: unavailable (nothing was written), unknown (it may have been), too_large, refused.",
     ("reason",),
     "any increase",
+)
+append_waiting = gauge(
+    "via_append_waiting",
+    "Calls of append that wait for the backplane.",
+    "livesum",
+    "grows: the store takes less than the process appends",
+    "calls",
 )
 update_seconds = histograms(
     "via_update_seconds",
@@ -60,7 +67,7 @@ erasures_failed = counter(
 )
 
 
-for _reason in ("unavailable", "unknown", "refused"):
+for _reason in ("unavailable", "unknown", "too_large", "refused"):
     append_errors[_reason,].inc(0)  # the first error of a process raises an alert
 
 
@@ -70,6 +77,11 @@ def _(event: telemetry.Appended) -> None:
     append_group_records.observe(event.events)
     for seconds in event.seconds:
         append_seconds.observe(seconds)
+
+
+@telemetry.AppendsWaiting.subscribe
+def _(event: telemetry.AppendsWaiting) -> None:
+    append_waiting.inc(event.change)
 
 
 @telemetry.Relayed.subscribe
@@ -155,6 +167,14 @@ backplane_errors = counter(
     "Calls of the backplane or the database that failed for want of a connection, and were tried again or raised.",
     "increases for 5 min",
 )
+backplane_call_seconds = histograms(
+    "via_backplane_call_seconds",
+    "How long a call of the backplane took, by its verb and outcome: ok, unavailable (nothing was done), unknown (a write may have been "
+    "done), refused. Without a server, as with the memory backplane, there are none.",
+    ("verb", "outcome"),
+    "more than 1% of a verb's calls are not ok",
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 2.5),
+)
 retrying = gauges(
     "via_retrying",
     "What a process has tried again for longer than a minute, or although the server refuses it, and still fails.",
@@ -215,6 +235,20 @@ def _(event: telemetry.KeysHeld) -> None:
 @telemetry.StrangerMet.subscribe
 def _(event: telemetry.StrangerMet) -> None:
     strangers[event.server,].inc()
+
+
+_OUTCOMES = ("ok", "unavailable", "unknown", "refused")
+
+
+@telemetry.BackplaneCalled.subscribe
+def _(event: telemetry.BackplaneCalled) -> None:
+    child = backplane_call_seconds.get((event.verb, event.outcome))
+    if child is None:
+        for outcome in _OUTCOMES:
+            child = backplane_call_seconds[event.verb, outcome]
+        child = backplane_call_seconds[event.verb, event.outcome]
+    for seconds in event.seconds:
+        child.observe(seconds)
 
 
 @telemetry.CallFailed.subscribe

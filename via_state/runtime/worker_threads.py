@@ -57,6 +57,12 @@ class WorkerThreads:
         self._busy = 0
         self._closed = False
 
+    @property
+    def running(self) -> int:
+        """Threads of ours on which something runs. From any thread."""
+        with self._lock:
+            return len(self._running) - self._left
+
     def start(self, count: int | None = None) -> None:
         """Have ``count`` threads (default: all) from now on. A process that ends can't start one any more."""
         while len(self._threads) < (self.size if count is None else count) and not self._closed:

@@ -17,6 +17,7 @@ happens with every fold is added up (`folds`) and emitted once a second.
 
 from __future__ import annotations
 
+from via_state.telemetry.calls import BackplaneCalled, called
 from via_state.telemetry.connections import (
     CallFailed,
     KeysHeld,
@@ -28,10 +29,12 @@ from via_state.telemetry.connections import (
     Swept,
 )
 from via_state.telemetry.event import Count, Event, Events, OffsetAt, Seconds
+from via_state.telemetry.flushing import Levels, at_flush, flush
 from via_state.telemetry.folding import (
     EpochReset,
     FoldDiverged,
     Folded,
+    FoldLagged,
     Folds,
     KeyHalted,
     KeyResumed,
@@ -39,7 +42,6 @@ from via_state.telemetry.folding import (
     LogReady,
     RecordsSkipped,
     Reseeded,
-    flush,
     folds,
 )
 from via_state.telemetry.handlers import (
@@ -54,6 +56,7 @@ from via_state.telemetry.handlers import (
     HandlerRegistered,
     HandlerResumed,
     HandlerStuck,
+    HandlerThreads,
     LeaseRenewed,
 )
 from via_state.telemetry.live import (
@@ -77,6 +80,7 @@ from via_state.telemetry.writing import (
     AfterCommitFailed,
     Appended,
     AppendFailed,
+    AppendsWaiting,
     ErasureFailed,
     OutboxCounted,
     ReadWaited,
@@ -90,6 +94,8 @@ __all__ = [
     "AfterCommitFailed",
     "AppendFailed",
     "Appended",
+    "AppendsWaiting",
+    "BackplaneCalled",
     "BroadcastDropped",
     "BroadcastFailed",
     "Broadcasted",
@@ -106,6 +112,7 @@ __all__ = [
     "Event",
     "Events",
     "FoldDiverged",
+    "FoldLagged",
     "Folded",
     "Folds",
     "FramesSent",
@@ -116,10 +123,12 @@ __all__ = [
     "HandlerRegistered",
     "HandlerResumed",
     "HandlerStuck",
+    "HandlerThreads",
     "KeyHalted",
     "KeyResumed",
     "KeysHeld",
     "LeaseRenewed",
+    "Levels",
     "LogLoaded",
     "LogReady",
     "LoopBeat",
@@ -149,6 +158,8 @@ __all__ = [
     "UpdateContended",
     "UpdateEnded",
     "all_events",
+    "at_flush",
+    "called",
     "flush",
     "folds",
 ]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from threading import Lock
+from typing import Protocol
 
-from via_state.telemetry.event import Count, Event, Events, OffsetAt, Seconds
+from via_state.core.metadata import metadata_of
+from via_state.core.records import Batch, Position
+from via_state.telemetry.event import Event, Events, OffsetAt, Seconds
+from via_state.telemetry.flushing import at_flush
 
 
 class LogLoaded(Event, frozen=True, gc=False):
@@ -28,8 +32,16 @@ class Folded(Event, frozen=True, gc=False):
 
     template: str
     events: Events
-    batches: Count
     offset: OffsetAt
+
+
+class FoldLagged(Event, frozen=True, gc=False):
+    """How long ago the newest event of a batch was appended, when that was folded. Of one batch a second, in keys that had come to their
+    head before.
+    """
+
+    template: str
+    seconds: Seconds
 
 
 class RecordsSkipped(Event, frozen=True, gc=False):
@@ -79,42 +91,50 @@ class FoldDiverged(Event, frozen=True, gc=False):
     why: str
 
 
+class At(Protocol):
+    """A projection."""
+
+    @property
+    def position(self) -> Position: ...
+
+
 class Folds:
-    """What was folded of all keys of one template, in this process. Its fields only grow, and are written on the loop alone."""
+    """What was folded of all keys of one template, in this process. Its fields are written on the loop alone.
 
-    __slots__ = ("_told", "batches", "events", "offset", "template")
+    ``events`` only grows. `tell` takes the others: ``at`` is the projection that was folded last, ``sample`` a batch, and when it was folded, of
+    the first fold since.
+    """
 
-    def __init__(self, template: str) -> None:
-        self.template = template
-        self.events = self.batches = self.offset = 0
-        self._told = 0, 0
+    __slots__ = ("_family", "_told", "at", "events", "sample", "template")
+
+    def __init__(self, template: str, family: bool) -> None:
+        self.template, self._family = template, family
+        self.events = self._told = 0
+        self.at: At | None = None
+        self.sample: tuple[Batch, float] | None = None
 
     def tell(self) -> None:
         """Emit `Folded` for what came since the last call."""
-        batches, events = self._told
-        self._told = self.batches, self.events
-        if self._told[0] != batches:
-            Folded(self.template, self._told[1] - events, self._told[0] - batches, self.offset).emit()
+        before, self._told = self._told, self.events
+        at, sample, self.at, self.sample = self.at, self.sample, None, None
+        if self._told != before:
+            offset = 0 if self._family or at is None else at.position.offset
+            Folded(self.template, self._told - before, offset).emit()
+        if sample is not None and sample[0].packs:
+            pack, folded = sample[0].packs[-1], sample[1]
+            if appended := metadata_of(pack.data, pack.count, pack.count - 1).time:
+                FoldLagged(self.template, max(0.0, folded - appended / 1000)).emit()
 
 
 _lock = Lock()
 _folds: dict[str, Folds] = {}
 
 
-def folds(template: str) -> Folds:
+def folds(template: str, family: bool) -> Folds:
     """Where a projector adds up what it folds."""
     with _lock:
         found = _folds.get(template)
         if found is None:
-            found = _folds[template] = Folds(template)
+            found = _folds[template] = Folds(template, family)
+            at_flush(found.tell)
         return found
-
-
-def flush() -> None:
-    """Emit what was added up. From any thread; the loop does that each second, and whoever shows metrics before it does."""
-    with _flushing:
-        for one in list(_folds.values()):
-            one.tell()
-
-
-_flushing = Lock()

@@ -73,6 +73,13 @@ class LeaseRenewed(Event, frozen=True, gc=False):
     until: Annotated[float, "seconds since 1970"]
 
 
+class HandlerThreads(Event, frozen=True, gc=False):
+    """By how much the threads of this process changed on which handlers may run, and those of them on which one runs."""
+
+    threads: Count
+    busy: Count
+
+
 class HandlerStuck(Event, frozen=True, gc=False):
     """Failed attempts at the record that fails most often, of all keys that this worker runs the handler on; 0 when none fails."""
 

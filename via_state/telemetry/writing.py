@@ -31,8 +31,16 @@ class OutboxCounted(Event, frozen=True, gc=False):
     aside: Count
 
 
+class AppendsWaiting(Event, frozen=True, gc=False):
+    """By how much the number of calls of append changed that wait for the backplane."""
+
+    change: Count
+
+
 class AppendFailed(Event, frozen=True, gc=False):
-    """So many calls of append get an error. ``reason``: "unavailable", nothing was written; "unknown", it may have been; "refused"."""
+    """So many calls of append get an error. ``reason``: "unavailable", nothing was written; "unknown", it may have been; "too_large";
+    "refused".
+    """
 
     reason: str
     calls: Count

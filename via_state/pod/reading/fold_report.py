@@ -9,17 +9,30 @@ from typing import Any
 
 from via_state import telemetry
 from via_state.core.projection import Action, Outcome, Projection, Unread
+from via_state.core.records import Batch
 from via_state.core.specs import LogSpec
 from via_state.logs import about
 
 logger = logging.getLogger("via_state.projector")
+_RESET = Action.RESET
 _OURS = f"{__name__.partition('.')[0]}."
 
 
 class FoldReport:
     """Remembers which halt it has announced, so that each is announced once, and taken back."""
 
-    __slots__ = ("_began", "_folds", "_key", "_reason", "_spec", "_unread", "loading", "origin")
+    __slots__ = (
+        "_began",
+        "_behind",
+        "_folds",
+        "_key",
+        "_quiet",
+        "_reason",
+        "_spec",
+        "_unread",
+        "loading",
+        "origin",
+    )
 
     def __init__(self, key: str, spec: LogSpec[Any]) -> None:
         self._key, self._spec = key, spec
@@ -28,7 +41,9 @@ class FoldReport:
         self._began = time.monotonic()
         #: Until there is a value; what the fold began with.
         self.loading, self.origin = True, "genesis"
-        self._folds = telemetry.folds(spec.name)
+        self._behind = True  # until the head was reached: what is folded before that was appended long ago
+        self._quiet = False  # whether the last batch left nothing to announce, or to take back
+        self._folds = telemetry.folds(spec.name, spec.family)
         telemetry.LogLoaded(key, spec.name).emit()
 
     def ready(self) -> None:
@@ -36,14 +51,29 @@ class FoldReport:
         self.loading = False
         telemetry.LogReady(self._key, self._spec.name, time.monotonic() - self._began, self.origin).emit()
 
-    def count(self, outcome: Outcome, projection: Projection[Any]) -> None:
+    def restored(self, origin: str) -> None:
+        """The fold continues from a snapshot."""
+        self.origin = origin
+        self._behind, self._quiet = True, False
+
+    def count(self, outcome: Outcome, projection: Projection[Any], batch: Batch) -> None:
         """After each batch: adds up, and tells at once only what is rare."""
         if outcome.applied:
             folds = self._folds
-            folds.batches += 1
             folds.events += outcome.applied
-            if not self._spec.family:
-                folds.offset = projection.position.offset
+            folds.at = projection
+            if folds.sample is None and not self._behind:
+                folds.sample = batch, time.time()
+        if self._quiet and projection.unread is None and projection.halt is None and outcome.action is not _RESET:
+            return
+        self._announce(outcome, projection)
+        if outcome.action is Action.AT_HEAD:
+            self._behind = False
+        elif outcome.action is _RESET:
+            self._behind = True
+        self._quiet = not self._behind and self._reason is None and self._unread is None
+
+    def _announce(self, outcome: Outcome, projection: Projection[Any]) -> None:
         if outcome.undecodable or outcome.unknown:
             telemetry.RecordsSkipped(self._key, self._spec.name, outcome.undecodable, outcome.unknown).emit()
         if outcome.action is Action.RESET:

@@ -215,7 +215,7 @@ class Projector(Replica[Place], Generic[V]):
                     f"The log {self.key!r} says that its last record is at offset {batch.head.offset}, "
                     f"and brings none after {after.offset}. It is asked again."
                 )
-            self._publish(outcome, read.number)
+            self._publish(outcome, read.number, batch)
             pace.end()
             if outcome.action is Action.HALTED:
                 return outcome.action
@@ -246,17 +246,17 @@ class Projector(Replica[Place], Generic[V]):
                 )
             projection.seed(found.value, found.position)
             self._visibility.restored()
-            self._report.origin = "migration" if found.migrated else "snapshot"
+            self._report.restored("migration" if found.migrated else "snapshot")
             self.snapshots.start_over()
             return Outcome(undecodable=outcome.undecodable, unknown=outcome.unknown)
         if outcome.action is Action.NEEDS_SNAPSHOT:
             return projection.halt_for_gap(found.why if isinstance(found, NoRestorePoint) else None, batch.hole)
         return outcome
 
-    def _publish(self, outcome: Outcome, read: int) -> None:
+    def _publish(self, outcome: Outcome, read: int, batch: Batch) -> None:
         """Make what was folded visible, then tell those who wait for it. ``read``: the number of the read that brought it."""
         projection, visibility = self._projection, self._visibility
-        self._report.count(outcome, projection)
+        self._report.count(outcome, projection, batch)
         self.snapshots.folded(outcome.applied)
         moved = visibility.publish(outcome.action, projection)
         before, self._at = self._at, projection.position

@@ -36,7 +36,9 @@ def _reason(error: BaseException) -> str:
     """What an append's error says of its outcome, as telemetry calls it."""
     if isinstance(error, OutcomeUnknown):
         return "unknown"
-    return "refused" if isinstance(error, BackplaneRefused | AppendTooLarge) else "unavailable"
+    if isinstance(error, AppendTooLarge):
+        return "too_large"
+    return "refused" if isinstance(error, BackplaneRefused) else "unavailable"
 
 
 def _answer(batch: list[tuple[Waiter, Any]]) -> None:

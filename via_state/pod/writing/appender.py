@@ -72,6 +72,7 @@ class Appender:
         self._folding: dict[asyncio.Future[None], list[tuple[Waiter, Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._forget = thread.at_end(self._abandon)
+        self._level = telemetry.Levels(lambda: (self._waiting(),), telemetry.AppendsWaiting)
 
     def submit(
         self,
@@ -104,6 +105,14 @@ class Appender:
                 self._ready.append(lane)
             lane.waiting.append(entry)
         self._depart()
+
+    def _waiting(self) -> int:
+        """Calls that have no answer yet. From any thread."""
+        lanes = list(self._lanes.values())
+        under_way = [group for one in lanes if (group := one.group) is not None]
+        return (
+            len(self._inbox) + sum(len(one.waiting) for one in lanes) + sum(len(one.entries) for one in under_way)
+        )
 
     # Trains -----------------------------------------------------------------------------------------------
 
@@ -325,6 +334,7 @@ class Appender:
         fail([entry.waiter for entry in self._inbox], error)
         for acknowledged in list(self._folding.values()):
             tell(acknowledged)
+        self._level.end()
 
     async def close(self) -> None:
         """Let what is in flight finish; what waits after it fails with the backplane's `Closed`."""
@@ -332,6 +342,7 @@ class Appender:
         until = time.monotonic() + 2.0
         while self._tasks and (left := until - time.monotonic()) > 0:
             await asyncio.wait(set(self._tasks), timeout=left)
+        self._level.end()
 
 
 def _still_waiting(group: Group, error: BackplaneUnavailable) -> Sequence[Entry]:
