@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import django
 from django.conf import settings
@@ -125,9 +126,19 @@ def anchor_checks(app: Sphinx, doctree: nodes.document) -> None:
                 code["ids"].append(code.astext())
 
 
+def break_names(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """A browser may break a long name in a narrow column after a dot, a stroke or an underscore."""
+    context["body"] = re.sub(
+        r'(?<=<span class="pre">)[^<]{16,}(?=</span>)',
+        lambda name: re.sub(r"(?<=[/._])(?=\w)", "<wbr>", name[0]),
+        context.get("body", ""),
+    )
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("missing-reference", link_ours, priority=400)
+    app.connect("html-page-context", break_names)
     app.connect("doctree-read", anchor_checks)
     # A type checker needs the overloads; people read what the declarations take in their docstring.
     for name in ("app", "session", "user", "event_log"):
