@@ -13,6 +13,8 @@ from tests.faults import FaultyBackplane
 from tests.live import stage
 from tests.live.pages import LivePage
 from via_state.backplanes.memory import MemoryBackplane
+from via_state.live.serving import refusals
+from via_state.logs import Sparing
 from via_state.pod.default import use_pod
 from via_state.pod.pod import Pod
 from via_state.testing import pods
@@ -44,8 +46,10 @@ def strict(browser: Browser) -> Iterator[Any]:
 
 
 @pytest.fixture
-def site() -> Iterator[None]:
-    """The site of `tests.live.stage`, as new."""
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The site of `tests.live.stage`, as new, in a process that has logged nothing yet."""
+    monkeypatch.setattr(refusals, "_sparing", Sparing())
+    monkeypatch.setattr(refusals, "_failures", Sparing())
     stage.renders.clear()
     stage.raising.clear()
     stage.unfoldable.clear()

@@ -199,9 +199,6 @@ def test_c5_deep_and_broken_texts_are_garbage(text: str) -> None:
 def test_c5_garbage_is_logged_once_a_minute_and_without_a_traceback(
     client: Client, pod: Pod, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from via_state.live.serving import refusals
-
-    refusals._sparing._last.clear()
     with caplog.at_level(logging.WARNING, "via_state.live"):
         for _ in range(3):
             with live_tab(client, "/counter/") as tab:

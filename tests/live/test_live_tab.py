@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import AsyncClient, Client, TestCase
 
 from tests.live.stage import Add, Say, Stage, staged
@@ -22,6 +23,16 @@ class InATestCase(TestCase):
             ada.submit("form", number="3")
             for tab in (ada, bob):
                 tab.sees("#total", str(before + 3))
+
+    def test_a_block_reads_what_the_test_has_written(self) -> None:
+        """Its render has a thread, and so a connection, of its own."""
+        self.client.force_login(User.objects.create_user("ada"))
+        with live_tab(self.client, "/room/7/") as tab:
+            Stage.room.at(room=7).append(Say("hi"))
+            tab.until(lambda: tab.text("#room").endswith("hi ada"))
+            User.objects.update(username="bob")
+            Stage.room.at(room=7).append(Say("ho"))
+            tab.until(lambda: tab.text("#room").endswith("hiho bob"))
 
 
 @pytest.mark.django_db(transaction=True)

@@ -18,6 +18,7 @@ from via_state.pod.default import current_pod, using_pod
 from via_state.pod.pod import Pod
 from via_state.testing.live import connection
 from via_state.testing.live.connection import Connection, Consumed, on_loop
+from via_state.testing.live.databases import let_threads_read
 from via_state.testing.live.page import PaintedPage, Sent
 
 
@@ -26,6 +27,7 @@ class LiveTab(PaintedPage):
 
     def __init__(self, client: Client | AsyncClient, path: str, pod: Pod | None = None) -> None:
         super().__init__()
+        let_threads_read()
         self.client: Any = client
         self.path = path
         self.pod = pod or current_pod()
