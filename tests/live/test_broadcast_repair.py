@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.test import override_settings
+from prometheus_client import REGISTRY
 
 from testproject.servers.waiting import wait_until
 from tests.live.hubs import hubs
@@ -41,6 +42,10 @@ class Lossy(MemoryBackplane):
             await super().publish(topic, data)
 
 
+def gaps(outcome: str) -> float:
+    return REGISTRY.get_sample_value("via_broadcast_gaps_total", {"outcome": outcome}) or 0.0
+
+
 def lose(two: list[Pod], plane: Lossy) -> None:
     with using_pod(two[0]):
         broadcast_notify("1")
@@ -69,7 +74,7 @@ def test_with_a_memory_what_was_missed_is_asked_for_and_said_again(
     """Also where nothing follows that would show the gap."""
     for name in ("OVERTAKING", "LOOK", "SAY"):
         monkeypatch.setattr(f"via_state.live.announcing.repair.{name}", 0.1)
-    plane = Lossy()
+    plane, found = Lossy(), gaps("found")
     with (
         override_settings(VIA_STATE={"BROADCAST_KEEP": 30.0}),
         pods(3, plane) as made,
@@ -86,6 +91,7 @@ def test_with_a_memory_what_was_missed_is_asked_for_and_said_again(
             wait_until(lambda one=one: len(one.told) >= len(expected), "what was missed")  # type: ignore[misc]
             assert sorted(one.texts) == expected
         assert lost == []
+        wait_until(lambda: gaps("found") == found + 4, "two gaps of each that are closed")
 
 
 def test_what_nobody_has_any_more_is_lost_after_all(lost: list[int], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from via_state.live.protocol import frames
 from via_state.live.protocol.delta import Delta, plain
 from via_state.live.protocol.frames import Asked, Garbage, Message, decode
 from via_state.live.protocol.vector import Place
+from via_state.metrics.live import FRAMES
 
 MOST = 131_072
 AT = {"room.7": Place("9f2c41", 1841, "a3b2c1")}
@@ -121,6 +122,7 @@ def test_each_frame_is_as_the_client_reads_it() -> None:
         frames.gone_frame("id", "denied"),
     ]
 
+    assert {one.kind for one in made} | {"whole"} == set(FRAMES)
     assert json.loads(frames.frames_line(made))["f"] == [
         ["id", {}, "t", None],
         ["id", {}, "d", "base", 3, 4, "new", "tag"],

@@ -5,18 +5,25 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from prometheus_client import REGISTRY
 
 from testproject.servers.waiting import wait_until
 from tests.live.stage import Add, Stage
 from via_state.conf import DEFAULTS
+from via_state.live.announcing.broadcasts import broadcast_notify
 from via_state.live.protocol.codes import SLOW
 from via_state.live.serving.consumer import TabConsumer
 from via_state.live.serving.hub import Hub
 from via_state.live.serving.hubs import hubs_of
+from via_state.live.serving.tab import WAITING_LINES
 from via_state.pod.pod import Pod
 from via_state.testing.live import LiveTab, live_tab
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("site")]
+
+
+def sample(metric: str, /, **labels: str) -> float:
+    return REGISTRY.get_sample_value(metric, labels) or 0.0
 
 
 def kinds(tab: LiveTab) -> list[str]:
@@ -54,12 +61,16 @@ def test_a_tab_that_says_too_much_is_ended(client: Client, pod: Pod) -> None:
 
 
 def test_a_token_of_another_visitor_and_a_forged_one_are_refused_alike(client: Client, pod: Pod) -> None:
+    """Operators see which it was."""
+    counted = {why: sample("via_tokens_refused_total", why=why) for why in ("forged", "old", "other")}
     client.force_login(User.objects.create_user("ada"))
     with live_tab(client, "/room/7/") as ada, live_tab(Client(), "/counter/") as bob:
         token = ada.nodes[0].token
         for one in (token, token[:-1] + ("A" if token[-1] != "A" else "B"), "x"):
             bob.say(add=[[one, {}]])
         bob.until(lambda: bob.refused == ["token"] * 3)
+    made = {why: sample("via_tokens_refused_total", why=why) - before for why, before in counted.items()}
+    assert made == {"forged": 2, "old": 0, "other": 1}
 
 
 def test_c4_a_process_has_only_so_many_tabs(client: Client, pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,6 +116,10 @@ def test_a_stalled_tab_gets_the_newest_only_when_it_reads_on(
             appended += 1
             tab.settled()
         assert not served.window.open
+        overflows = sample("via_tab_overflows_total")
+        for number in range(WAITING_LINES + 4):
+            broadcast_notify(str(number))
+        wait_until(lambda: sample("via_tab_overflows_total") == overflows + 4, "the oldest that wait to go")
         shown = int(tab.text("#total"))
         for _ in range(20):
             Stage.total.append(Add())

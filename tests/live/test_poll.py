@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import AsyncClient, Client
+from prometheus_client import REGISTRY
 
 from tests.live import stage
 from tests.live.stage import Add, Say, Stage
@@ -39,6 +40,10 @@ class Unconnected(LiveTab):
         return answer
 
 
+def frames(kind: str) -> float:
+    return REGISTRY.get_sample_value("via_frames_total", {"kind": kind}) or 0.0
+
+
 def page(client: Client, path: str) -> Unconnected:
     tab = Unconnected(client, path)
     tab.open()
@@ -49,6 +54,7 @@ def test_the_answer_is_what_the_socket_would_say(client: Client, pod: Pod, peer:
     tab = page(client, "/room/7/")
     Stage.room.at(room=7).using(peer).append(Say("hi"))
     pod.drain()
+    whole, same = frames("whole"), frames("same")
     assert tab.ask().status_code == 200
     assert [frame.kind for frame in tab.frames] == ["h"]
     assert tab.text("#room") == "hi"
@@ -56,6 +62,7 @@ def test_the_answer_is_what_the_socket_would_say(client: Client, pod: Pod, peer:
     tab.ask()
     assert [frame.kind for frame in tab.frames] == ["h", "="]
     assert stage.renders == rendered
+    assert (frames("whole"), frames("same")) == (whole + 1, same + 1)
 
 
 def test_it_shows_only_what_its_visitor_may_see(client: Client, pod: Pod) -> None:

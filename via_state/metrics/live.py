@@ -5,6 +5,7 @@ from __future__ import annotations
 from via_state import telemetry
 from via_state.metrics.declared import counter, counters, gauge, histograms
 
+FRAMES = ("text", "whole", "delta", "same", "rewritten", "token", "stale", "gone")
 tabs = gauge("via_tabs", "Tabs that are connected.", "livesum")
 refused = counters(
     "via_refused",
@@ -24,14 +25,34 @@ unproven = counters(
     ("node",),
     "any increase for 5 min",
 )
-frames = counter("via_frames", "Frames sent to tabs.")
+tokens_refused = counters(
+    "via_tokens_refused",
+    "Tokens of nodes and tickets of pages that do not count, by why: forged, old, other (of another visitor, or for another purpose).",
+    ("why",),
+    "forged increases: somebody tries, or SECRET_KEY differs between processes",
+)
+tab_overflows = counter(
+    "via_tab_overflows",
+    "Times more waited for a tab than it takes: the oldest of its broadcasts was dropped, or its connection was closed (slow, flood).",
+    "increases for long: tabs on slow lines, or too much is told",
+)
+frames = counters(
+    "via_frames",
+    f"Frames sent to tabs, by kind: {', '.join(FRAMES)}.",
+    ("kind",),
+)
 frame_bytes = counter("via_frame_bytes", "Characters of the messages with frames that were sent to tabs.")
-render_seconds = histograms(
-    "via_render_seconds",
+paint_seconds = histograms(
+    "via_paint_seconds",
     "Renders of a node, each once for all tabs of an event loop that see the same.",
     ("node",),
     "more than 0.1 s: its tabs are told once a second at most",
 )
+
+for _why in ("forged", "old", "other"):
+    tokens_refused[_why,].inc(0)
+for _kind in FRAMES:
+    frames[_kind,].inc(0)
 
 
 @telemetry.TabsCounted.subscribe
@@ -42,6 +63,8 @@ def _(event: telemetry.TabsCounted) -> None:
 @telemetry.TabRefused.subscribe
 def _(event: telemetry.TabRefused) -> None:
     refused[event.reason,].inc()
+    if event.reason in ("slow", "flood"):
+        tab_overflows.inc()
 
 
 @telemetry.TabResumed.subscribe
@@ -56,10 +79,24 @@ def _(event: telemetry.TabUnproven) -> None:
 
 @telemetry.FramesSent.subscribe
 def _(event: telemetry.FramesSent) -> None:
-    frames.inc(event.frames)
+    frames[event.kind,].inc(event.frames)
+
+
+@telemetry.FrameLinesSent.subscribe
+def _(event: telemetry.FrameLinesSent) -> None:
     frame_bytes.inc(event.size)
+
+
+@telemetry.TokenRefused.subscribe
+def _(event: telemetry.TokenRefused) -> None:
+    tokens_refused[event.why,].inc()
+
+
+@telemetry.BroadcastDropped.subscribe
+def _(event: telemetry.BroadcastDropped) -> None:
+    tab_overflows.inc()
 
 
 @telemetry.NodeRendered.subscribe
 def _(event: telemetry.NodeRendered) -> None:
-    render_seconds[event.node,].observe(event.seconds)
+    paint_seconds[event.node,].observe(event.seconds)

@@ -6,7 +6,7 @@ from via_state import telemetry
 from via_state.metrics.declared import counter, counters
 
 broadcasts = counters(
-    "via_broadcast", "Broadcasts of this process, by kind: notify, signals, script.", ("kind",), unit="messages"
+    "via_broadcasts", "Broadcasts of this process, by kind: notify, signals, script.", ("kind",), unit="messages"
 )
 broadcasts_failed = counter(
     "via_broadcast_failed",
@@ -20,10 +20,12 @@ broadcasts_dropped = counters(
     ("reason",),
     "any increase: somebody else writes there, clocks differ, or a loop hangs",
 )
-broadcasts_lost = counter(
-    "via_broadcast_lost",
-    "Broadcasts that other processes sent and that did not arrive here.",
-    "any increase: BROADCAST_KEEP asks for them again",
+broadcast_gaps = counters(
+    "via_broadcast_gaps",
+    "Broadcasts of other processes that were missing here, by outcome: found (overtaken, or said again), lost.",
+    ("outcome",),
+    "lost increases: BROADCAST_KEEP asks for them again",
+    "messages",
 )
 messages_dropped = counters(
     "via_messages_dropped",
@@ -31,6 +33,11 @@ messages_dropped = counters(
     ("topic", "reason"),
     "any increase: somebody else writes there, or clocks differ",
 )
+
+for _outcome in ("found", "lost"):
+    broadcast_gaps[_outcome,].inc(0)
+for _kind in ("notify", "signals", "script"):
+    broadcasts[_kind,].inc(0)
 
 
 @telemetry.Broadcasted.subscribe
@@ -58,4 +65,9 @@ def _(event: telemetry.BroadcastDropped) -> None:
 
 @telemetry.BroadcastsLost.subscribe
 def _(event: telemetry.BroadcastsLost) -> None:
-    broadcasts_lost.inc(event.count)
+    broadcast_gaps["lost",].inc(event.count)
+
+
+@telemetry.BroadcastsFound.subscribe
+def _(event: telemetry.BroadcastsFound) -> None:
+    broadcast_gaps["found",].inc(event.count)

@@ -61,14 +61,22 @@ from via_state.telemetry.handlers import (
 )
 from via_state.telemetry.live import (
     BroadcastDropped,
+    FrameLinesSent,
     FramesSent,
     NodeRendered,
     TabRefused,
     TabResumed,
     TabsCounted,
     TabUnproven,
+    TokenRefused,
 )
-from via_state.telemetry.messages import Broadcasted, BroadcastFailed, BroadcastsLost, MessageDropped
+from via_state.telemetry.messages import (
+    Broadcasted,
+    BroadcastFailed,
+    BroadcastsFound,
+    BroadcastsLost,
+    MessageDropped,
+)
 from via_state.telemetry.snapshots import (
     Compacted,
     SnapshotCompared,
@@ -99,6 +107,7 @@ __all__ = [
     "BroadcastDropped",
     "BroadcastFailed",
     "Broadcasted",
+    "BroadcastsFound",
     "BroadcastsLost",
     "CallFailed",
     "Compacted",
@@ -115,6 +124,7 @@ __all__ = [
     "FoldLagged",
     "Folded",
     "Folds",
+    "FrameLinesSent",
     "FramesSent",
     "HandlerBlocked",
     "HandlerFenced",
@@ -155,6 +165,7 @@ __all__ = [
     "TabResumed",
     "TabUnproven",
     "TabsCounted",
+    "TokenRefused",
     "UpdateContended",
     "UpdateEnded",
     "all_events",

@@ -30,10 +30,24 @@ class TabUnproven(Event, frozen=True, gc=False):
 
 
 class FramesSent(Event, frozen=True, gc=False):
-    """So many frames went to tabs in one turn of an event loop. ``size``: characters."""
+    """So many frames of a kind went to tabs in one turn of an event loop: text, whole, delta, same, rewritten, token, stale or gone."""
 
+    kind: str
     frames: Count
+
+
+class FrameLinesSent(Event, frozen=True, gc=False):
+    """The lines in which they went. ``size``: characters."""
+
     size: Count
+
+
+class TokenRefused(Event, frozen=True, gc=False):
+    """The token of a node, or the ticket of a page, does not count. ``why``: "forged", also what is no token; "old", or of a clock that is
+    ahead; "other": of another visitor, or for another purpose.
+    """
+
+    why: str
 
 
 class NodeRendered(Event, frozen=True, gc=False):

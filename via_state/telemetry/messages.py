@@ -25,6 +25,12 @@ class BroadcastFailed(Event, frozen=True, gc=False):
     """The carrier did not take a message to other processes, or did not say so. The tabs of this one have it."""
 
 
+class BroadcastsFound(Event, frozen=True, gc=False):
+    """Messages of other processes that were missing, and came after all: they were overtaken, or said again."""
+
+    count: Count
+
+
 class BroadcastsLost(Event, frozen=True, gc=False):
     """Messages of other processes that were sent and did not arrive here."""
 

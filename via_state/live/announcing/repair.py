@@ -33,7 +33,7 @@ class Repair:
         self._id, self._say = sender, say
         self._sequences = Sequences()
         self._kept = Kept()
-        self._lost = 0
+        self._lost = self._found = 0
         self._latest = 0
         self._task: asyncio.Task[None] | None = None
         self._saying: set[asyncio.Future[None]] = set()
@@ -105,3 +105,6 @@ class Repair:
         lost, self._lost = self._sequences.lost - self._lost, self._sequences.lost
         if lost:
             telemetry.BroadcastsLost(lost).emit()
+        found, self._found = self._sequences.found - self._found, self._sequences.found
+        if found:
+            telemetry.BroadcastsFound(found).emit()

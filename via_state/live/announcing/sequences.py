@@ -24,8 +24,8 @@ class Sequences:
 
     def __init__(self) -> None:
         self._senders: OrderedDict[str, _Sender] = OrderedDict()
-        #: How many are lost.
-        self.lost = 0
+        #: How many were missing and are lost, or came after all.
+        self.lost = self.found = 0
 
     def take(self, sender: str, number: int, now: float) -> bool:
         """Whether this number was not heard before. What lies before the first number of a sender is not missed."""
@@ -40,7 +40,10 @@ class Sequences:
             self._miss(known, known.highest + 1, number, now)
             known.highest = number
             return True
-        return known.missing.pop(number, None) is not None
+        if known.missing.pop(number, None) is None:
+            return False
+        self.found += 1
+        return True
 
     def reached(self, sender: str, number: int, now: float) -> None:
         """A sender says that it has said so many, and nothing new."""

@@ -7,7 +7,7 @@ A tab opens with ``hello``: its page's ticket, and the token, position vector an
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -92,11 +92,34 @@ def _has_one_verb(message: Message) -> bool:
 
 # To the tab ---------------------------------------------------------------------------------------------------
 
-Frame = msgspec.Raw
+
+class Frame(NamedTuple):
+    """What a tab is told of one node. ``kind`` is for people."""
+
+    kind: str
+    raw: msgspec.Raw
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return len(bytes(self.raw))
 
 
-def _frame(id: str, at: Vector, kind: str, *rest: object) -> Frame:
-    return msgspec.Raw(msgspec.json.encode([id, at, kind, *rest]))
+#: What ``kind`` may be, by the sign that a tab is told.
+KINDS = {
+    "t": "text",
+    "h": "whole",
+    "d": "delta",
+    "=": "same",
+    "r": "rewritten",
+    "k": "token",
+    "s": "stale",
+    "x": "gone",
+}
+
+
+def _frame(id: str, at: Vector, sign: str, *rest: object) -> Frame:
+    return Frame(KINDS[sign], msgspec.Raw(msgspec.json.encode([id, at, sign, *rest])))
 
 
 def text_frame(id: str, at: Vector, text: str | None) -> Frame:
@@ -141,7 +164,7 @@ def gone_frame(id: str, why: Why) -> Frame:
 
 def frames_line(frames: Sequence[Frame]) -> str:
     """A line with frames."""
-    return _line(f=frames)
+    return _line(f=[one.raw for one in frames])
 
 
 def welcome_line(pod: str, spread: int, ticket: str | None = None) -> str:

@@ -21,7 +21,6 @@ from via_state.live.protocol.frames import (
     Message,
     bye_line,
     decode,
-    frames_line,
     gone_frame,
     refusal_line,
     stale_frame,
@@ -163,10 +162,10 @@ class TabConsumer(AsyncConsumer):  # type: ignore[misc]
                 assert self._hub is not None
                 self._hub.watch(tab, token, asked)
             except Gone as gone:
-                tab.line(frames_line([gone_frame(token.spec.id, gone.why)]))
+                tab.answer(gone_frame(token.spec.id, gone.why))
             except Exception as error:  # a fault of one fragment of the project's, and not of the page's others
                 fragment_failed(token.spec.name, error)
-                tab.line(frames_line([stale_frame(token.spec.id)]))
+                tab.answer(stale_frame(token.spec.id))
                 self._ask_again(tab, token.spec.id, asked)
 
     def _ask_again(self, tab: Tab, id: str, asked: Asked) -> None:

@@ -271,7 +271,7 @@ class Group:
             return whole
         change = difference(base.body, painted.body or "")
         delta = delta_frame(self.id, painted.at, known, change, painted.etag)
-        return delta if len(bytes(delta)) < len(bytes(whole)) else whole
+        return delta if delta.size < whole.size else whole
 
     @property
     def size(self) -> int:

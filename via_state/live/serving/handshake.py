@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.http import parse_cookie
 
+from via_state import telemetry
 from via_state.conf import settings
 from via_state.live.protocol.frames import Farewell
 from via_state.live.serving.origin import header
@@ -43,7 +44,8 @@ def token_of(text: str, ticket: Ticket, now: float) -> NodeToken:
     """What a node's token allows whoever has this ticket. ``now``: seconds since 1970. Raises `TokenRefused`, which is counted."""
     try:
         return open_token(text, ticket.audience, now, settings.LIVE_TOKEN_AGE)
-    except TokenRefused:
+    except TokenRefused as error:
+        telemetry.TokenRefused(error.why).emit()
         refuse("token", "A token is not valid.")
         raise
 
@@ -51,5 +53,6 @@ def token_of(text: str, ticket: Ticket, now: float) -> NodeToken:
 def _opened(ticket: str) -> Ticket:
     try:
         return open_ticket(ticket, time.time(), settings.LIVE_TOKEN_AGE)
-    except TokenRefused:
+    except TokenRefused as error:
+        telemetry.TokenRefused(error.why).emit()
         raise Refused("reload") from None

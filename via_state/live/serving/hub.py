@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import OrderedDict
-from collections.abc import Collection
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Iterable, Mapping
 from contextvars import Context
 from typing import TYPE_CHECKING
 from weakref import ref
@@ -16,7 +16,7 @@ from via_state import telemetry
 from via_state.conf import settings
 from via_state.exceptions import Closed
 from via_state.live.protocol.codes import SIGNED_OUT, SLOW
-from via_state.live.protocol.frames import Asked, bye_line
+from via_state.live.protocol.frames import Asked, Frame, bye_line
 from via_state.live.rendering.renderer import apermitted, group_of, locate
 from via_state.live.serving import presences
 from via_state.live.serving.group import Group
@@ -44,6 +44,13 @@ RELOAD = 0.5, 2.0
 LONGEST_CHECK = 30.0
 
 
+def tell_sent(frames: Mapping[str, int], size: int) -> None:
+    """Count frames that went to tabs, by their kind, and the characters of their lines."""
+    for kind, count in frames.items():
+        telemetry.FramesSent(kind, count).emit()
+    telemetry.FrameLinesSent(size).emit()
+
+
 class Hub:
     """On one event loop; for one pod. It holds the tabs, and the groups of those who see the same."""
 
@@ -55,7 +62,8 @@ class Hub:
         self._due: dict[Tab, None] = {}
         self._bodies: OrderedDict[Group, int] = OrderedDict()
         self._remembered = 0  # bytes
-        self._told = 0, 0  # frames and characters since it was last counted
+        self._told: Counter[str] = Counter()  # frames by kind, and their characters, since they were last counted
+        self._size = 0
         self._round: asyncio.TimerHandle | None = None
         self._to_check: set[Tab] = set()
         self._checker = SingleFlight("Looking whether visitors are signed in", self._check, kind="live")
@@ -134,13 +142,16 @@ class Hub:
             tab.flush()
         if self._due:
             self.loop.call_soon(self._flush)
-        elif self._told[0]:
-            telemetry.FramesSent(*self._told).emit()
-            self._told = 0, 0
+        elif self._told:
+            tell_sent(self._told, self._size)
+            self._told.clear()
+            self._size = 0
 
-    def told(self, frames: int, size: int) -> None:
-        """So many frames went to a tab, in so many characters."""
-        self._told = self._told[0] + frames, self._told[1] + size
+    def told(self, frames: Iterable[Frame], size: int) -> None:
+        """These frames went to a tab, in so many characters."""
+        for one in frames:
+            self._told[one.kind] += 1
+        self._size += size
 
     def remember(self, group: Group) -> None:
         """A group has painted: the least recent ones forget what they painted, where all of it is too much."""

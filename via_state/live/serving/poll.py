@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 
 from django.conf import settings as django_settings
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -33,6 +34,7 @@ from via_state.live.protocol.vector import Order, compare
 from via_state.live.rendering.renderer import apermitted, arender, code_of, locate
 from via_state.live.serving.allowances import Allowances
 from via_state.live.serving.handshake import Refused, token_of, visitor_of
+from via_state.live.serving.hub import tell_sent
 from via_state.live.serving.origin import of_this_site
 from via_state.live.serving.painted import Painted
 from via_state.live.serving.refusals import fragment_failed, refuse
@@ -77,7 +79,10 @@ async def resume(request: HttpRequest) -> HttpResponse:
             lines.append(refusal_line(asked.token, "token"))
             continue
         frames += await _frames(token, asked, visitor)
-    return _answer(message_of([*lines, frames_line(frames)] if frames else lines))
+    if frames:
+        lines.append(frames_line(frames))
+        tell_sent(Counter(one.kind for one in frames), len(lines[-1]))
+    return _answer(message_of(lines))
 
 
 async def _frames(token: NodeToken, asked: Asked, visitor: Visitor) -> list[Frame]:

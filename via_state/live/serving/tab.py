@@ -94,6 +94,12 @@ class Tab:
             refuse("flood", "A tab asks more than it takes answers.")
             self.close(UNASKED)
 
+    def answer(self, frame: Frame) -> None:
+        """Tell the tab of a node that it asked for, and is not shown."""
+        line = frames_line([frame])
+        self._hub.told([frame], len(line))
+        self.line(line)
+
     def hear(self, line: str) -> None:
         """What is said to it among others: of too many that wait the oldest goes."""
         if len(self._said) >= WAITING_LINES:
@@ -175,7 +181,7 @@ class Tab:
             return []
         # Most tabs of a group are told the same single frame.
         line = seats[0].group.line(frames[0]) if len(frames) == 1 else frames_line(frames)
-        self._hub.told(len(frames), len(line))
+        self._hub.told(frames, len(line))
         return [line]
 
     def _write(self, message: str) -> None:

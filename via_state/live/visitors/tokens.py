@@ -30,10 +30,12 @@ T = TypeVar("T")
 
 
 class TokenRefused(Exception):
-    """A token or a ticket that does not count: forged, too old, of another visitor or for another purpose. Nothing says which."""
+    """A token or a ticket that does not count. ``why``, which no visitor is told: "forged", "old" or "other" (of another visitor, or for
+    another purpose)."""
 
-    def __init__(self) -> None:
+    def __init__(self, why: str) -> None:
         super().__init__("The token is not valid.")
+        self.why = why
 
 
 class Ticket(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
@@ -97,8 +99,9 @@ def sign_ticket(ticket: Ticket) -> str:
 def open_ticket(text: str, now: float, age: float) -> Ticket:
     """The ticket, if it was issued at most ``age`` seconds before ``now``. Raises `TokenRefused`."""
     letter, ticket = _open(text, Ticket)
-    if letter != "p" or not _current(ticket.issued, now, age):
-        raise TokenRefused
+    if letter != "p":
+        raise TokenRefused("other")
+    _refuse_old(ticket.issued, now, age)
     return ticket
 
 
@@ -106,13 +109,15 @@ def open_token(text: str, audience: str, now: float, age: float) -> NodeToken:
     """The token, if it was issued for this audience, at most ``age`` seconds before ``now``. Raises `TokenRefused`."""
     letter, token = _open(text, NodeToken)
     kind_matches = letter == _LETTERS[token.spec.kind]
-    if not kind_matches or token.audience not in ("", audience) or not _current(token.issued, now, age):
-        raise TokenRefused
+    if not kind_matches or token.audience not in ("", audience):
+        raise TokenRefused("other")
+    _refuse_old(token.issued, now, age)
     return token
 
 
-def _current(issued: int, now: float, age: float) -> bool:
-    return now - age <= issued <= now + SKEW
+def _refuse_old(issued: int, now: float, age: float) -> None:
+    if not now - age <= issued <= now + SKEW:
+        raise TokenRefused("old")
 
 
 def _sign(letter: str, what: msgspec.Struct) -> str:
@@ -123,13 +128,13 @@ def _sign(letter: str, what: msgspec.Struct) -> str:
 def _open(text: str, kind: type[T]) -> tuple[str, T]:
     letter = text[:1]
     if letter not in _SALTS or len(text) > TOKEN_MOST or not text.isascii():
-        raise TokenRefused
+        raise TokenRefused("forged")
     try:
         payload = _signer(letter).unsign(text[1:])
         raw = base64.b64decode(payload + "=" * (-len(payload) % 4), b"-_", validate=True)
         return letter, msgspec.json.decode(raw, type=kind)
     except (signing.BadSignature, binascii.Error, msgspec.MsgspecError, ValueError):
-        raise TokenRefused from None
+        raise TokenRefused("forged") from None
 
 
 def _signer(letter: str) -> signing.Signer:
