@@ -32,18 +32,15 @@ class TokenBucket:
 class Window:
     """The messages to one tab that it has not acknowledged, from the welcome on. The client does so after 16 or 64 KiB."""
 
-    __slots__ = ("_acknowledged", "_bytes", "_messages", "_sizes")
+    __slots__ = ("_acknowledged", "_bytes", "_messages", "_sizes", "open")
 
     def __init__(self, messages: int) -> None:
         self._messages = messages
         self._sizes: deque[int] = deque()
         self._bytes = 0
         self._acknowledged = 0
-
-    @property
-    def open(self) -> bool:
-        """Whether another message may be sent. One that is larger than the window goes alone."""
-        return len(self._sizes) < self._messages and self._bytes < WINDOW_BYTES
+        #: Whether another message may be sent. One that is larger than the window goes alone.
+        self.open = messages > 0
 
     @property
     def unacknowledged(self) -> int:
@@ -51,8 +48,10 @@ class Window:
 
     def sent(self, size: int) -> None:
         """A message of ``size`` bytes was sent."""
-        self._sizes.append(size)
+        sizes = self._sizes
+        sizes.append(size)
         self._bytes += size
+        self.open = len(sizes) < self._messages and self._bytes < WINDOW_BYTES
 
     def acknowledge(self, count: int) -> bool:
         """The tab has received ``count`` messages since it connected. False if it can't have, or said more before."""
@@ -62,4 +61,5 @@ class Window:
         for _ in range(new):
             self._bytes -= self._sizes.popleft()
         self._acknowledged = count
+        self.open = len(self._sizes) < self._messages and self._bytes < WINDOW_BYTES
         return True

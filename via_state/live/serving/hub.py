@@ -130,11 +130,11 @@ class Hub:
 
     # Writing ----------------------------------------------------------------------------------------------
 
-    def flush_soon(self, tab: Tab) -> None:
-        """Write to a tab when everything that happens now has happened."""
+    def flush_soon(self, *tabs: Tab) -> None:
+        """Write to tabs when everything that happens now has happened."""
         if not self._due:
             self.loop.call_soon(self._flush)
-        self._due[tab] = None
+        self._due.update(dict.fromkeys(tabs))
 
     def _flush(self) -> None:
         for tab in list(itertools.islice(self._due, TABS_AT_ONCE)):
@@ -187,6 +187,7 @@ class Hub:
         meant = [tab for tab in self.tabs if to.matches(tab)]
         for tab in meant:
             tab.hear(line)
+        self.flush_soon(*meant)
         return len(meant)
 
     def refresh(self, nodes: Collection[str]) -> None:

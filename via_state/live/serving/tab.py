@@ -101,12 +101,11 @@ class Tab:
         self.line(line)
 
     def hear(self, line: str) -> None:
-        """What is said to it among others: of too many that wait the oldest goes."""
+        """What is said to it among others, and sent with the next `flush`: of too many that wait the oldest goes."""
         if len(self._said) >= WAITING_LINES:
             self._said.popleft()
             telemetry.BroadcastDropped().emit()
         self._said.append(line)
-        self._hub.flush_soon(self)
 
     def beat(self) -> None:
         """Let a silent tab know that it is not alone."""
@@ -145,18 +144,17 @@ class Tab:
 
     def flush(self) -> None:
         """Send what may be sent now. Of each node the newest counts, however much has changed meanwhile."""
-        while not self.closed and self._sending is None and (self._due or self._lines or self._said):
+        while (self._said or self._due or self._lines) and self._sending is None and not self.closed:
             if not self.window.open:
                 if self.held is None:
                     self.held = self._hub.loop.time()
                 return
-            message = self._message()
-            if message:
+            # Thousands of tabs are told one thing at once, and most have nothing else to be told.
+            alone = len(self._said) == 1 and not (self._due or self._lines)
+            if message := self._said.popleft() if alone else self._message():
                 self._write(message)
 
     def _message(self) -> str:
-        if not (self._due or self._lines) and len(self._said) == 1:
-            return self._said.popleft()
         lines = [*self._lines, *self._said]
         self._lines.clear()
         self._said.clear()
