@@ -11,6 +11,7 @@ import msgspec
 from django.test import override_settings
 
 from benchmarks.harness import Benchmark
+from benchmarks.postgres import IN_FLIGHT, append_concurrently
 from benchmarks.state import Bench, Tick
 from via_state.backplanes.memory import MemoryBackplane
 from via_state.conf import settings
@@ -20,6 +21,7 @@ from via_state.testing import pods
 EVENTS = 500_000
 PACK = 1000
 SUBSCRIBERS = 1000
+SINGLE = 40_000
 TICKS = [Tick()] * PACK
 
 
@@ -119,6 +121,33 @@ async def _until_one_was_called(pod: Pod) -> float:
     return statistics.median(found)
 
 
+def in_memory() -> Pod:
+    return Pod(MemoryBackplane({}))
+
+
+def append_one_by_one() -> float:
+    """Acknowledged appends per second of one caller without an event loop, one event each."""
+    pod = in_memory()
+    try:
+        ticks = Bench.bare.at(run="sync").using(pod)
+        ticks.append(Tick())
+        started = time.perf_counter()
+        for _ in range(SINGLE):
+            ticks.append(Tick())
+        return SINGLE / (time.perf_counter() - started)
+    finally:
+        pod.close()
+
+
+def encode_one_by_one() -> float:
+    """Raw: msgspec encoding each event."""
+    encoder = msgspec.json.Encoder()
+    started = time.perf_counter()
+    for _ in range(SINGLE):
+        encoder.encode([("Tick", 1, Tick())])
+    return SINGLE / (time.perf_counter() - started)
+
+
 IDLE_KEYS, SWEEPS = 100_000, 3
 
 
@@ -176,6 +205,20 @@ def benchmarks() -> list[Benchmark]:
                 f"{packs}, {n} pods; raw: encoding once, decoding {n} times",
             )
             for n in (1, 4)
+        ),
+        Benchmark(
+            "append-memory-single",
+            "appends/s",
+            functools.partial(append_concurrently, in_memory),
+            encode_one_by_one,
+            f"{IN_FLIGHT} appends in flight, one key, in memory; raw: msgspec encoding each event",
+        ),
+        Benchmark(
+            "append-memory-sync",
+            "appends/s",
+            append_one_by_one,
+            encode_one_by_one,
+            "one caller without an event loop, one key, in memory; raw: msgspec encoding each event",
         ),
         Benchmark(
             "subscribe-1000",

@@ -7,6 +7,7 @@ The names follow the conventions for messaging, which are still in development: 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -31,6 +32,9 @@ BATCH = "messaging.batch.message_count"
 #: Of our own.
 ATTEMPT, AGE = "via_state.attempt", "via_state.age_ms"
 
+#: Seconds between two looks whether the project has set a provider.
+LOOK = 0.1
+
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
@@ -39,10 +43,15 @@ class OtelSpans:
 
     def __init__(self, provider: TracerProvider | None = None) -> None:
         self._tracer = trace.get_tracer("via_state", via_state.__version__, provider)
-        self._provider = provider
+        self._provided = provider is not None
+        self._look_at = 0.0
 
     def active(self) -> bool:
-        return self._provider is not None or not isinstance(trace.get_tracer_provider(), ProxyTracerProvider)
+        if not self._provided and (now := time.monotonic()) >= self._look_at:
+            # Asked for each append, and the question looks into the environment. Once there is a provider it stays.
+            self._provided = not isinstance(trace.get_tracer_provider(), ProxyTracerProvider)
+            self._look_at = now + LOOK
+        return self._provided
 
     @contextmanager
     def sending(self, template: str, events: int, trace: str) -> Iterator[str]:

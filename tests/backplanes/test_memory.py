@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.sparse import SparseBackplane
-from via_state.backplanes import memory
+from via_state.backplanes import memory, memory_log
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.memory import MemoryBackplane
 from via_state.core.records import GENESIS, Position
@@ -21,7 +21,7 @@ class TestMemoryBackplane(BackplaneConformance):
         """Other records in the same epoch. Nothing but a test can do that to memory."""
         assert isinstance(plane, MemoryBackplane)
         log = plane._logs[key]
-        log.packs, log.ends, log.gone, log.last = [], [], 0, Position(log.epoch, 0, "")
+        log.packs, log.gone, log.head = [], 0, Position(log.epoch, 0, "")
         await append(plane, key, b"another", b"history")
 
     async def lose_records(self, plane: Backplane, key: str, first: int, last: int) -> None:
@@ -29,7 +29,7 @@ class TestMemoryBackplane(BackplaneConformance):
         assert isinstance(plane, MemoryBackplane)
         log = plane._logs[key]
         kept = [pack for pack in log.packs if pack.last < first or pack.first > last]
-        log.packs, log.ends = kept, [pack.last for pack in kept]
+        log.packs = kept
 
 
 def test_an_unknown_option_is_an_error() -> None:
@@ -67,10 +67,10 @@ async def test_what_compaction_discards_is_freed_and_what_stays_is_not_copied() 
     packs = log.packs
     await plane.compact("log", positions[29].offset)
     assert log.packs is packs
-    assert packs[:30] == [memory.GONE] * 30
+    assert packs[:30] == [memory_log.GONE] * 30
     assert [data for _, data in await read_all(plane, "log")] == [b"%d" % number for number in range(30, 100)]
     await plane.compact("log", positions[59].offset)
-    assert len(packs) == len(log.ends) == 40
+    assert len(packs) == len(log.packs) == 40
     assert [data for _, data in await read_all(plane, "log")] == [b"%d" % number for number in range(60, 100)]
 
 

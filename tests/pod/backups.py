@@ -95,7 +95,7 @@ async def put_rows_back(world: World, key: str, rows: Any) -> None:
 
 
 def _set_packs(log: Any, packs: list[Pack]) -> None:
-    log.packs, log.ends = packs, [pack.last for pack in packs]
+    log.packs = packs
 
 
 def _delete_rows(prefix: str, key: str, first: int, last: int) -> Any:

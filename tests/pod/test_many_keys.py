@@ -21,6 +21,7 @@ from via_state.exceptions import (
     ViaStateError,
 )
 from via_state.pod.pod import Pod
+from via_state.pod.writing.appender import Appender
 from via_state.testing import pods
 
 KEYS = 60
@@ -174,7 +175,9 @@ async def test_a_key_that_waits_keeps_no_others_waiting(choosy: tuple[Choosy, Po
     plane, pod = choosy
     plane.slow = frozenset({Board.room.at(room=0).key, Board.room.at(room=1).key, Board.room.at(room=2).key})
     slow = [asyncio.ensure_future(Board.room.at(room=room).using(pod).aappend(Add(1))) for room in range(3)]
-    while not pod._appender._lanes:  # they stay until they are answered
+    appender = pod._appender
+    assert isinstance(appender, Appender)
+    while not appender._lanes:  # they stay until they are answered
         await asyncio.sleep(0)
     others = [Board.room.at(room=room).using(pod).aappend(Add(1)) for room in range(3, KEYS)]
     assert await asyncio.wait_for(asyncio.gather(*others), 10) == [1] * (KEYS - 3)
@@ -187,7 +190,9 @@ async def test_a_pod_that_closes_answers_all_who_wait(choosy: tuple[Choosy, Pod]
     plane, pod = choosy
     plane.slow = frozenset(Board.room.at(room=room).key for room in range(KEYS))
     waiting = [asyncio.ensure_future(one) for one in [append_to_all(pod, range(3))]]
-    while not pod._appender._lanes:  # they stay until they are answered
+    appender = pod._appender
+    assert isinstance(appender, Appender)
+    while not appender._lanes:  # they stay until they are answered
         await asyncio.sleep(0)
     closing = asyncio.ensure_future(pod.aclose())
     pod.thread.loop.call_soon_threadsafe(plane.go.set)

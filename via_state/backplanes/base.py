@@ -1,7 +1,7 @@
 """The contract of a backplane: a store of cells and a set of append-only logs.
 
 A backplane is pulled, in batches; nothing is pushed but doorbells. Gap-free resume then holds by construction.
-All coroutines run on one event loop, the pod's. The conformance suite in `via_state.testing.conformance` is the
+All coroutines run on one event loop, the pod's; only `append_now` is called from any thread. The conformance suite in `via_state.testing.conformance` is the
 contract's executable half: an adapter that passes it works.
 """
 
@@ -110,6 +110,8 @@ class Backplane(ABC):
     #: How many `append_many` a pod has under way at once. Fewer are larger ones; where the server makes one durable while the next one
     #: is written, it is worth having two.
     trains: ClassVar[int] = 2
+    #: Whether there is `append_now`: an append that waits for nothing.
+    immediate: ClassVar[bool] = False
     #: Largest ``data`` of one append, in bytes; largest number of records in one append.
     max_append_bytes: int
     max_append_records: int
@@ -256,6 +258,13 @@ class Backplane(ABC):
         An adapter that can't leaves out all of them.
         """
         return {}
+
+    def append_now(self, key: str, count: int, data: bytes) -> Position:
+        """`append` under a new id that the adapter chooses, in the thread of the caller, whichever that is. Where the adapter is ``immediate``.
+
+        The order of the calls is the order of the records, and doorbells ring on the loop. Raises what `append` raises before it sends anything.
+        """
+        raise NotImplementedError(f"{type(self).__name__} appends on the loop alone.")
 
     @abstractmethod
     async def read(self, key: str, after: Position, limit: int = 1000) -> Batch:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import bisect
 import itertools
 import secrets
+import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import Context
+from dataclasses import dataclass
 from typing import Any
 
 from django.core.checks import CheckMessage, Error
 
 from via_state.backplanes.base import Backplane, Hear, Hearing, Ring, Watch, check_key, conflict
 from via_state.backplanes.hearings import Hearings, tell
-from via_state.core.holes import before_hole
-from via_state.core.records import GENESIS, Append, Batch, Cell, Changes, LogBounds, Pack, Position, Revision
+from via_state.backplanes.memory_log import MemoryLog
+from via_state.core.records import GENESIS, Append, Batch, Cell, Changes, LogBounds, Position, Revision
 from via_state.exceptions import Closed, ViaStateError
 
 __all__ = [
@@ -28,51 +29,6 @@ __all__ = [
 EMPTY = LogBounds(GENESIS, GENESIS)
 #: Keys whose latest move is remembered, for sweeps. Most sweeps look back a second.
 MOVES = 10_000
-#: In the place of a discarded pack, until there are enough of them to make the list shorter.
-GONE = Pack("", 0, 0, b"")
-
-
-@dataclass(slots=True)
-class _Log:
-    epoch: str
-    floor: Position
-    last: Position
-    packs: list[Pack] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)  # the packs' last offsets, for bisection
-    gone: int = 0  # how many at the front are discarded
-    # Recent append ids. They leave at the front: a plain dict would pass all that left before, each time.
-    appends: OrderedDict[str, tuple[Position, float]] = field(default_factory=OrderedDict)
-
-    def record_id_at(self, offset: int) -> str | None:
-        """Id of the retained record at an offset, None where there is none."""
-        index = bisect.bisect_left(self.ends, offset, self.gone)
-        if index == len(self.packs) or not self.packs[index].first <= offset or offset <= self.floor.offset:
-            return None
-        return self.packs[index].record_id(offset)
-
-    def raise_floor(self, through: int) -> bool:
-        """Discard up to a record; whether there is one. Costs what is discarded, not what stays."""
-        record_id = self.record_id_at(through)
-        if record_id is None:
-            return False
-        self.floor = Position(self.epoch, through, record_id)
-        keep = bisect.bisect_right(self.ends, through, self.gone)
-        self.packs[self.gone : keep] = [GONE] * (keep - self.gone)
-        self.gone = keep
-        if keep * 2 >= len(self.packs):
-            del self.packs[:keep], self.ends[:keep]
-            self.gone = 0
-        return True
-
-
-def _hole(log: _Log, after: int, cursor_id: str | None, index: int) -> int:
-    """How far records are gone from the cursor on, 0 when none is. ``index``: of the pack that should follow."""
-    start = max(after, log.floor.offset)
-    following = log.packs[index].first if index < len(log.packs) else log.last.offset + 1
-    if following > start + 1:
-        return following - 1
-    missing = cursor_id is None and log.floor.offset < after <= log.last.offset
-    return after if missing else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +46,9 @@ class _Stored:
 
 
 class MemoryBackplane(Backplane):
-    """All on the pod's event loop, so that a verb is atomic without locks."""
+    """All on the pod's event loop, but for `append_now`: logs, and what moved, are changed and read under a lock."""
 
+    immediate = True
     shared = False
     durable = False
     compacts = True
@@ -104,7 +61,10 @@ class MemoryBackplane(Backplane):
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(options or {})
-        self._logs: dict[str, _Log] = {}
+        self._logs: dict[str, MemoryLog] = {}
+        self._lock = threading.RLock()  # a signal's handler may append in the middle of an append
+        # The ids of `append_now`: of 80 random bits, and a number.
+        self._ids, self._id_begins = itertools.count(), secrets.token_hex(10)
         self._cells: dict[str, _Stored] = {}
         self._revs = itertools.count(1)
         self._watches: set[_MemoryWatch] = set()
@@ -115,6 +75,12 @@ class MemoryBackplane(Backplane):
         self._forgotten = 0
         self._clock = itertools.count(1)
         self._closed = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Appends that a class makes in its own way are made in that way."""
+        super().__init_subclass__(**options)
+        if vars(cls).keys() & {"append", "append_many"}:
+            cls.immediate = "append_now" in vars(cls)
 
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> list[CheckMessage]:
@@ -147,7 +113,7 @@ class MemoryBackplane(Backplane):
             raise conflict(key, expected, (await self.load_many([key])).get(key))
         revision = Revision(next(self._revs), secrets.token_hex(8))
         self._cells[key] = _Stored(bytes(data), revision, now, float("inf") if ttl is None else now + ttl)
-        self._moved("cell", key)
+        self._moved(key)
         return revision
 
     def _revision(self, key: str, now: float) -> Revision | None:
@@ -168,85 +134,77 @@ class MemoryBackplane(Backplane):
         gone = list(itertools.islice(expired, limit))
         for key in gone:
             del self._cells[key]
-            self._moved("cell", key)
+            self._moved(key)
         return len(gone)
 
     # Event log --------------------------------------------------------------------------------------------
 
+    def append_now(self, key: str, count: int, data: bytes) -> Position:
+        self._check_open()
+        if key not in self._logs or not 0 < count <= self.max_append_records or len(data) > self.max_append_bytes:
+            self.check_append(key, count, data)
+        return self._append(key, f"{self._id_begins}{next(self._ids):012x}", count, data)[1]
+
+    def _append(self, key: str, append_id: str, count: int, data: bytes) -> tuple[MemoryLog, Position]:
+        with self._lock:
+            log = self._logs.get(key)
+            if log is None:
+                start = Position(uuid.uuid4().hex, 0, "")
+                log = self._logs.setdefault(key, MemoryLog(start.epoch, start, start))
+            self._note("log", key)
+            position = log.append(append_id, count, bytes(data), self._first_offset)
+        self._ring(key)
+        return log, position
+
     async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
         self._check_open()
         self.check_append(key, count, data)
-        log = self._logs.get(key)
-        if log is None:
-            epoch = uuid.uuid4().hex
-            log = self._logs[key] = _Log(epoch, Position(epoch, 0, ""), Position(epoch, 0, ""))
         now = time.monotonic()
-        if append_id in log.appends:
-            return log.appends[append_id][0]
-        pack = Pack(append_id, self._first_offset(log.last.offset), count, bytes(data))
-        log.packs.append(pack)
-        log.ends.append(pack.last)
-        log.last = Position(log.epoch, pack.last, pack.record_id(pack.last))
-        log.appends[append_id] = (log.last, now)
-        self._forget_appends(log, now)
-        self._moved("log", key)
-        return log.last
+        before = self._logs.get(key)
+        if before is not None and append_id in before.appends:
+            return before.appends[append_id][0]
+        log, position = self._append(key, append_id, count, data)
+        log.remember(append_id, position, now, self.retry_window)
+        return position
 
     async def append_many(self, appends: Sequence[Append]) -> dict[str, Position | ViaStateError]:
         self._check_open()
         refused, sound = self.checked_appends(appends)
         return refused | {one.key: await self.append(one.key, one.append_id, one.count, one.data) for one in sound}
 
-    def _first_offset(self, last: int) -> int:
-        """Of the pack that follows ``last``."""
-        return last + 1
-
-    def _forget_appends(self, log: _Log, now: float) -> None:
-        """Append ids leave with the retry window, oldest first; two looks per append keep up with any rate."""
-        for append_id in list(itertools.islice(log.appends, 2)):
-            if now - log.appends[append_id][1] > self.retry_window:
-                del log.appends[append_id]
+    #: Which offset the pack begins with that follows a last one; None for the next.
+    _first_offset: Callable[[int], int] | None = None
 
     async def read(self, key: str, after: Position, limit: int = 1000) -> Batch:
         self._check_key(key)
-        log = self._logs.get(key)
-        if log is None:
-            return Batch([], GENESIS, GENESIS, None, True)
-        start = max(after.offset, log.floor.offset)
-        cursor_id = log.record_id_at(after.offset)
-        index = bisect.bisect_right(log.ends, start, log.gone)
-        if self.dense and (hole := _hole(log, after.offset, cursor_id, index)):
-            return Batch([], log.last, log.floor, cursor_id, True, hole)
-        packs: list[Pack] = []
-        records = 0
-        while index < len(log.packs) and (not packs or records + log.packs[index].count <= limit):
-            packs.append(log.packs[index])
-            records += log.packs[index].count
-            index += 1
-        if self.dense:
-            packs = [*before_hole(packs, start)]
-        return Batch(packs, log.last, log.floor, cursor_id, True)
+        with self._lock:
+            log = self._logs.get(key)
+            if log is None:
+                return Batch([], GENESIS, GENESIS, None, True)
+            return log.read(after.offset, limit, self.dense)
 
     async def head(self, key: str) -> LogBounds:
         self._check_key(key)
-        log = self._logs.get(key)
-        return EMPTY if log is None else LogBounds(log.last, log.floor)
+        with self._lock:
+            log = self._logs.get(key)
+            return EMPTY if log is None else log.bounds
 
     async def changed(self, cursor: object | None) -> Changes:
         self._check_open()
         logs: dict[str, LogBounds] = {}
         cells: dict[str, Revision | None] = {}
-        now = next(self._clock)
-        if cursor is not None and not (isinstance(cursor, int) and self._forgotten <= cursor <= now):
-            return Changes(logs, cells, True, now)
-        if isinstance(cursor, int):
-            for (kind, key), moved in reversed(self._moves.items()):
-                if moved <= cursor:
-                    break
-                if kind == "log":
-                    logs[key] = await self.head(key)
-                else:
-                    cells[key] = self._revision(key, time.monotonic())
+        with self._lock:
+            now = next(self._clock)
+            if cursor is not None and not (isinstance(cursor, int) and self._forgotten <= cursor <= now):
+                return Changes(logs, cells, True, now)
+            if isinstance(cursor, int):
+                for (kind, key), moved in reversed(self._moves.items()):
+                    if moved <= cursor:
+                        break
+                    if kind == "log":
+                        logs[key] = self._logs[key].bounds if key in self._logs else EMPTY
+                    else:
+                        cells[key] = self._revision(key, time.monotonic())
         return Changes(logs, cells, False, now)
 
     def watch(self, ring: Ring) -> Watch:
@@ -257,25 +215,33 @@ class MemoryBackplane(Backplane):
 
     async def drop(self, key: str, last: Position | None = None) -> None:
         self._check_key(key)
-        log = self._logs.get(key)
-        if log is not None and last in (None, log.last):
+        with self._lock:
+            log = self._logs.get(key)
+            if log is None or last not in (None, log.last):
+                return
             del self._logs[key]
-            self._moved("log", key)
+            self._note("log", key)
+        self._ring(key)
 
     async def logs(self, after: str = "", limit: int = 1000, begin: str = "") -> dict[str, LogBounds]:
         self._check_open()
-        keys = sorted(key for key in self._logs if key > after and key.startswith(begin))[:limit]
-        return {key: LogBounds(self._logs[key].last, self._logs[key].floor) for key in keys}
+        with self._lock:
+            keys = sorted(key for key in self._logs if key > after and key.startswith(begin))[:limit]
+            return {key: self._logs[key].bounds for key in keys}
 
     async def compact(self, key: str, through: int, epoch: str | None = None) -> int:
         self._check_key(key)
-        log = self._logs.get(key)
-        if log is None:
-            return 0
-        if epoch not in (None, log.epoch):
-            return log.floor.offset
-        if log.raise_floor(min(through, log.last.offset)):
-            self._moved("log", key)
+        with self._lock:
+            log = self._logs.get(key)
+            if log is None:
+                return 0
+            if epoch not in (None, log.epoch):
+                return log.floor.offset
+            raised = log.raise_floor(min(through, log.last.offset))
+            if raised:
+                self._note("log", key)
+        if raised:
+            self._ring(key)
         return log.floor.offset
 
     # Messages ---------------------------------------------------------------------------------------------
@@ -307,19 +273,36 @@ class MemoryBackplane(Backplane):
         self._check_open()
         check_key(key)
 
-    def _moved(self, kind: str, key: str) -> None:
-        self._moves.pop((kind, key), None)
-        self._moves[kind, key] = next(self._clock)
-        if len(self._moves) > MOVES:
-            self._forgotten = self._moves.pop(next(iter(self._moves)))
+    def _moved(self, key: str) -> None:
+        """A cell moved."""
+        with self._lock:
+            self._note("cell", key)
+        self._ring(key)
+
+    def _note(self, kind: str, key: str) -> None:
+        """Something moves now. Before it does, so that what interrupts this leaves a mention too many, never one too few."""
+        moves = self._moves
+        moves[kind, key] = next(self._clock)
+        moves.move_to_end((kind, key))
+        if len(moves) > MOVES:
+            oldest = next(iter(moves))
+            self._forgotten = moves[oldest]
+            del moves[oldest]
+
+    def _ring(self, key: str) -> None:
         for watch in tuple(self._watches):
             watch.rang(key)
 
 
 class _MemoryWatch(Watch):
+    """``ring`` is called on the loop where the watch was made, whatever thread has appended."""
+
     def __init__(self, watches: set[_MemoryWatch], ring: Ring) -> None:
         self._watches, self._ring = watches, ring
         self._keys: set[str] = set()
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+        self._due: dict[str, None] = {}  # rung by other threads, and not told yet
+        self._woken = False
 
     def add(self, key: str) -> None:
         self._keys.add(key)
@@ -328,8 +311,29 @@ class _MemoryWatch(Watch):
         self._keys.discard(key)
 
     def rang(self, key: str) -> None:
-        if key in self._keys:
+        """From any thread."""
+        if key not in self._keys:
+            return
+        if threading.get_ident() == self._thread:
             tell(self._ring, key)
+            return
+        self._due[key] = None
+        if not self._woken:
+            self._woken = True
+            try:
+                self._loop.call_soon_threadsafe(self._tell, context=Context())
+            except BaseException as error:
+                self._woken = False  # nobody else would try
+                if not isinstance(error, RuntimeError):  # the loop is closed: nobody listens any more
+                    raise
+
+    def _tell(self) -> None:
+        self._woken = False  # before it looks: what is rung from now on wakes it again
+        for key in list(self._due):
+            self._due.pop(key, None)
+            if key in self._keys:
+                tell(self._ring, key)
 
     async def close(self) -> None:
         self._watches.discard(self)
+        self._keys.clear()

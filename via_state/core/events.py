@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from via_state.core.event_types import EventType
+from via_state.core.exact import exact
 from via_state.core.fidelity import difference, field_names, plain
 from via_state.core.metadata import Metadata
 from via_state.core.nesting import MAX_LEVELS, is_deeper, too_deep
@@ -69,6 +70,7 @@ class EventCodec:
         self._heads = {one.event: (one.name, one.version) for one in self.types}
         self._payloads = {one.event: _decoder(one) for one in self.types}
         self._fields = {one.event: _getter(one.event) for one in self.types}
+        self._exact = {one.event: exact(one.event) for one in self.types}
         self._may_be_deep = any(may_be_deeper(one.event, MAX_LEVELS) for one in self.types)
         self._encoder = msgspec.json.Encoder(enc_hook=plain)
         self._packs = msgspec.json.Decoder(list[_union(self._by_name)])  # type: ignore[misc]
@@ -92,11 +94,15 @@ class EventCodec:
         heads = self._heads
         data, read = b"", []
         try:
-            if metadata is None:
+            if len(events) == 1 and metadata is not None:
+                data = self._encoder.encode(((*heads[type(events[0])], events[0], metadata),))
+            elif metadata is None:
                 data = self._encoder.encode([(*heads[type(event)], event) for event in events])
             else:
                 beside = msgspec.Raw(self._encoder.encode(metadata))
                 data = self._encoder.encode([(*heads[type(event)], event, beside) for event in events])
+            if self._lose_nothing(events):
+                return data
             read = self._packs.decode(data)
         except MemoryError:
             raise
@@ -111,6 +117,15 @@ class EventCodec:
         if not data:
             raise EventRefused("These events can't be stored together: their fields are nested too deeply.")
         return data
+
+    def _lose_nothing(self, events: Sequence[object]) -> bool:
+        """Whether their types alone prove that they come back the same."""
+        check = self._exact[type(events[0])]
+        if check is None:
+            return False
+        if len(events) == 1:
+            return check(events[0])
+        return len(set(map(type, events))) == 1 and all(map(check, events))
 
     def _same(self, events: Sequence[object], read: Sequence[object]) -> bool:
         """Whether these events came back, by their fields; False also where their classes can't tell."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import sys
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -101,12 +104,47 @@ def gauges(
     return Family(Gauge(name, text, labels, multiprocess_mode=mode))
 
 
+class Tally(Histogram):
+    """A histogram that takes figures quickly, and adds them up when it is looked at, when there are `MOST`, and when it is told to.
+
+    prometheus-client's own takes two locks for each figure.
+    """
+
+    MOST = 1000
+
+    def _metric_init(self) -> None:
+        self._waiting: collections.deque[float] = collections.deque()
+        super()._metric_init()
+
+    def observe_all(self, values: Iterable[float]) -> None:
+        """Observe each."""
+        self._waiting.extend(values)
+        if len(self._waiting) > self.MOST:
+            self.add_up()
+
+    def add_up(self) -> None:
+        """Add up what was observed. From any thread."""
+        values: list[float] = []
+        with suppress(IndexError):
+            while True:
+                values.append(self._waiting.popleft())
+        if values:
+            self._sum.inc(sum(values))
+            found = collections.Counter(bisect_left(self._upper_bounds, one) for one in values)
+            for index, times in found.items():
+                self._buckets[index].inc(times)
+
+    def _child_samples(self) -> Iterable[Sample]:
+        self.add_up()
+        return super()._child_samples()
+
+
 def histogram(
     name: str, text: str, worry: str = "", unit: str = "seconds", buckets: Sequence[float] = FAST
-) -> Histogram:
+) -> Tally:
     """A histogram without labels."""
     describe(_caller(), Described(name, "histogram", (), unit, text, worry))
-    return Histogram(name, text, buckets=buckets)
+    return Tally(name, text, buckets=buckets)
 
 
 def histograms(

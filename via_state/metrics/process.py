@@ -74,9 +74,8 @@ for _reason in ("unavailable", "unknown", "too_large", "refused"):
 @telemetry.Appended.subscribe
 def _(event: telemetry.Appended) -> None:
     events_appended.inc(event.events)
-    append_group_records.observe(event.events)
-    for seconds in event.seconds:
-        append_seconds.observe(seconds)
+    append_group_records.observe_all((event.events,))
+    append_seconds.observe_all(event.seconds)
 
 
 @telemetry.AppendsWaiting.subscribe
@@ -205,6 +204,8 @@ _down: list[bool] = []  # while the backplane is away
 def _(event: telemetry.LoopBeat) -> None:
     loop_lag_seconds.observe(event.late)
     loop_beat.set(time.time())
+    append_group_records.add_up()  # for those who look into the files of several processes
+    append_seconds.add_up()
 
 
 @telemetry.Swept.subscribe

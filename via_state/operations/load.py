@@ -153,12 +153,9 @@ async def _first(backplane: Backplane, data: bytes, cells: bool) -> None:
 
 
 async def _append(appender: Appender, key: str, data: bytes, until: float, report: LoadReport) -> None:
-    loop = asyncio.get_running_loop()
     while (began := time.monotonic()) < until:
-        waiter: asyncio.Future[Position] = loop.create_future()
-        appender.submit(key, data, 1, waiter, timeout=settings.APPEND_TIMEOUT)
         try:
-            await waiter
+            await appender.aappend(key, data, 1, folded=False)
         except ViaStateError as error:
             _failed(report, error)
         else:

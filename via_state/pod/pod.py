@@ -6,12 +6,10 @@ doors to it.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -19,9 +17,8 @@ from via_state import logs, origin, tracing
 from via_state.backplanes.base import Backplane
 from via_state.bookkeeping.books import books_of
 from via_state.conf import settings
-from via_state.core.metadata import Metadata
 from via_state.core.offsets import Offset, Offsets
-from via_state.core.records import Position, Revision
+from via_state.core.records import Revision
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.core.visibility import Shown
 from via_state.exceptions import BackplaneUnavailable
@@ -40,8 +37,9 @@ from via_state.pod.writing.appender import Appender
 from via_state.pod.writing.cell_update import MISSING, WON, CellUpdate
 from via_state.pod.writing.emptying import end, reset
 from via_state.pod.writing.erasures import Erasures
+from via_state.pod.writing.immediate import ImmediateAppends
 from via_state.pod.writing.outbox import ImmediateOutbox, Outbox, RelayedOutbox
-from via_state.pod.writing.tracked_writes import wrote
+from via_state.pod.writing.tracked_writes import tracking_writes, wrote
 from via_state.runtime.loop import LoopThread, current_loop, refuse_in_event_loop
 from via_state.runtime.periodic import Periodic
 from via_state.runtime.pure_functions import refuse_in_pure_function
@@ -78,9 +76,14 @@ class Pod:
         self.reconciler = Reconciler(backplane)
         self.replicas = Replicas(self.reconciler, self.snapshots, self.begin)
         self._reads = Reads(self.replicas)
-        self._appender = Appender(self.thread, backplane, self.replicas.appended)
+        appended = self.replicas.appended
+        self._appender: Appender | ImmediateAppends = (
+            ImmediateAppends(self.thread, backplane, appended, self.replicas.holds)
+            if backplane.immediate
+            else Appender(self.thread, backplane, appended)
+        )
         self.outbox: Outbox = (
-            RelayedOutbox(self.thread, backplane, self.pod_id, self.replicas.appended)
+            RelayedOutbox(self.thread, backplane, self.pod_id, appended)
             if books.shared
             else ImmediateOutbox(self.thread, backplane, self._appender)
         )
@@ -120,33 +123,22 @@ class Pod:
     def append(self, key: str, spec: LogSpec[V], events: Sequence[object], *, wait: bool = True) -> Offsets:
         """Append events, all or none; durable when it returns, and folded where this pod projects the key."""
         refuse_in_event_loop("append", "aappend")
-        waiter: Future[Position] = Future()
         with tracing.sending(spec.name, len(events)):
-            self._submit(key, spec, events, origin.metadata(), wait, waiter)
-            return self._appended(key, spec, Offsets(waiter.result(), len(events)))
+            data = spec.events.encode(events, origin.metadata())
+            last = self._appender.append(key, data, len(events), folded=wait)
+            return self._appended(key, spec, Offsets(last, len(events)))
 
     async def aappend(self, key: str, spec: LogSpec[V], events: Sequence[object], *, wait: bool = True) -> Offsets:
         """`append`, awaited. Cancelling it does not take an append back that was sent already."""
-        waiter: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
         with tracing.sending(spec.name, len(events)):
-            self._submit(key, spec, events, await origin.ametadata(), wait, waiter)
-            return self._appended(key, spec, Offsets(await waiter, len(events)))
+            data = spec.events.encode(events, await origin.ametadata())
+            last = await self._appender.aappend(key, data, len(events), folded=wait)
+            return self._appended(key, spec, Offsets(last, len(events)))
 
     def _appended(self, key: str, spec: LogSpec[V], offsets: Offsets) -> Offsets:
-        wrote(self, key, spec, offsets[-1] if offsets else None)
+        if tracking_writes():
+            wrote(self, key, spec, offsets[-1] if offsets else None)
         return offsets
-
-    def _submit(
-        self,
-        key: str,
-        spec: LogSpec[V],
-        events: Sequence[object],
-        metadata: Metadata,
-        wait: bool,
-        waiter: asyncio.Future[Position] | Future[Position],
-    ) -> None:
-        data = spec.events.encode(events, metadata)
-        self._appender.submit(key, data, len(events), waiter, timeout=settings.APPEND_TIMEOUT, folded=wait)
 
     def append_on_commit(self, key: str, spec: LogSpec[V], events: Sequence[object]) -> None:
         """Append with the caller's database transaction, or not at all."""

@@ -15,7 +15,7 @@ from via_state.runtime.kept_errors import again
 def fail(waiters: Sequence[Waiter], error: BaseException) -> None:
     """Give all of them an error."""
     if waiters:
-        telemetry.AppendFailed(_reason(error), len(waiters)).emit()
+        telemetry.AppendFailed(reason(error), len(waiters)).emit()
         tell((waiter, error) for waiter in waiters)
 
 
@@ -32,7 +32,7 @@ def tell(answers: Iterable[tuple[Waiter, Any]]) -> None:
             loop.call_soon_threadsafe(_answer, batch)
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """What an append's error says of its outcome, as telemetry calls it."""
     if isinstance(error, OutcomeUnknown):
         return "unknown"

@@ -7,10 +7,12 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from via_state import telemetry, tracing
 from via_state.backplanes.base import Backplane
+from via_state.conf import settings
 from via_state.core.records import Position
 from via_state.core.text import error_line
 from via_state.exceptions import (
@@ -25,15 +27,13 @@ from via_state.exceptions import (
 )
 from via_state.logs import about
 from via_state.pod.writing.answers import fail, tell
+from via_state.pod.writing.folding import Appended, Folding
 from via_state.pod.writing.groups import Entry, Group, Lane, Waiter
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.loop import LoopThread
 from via_state.runtime.patience import send_by
 
 logger = logging.getLogger("via_state.pod")
-
-#: Called on the loop after an append: key, last position; answers an awaitable when this pod will fold it.
-Appended = Callable[[str, Position], "asyncio.Future[None] | None"]
 
 #: Seconds after which a train keeps no other one waiting: one of a single key, which may wait for that, and any other one.
 PATIENCE_ALONE, PATIENCE = 0.05, 1.0
@@ -63,16 +63,27 @@ class Appender:
     def __init__(self, thread: LoopThread, backplane: Backplane, appended: Appended) -> None:
         self._thread = thread
         self._backplane = backplane
-        self._appended = appended
+        self._folding = Folding(thread, appended)
         self._inbox: deque[Entry] = deque()
         self._woken = False
         self._lanes: dict[str, Lane] = {}  # of keys with something to append
         self._ready: deque[Lane] = deque()  # those of them of which nothing is under way
         self._trains = 0
-        self._folding: dict[asyncio.Future[None], list[tuple[Waiter, Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._forget = thread.at_end(self._abandon)
         self._level = telemetry.Levels(lambda: (self._waiting(),), telemetry.AppendsWaiting)
+
+    def append(self, key: str, data: bytes, count: int, *, folded: bool) -> Position:
+        """The position of the last record, or the error, for a caller without an event loop. ``folded``: see `submit`."""
+        waiter: Future[Position] = Future()
+        self.submit(key, data, count, waiter, folded=folded)
+        return waiter.result()
+
+    async def aappend(self, key: str, data: bytes, count: int, *, folded: bool) -> Position:
+        """`append`, awaited."""
+        waiter: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        self.submit(key, data, count, waiter, folded=folded)
+        return await waiter
 
     def submit(
         self,
@@ -81,24 +92,29 @@ class Appender:
         count: int,
         waiter: Waiter,
         *,
-        timeout: float,
         folded: bool = False,
         append_id: str | None = None,
     ) -> None:
         """Hand over an append, from any thread; ``waiter`` gets the position of its last record, or the error.
 
-        ``timeout``: seconds to keep trying. ``folded``: answer only when this pod has folded it, or will not soon.
+        It is tried for ``APPEND_TIMEOUT``. ``folded``: answer only when this pod has folded it, or will not soon.
         """
-        self._inbox.append(Entry(key, data, count, waiter, timeout, folded, append_id))
+        self._inbox.append(Entry(key, data, count, waiter, folded, append_id))
         self._thread.refuse_ended()  # after that `_abandon` may have looked into the inbox already
         if not self._woken:
             self._woken = True
-            self._thread.soon(self._take)
+            try:
+                self._thread.soon(self._take)
+            except BaseException:
+                self._woken = False  # a Ctrl-C: whoever comes next tries
+                raise
 
     def _take(self) -> None:
         self._woken = False
+        timeout = settings.APPEND_TIMEOUT
         while self._inbox:
             entry = self._inbox.popleft()
+            entry.deadline = entry.started + timeout
             lane = self._lanes.get(entry.key)
             if lane is None:
                 lane = self._lanes[entry.key] = Lane(entry.key)
@@ -295,19 +311,10 @@ class Appender:
             offset, index = offset + entry.count, index + entry.count
             answers.append((entry, Position(last.epoch, offset, f"{append_id}-{index}")))
         telemetry.Appended(lane.key, index + 1, [now - entry.started for entry in group.entries]).emit()
-        try:
-            fold = self._appended(lane.key, last)
-        except Exception:  # it is in the log, and that is what the callers are told
-            logger.exception(
-                "What was appended to %r is not waited for here.", lane.key, extra=about(key=lane.key)
-            )
-            fold = None
-        if fold is None or fold.done():
+        fold = self._folding.of(lane.key, last)
+        if fold is None:
             return [(entry.waiter, position) for entry, position in answers]
-        later = [(entry.waiter, position) for entry, position in answers if entry.folded]
-        if later:
-            self._folding.setdefault(fold, []).extend(later)
-            fold.add_done_callback(lambda fold: tell(self._folding.pop(fold, [])))
+        self._folding.after(fold, [(entry.waiter, position) for entry, position in answers if entry.folded])
         return [(entry.waiter, position) for entry, position in answers if not entry.folded]
 
     # The end ----------------------------------------------------------------------------------------------
@@ -332,13 +339,12 @@ class Appender:
         """The loop has ended: nothing answers those who wait."""
         self._give_up(self._lanes.values())
         fail([entry.waiter for entry in self._inbox], error)
-        for acknowledged in list(self._folding.values()):
-            tell(acknowledged)
         self._level.end()
 
     async def close(self) -> None:
         """Let what is in flight finish; what waits after it fails with the backplane's `Closed`."""
         self._forget()
+        self._folding.forget()
         until = time.monotonic() + 2.0
         while self._tasks and (left := until - time.monotonic()) > 0:
             await asyncio.wait(set(self._tasks), timeout=left)

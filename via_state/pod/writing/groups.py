@@ -28,7 +28,6 @@ class Entry:
         data: bytes,
         count: int,
         waiter: Waiter,
-        timeout: float,
         folded: bool,
         append_id: str | None,
     ) -> None:
@@ -36,7 +35,7 @@ class Entry:
         self.append_id = append_id
         self.alone = append_id is not None
         self.started = time.monotonic()
-        self.deadline = self.started + timeout
+        self.deadline = self.started  # until the loop has it, which says how long it is tried
 
 
 class Group:

@@ -67,6 +67,11 @@ def track_writes() -> Iterator[TrackedWrites]:
         _tracked.reset(token)
 
 
+def tracking_writes() -> bool:
+    """Whether somebody notes what the code that runs now writes."""
+    return _tracked.get() is not None
+
+
 def wrote(pod: Pod, key: str, spec: LogSpec[Any] | CellSpec[Any], at: Offset | Revision | None) -> None:
     """Called after each write, in the context of its caller. ``at`` is None where nothing had to be written."""
     if at is not None and (writes := _tracked.get()) is not None:

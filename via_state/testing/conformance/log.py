@@ -8,8 +8,16 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from via_state.core.records import GENESIS, LogBounds, Position
-from via_state.exceptions import AppendTooLarge, InvalidKey
-from via_state.testing.conformance.harness import MANY_KEYS, ODD_KEYS, Harness, append, new_id, read_all
+from via_state.exceptions import AppendTooLarge, Closed, InvalidKey
+from via_state.testing.conformance.harness import (
+    MANY_KEYS,
+    ODD_KEYS,
+    Harness,
+    append,
+    eventually,
+    new_id,
+    read_all,
+)
 
 
 class LogConformance(Harness):
@@ -266,3 +274,44 @@ class LogConformance(Harness):
             await plane.append("one", append_id, 1, b"x")
             await plane.append("other", append_id, 1, b"x")
             assert len(await read_all(plane, "other")) == 1
+
+    async def test_an_append_that_waits_for_nothing_is_one_like_any_other(self) -> None:
+        async with self.one() as plane:
+            if not plane.immediate:
+                with pytest.raises(NotImplementedError):
+                    plane.append_now("log", 1, b"x")
+                return
+            rung: list[str | None] = []
+            watch = plane.watch(rung.append)
+            watch.add("log")
+            (first,) = await append(plane, "log", b"0")
+            last = await asyncio.to_thread(plane.append_now, "log", 2, b"1")
+            assert (last.epoch, last.offset > first.offset + 1) == (first.epoch, True)
+            assert (await plane.head("log")).position == last
+            assert [data for _, data in await read_all(plane, "log")] == [b"0", b"1"]
+            await eventually(lambda: rung.count("log") == 2, "the doorbell of another thread")
+            with pytest.raises(AppendTooLarge):
+                plane.append_now("log", plane.max_append_records + 1, b"x")
+            with pytest.raises(InvalidKey):
+                plane.append_now("", 1, b"x")
+            await watch.close()
+            await plane.close()
+            with pytest.raises(Closed):
+                plane.append_now("log", 1, b"x")
+
+    async def test_threads_append_each_in_its_order(self) -> None:
+        async with self.one() as plane:
+            if not plane.immediate:
+                return
+
+            def work(name: int) -> list[int]:
+                return [plane.append_now(f"log{n % 2}", 1, b"%d %d" % (name, n)).offset for n in range(200)]
+
+            found = await asyncio.gather(*(asyncio.to_thread(work, name) for name in range(4)))
+            assert all(offsets[::2] == sorted(offsets[::2]) for offsets in found)
+            for log in range(2):
+                stored = await read_all(plane, f"log{log}")
+                assert len({offset for offset, _ in stored}) == 400
+                for name in range(4):
+                    mine = [data for _, data in stored if data.startswith(b"%d " % name)]
+                    assert mine == [b"%d %d" % (name, n) for n in range(log, 200, 2)]

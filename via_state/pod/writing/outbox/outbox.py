@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import partial
 
 from django.db import connections, transaction
@@ -17,10 +16,10 @@ from via_state.bookkeeping.database import outbox as rows
 from via_state.bookkeeping.database.commits import after_commit
 from via_state.bookkeeping.database.outbox_lanes import LANES
 from via_state.conf import settings
-from via_state.core.records import Position
 from via_state.exceptions import NotInTransaction
 from via_state.pod.session_logs import outlived
 from via_state.pod.writing.appender import Appender
+from via_state.pod.writing.immediate import ImmediateAppends
 from via_state.pod.writing.outbox.relay import Appended, LaneRelay, ask
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.loop import LoopThread
@@ -84,21 +83,16 @@ class Outbox:
 class ImmediateOutbox(Outbox):
     """Where nothing outlives this process, neither need a promise: the commit itself makes the append."""
 
-    def __init__(self, thread: LoopThread, backplane: Backplane, appender: Appender) -> None:
+    def __init__(self, thread: LoopThread, backplane: Backplane, appends: Appender | ImmediateAppends) -> None:
         super().__init__(thread, backplane)
-        self._appender = appender
+        self._appends = appends
 
     def _hook(self, key: str, data: bytes, count: int) -> Callable[[], object]:
         def hook() -> None:
             if not self._thread.call(outlived(self._backplane, key)):
-                self._append(key, data, count).result()
+                self._appends.append(key, data, count, folded=True)
 
         return hook
-
-    def _append(self, key: str, data: bytes, count: int) -> Future[Position]:
-        waiter: Future[Position] = Future()
-        self._appender.submit(key, data, count, waiter, timeout=settings.APPEND_TIMEOUT, folded=True)
-        return waiter
 
 
 class RelayedOutbox(Outbox):
