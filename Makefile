@@ -91,8 +91,9 @@ matrix: $(VENV)/dev
 
 coverage: $(VENV)/dev
 	@# Not pytest-cov: the package's own pytest plugin imports the core before that begins to look.
-	$(BIN)/python -m coverage run --branch --source=via_state.core -m pytest -q tests/core
-	$(BIN)/python -m coverage report --show-missing --skip-covered --fail-under=99
+	@# The same examples each time: what holds the line is a test, not luck.
+	$(BIN)/python -m coverage run --branch --source=via_state.core -m pytest -q -p no:randomly --hypothesis-seed=0 tests/core
+	$(BIN)/python -m coverage report --show-missing --skip-covered --fail-under=100
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

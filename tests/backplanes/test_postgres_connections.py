@@ -130,7 +130,7 @@ async def test_closing_does_not_wait_for_a_doorbell_that_hangs_and_blames_nobody
     plane = make()
     plane._ring("first")
     await eventually(
-        lambda: plane._notifier._connection is not None and plane._notifier._task is None, "a doorbell"
+        lambda: plane._notifier._connection is not None and plane._notifier._flight.idle, "a doorbell"
     )
     through_proxy.freeze()
     plane._ring("second")

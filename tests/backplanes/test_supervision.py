@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -65,6 +66,25 @@ async def test_a_doorbell_that_raises_costs_no_other_watch_and_no_append(
     assert "nobody expected" not in caplog.text
     for watch in watches:
         await watch.close()
+
+
+@pytest.mark.parametrize("made", ["postgres", "nats"], indirect=True)
+async def test_whoever_listens_first_leaves_nothing_of_a_context_to_those_who_hear(plane: Backplane) -> None:
+    """One task listens for the whole process: it would be in the request of the first one for ever."""
+    caller: ContextVar[str] = ContextVar("caller")
+    heard: list[str | None] = []
+    seen: set[str] = set()
+
+    def hear(key: str | None) -> None:
+        heard.append(key)
+        seen.add(caller.get("nobody"))
+
+    caller.set("somebody")
+    watch = plane.watch(hear)
+    watch.add("log")
+    await rung(plane, heard)
+    assert seen == {"nobody"}
+    await watch.close()
 
 
 @pytest.mark.parametrize("made", ["postgres", "nats"], indirect=True)

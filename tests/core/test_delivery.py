@@ -25,7 +25,9 @@ from via_state.core.delivery import (
 )
 from via_state.core.event_types import EventType
 from via_state.core.events import Decoded, EventCodec
+from via_state.core.metadata import Metadata, from_text
 from via_state.core.records import Batch, Pack
+from via_state.core.specs import LogSpec
 
 CODEC = EventCodec([EventType.of(Add), EventType.of(Fragile)], retired=["Old"])
 
@@ -174,3 +176,15 @@ def test_a_large_pack_whose_records_can_not_be_told_apart_is_one_that_can_not_be
     assert [(one.position.offset, one.treatment) for one in found] == [
         (n, Treatment.SKIP) for n in range(1001, 1201)
     ]
+
+
+def test_a_record_tells_what_is_stored_and_what_is_kept_beside_it() -> None:
+    metadata = Metadata(time=1764105600000, actor="7")
+    batch = Batch([Pack("p", 1, 2, CODEC.encode([Add(1), Add(2)], metadata))], at(2), NOTHING, None, True)
+    (one,) = records_after(batch, at(1), CODEC, (Add,))
+    assert one.stored(CODEC) == ("Add", 1, '{"number":2}')
+    assert from_text(one.metadata) == metadata
+
+
+def test_a_log_that_is_no_family_has_keys_without_parameters() -> None:
+    assert LogSpec("all", CODEC, tuple).parameters("all") == {}

@@ -242,7 +242,7 @@ def test_values_without_an_order_of_their_own_are_compared_by_what_is_stored(
 @attrs.define
 class Parts:
     pair: tuple[int, str]
-    named: dict[str, Annotated[int, msgspec.Meta(ge=0)]]
+    named: dict[str, Annotated[int, msgspec.Meta(ge=0, title="how many")]]
 
 
 class Zoned(msgspec.Struct):
@@ -254,3 +254,5 @@ def test_what_a_type_tells_of_its_parts() -> None:
     assert not equality_tells(Zoned)
     assert may_be_deeper(Annotated[list[Any], msgspec.Meta(max_length=3)], 9)
     assert not may_be_deeper(Annotated[list[int], msgspec.Meta(max_length=3)], 9)
+    assert may_be_deeper(Annotated[list[list[int]], msgspec.Meta(title="rows")], 1)
+    assert not may_be_deeper(Annotated[list[list[int]], msgspec.Meta(title="rows")], 2)

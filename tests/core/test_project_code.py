@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -109,6 +109,62 @@ def test_everything_else_is_a_fault_of_that_code(error: BaseException, faults: l
         EVENTS.encode([ONE])
     failing()
     assert EVENTS.decode(PACK, 1).events == [Unreadable.UNDECODABLE]
+
+
+def test_events_that_fail_together_and_not_alone_are_refused_with_the_reason(
+    faults: list[BaseException | None],
+) -> None:
+    faults[:] = [ValueError("now and then")]
+    with pytest.raises(EventRefused, match="can't be stored together: ValueError was raised"):
+        EVENTS.encode([ONE])
+    assert EVENTS.encode([ONE]) == PACK
+
+
+class Odd(str):
+    """A text whose comparison raises."""
+
+    __slots__ = ()
+    faults: ClassVar[list[BaseException]] = []
+
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        raise self.faults[0]
+
+
+@dataclass
+class Note:
+    text: str
+
+    def fold(self, count: int) -> int:
+        return count + 1
+
+
+def test_a_comparison_that_raises_is_done_without_it() -> None:
+    notes = EventCodec([EventType.of(Note)])
+    for fault in FAULTS:
+        Odd.faults[:] = [fault]
+        assert notes.encode([Note(Odd("x"))]) == notes.encode([Note("x")])
+    Odd.faults[:] = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        notes.encode([Note(Odd("x"))])
+
+
+@dataclass
+class Renamed:
+    text: str
+
+    event_version: ClassVar[int] = 2
+    event_upcasters: ClassVar[dict[int, Any]] = {1: lambda payload: {"text": payload["title"]}}
+
+    def fold(self, count: int) -> int:
+        return count + 1
+
+
+def test_an_upcaster_that_fails_is_named_by_the_versions_between_which_it_stands() -> None:
+    codec = EventCodec([EventType.of(Renamed)])
+    old = Stored("Renamed", 1, "{}")
+    assert "from version 1 to the current one failed" in codec.problem(old)
 
 
 def test_the_fold_of_a_ctrl_c_stops_and_keeps_what_was_folded() -> None:

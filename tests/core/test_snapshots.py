@@ -76,6 +76,11 @@ def test_of_several_snapshots_the_codes_own_is_taken_before_that_of_other_code()
     assert found == RestorePoint([4], own.position, migrated=False)
 
 
+def test_where_the_codes_own_snapshot_does_not_decode_that_of_other_code_is_migrated() -> None:
+    found = chosen(spec(TWO, _1_2=lambda numbers: [*numbers, 2]), at(5, b"nonsense", TWO), at(4), floor=3)
+    assert found == RestorePoint([1, 2], at(4).position, migrated=True)
+
+
 def test_what_keeps_the_code_from_continuing_is_named() -> None:
     unbumped = chosen(spec(REFOLDED), at(5), floor=3)
     assert isinstance(unbumped, NoRestorePoint)

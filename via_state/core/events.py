@@ -92,7 +92,7 @@ class EventCodec:
         if not events:
             raise EventRefused("There is nothing to append: give at least one event.")
         heads = self._heads
-        data, read = b"", []
+        data, read, why = b"", [], ""
         try:
             if len(events) == 1 and metadata is not None:
                 data = self._encoder.encode(((*heads[type(events[0])], events[0], metadata),))
@@ -109,13 +109,13 @@ class EventCodec:
         except BaseException as error:
             if not is_failure(error):
                 raise
-            data = b""  # below the first event that is to blame raises
+            data, why = b"", reason(error)  # below the first event that is to blame raises
         deep = self._may_be_deep and is_deeper(data, MAX_LEVELS + 2)  # a pack has two levels of its own
         if not data or deep or not self._same(events, [envelope.payload for envelope in read]):
             for event in events:
                 self._refuse(event)
         if not data:
-            raise EventRefused("These events can't be stored together: their fields are nested too deeply.")
+            raise EventRefused(f"These events can't be stored together: {why}.")
         return data
 
     def _lose_nothing(self, events: Sequence[object]) -> bool:

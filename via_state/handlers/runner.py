@@ -44,7 +44,12 @@ _MISSING = (
 
 class Runner:
     """Idle it is a small object without a task; a ring puts it in line, and it works to the head, step by step. Its attributes are all
-    that one step leaves to the next one, and are forgotten together."""
+    that one step leaves to the next one, and are forgotten together.
+
+    It is not a `SingleFlight`, which begins when it is rung and runs until it has nothing to do: it begins when the `Schedule` has a place
+    for it, and gives the place back after each step. The next pause depends on what the step found: a claim that others hold, a record that
+    fails, an outage, which the position's row tells. What nobody expects is treated alike: logged once, and tried again.
+    """
 
     def __init__(
         self, worker: Employer, handler: HandlerId, spec: HandlerSpec, log: LogSpec[Any], key: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from nats.aio.msg import Msg
@@ -13,20 +12,14 @@ from nats.errors import Error
 
 from via_state.backplanes.base import Hear, Hearing, Ring, Watch
 from via_state.backplanes.hearings import Hearings, tell
+from via_state.backplanes.listening import Listening
 from via_state.backplanes.nats.connection import Connection
 from via_state.backplanes.nats.connections import Connections
 from via_state.backplanes.nats.subjects import Subjects
 from via_state.backplanes.nats.tokens import token_of
-from via_state.core.retry import full_jitter
-from via_state.exceptions import BackplaneUnavailable
-from via_state.runtime.outage import Outage
-from via_state.runtime.rng import rng
-from via_state.runtime.single_flight import UNEXPECTED
 
 logger = logging.getLogger("via_state")
 
-#: Longest pauses between attempts to listen again, in seconds, and the first one.
-LONGEST, FIRST = 1.0, 0.05
 #: Seconds until the server must have taken the subscriptions.
 FLUSH_TIMEOUT = 10
 
@@ -43,25 +36,18 @@ class Listener:
         self._hearings = Hearings(lambda topic: self._tell(subjects.live + topic))
         self._unsaid: set[str] = set()  # subjects that came or went since the server was told
         self._woken = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._outage = Outage(
-            logger, "The listening for doorbells, which sweeps make up for,", "doorbells", quiet=True
-        )
+        self._listening = Listening(logger, self._session, Error)
 
     def watch(self, ring: Ring) -> Watch:
         watch = _NatsWatch(self, ring)
         self._watches.add(watch)
-        self._start()
+        self._listening.start()
         return watch
 
     def hear(self, topic: str, hear: Hear) -> Hearing:
         hearing = self._hearings.add(topic, hear)
-        self._start()
+        self._listening.start()
         return hearing
-
-    def _start(self) -> None:
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._listen_for_ever())
 
     def want(self, key: str) -> None:
         """Somebody watches a key."""
@@ -88,20 +74,10 @@ class Listener:
         self._unsaid.add(subject)
         self._woken.set()
 
-    async def _listen_for_ever(self) -> None:
-        attempt = 0
-        while True:
-            began, cap = time.monotonic(), LONGEST
-            try:
-                connection = await self._connections.get()
-                self._outage.answered()
-                await self._listen(connection)
-            except Exception as error:
-                expected = isinstance(error, BackplaneUnavailable | Error)
-                self._outage.failed(error, expected=expected)
-                cap = LONGEST if expected else UNEXPECTED
-            attempt = 1 if time.monotonic() - began > UNEXPECTED else attempt + 1
-            await asyncio.sleep(full_jitter(attempt, FIRST, cap, rng.random))
+    async def _session(self) -> None:
+        connection = await self._connections.get()
+        self._listening.holds()
+        await self._listen(connection)
 
     async def _listen(self, connection: Connection) -> None:
         subscribed: dict[str, Subscription] = {}
@@ -161,10 +137,7 @@ class Listener:
     async def close(self) -> None:
         self._watches.clear()
         self._hearings.clear()
-        self._outage.over()
-        while self._task is not None and not self._task.done():
-            self._task.cancel()  # nats-py swallows some
-            await asyncio.wait({self._task}, timeout=0.1)
+        await self._listening.close()
 
 
 class _NatsWatch(Watch):

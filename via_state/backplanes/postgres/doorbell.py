@@ -10,23 +10,20 @@ import asyncio
 import contextlib
 import logging
 import math
-import time
 from collections.abc import Callable, Coroutine, Sequence
 
 import psycopg
 
 from via_state.backplanes.base import Hear, Hearing, Ring, Watch
 from via_state.backplanes.hearings import Hearings, tell
+from via_state.backplanes.listening import Listening
 from via_state.backplanes.postgres.code import Code, names_in
 from via_state.backplanes.postgres.connection import IDLE, Connection, deadline, ended, give_back, hang_up
 from via_state.backplanes.postgres.messages import Assembler, parts
-from via_state.core.retry import full_jitter
 from via_state.core.text import error_line
 from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown, ViaStateError
 from via_state.runtime.kept_errors import again
-from via_state.runtime.outage import Outage
-from via_state.runtime.rng import rng
-from via_state.runtime.single_flight import UNEXPECTED
+from via_state.runtime.single_flight import SingleFlight
 
 logger = logging.getLogger("via_state.postgres")
 
@@ -42,9 +39,6 @@ MAX_PAYLOAD = 7999
 PAUSE = 0.05
 #: Seconds without a doorbell after which the listening connection is asked whether it lives.
 SILENCE = 15.0
-#: Longest pause between attempts to listen again, in seconds, while the server is away.
-LONGEST = 1.0
-
 
 #: Channels and payloads, in this order, in one transaction.
 _NOTIFY = "SELECT pg_notify(channel, payload) FROM unnest(%s::text[], %s::text[]) AS told (channel, payload)"
@@ -73,14 +67,14 @@ class Notifier:
         self._rung: dict[str, float] = {}  # cells, in the order of their last doorbells, and when that was
         self._later: dict[str, asyncio.TimerHandle] = {}
         self._hurry = asyncio.Event()  # set while there are messages
-        self._task: asyncio.Task[None] | None = None
+        self._flight = SingleFlight("The sending of doorbells", self._send)
         self._closing = False
 
     def ring(self, key: str) -> None:
         """Soon, and together with what is rung meanwhile."""
         self._keys.add(key)
         self._rings += 1
-        self._start()
+        self._flight.ring()
 
     def ring_cell(self, key: str) -> None:
         """At once, or when its last doorbell is `CELL_INTERVAL` ago."""
@@ -107,33 +101,26 @@ class Notifier:
         payloads = [part for topic, data in messages for part in parts(self._code.of_topic(topic), data)]
         if not payloads:
             return
+        if self._closing:
+            raise Closed("This PostgreSQL backplane was closed.")
         sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._messages.append((payloads, sent))
         self._hurry.set()
-        self._start()
+        self._flight.ring()
         await sent
 
-    def _start(self) -> None:
-        if self._task is None:
-            if self._rest is not None:
-                self._rest.cancel()
-            self._task = asyncio.get_running_loop().create_task(self._send())
-
     async def _send(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
         try:
-            while self._keys or self._messages:
-                rings, self._rings = self._rings, 0
-                await self._notify()
-                if rings <= 1:
-                    continue  # they come one by one: the next one does not wait
+            rings, self._rings = self._rings, 0
+            await self._notify()
+            if rings > 1:  # otherwise they come one by one: the next one does not wait
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(INTERVAL):  # a message does not wait for rings
                         await self._hurry.wait()
-        finally:
-            self._task = None
-            self._rest = asyncio.get_running_loop().call_later(
-                IDLE, self._give_back
-            )  # unless something is sent before
+        finally:  # unless something is sent before
+            self._rest = asyncio.get_running_loop().call_later(IDLE, self._give_back)
 
     def _give_back(self) -> None:
         """Nothing was sent for a while: others may need the connection."""
@@ -187,8 +174,11 @@ class Notifier:
         self._closing = True
         for timer in self._later.values():
             timer.cancel()
-        if self._task is not None:
-            await _end(self._task, self._connection)
+        if (task := self._flight.task) is not None and self._connection is not None:
+            # psycopg answers a cancellation by asking the server, which may be silent.
+            hang_up(self._connection)
+            await asyncio.wait({task}, timeout=1.0)
+        await self._flight.ended()
         if self._rest is not None:
             self._rest.cancel()
         messages, self._messages = self._messages, []
@@ -224,23 +214,19 @@ class Listener:
         self._rang_in_pause = False
         self._connection: Connection | None = None
         self._holds = False
-        self._task: asyncio.Task[None] | None = None
-        self._closed = False
-        self._outage = Outage(
-            logger, "The listening for doorbells, which sweeps make up for,", "doorbells", quiet=True
-        )
+        self._listening = Listening(logger, self._session, psycopg.Error)
 
     def watch(self, ring: Ring) -> Watch:
         watch = _PostgresWatch(self._watches, self._codes, ring)
         self._watches.add(watch)
-        self._start()
+        self._listening.start()
         return watch
 
     def hear(self, topic: str, hear: Hear) -> Hearing:
         hearing = self._hearings.add(topic, hear)
         if self._holds:
             self._hearings.hold([topic])
-        self._start()
+        self._listening.start()
         return hearing
 
     def _audience_changed(self, topic: str) -> None:
@@ -250,38 +236,24 @@ class Listener:
             else:
                 self._topics.pop(name, None)
 
-    def _start(self) -> None:
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._listen_for_ever())
-
-    async def _listen_for_ever(self) -> None:
-        attempt = 0
-        while not self._closed:
-            began, cap = time.monotonic(), LONGEST
-            try:
-                self._connection = await self._open()
-                with deadline(self._connection, self._timeout):
-                    for code in self._codes:
-                        await self._connection.execute(f"LISTEN {code.channel}")
-                        await self._connection.execute(f"LISTEN {code.messages}")
-                self._outage.answered()
-                self._holds = True
-                self._hearings.hold(self._hearings.topics())
-                self._rang_for_all()  # while nobody listened, anything may have changed
-                await self._listen(self._connection)
-            except Exception as error:
-                expected = isinstance(error, BackplaneUnavailable | psycopg.Error)
-                self._outage.failed(error, expected=expected)
-                cap = LONGEST if expected else UNEXPECTED
-            finally:
-                self._holds = False
-                self._hearings.lose()
-                if self._connection is not None:
-                    await self._connection.close()
-                    self._connection = None
-            attempt = 1 if time.monotonic() - began > UNEXPECTED else attempt + 1
-            if not self._closed:
-                await asyncio.sleep(full_jitter(attempt, 0.05, cap, rng.random))
+    async def _session(self) -> None:
+        try:
+            self._connection = await self._open()
+            with deadline(self._connection, self._timeout):
+                for code in self._codes:
+                    await self._connection.execute(f"LISTEN {code.channel}")
+                    await self._connection.execute(f"LISTEN {code.messages}")
+            self._listening.holds()
+            self._holds = True
+            self._hearings.hold(self._hearings.topics())
+            self._rang_for_all()  # while nobody listened, anything may have changed
+            await self._listen(self._connection)
+        finally:
+            self._holds = False
+            self._hearings.lose()
+            if self._connection is not None:
+                await self._connection.close()
+                self._connection = None
 
     async def _listen(self, connection: Connection) -> None:
         assemblers = {code.messages: Assembler() for code in self._codes}
@@ -322,24 +294,17 @@ class Listener:
             self._rang_for_all()
 
     async def close(self) -> None:
-        self._closed = True
-        self._outage.over()
         self._watches.clear()
         self._hearings.clear()
         self._topics.clear()
         if self._pause is not None:
             self._pause.cancel()
-        if self._task is not None:
-            await _end(self._task, self._connection)
+        # psycopg answers a cancellation by asking the server, which may be silent.
+        await self._listening.close(self._hang_up)
 
-
-async def _end(task: asyncio.Task[None], connection: Connection | None) -> None:
-    """End a task that may wait for its connection: psycopg answers a cancellation by asking the server, which may be silent."""
-    if connection is not None:
-        hang_up(connection)
-        await asyncio.wait({task}, timeout=1.0)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            hang_up(self._connection)
 
 
 class _PostgresWatch(Watch):
