@@ -79,7 +79,7 @@ def test_the_wheel_says_what_it_bundles_and_what_it_needs(wheel: Path) -> None:
     ours = bill["metadata"]["component"]
     assert (ours["name"], ours["version"]) == (PROJECT["project"]["name"], PROJECT["project"]["version"])
     parts = {one["name"]: one for one in bill["components"]}
-    scripts = [str(one.relative_to(wheel)) for one in (wheel / "via_state/static").rglob("*.js")]
+    scripts = [str(one.relative_to(wheel)) for one in (wheel / "via_state/static").rglob("via-*.js")]
     bundled = {name: one for name, one in parts.items() if one["type"] == "file"}
     assert set(bundled) == set(scripts)
     for name, one in bundled.items():

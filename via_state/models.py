@@ -383,6 +383,34 @@ class DeadLetter(models.Model):
         return f"{self.handler}: {self.key} at {self.offset}"
 
 
+class RateRow(models.Model):
+    """What all processes did in one minute, which is kept for two hours.
+
+    ``minute`` is Unix time / 60. ``done``: deliveries of an event handler that went well, ``failed``: those that did not. Of events that
+    were appended, ``template`` and ``handler`` are empty.
+    """
+
+    prefix = models.CharField(max_length=100)
+    minute = models.PositiveBigIntegerField()
+    template = models.CharField(max_length=512, default="")
+    handler = models.CharField(max_length=100, default="")
+    done = models.PositiveBigIntegerField(default=0)
+    failed = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        db_table = "via_state_rate"
+        verbose_name = _("rate")
+        verbose_name_plural = _("rates")
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["prefix", "minute", "template", "handler"], name="via_state_rate_minute"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.handler or 'events'} in minute {self.minute}"
+
+
 class OwnerErasure(models.Model):
     """The state of a deleted owner, until it is erased.
 

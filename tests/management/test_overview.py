@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
-from django.db import connections
+from django.db import DatabaseError, connections
+from django.db.models import F
 from django.db.models.functions import Now
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -24,14 +25,18 @@ from tests.conftest import POSTGRES_ALIAS
 from tests.faults import Fault
 from tests.handlers.world import shop_of, until
 from via_state.bookkeeping.database import halted_keys, outbox, peers, tables
+from via_state.bookkeeping.database import rates as stored_rates
+from via_state.bookkeeping.database.rates import RowRates
 from via_state.bookkeeping.halted_keys import HaltReport
 from via_state.bookkeeping.peers import Code, Peer
 from via_state.bookkeeping.positions import BLOCKED
+from via_state.bookkeeping.rates import Done, What
 from via_state.models import OutboxRecord
 from via_state.operations import condition
 from via_state.operations import overview as looking
 from via_state.operations.doctor import handlers as judging
 from via_state.operations.overview import overview
+from via_state.pod import rates
 from via_state.pod.default import use_pod
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
@@ -308,3 +313,58 @@ def test_a_handler_that_hangs_is_not_well(office: Office, monkeypatch: pytest.Mo
         assert found.needs[0].text.startswith("An event of 'orders' has waited for 'slow' for ")
     finally:
         hang.set()
+
+
+def stored(office: Office) -> dict[tuple[str, str], tuple[int, int]]:
+    """What all processes did, after this one has stored what it did."""
+
+    async def store() -> None:
+        await rates.Rates(RowRates(office.shop.pod.database)).store()
+
+    office.shop.pod.thread.call(store())
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for row in tables.rates.rows():
+        done, failed = found.get((row.template, row.handler), (0, 0))
+        found[row.template, row.handler] = done + row.done, failed + row.failed
+    return found
+
+
+def test_what_all_processes_did_is_shown_a_minute(office: Office) -> None:
+    """Two processes count into the same minutes; the page draws them, and the text says how much it was."""
+    rates.take()
+    office.bad |= {3}
+    worker = office.shop.work()
+    office.shop.place(1, 2, 3)
+    until(lambda: stored(office).get(("orders", "ship"), (0, 0)) >= (2, 1))
+    office.shop.stop(worker)
+    until(lambda: stored(office)["", ""] == (3, 0))
+    rows = list(tables.rates.rows())
+    failed = stored(office)["orders", "ship"][1]
+    tables.rates.rows().update(minute=F("minute") - 10)
+    stored_rates._add(
+        {What(row.minute - 10, row.template, row.handler): Done(row.done, row.failed) for row in rows}
+    )
+    found = overview(office.shop.pod).flow
+    assert (sum(found.appended), sum(found.delivered), sum(found.failed)) == (6, 4, 2 * failed)
+    said = text()[1]
+    assert (
+        f"Last 30 min: 6 events appended (now 0/min), 4 deliveries (now 0/min), {found.failing:.0%} of them failed."
+        in said
+    )
+    page = office.get(URL)
+    assert "Deliveries of ship in each of the last 30 minutes: " in page
+    assert page.count("<polyline") == 4
+
+
+def test_what_could_not_be_stored_is_stored_later(office: Office) -> None:
+    rates.take()
+    office.shop.place(1)
+    with connections[POSTGRES_ALIAS].cursor() as cursor:
+        cursor.execute("ALTER TABLE via_state_rate RENAME TO elsewhere")
+    try:
+        with pytest.raises(DatabaseError):
+            stored(office)
+    finally:
+        with connections[POSTGRES_ALIAS].cursor() as cursor:
+            cursor.execute("ALTER TABLE elsewhere RENAME TO via_state_rate")
+    until(lambda: stored(office) == {("", ""): (1, 0)})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin
@@ -12,13 +11,17 @@ from django.db import Error as DatabaseFailure
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from via_state.admin.readonly import ReadOnlyAdmin, memory_hint
+from via_state.admin.sparkline import sparkline
 from via_state.admin.text import moment
 from via_state.conf import settings
 from via_state.exceptions import ViaStateError
 from via_state.models import Overview
 from via_state.operations.doctor.catalog import anchor
+from via_state.operations.flow import MINUTES, Flow, a_minute
 from via_state.operations.logs import durable_pod
 from via_state.operations.overview import HandlerLine, overview
 from via_state.operations.refusal import Refused
@@ -52,6 +55,7 @@ class OverviewAdmin(ReadOnlyAdmin):
             "title": "Overview",
             "media": self.media,
             "most": MOST,
+            "at": moment(timezone.now()),
             **(extra_context or {}),
         }
         try:
@@ -72,11 +76,24 @@ class OverviewAdmin(ReadOnlyAdmin):
         found = overview(durable_pod())
         return {
             "found": found,
-            "at": moment(datetime.fromtimestamp(found.at, UTC)),
             "needs": [
                 (one, self._list(request, *_LISTS.get(one.id, ("", ""))), anchor(one.id)) for one in found.needs
             ],
-            "handlers": [(one, self._of(request, one)) for one in found.handlers[:MOST]],
+            "minutes": MINUTES,
+            "flow": [
+                (
+                    "Events appended",
+                    a_minute(found.flow.appended),
+                    sparkline(found.flow.appended, "Events appended"),
+                ),
+                ("Deliveries", a_minute(found.flow.delivered), sparkline(found.flow.delivered, "Deliveries")),
+                (
+                    "Deliveries that failed",
+                    f"{found.flow.failing:.0%}",
+                    sparkline(found.flow.failed, "Failed deliveries"),
+                ),
+            ],
+            "handlers": [(one, self._of(request, one), _spark(found.flow, one)) for one in found.handlers[:MOST]],
             "logs": found.logs[:MOST],
             "peers": [(release, one) for release in found.releases for one in release.peers][:MOST],
             "done": self._done(request),
@@ -97,3 +114,8 @@ class OverviewAdmin(ReadOnlyAdmin):
             return []
         rows = LogEntry.objects.filter(content_type__app_label=self.opts.app_label).select_related("user")
         return list(rows.order_by("-action_time")[:DONE])
+
+
+def _spark(flow: Flow, one: HandlerLine) -> SafeString:
+    numbers = [done for done, _ in flow.handlers.get((one.template, one.name), [(0, 0)] * MINUTES)]
+    return sparkline(numbers, f"Deliveries of {one.name}")

@@ -5,7 +5,8 @@ a project share, and `memory`, for a backplane whose state ends with its process
 
 * `books`: all that a pod writes down. Rows or memory is decided there, once for a pod, and nowhere else.
 * `positions`: how far event handlers have come, who runs them, and the records that they gave up on.
-* `peers`: the processes. `snapshots`: folded values. `halted_keys`: what is halted on a pod. `erasures`: owners that are gone.
+* `peers`: the processes. `snapshots`: folded values. `halted_keys`: what is halted on a pod. `erasures`: owners that are gone. `rates`: what
+  was done in each minute.
 * The outbox has no port: in memory there is none, because a commit itself appends. Its statements are `database.outbox` and
   `database.outbox_lanes`. Neither have dead letters a port of their own: a position keeps them when it passes over a record, and in
   memory nobody but that process could look at them.

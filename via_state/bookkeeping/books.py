@@ -11,6 +11,7 @@ from via_state.bookkeeping.database.erasures import RowErasures
 from via_state.bookkeeping.database.halted_keys import RowHaltedKeys
 from via_state.bookkeeping.database.peers import RowPeers
 from via_state.bookkeeping.database.positions import RowPositions
+from via_state.bookkeeping.database.rates import RowRates
 from via_state.bookkeeping.database.snapshots import RowSnapshots
 from via_state.bookkeeping.erasures import ErasureStore
 from via_state.bookkeeping.halted_keys import HaltedKeyStore
@@ -18,9 +19,11 @@ from via_state.bookkeeping.memory.erasures import NoErasures
 from via_state.bookkeeping.memory.halted_keys import MemoryHaltedKeys
 from via_state.bookkeeping.memory.peers import MemoryPeers
 from via_state.bookkeeping.memory.positions import MemoryPositions
+from via_state.bookkeeping.memory.rates import NoRates
 from via_state.bookkeeping.memory.snapshots import MemorySnapshots
 from via_state.bookkeeping.peers import PeerStore
 from via_state.bookkeeping.positions import PositionStore
+from via_state.bookkeeping.rates import RateStore
 from via_state.bookkeeping.snapshots import SnapshotStore
 from via_state.runtime.worker_threads import WorkerThreads
 
@@ -36,6 +39,7 @@ class Books:
     halted_keys: HaltedKeyStore
     peers: PeerStore
     erasures: ErasureStore
+    rates: RateStore
 
 
 #: Pods over one backplane in memory share its books, as they share its logs.
@@ -52,6 +56,9 @@ def books_of(backplane: Backplane, threads: WorkerThreads, pod_id: str) -> Books
             RowHaltedKeys(threads),
             RowPeers(threads),
             RowErasures(threads),
+            RowRates(threads),
         )
-    in_memory = Books(False, MemoryPositions, MemorySnapshots(), MemoryHaltedKeys(), MemoryPeers(), NoErasures())
+    in_memory = Books(
+        False, MemoryPositions, MemorySnapshots(), MemoryHaltedKeys(), MemoryPeers(), NoErasures(), NoRates()
+    )
     return _in_memory.setdefault(backplane, in_memory)

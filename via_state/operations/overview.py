@@ -23,6 +23,7 @@ from via_state.exceptions import ViaStateError
 from via_state.operations import condition as books
 from via_state.operations.condition import COUNTED, STATES, Condition, Halt, Outbox, Trouble, Worker, or_more
 from via_state.operations.doctor.doctor import heard, needs
+from via_state.operations.flow import Flow, flow
 from via_state.operations.truth import At, late, oldest_of, template_of
 from via_state.pod.pod import Pod
 
@@ -126,6 +127,7 @@ class Overview:
     outbox: Outbox
     workers: list[Worker]
     releases: list[Release]
+    flow: Flow
     unknown: str = ""
 
     @property
@@ -161,6 +163,7 @@ def overview(pod: Pod) -> Overview:
         condition.outbox,
         condition.workers,
         _releases(condition.peers),
+        flow(),
     )
     try:
         pod.thread.call(_ask(pod.backplane, condition, found))

@@ -25,6 +25,7 @@ from via_state.exceptions import BackplaneUnavailable
 from via_state.pod.halted_keys import HaltedKeys
 from via_state.pod.messages import Messages
 from via_state.pod.peer import PeerLease
+from via_state.pod.rates import Rates
 from via_state.pod.reading.cell_copy import CellCopy
 from via_state.pod.reading.projector import ProjectionStatus, Projector
 from via_state.pod.reading.reads import Reads
@@ -97,6 +98,7 @@ class Pod:
             Periodic("Pruning", self._prune, lambda: PRUNE_INTERVAL, later=True),
             Periodic("The list of halted keys", self._list_halts, lambda: settings.RECONCILE_INTERVAL),
             self.erasures,
+            Rates(books.rates),
         )
         self.thread.on_stop(self._close)
         self.outbox.start()

@@ -70,6 +70,7 @@ halted_keys: Table[models.HaltedKey] = Table("HaltedKey")
 outbox: Table[models.OutboxRecord] = Table("OutboxRecord")
 outbox_lanes: Table[models.OutboxLane] = Table("OutboxLane")
 erasures: Table[models.OwnerErasure] = Table("OwnerErasure")
+rates: Table[models.RateRow] = Table("RateRow")
 
 
 def ours(rows: QuerySet[M]) -> QuerySet[M]:

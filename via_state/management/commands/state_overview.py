@@ -12,6 +12,7 @@ from django.core.management.base import CommandParser
 from via_state.core.findings import lasted
 from via_state.management.base import StateCommand, counted
 from via_state.operations.doctor.catalog import anchor
+from via_state.operations.flow import MINUTES, a_minute
 from via_state.operations.logs import durable_pod
 from via_state.operations.overview import HandlerLine, LogLine, Overview, Release, overview
 
@@ -48,6 +49,11 @@ class Command(StateCommand):
             self.stdout.write(f"        {one.hint}  ({anchor(one.id)})")
         if found.unknown:
             self.stdout.write(self.style.WARNING(f"Unknown: heads and waiting events. {found.unknown}"))
+        flow = found.flow
+        self.stdout.write(
+            f"Last {MINUTES} min: {sum(flow.appended):,} events appended (now {a_minute(flow.appended)}), "
+            f"{sum(flow.delivered):,} deliveries (now {a_minute(flow.delivered)}), {flow.failing:.0%} of them failed."
+        )
         waiting, aside = found.outbox.shown
         self.stdout.write(
             f"Outbox: {waiting} waiting, the oldest for {found.outbox.shown_oldest}, {aside} set aside."
@@ -134,5 +140,10 @@ def _document(found: Overview) -> dict[str, Any]:
             }
             for one in found.releases
         ],
+        "a_minute": {
+            "appended": found.flow.appended,
+            "delivered": found.flow.delivered,
+            "failed": found.flow.failed,
+        },
         "unknown": found.unknown,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from via_state.bookkeeping.database.counting import Letters
 from via_state.core.findings import Finding, bad, lasted
 from via_state.operations.condition import Condition, Trouble, at_least
 
@@ -72,8 +73,15 @@ def dead_letters(condition: Condition) -> list[Finding]:
     return [
         bad(
             "D303",
-            f"{at_least(letters.number)} dead letters of {handler!r} on {log!r} wait for a person, the oldest for {lasted(letters.age)}.",
+            _waiting(handler, log, letters),
             f"Mend the cause, then manage.py replay_dead_letters --handler {handler}",
         )
         for (handler, log), letters in worst[:MOST]
     ]
+
+
+def _waiting(handler: str, log: str, letters: Letters) -> str:
+    whose, age = f"of {handler!r} on {log!r}", lasted(letters.age)
+    if letters.number == 1:
+        return f"1 dead letter {whose} waits for a person, for {age}."
+    return f"{at_least(letters.number)} dead letters {whose} wait for a person, the oldest for {age}."

@@ -1,0 +1,95 @@
+"""What this process did in each minute: counted here, added to what all processes did a few times a minute."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from threading import Lock
+
+from via_state import telemetry
+from via_state.bookkeeping.rates import Done, RateStore, What
+from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
+from via_state.runtime.periodic import Periodic
+
+#: Seconds between two additions; seconds that the last one may take. Minutes that are counted while the books are away.
+INTERVAL, LEAVING, MOST = 20.0, 2.0, 5
+
+_lock = Lock()
+#: Of this process, whichever pod did it.
+_counted: dict[What, Done] = {}
+
+
+def _count(template: str, handler: str, done: int, failed: int) -> None:
+    what = What(int(time.time() // 60), template, handler)
+    with _lock:
+        before = _counted.get(what, Done())
+        _counted[what] = Done(before.done + done, before.failed + failed)
+
+
+@telemetry.Appended.subscribe
+def _(event: telemetry.Appended) -> None:
+    _count("", "", event.events, 0)
+
+
+@telemetry.Relayed.subscribe
+def _(event: telemetry.Relayed) -> None:
+    _count("", "", event.events, 0)
+
+
+@telemetry.DeliveryEnded.subscribe
+def _(event: telemetry.DeliveryEnded) -> None:
+    if event.outcome == "ok":
+        _count(event.template, event.handler, 1, 0)
+
+
+@telemetry.DeliveryFailed.subscribe
+def _(event: telemetry.DeliveryFailed) -> None:
+    _count(event.template, event.handler, 0, 1)
+
+
+def take() -> dict[What, Done]:
+    """What was counted since the last time."""
+    with _lock:
+        found = dict(_counted)
+        _counted.clear()
+    return found
+
+
+def give_back(counted: Mapping[What, Done]) -> None:
+    """It could not be stored: later, as far as that is not for long."""
+    oldest = time.time() // 60 - MOST
+    with _lock:
+        for what, (done, failed) in counted.items():
+            if what.minute >= oldest:
+                before = _counted.get(what, Done())
+                _counted[what] = Done(before.done + done, before.failed + failed)
+
+
+class Rates(Periodic):
+    """Adds what this process did to what is stored, while it does something."""
+
+    def __init__(self, store: RateStore) -> None:
+        super().__init__("The counts of a minute", self.store, lambda: INTERVAL, later=True)
+        self._store, self._stored = store, False
+
+    async def store(self) -> None:
+        """Store what was counted since the last time."""
+        if not (counted := take()):
+            return
+        try:
+            await self._store.add(counted)
+        except (
+            BackplaneUnavailable,
+            OutcomeUnknown,
+        ):  # whoever needs the books says so; here minutes look quieter
+            give_back(counted)
+        else:
+            self._stored = True
+
+    async def _stop(self) -> None:
+        await super()._stop()
+        if self._stored:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.store(), LEAVING)
