@@ -94,12 +94,14 @@ def test_the_floor_is_the_lowest_of_all_that_pin() -> None:
     both = [at(80), at(60)]
     assert decide_floor(own, [], [], 10.0, both).offset == 80
     assert decide_floor(own, [], [], 10.0, [at(60)]).offset == 0, "the log does not hold its record"
-    assert decide_floor(own, [("f1", other)], [], 10.0, both) == RetentionHold(60, "the snapshots of code f1")
+    assert decide_floor(own, [("f1", other)], [], 10.0, both) == RetentionHold(
+        60, "the snapshots of code f1", "code"
+    )
     assert decide_floor(own, [("f1", other)], [], 4.0, both).offset == 0, "too young to rely on"
     assert decide_floor(own, [("f1", other)], [], 10.0, [at(80)]).offset == 0, "the log does not hold its record"
-    assert decide_floor(own, [("f1", other)], [RetentionHold(7, "a handler")], 10.0, both) == RetentionHold(
-        7, "a handler"
-    )
+    assert decide_floor(
+        own, [("f1", other)], [RetentionHold(7, "a handler", "handler")], 10.0, both
+    ) == RetentionHold(7, "a handler", "handler")
 
 
 def test_code_that_needs_the_log_from_its_start_pins_all_of_it() -> None:

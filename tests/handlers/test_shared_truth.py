@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from tests.handlers.world import Cancelled, Placed, Shop, shop_of, until
 from via_state import Delivery, Poison
-from via_state.bookkeeping.database import tables
+from via_state.bookkeeping.database import leases, tables
+from via_state.bookkeeping.peers import Code
+from via_state.conf import DEFAULTS
 from via_state.metrics.shared_truth import SharedTruth
 from via_state.pod.default import use_pod
 
@@ -130,6 +133,59 @@ def test_the_first_dead_letter_is_seen_and_shows_when_it_was_given_up(shop: Shop
     shop.settle(worker)
     tables.dead_letters.rows().update(status="discarded")
     assert of("via_deadletters_waiting") == 0
+
+
+def all_of(metric: str) -> dict[tuple[str, ...], float]:
+    """Every figure of now, by the values of its labels."""
+    (found,) = [one for one in SharedTruth().collect() if one.name == metric]
+    return {tuple(one.labels.values()): one.value for one in found.samples}
+
+
+def test_processes_are_counted_by_what_they_do_and_by_their_code(shop: Shop) -> None:
+    shop.log().read()
+    until(lambda: sum(all_of("via_pods").values()) == 1)
+    ((role, release),) = all_of("via_pods")
+    (row,) = tables.peers.rows()
+    assert (role, release) == (row.roles or "state", Code(row.fingerprints, row.events).release)
+    tables.peers.create(
+        id="another",
+        host="another",
+        pid=1,
+        fingerprints={"orders": "of other code"},
+        roles="event handlers",
+        started_at=Now(),
+        lease_until=leases.until(60),
+    )
+    assert {one for one, _ in all_of("via_pods")} == {role, "event handlers"}
+    assert len({one for _, one in all_of("via_pods")}) == 2
+    tables.peers.rows().filter(id="another").update(lease_until=row.started_at)
+    assert list(all_of("via_pods")) == [(role, release)]
+
+
+def test_what_keeps_the_records_of_logs_is_counted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("via_state.operations.pinned.FRESH", 0.0)
+    monkeypatch.setitem(DEFAULTS, "SNAPSHOT_INTERVAL", 1)
+    monkeypatch.setitem(DEFAULTS, "COMPACT_MIN_AGE", 0)
+
+    def pinned(by: str) -> float | None:
+        return looked("via_floor_pinned_logs", key="orders", by=by)
+
+    def snapshots() -> None:
+        for number in range(4):
+            shop.log().read(at_least=shop.log().append(Placed(number)))
+            shop.world.flush(shop.pod)
+
+    @shop.orders().on_event("ship")
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        pass
+
+    snapshots()
+    assert (pinned("age"), pinned("handler")) == (1, None)
+    worker = shop.work()
+    shop.settle(worker)
+    shop.stop(worker)
+    snapshots()
+    assert (pinned("age"), pinned("handler")) == (None, 1)
 
 
 def test_a_truth_that_can_t_be_read_is_not_shown_and_is_counted(caplog: pytest.LogCaptureFixture) -> None:

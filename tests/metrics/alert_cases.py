@@ -253,6 +253,37 @@ CASES = (
         not_at="15m",
     ),
     Case(
+        "ViaReleasesSideBySide",
+        "warning",
+        {f'via_pods{{role="state",release="{one}",instance="{one}"}}': "2x1000" for one in "ab"},
+        "62m",
+        "2 releases run side by side: what one folds, another may fold otherwise.",
+        quiet=(
+            {f'via_pods{{role="{one}",release="a"}}': "2x1000" for one in ("state", "event handlers")},
+            {
+                'via_pods{role="state",release="a"}': "2x60 stale",
+                'via_pods{role="state",release="b"}': "_x50 2x1000",
+            },
+        ),
+        not_at="58m",
+        moments=("61m", "90m"),
+    ),
+    Case(
+        "ViaLogsOnlyGrow",
+        "warning",
+        {'via_floor_pinned_logs{key="orders",by="handler"}': "1x1000"},
+        "25h",
+        "Nothing of 1 logs of orders has been discarded for a day, because of a handler.",
+        {"key": "orders", "by": "handler"},
+        quiet=(
+            {'via_floor_pinned_logs{key="orders",by="age"}': "9x1000"},
+            {'via_floor_pinned_logs{key="orders",by="code"}': "1x100 0 1x500"},
+        ),
+        not_at="23h",
+        step=HOURS_6,
+        moments=("12h", "24h", "26h"),
+    ),
+    Case(
         "ViaErasuresFail",
         "warning",
         {"via_erasures_failed_total": "0+1x80"},

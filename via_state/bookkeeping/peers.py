@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from typing import NamedTuple
 
 
@@ -14,6 +15,11 @@ class Code(NamedTuple):
 
     fingerprints: Mapping[str, str]
     events: Mapping[str, Mapping[str, int]]
+
+    @property
+    def release(self) -> str:
+        """One short text for all fingerprints: processes of the same code have the same."""
+        return blake2b(repr(sorted(self.fingerprints.items())).encode(), digest_size=4).hexdigest()
 
 
 NO_CODE = Code({}, {})

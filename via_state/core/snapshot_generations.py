@@ -14,10 +14,13 @@ from via_state.core.records import GENESIS, Position
 
 
 class RetentionHold(NamedTuple):
-    """Records after ``offset`` must stay: ``why``, for people."""
+    """Records after ``offset`` must stay: ``why``, for people. ``by`` is its kind: "age", as it should be; "code", whose snapshots are not as far;
+    "handler"; "divergence"; "unstorable"; "declaration", of ``compact=False`` or of no code.
+    """
 
     offset: int
     why: str
+    by: str
 
 
 class SaveOutcome(Enum):
@@ -151,10 +154,12 @@ def decide_floor(
     or earlier are old enough to rely on, if they are ``proven``: the log was seen to hold their records.
     """
     if own.diverged:
-        return RetentionHold(own.compacted, f"its fold is not the same everywhere: {own.diverged}")
-    lowest = RetentionHold(own.compactable_at(old, proven), "the snapshot before the newest one, and its age")
+        return RetentionHold(own.compacted, f"its fold is not the same everywhere: {own.diverged}", "divergence")
+    lowest = RetentionHold(
+        own.compactable_at(old, proven), "the snapshot before the newest one, and its age", "age"
+    )
     for fingerprint, other in others:
-        hold = RetentionHold(other.relied_on(old, proven), f"the snapshots of code {fingerprint}")
+        hold = RetentionHold(other.relied_on(old, proven), f"the snapshots of code {fingerprint}", "code")
         lowest = min(lowest, hold, key=_offset)
     return min([lowest, *holds], key=_offset)
 

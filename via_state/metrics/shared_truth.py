@@ -63,6 +63,21 @@ _SHOWN = (
         "alive is 0 while event handlers are registered",
     ),
     (
+        "via_pods",
+        ("role", "release"),
+        "processes",
+        "Processes that are alive, by role, what they do beside reading and writing state (else state), and release, which stands for their code.",
+        "two releases for more than 1 h",
+    ),
+    (
+        "via_floor_pinned_logs",
+        ("key", "by"),
+        "logs",
+        "Logs by what keeps their records from being discarded: age, as it should be; handler, which has not had them; code, whose snapshots are not "
+        "as far; divergence; unstorable; declaration (compact=False, or none). At most 2,000 are looked at, once a minute.",
+        "by handler or code for 24 h: those logs only grow, and manage.py state_status says why",
+    ),
+    (
         "via_halted_pods",
         ("key", "reason"),
         "processes",

@@ -7,7 +7,6 @@ Nothing is asked for each key of a family.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -212,7 +211,7 @@ def _logs(condition: Condition) -> list[LogLine]:
 
 def code_of(peer: Peer) -> str:
     """One short text for all fingerprints: processes of the same code have the same."""
-    return hashlib.blake2b(repr(sorted(peer.code.fingerprints.items())).encode(), digest_size=4).hexdigest()
+    return peer.code.release
 
 
 def _lagging(found: Overview) -> list[Finding]:

@@ -89,18 +89,32 @@ def reports(pod: Pod, logs: Iterable[Selected]) -> Iterator[LogReport]:
         one = Halted(row.pod, row.host, row.reason, row.text, row.since.isoformat())
         halted.setdefault(row.key, []).append(one)
     register = Register(pod)
+    for log, mine, now in _with_snapshots(logs, register):
+        yield _report(pod, log, mine, halted.get(log.key, []), register, now)
+
+
+def holds(pod: Pod, logs: Iterable[Selected]) -> Iterator[tuple[Selected, RetentionHold]]:
+    """What keeps the records of each log. On a database thread: the backplane is not asked."""
+    register = Register(pod)
+    for log, mine, now in _with_snapshots(logs, register):
+        yield log, _hold(log, _own(log, mine), mine, register.holds(log), now)
+
+
+def _with_snapshots(
+    logs: Iterable[Selected], register: Register
+) -> Iterator[tuple[Selected, list[SnapshotRow], float]]:
+    """Each log with the snapshots of its history, and the database's time, by which they are made and records discarded."""
     left = iter(logs)
     while page := list(itertools.islice(left, PAGE)):
         rows: dict[tuple[str, str], list[SnapshotRow]] = {}
         stored = tables.snapshots.rows()
-        now = 0.0  # by the database's clock, as when snapshots are made and records discarded
+        now = 0.0
         for snapshot in stored.filter(key__in=[log.key for log in page]).annotate(now=Now()).defer(*DATA):
             rows.setdefault((snapshot.key, snapshot.epoch), []).append(snapshot)
             now = seconds_of(snapshot.now)
         register.read([log.key for log in page])
         for log in page:
-            mine = rows.get((log.key, log.head.position.epoch), [])
-            yield _report(pod, log, mine, halted.get(log.key, []), register, now)
+            yield log, rows.get((log.key, log.head.position.epoch), []), now
 
 
 class Register:
@@ -174,9 +188,7 @@ def _report(
     register: Register,
     now: float,
 ) -> LogReport:
-    spec = None if log.definition is None else log.definition.built().snapshots
-    fingerprint = "" if spec is None else spec.manifest.fingerprint
-    own = next((row for row in rows if row.fingerprint == fingerprint), None)
+    own = _own(log, rows)
     codes = {row.fingerprint: row.offset for row in rows}
     head, floor = log.head.position.offset, log.head.floor.offset
     hold = _hold(log, own, rows, register.holds(log), now)
@@ -200,18 +212,25 @@ def _report(
     return report
 
 
+def _own(log: Selected, rows: list[SnapshotRow]) -> SnapshotRow | None:
+    """The row of this code."""
+    spec = None if log.definition is None else log.definition.built().snapshots
+    fingerprint = "" if spec is None else spec.manifest.fingerprint
+    return next((row for row in rows if row.fingerprint == fingerprint), None)
+
+
 def _hold(
     log: Selected, own: SnapshotRow | None, rows: list[SnapshotRow], holds: list[RetentionHold], now: float
 ) -> RetentionHold:
     if log.definition is None:
-        return RetentionHold(0, "nothing in this code declares it")
+        return RetentionHold(0, "nothing in this code declares it", "declaration")
     spec = log.definition.built()
     if spec.snapshots is None:
-        return RetentionHold(0, "its value can't be stored in a snapshot (manage.py check says why)")
+        return RetentionHold(0, "its value can't be stored in a snapshot (manage.py check says why)", "unstorable")
     if not spec.snapshots.compact:
-        return RetentionHold(0, "compact=False")
+        return RetentionHold(0, "compact=False", "declaration")
     if own is None:
-        return RetentionHold(0, "this code has no snapshot yet")
+        return RetentionHold(0, "this code has no snapshot yet", "age")
     others = [(row.fingerprint, generations_of(row)) for row in rows if row is not own]
     stored = [one for row in rows for one in generations_of(row).kept]  # a report takes them as they are
     return decide_floor(generations_of(own), others, holds, now - settings.COMPACT_MIN_AGE, stored)

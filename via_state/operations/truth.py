@@ -12,13 +12,15 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from via_state.backplanes.base import Backplane
-from via_state.bookkeeping.database import counting, halted_keys, outbox, tables, workers
+from via_state.bookkeeping.database import counting, halted_keys, leases, outbox, tables, workers
+from via_state.bookkeeping.peers import Code
 from via_state.bookkeeping.positions import BLOCKED
 from via_state.core.delivery import Treatment, records_after
 from via_state.core.metadata import metadata_of
 from via_state.core.records import GENESIS, Batch, LogBounds, Position
 from via_state.declarations.catalog import handled_logs
 from via_state.handlers.known_keys import HandledLog
+from via_state.operations.pinned import pinned
 from via_state.pod.pod import Pod
 
 #: Figures by the values of their labels, by metric.
@@ -53,8 +55,10 @@ class Rows(NamedTuple):
 
 async def gather(pod: Pod, prefix: str) -> Facts:
     """One look. On the pod's loop. Raises what the database and the backplane raise."""
-    rows = await pod.database.run(read_rows)
-    rows.facts["via_consumer_oldest_timestamp_seconds"] = await oldest(pod.backplane, rows)
+    rows, heads = await pod.database.run(read_rows), await _heads(pod.backplane)
+    places = late(rows.handlers, rows.positions, heads)
+    rows.facts["via_consumer_oldest_timestamp_seconds"] = await oldest_of(pod.backplane, places)
+    rows.facts["via_floor_pinned_logs"] = await pinned(pod, prefix, heads)
     return rows.facts
 
 
@@ -77,6 +81,7 @@ def read_rows() -> Rows:
         "via_consumer_positions": {**counted, **states},
         "via_deadletters_waiting": {**dict.fromkeys(handlers, 0.0), **waiting},
         "via_deadletters_oldest_timestamp_seconds": since,
+        "via_pods": _pods(),
         "via_halted_pods": _halted(),
         **_outbox(),
     }
@@ -126,6 +131,15 @@ def _letters() -> tuple[dict[tuple[str, ...], float], dict[tuple[str, ...], floa
     return waiting, {of: now - one.age for of, one in found.items()}
 
 
+def _pods() -> dict[tuple[str, ...], float]:
+    """Processes that are alive, by what they do beside reading and writing state, and by their code."""
+    rows = tables.peers.rows().filter(leases.holds()).values_list("roles", "fingerprints", "events")[:LIMIT]
+    found = Counter[tuple[str, ...]](
+        (roles or "state", Code(prints, events).release) for roles, prints, events in rows
+    )
+    return {labels: float(count) for labels, count in found.items()}
+
+
 def _halted() -> dict[tuple[str, ...], float]:
     logs = handled_logs(without_handlers=True)
     found: Counter[tuple[str, ...]] = Counter()
@@ -153,13 +167,10 @@ def _outbox() -> Facts:
 # Logs: on the loop ----------------------------------------------------------------------------------------
 
 
-async def oldest(backplane: Backplane, rows: Rows) -> dict[tuple[str, ...], float]:
-    """When the first event was appended that each handler has not had, of those that have not had one."""
-    return await oldest_of(backplane, late(rows.handlers, rows.positions, await _heads(backplane)))
-
-
 async def oldest_of(backplane: Backplane, places: list[At]) -> dict[tuple[str, ...], float]:
-    """The same of positions that have records after them; by handler and declared key. At most `READS` are looked at, those that fail first."""
+    """When the first event was appended that each handler has not had, of positions that have records after them; by handler and declared
+    key. At most `READS` are looked at, those that fail first.
+    """
     late = sorted(places, key=lambda one: not one.failing)
     logs = {one.spec.name: one for one in handled_logs(without_handlers=True)}
     # In one question, of each key for the position that is looked at first: what its handler wants is mostly among the next few records.

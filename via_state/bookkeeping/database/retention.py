@@ -43,7 +43,9 @@ def handler_holds(name: str, key: str, epoch: str) -> list[RetentionHold]:
 def handler_hold(name: str, position: HandlerPosition | None, epoch: str) -> RetentionHold:
     """What a handler keeps of a log of this epoch; ``position`` is None where it has not begun."""
     if position is None or not position.offset:
-        return RetentionHold(0, f"the event handler {name}, which has not begun")
+        return RetentionHold(0, f"the event handler {name}, which has not begun", "handler")
     if position.epoch != epoch:
-        return RetentionHold(0, f"the event handler {name}, whose position is in another history of the log")
-    return RetentionHold(position.offset, f"the event handler {name}")
+        return RetentionHold(
+            0, f"the event handler {name}, whose position is in another history of the log", "handler"
+        )
+    return RetentionHold(position.offset, f"the event handler {name}", "handler")

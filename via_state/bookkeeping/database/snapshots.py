@@ -265,7 +265,7 @@ def _decide(key: str, epoch: str, spec: LogSpec[Any], proven: Collection[Positio
         rows = list(_rows(key, epoch).annotate(now=Now()).defer(*DATA))
         own = next((row for row in rows if row.fingerprint == fingerprint), None)
         if own is None:
-            return RetentionHold(0, f"this code ({fingerprint}) has no snapshot yet")
+            return RetentionHold(0, f"this code ({fingerprint}) has no snapshot yet", "age")
         old = seconds_of(own.now) - settings.COMPACT_MIN_AGE
         others = [(row.fingerprint, generations_of(row)) for row in rows if row is not own]
         hold = decide_floor(generations_of(own), others, handler_holds(spec.name, key, epoch), old, proven)
