@@ -11,12 +11,12 @@ from testproject.servers.waiting import wait_until
 from tests.live.stage import Add, Stage
 from via_state.conf import DEFAULTS
 from via_state.live.announcing.broadcasts import broadcast_notify
-from via_state.live.protocol.codes import SLOW
+from via_state.live.protocol.codes import FAULT, SLOW
 from via_state.live.serving import consumer
 from via_state.live.serving.consumer import TabConsumer
 from via_state.live.serving.hub import Hub
 from via_state.live.serving.hubs import hubs_of
-from via_state.live.serving.tab import WAITING_LINES
+from via_state.live.serving.tab import WAITING_LINES, Tab
 from via_state.pod.pod import Pod
 from via_state.testing.live import LiveTab, live_tab
 
@@ -72,6 +72,23 @@ def test_a_token_of_another_visitor_and_a_forged_one_are_refused_alike(client: C
         bob.until(lambda: bob.refused == ["token"] * 3)
     made = {why: sample("via_tokens_refused_total", why=why) - before for why, before in counted.items()}
     assert made == {"forged": 2, "old": 0, "other": 1}
+
+
+def test_a_tab_that_can_not_be_told_something_is_closed_and_no_other(
+    client: Client, pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever raises where its news is made: all others have theirs, and it comes back."""
+    with live_tab(client, "/counter/") as bad, live_tab(Client(), "/counter/") as good:
+        bad.settled()
+        good.settled()
+        (hub,) = hubs_of(pod)
+        first = min(hub.tabs, key=lambda tab: tab.number)
+        real = Tab._frames
+        monkeypatch.setattr(Tab, "_frames", lambda tab: 1 / 0 if tab is first else real(tab))
+        Stage.total.append(Add())
+        good.sees("#total", "1")
+        bad.until(lambda: bad.closed == FAULT)
+        bad.back().sees("#total", "1")
 
 
 def test_c4_a_process_has_only_so_many_tabs(client: Client, pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:

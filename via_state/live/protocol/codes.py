@@ -6,6 +6,8 @@ ASLEEP = 4100
 UNASKED = 1008
 #: It is too slow, or one too many, and comes back later.
 SLOW = 1013
+#: It could not be written to.
+FAULT = 1011
 #: This process ends, and takes no more.
 RESTARTS = 1012
 #: Nobody is signed in any more as when its page was opened.

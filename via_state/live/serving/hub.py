@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from contextvars import Context
@@ -15,7 +16,7 @@ from django.db import connections
 from via_state import telemetry
 from via_state.conf import settings
 from via_state.exceptions import Closed
-from via_state.live.protocol.codes import SIGNED_OUT, SLOW
+from via_state.live.protocol.codes import FAULT, SIGNED_OUT, SLOW
 from via_state.live.protocol.frames import Asked, Frame, bye_line
 from via_state.live.rendering.renderer import apermitted, group_of, locate
 from via_state.live.serving import presences
@@ -32,6 +33,8 @@ from via_state.runtime.worker_threads import WorkerThreads
 if TYPE_CHECKING:
     from via_state.live.announcing.audience import To
     from via_state.live.serving.tab import Tab
+
+logger = logging.getLogger("via_state.live")
 
 #: Tabs that are written to in one turn of the loop.
 TABS_AT_ONCE = 100
@@ -130,16 +133,20 @@ class Hub:
 
     # Writing ----------------------------------------------------------------------------------------------
 
-    def flush_soon(self, *tabs: Tab) -> None:
-        """Write to tabs when everything that happens now has happened."""
+    def flush_soon(self, tab: Tab) -> None:
+        """Write to a tab when everything that happens now has happened."""
         if not self._due:
             self.loop.call_soon(self._flush)
-        self._due.update(dict.fromkeys(tabs))
+        self._due[tab] = None
 
     def _flush(self) -> None:
         for tab in list(itertools.islice(self._due, TABS_AT_ONCE)):
             del self._due[tab]
-            tab.flush()
+            try:
+                tab.flush()
+            except Exception:
+                logger.exception("A live tab could not be told what is new. It is closed, and comes back for it.")
+                tab.close(FAULT)
         if self._due:
             self.loop.call_soon(self._flush)
         elif self._told:
@@ -187,7 +194,6 @@ class Hub:
         meant = [tab for tab in self.tabs if to.matches(tab)]
         for tab in meant:
             tab.hear(line)
-        self.flush_soon(*meant)
         return len(meant)
 
     def refresh(self, nodes: Collection[str]) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from via_state import telemetry
 from via_state.conf import settings
-from via_state.live.protocol.codes import UNASKED
+from via_state.live.protocol.codes import FAULT, UNASKED
 from via_state.live.protocol.frames import BEAT, Frame, frames_line, message_of, welcome_line
 from via_state.live.protocol.limits import Window
 from via_state.live.serving import presences
@@ -101,11 +101,12 @@ class Tab:
         self.line(line)
 
     def hear(self, line: str) -> None:
-        """What is said to it among others, and sent with the next `flush`: of too many that wait the oldest goes."""
+        """What is said to it among others: of too many that wait the oldest goes."""
         if len(self._said) >= WAITING_LINES:
             self._said.popleft()
             telemetry.BroadcastDropped().emit()
         self._said.append(line)
+        self._hub.flush_soon(self)
 
     def beat(self) -> None:
         """Let a silent tab know that it is not alone."""
@@ -150,37 +151,36 @@ class Tab:
                     self.held = self._hub.loop.time()
                 return
             # Thousands of tabs are told one thing at once, and most have nothing else to be told.
-            alone = len(self._said) == 1 and not (self._due or self._lines)
-            if message := self._said.popleft() if alone else self._message():
+            if self._lines or (self._said and (self._due or len(self._said) > 1)):
+                message = self._message()
+            else:
+                message = self._said.popleft() if self._said else self._frames()
+            if message:
                 self._write(message)
 
     def _message(self) -> str:
         lines = [*self._lines, *self._said]
         self._lines.clear()
         self._said.clear()
-        if self._due:
-            lines += self._frames()
+        if self._due and (frames := self._frames()):
+            lines.append(frames)
         return lines[0] if len(lines) == 1 else message_of(lines)
 
-    def _frames(self) -> list[str]:
-        """The line with the frames that are due, if there are any."""
-        seats = (
-            list(self._due)
-            if len(self._due) <= FRAMES_AT_ONCE
-            else list(itertools.islice(self._due, FRAMES_AT_ONCE))
-        )
+    def _frames(self) -> str:
+        """The line with the frames that are due; empty where there are none."""
         frames: list[Frame] = []
-        for seat in seats:
+        for _ in range(min(len(self._due), FRAMES_AT_ONCE)):
+            seat = next(iter(self._due))
             del self._due[seat]
             frames += seat.frames()
             if seat.gone is not None:
                 self.leave(seat)
         if not frames:
-            return []
+            return ""
         # Most tabs of a group are told the same single frame.
-        line = seats[0].group.line(frames[0]) if len(frames) == 1 else frames_line(frames)
+        line = seat.group.line(frames[0]) if len(frames) == 1 else frames_line(frames)
         self._hub.told(frames, len(line))
-        return [line]
+        return line
 
     def _write(self, message: str) -> None:
         self.window.sent(len(message))
@@ -188,7 +188,7 @@ class Tab:
         try:
             task = start(self._send(message), self._hub.loop)
         except (Exception, asyncio.CancelledError):
-            self.close(1011)  # the socket is gone, whatever it says
+            self.close(FAULT)  # the socket is gone, whatever it says
             return
         if task is not None:
             self._sending = task
@@ -197,7 +197,7 @@ class Tab:
     def _written(self, task: asyncio.Task[None]) -> None:
         self._sending = None
         if task.cancelled() or task.exception() is not None:
-            self.close(1011)
+            self.close(FAULT)
         else:
             self.flush()
 
