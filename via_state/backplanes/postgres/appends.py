@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import Any, LiteralString
-from uuid import UUID
 
 import psycopg
 from psycopg import errors
@@ -23,23 +22,26 @@ ONCE = "via_state_pack_append"
 #: Bytes that travel in one statement, beyond the first append.
 MOST_BYTES = 8 * 1024 * 1024
 
+#: An epoch as a position has it.
+HEX = "encode(uuid_send(epoch), 'hex')"
+
 APPEND = f"""
 WITH head AS (
     UPDATE via_state_log
-    SET last = last + %(count)s, last_append = %(id)s, last_index = %(count)s - 1, xid = {XID}
+    SET last = last + %(count)s, last_append = %(id)s::uuid, last_index = %(count)s - 1, xid = {XID}
     WHERE id = {LOG}
     RETURNING id, epoch, last
 ), pack AS (
     INSERT INTO via_state_pack (log_id, first, last, append_id, data)
-    SELECT id, last - %(count)s + 1, last, %(id)s, %(data)s FROM head
+    SELECT id, last - %(count)s + 1, last, %(id)s::uuid, %(data)s FROM head
 )
-SELECT epoch, last - %(count)s + 1, last FROM head
+SELECT {HEX}, last - %(count)s + 1, last FROM head
 """
 
 APPENDED_BEFORE = f"""
-SELECT log.epoch, pack.first, pack.last
+SELECT {HEX}, pack.first, pack.last
 FROM via_state_log log JOIN via_state_pack pack ON pack.log_id = log.id
-WHERE log.id = {LOG} AND pack.append_id = %(id)s
+WHERE log.id = {LOG} AND pack.append_id = %(id)s::uuid
 """
 
 WANTED = """
@@ -67,7 +69,7 @@ WITH wanted AS MATERIALIZED (
     INSERT INTO via_state_pack (log_id, first, last, append_id, data)
     SELECT id, last - count + 1, last, append_id, data FROM head
 )
-SELECT wanted.key, wanted.there = 0, head.epoch, head.last FROM wanted LEFT JOIN head USING (id)
+SELECT wanted.key, wanted.there = 0, {HEX}, head.last FROM wanted LEFT JOIN head USING (id)
 """
 
 # The first append of each. In the order of their keys: whoever makes the same ones at the same time is waited for, and must not
@@ -82,11 +84,11 @@ WITH wanted AS MATERIALIZED (SELECT * FROM {WANTED}), head AS (
     INSERT INTO via_state_pack (log_id, first, last, append_id, data)
     SELECT head.id, 1, head.last, wanted.append_id, wanted.data FROM head JOIN wanted USING (key)
 )
-SELECT key, epoch, last FROM head
+SELECT key, {HEX}, last FROM head
 """
 
 APPENDED_MANY_BEFORE = f"""
-SELECT log.key, log.epoch, pack.first, pack.last
+SELECT log.key, {HEX}, pack.first, pack.last
 FROM {WANTED} JOIN via_state_log log ON log.prefix = %(prefix)s AND log.key = given.key
 JOIN via_state_pack pack ON pack.log_id = log.id AND pack.append_id = given.append_id
 """
@@ -99,7 +101,7 @@ class Appends:
         self._connections, self._prefix = connections, prefix
 
     async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
-        values = {"prefix": self._prefix, "key": key, "id": UUID(append_id), "count": count, "data": data}
+        values = {"prefix": self._prefix, "key": key, "id": append_id, "count": count, "data": data}
         async with self._connections.use(write=True) as connection:
             while True:
                 try:
@@ -110,11 +112,11 @@ class Appends:
                     rows = await _rows(connection, APPENDED_BEFORE, values)
                 if rows:
                     epoch, first, last = rows[0]
-                    return Position(epoch.hex, last, f"{append_id}-{last - first}")
+                    return Position(epoch, last, f"{append_id}-{last - first}")
                 # No such log; or it had this append, and was dropped a moment ago.
                 one = Append(key, append_id, count, data)
                 for _, epoch, last in await _rows(connection, CREATE_MANY, self._values([one])):
-                    return Position(epoch.hex, last, f"{append_id}-{count - 1}")
+                    return Position(epoch, last, f"{append_id}-{count - 1}")
 
     async def append_many(self, appends: Sequence[Append]) -> dict[str, Position | ViaStateError]:
         """As `Backplane.append_many`, for appends that are checked."""
@@ -163,24 +165,33 @@ class Appends:
                 raise
         ids = {one.key: one.append_id for one in appends}
         for key, epoch, first, last in await _rows(connection, APPENDED_MANY_BEFORE, self._values(appends)):
-            found[key] = Position(epoch.hex, last, f"{ids[key]}-{last - first}")
+            found[key] = Position(epoch, last, f"{ids[key]}-{last - first}")
         others = [one for one in appends if one.key not in found]
         return await _rows(connection, APPEND_MANY, self._values(others)) if others else []
 
     def _values(self, appends: Collection[Append]) -> dict[str, Any]:
         return {
             "prefix": self._prefix,
-            "keys": [one.key for one in appends],
-            "ids": [UUID(one.append_id) for one in appends],
-            "counts": [one.count for one in appends],
-            "datas": [bytes(one.data) for one in appends],
+            # As PostgreSQL reads arrays: psycopg's own dumper looks at each element several times.
+            "keys": text_array([one.key for one in appends]),
+            "ids": f"{{{','.join([one.append_id for one in appends])}}}",
+            "counts": f"{{{','.join([str(one.count) for one in appends])}}}",
+            "datas": '{"' + '","'.join([rf"\\x{one.data.hex()}" for one in appends]) + '"}',
         }
+
+
+def text_array(texts: Collection[str]) -> str:
+    """An array of texts as PostgreSQL reads it."""
+    joined = "\0".join(texts)  # which no text of PostgreSQL has
+    if '"' in joined or "\\" in joined:
+        joined = joined.replace("\\", "\\\\").replace('"', '\\"')
+    return '{"' + joined.replace("\0", '","') + '"}' if texts else "{}"
 
 
 def _tell(wanted: dict[str, Append], found: dict[str, Position | ViaStateError], rows: Any) -> None:
     for key, epoch, last in rows:
         one = wanted[key]
-        found[key] = Position(epoch.hex, last, f"{one.append_id}-{one.count - 1}")
+        found[key] = Position(epoch, last, f"{one.append_id}-{one.count - 1}")
 
 
 async def _rows(connection: Connection, statement: LiteralString, values: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -302,15 +302,9 @@ class Appender:
         """Every caller with its own last position; those who wait for the pod to fold it are told when it has."""
         group = lane.group
         assert group is not None, "its lane was under way"
-        answers: list[tuple[Entry, Position]] = []
-        offset = last.offset - group.append.count
-        append_id = last.record_id.rpartition("-")[0]
-        index = -1
-        now = time.monotonic()
-        for entry in group.entries:
-            offset, index = offset + entry.count, index + entry.count
-            answers.append((entry, Position(last.epoch, offset, f"{append_id}-{index}")))
-        telemetry.Appended(lane.key, index + 1, [now - entry.started for entry in group.entries]).emit()
+        entries, now = group.entries, time.monotonic()
+        answers = [(entries[0], last)] if len(entries) == 1 else _answers(group, last)
+        telemetry.Appended(lane.key, group.append.count, [now - entry.started for entry in entries]).emit()
         fold = self._folding.of(lane.key, last)
         if fold is None:
             return [(entry.waiter, position) for entry, position in answers]
@@ -349,6 +343,17 @@ class Appender:
         while self._tasks and (left := until - time.monotonic()) > 0:
             await asyncio.wait(set(self._tasks), timeout=left)
         self._level.end()
+
+
+def _answers(group: Group, last: Position) -> list[tuple[Entry, Position]]:
+    """Each call with its own last position."""
+    found: list[tuple[Entry, Position]] = []
+    epoch, append_id = last.epoch, last.record_id.rpartition("-")[0]
+    offset, index = last.offset - group.append.count, -1
+    for entry in group.entries:
+        offset, index = offset + entry.count, index + entry.count
+        found.append((entry, Position(epoch, offset, f"{append_id}-{index}")))
+    return found
 
 
 def _still_waiting(group: Group, error: BackplaneUnavailable) -> Sequence[Entry]:

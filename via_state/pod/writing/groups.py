@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-import uuid
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -38,6 +38,11 @@ class Entry:
         self.deadline = self.started  # until the loop has it, which says how long it is tried
 
 
+def new_append_id() -> str:
+    """One that nobody else has."""
+    return os.urandom(16).hex()
+
+
 class Group:
     """Entries of one key, as one append. It keeps its id while its outcome is unknown.
 
@@ -48,13 +53,17 @@ class Group:
 
     def __init__(self, entries: list[Entry], retry_window: float) -> None:
         first = entries[0]
-        data = first.data if len(entries) == 1 else join_packs([entry.data for entry in entries])
-        count = sum(entry.count for entry in entries)
+        data, count, send_by, latest = first.data, first.count, first.deadline, first.deadline
+        if len(entries) > 1:
+            data = join_packs([entry.data for entry in entries])
+            count = sum([entry.count for entry in entries])
+            deadlines = [entry.deadline for entry in entries]
+            send_by, latest = min(deadlines), max(deadlines)
         self.entries = entries
-        self.append = Append(first.key, first.append_id or uuid.uuid4().hex, count, data)
+        self.append = Append(first.key, first.append_id or new_append_id(), count, data)
         self.started = time.monotonic()
-        self.send_by = min(entry.deadline for entry in entries)
-        self.give_up = min(self.started + retry_window, max(entry.deadline for entry in entries))
+        self.send_by = send_by
+        self.give_up = min(self.started + retry_window, latest)
         #: Whether an attempt was sent of which no answer came.
         self.sent = False
 

@@ -12,6 +12,8 @@ from via_state.backplanes.base import Backplane
 from via_state.core.records import GENESIS, Position
 
 ODD_KEYS = ["a", "A", "a.b.c", "room.~2E", "ünïcödé.鍵", "with space", "a ", "quote'\"%s", "*>", "x" * 512]
+#: What means something inside a list, in one notation or another.
+ODD_KEYS += ["NULL", "back\\slash", 'both\\"', "{a,b}", "a,b", '","', "a\nb\tc"]
 #: As long as a key may be, of characters that take the most bytes and don't compress.
 ODD_KEYS.append("".join(chr(0x10000 + number * 2011) for number in range(512)))
 #: Enough for several pages of seven.
