@@ -182,7 +182,7 @@ def test_the_catalogue_lists_every_metric() -> None:
     for metric in REGISTRY.collect():
         if metric.name.startswith("via_"):
             ours.add(f"{metric.name}_total" if metric.type == "counter" else metric.name)
-    assert set(re.findall(r"`(via_[a-z_]+)`", METRICS)) == ours
+    assert set(re.findall(r"`(via_[a-z_]+)`", METRICS.partition("\n## Not here\n")[0])) == ours
 
 
 @pytest.mark.parametrize("source", DIAGRAMS, ids=lambda path: path.stem)

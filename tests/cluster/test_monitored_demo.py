@@ -19,6 +19,7 @@ from testproject.servers.prometheus import MISSING, installed
 from testproject.servers.waiting import wait_until
 from tests.cluster.test_demo import READY, Demo
 from tests.conftest import server_folder
+from tests.metrics.names import NAMES
 from tests.metrics.test_monitoring import ALERTS, QUERIES, RULES, selectors
 
 pytestmark = pytest.mark.cluster
@@ -65,6 +66,13 @@ def test_every_metric_of_every_query_is_shown_by_the_running_demo(running: Demo)
     asked = {one.name for query in [*QUERIES, *(rule["expr"] for rule in RULES)] for one in selectors(query)}
     assert len(asked) > 20
     assert {name for name in asked if not name.startswith("via:")} <= shown
+
+
+def test_every_metric_of_the_catalogue_is_shown_by_the_running_demo(running: Demo) -> None:
+    for address in addresses(running):
+        shown = series(ask(f"http://{address}/metrics"))
+        for name, (kind, _) in NAMES.items():
+            assert (f"{name}_count" if kind == "histogram" else name) in shown, (address, name)
 
 
 def test_prometheus_scrapes_all_processes_and_judges_the_rules(running: Demo) -> None:

@@ -33,6 +33,16 @@ _PARTS = (
     ("Messages between processes, and to tabs", "", "via_state.metrics.messages"),
 )
 
+#: What operators of the reference look for in vain, and why.
+ABSENT = {
+    "`via_events_erased_total`, `via_consumer_erased_total`, `via_snapshot_erasure_halt_total`": "single events of a log can't be erased; "
+    "`forget_owner` removes the logs of an owner as a whole, and `via_erasures_failed_total` counts where it could not",
+    "`via_scheduled_waiting`, `via_scheduled_overdue_timestamp_seconds`": "appends can't be scheduled",
+    '`via_consumer_positions{state="held"}`, `via_consumer_deliveries_total{outcome="held"}`': "event handlers can't be held",
+    "`via_fold_digest`": "it would have a series for each offset; `via_snapshot_compared_total` compares values where snapshots are",
+    "`via_consumer_lag_seconds`": "a process knows only of its own positions; `via_consumer_oldest_timestamp_seconds` is of all",
+}
+
 
 def as_markdown() -> str:
     """The page. Where Django is set up."""
@@ -40,7 +50,8 @@ def as_markdown() -> str:
     lines = [_HEAD]
     for title, text, module in _PARTS:
         lines += [f"## {title}\n", *([f"{text}\n"] if text else []), *_table(_of(module))]
-    return "\n".join(lines)
+    lines += ["## Not here\n", *(f"- {names}: {why}." for names, why in ABSENT.items())]
+    return "\n".join(lines) + "\n"
 
 
 def _of(module: str) -> list[Described]:
