@@ -57,7 +57,7 @@ def _filled() -> None:
         HandlerPosition,
         POSITIONS,
         handler=str(handler.pk),
-        key_hash="md5('run' || i)",
+        position_hash="md5('run' || i)",
         key="'bench.run.' || i",
         stuck_since=f"CASE WHEN i % {TROUBLE} = 0 THEN now() - interval '1 hour' END",
         attempts=f"CASE WHEN i % {TROUBLE} = 0 THEN 9 ELSE 0 END",

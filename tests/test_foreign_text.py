@@ -74,7 +74,7 @@ def test_a_record_is_cleaned_whatever_its_arguments_are(
 #: where keys and names are made.
 NAMES = {
     "append_id", "code", "digest", "epoch", "event_name", "fingerprint", "handler", "holder", "home", "id", "key", "lane", "lease_owner", "log_hash", "template", "candidate_record_id", "compactable_record_id",
-    "manifest", "members", "metadata", "name", "doorbell", "roles", "payload", "peer", "pod", "prefix", "reason", "halted", "record_id", "key_hash", "start", "status", "worker_group", "wanted_by", "worker",
+    "manifest", "members", "metadata", "name", "doorbell", "roles", "payload", "peer", "pod", "prefix", "reason", "halted", "record_id", "key_hash", "position_hash", "start", "status", "worker_group", "wanted_by", "worker",
 }  # fmt: skip
 
 

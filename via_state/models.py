@@ -241,15 +241,15 @@ class EventHandler(models.Model):
 class HandlerPosition(models.Model):
     """How far a handler has come in one log, and which worker runs it.
 
-    Only the worker that holds the newest ``fence`` writes. ``key_hash`` stands for the key: some databases compare text
-    without regard to case. ``in_flight_offset`` is the offset that is being delivered, 0 for none: whoever takes over from a dead
+    Only the worker that holds the newest ``fence`` writes. ``position_hash`` stands for handler and key: some databases compare text
+    without regard to case, and rows are found by it alone. ``in_flight_offset`` is the offset that is being delivered, 0 for none: whoever takes over from a dead
     worker counts it as an attempt. -1: a dead letter is replayed. Below that: several records are delivered in one transaction, up to
     offset -1 - n. ``wanted_by``: who waits for the
     worker to hand over, before it begins another record.
     """
 
     handler = models.ForeignKey(EventHandler, on_delete=models.CASCADE, related_name="positions")
-    key_hash = models.CharField(max_length=32)
+    position_hash = models.CharField(max_length=32)
     key = models.CharField(max_length=512)
     epoch = models.CharField(max_length=64, default="")
     offset = models.BigIntegerField(default=0)
@@ -275,7 +275,7 @@ class HandlerPosition(models.Model):
             ("move_to_dead_letters_handlerposition", "Can move blocked records into the dead letters"),
         ]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["handler", "key_hash"], name="via_state_position_hash")
+            models.UniqueConstraint(fields=["position_hash"], name="via_state_position_hash"),
         ]
         indexes: ClassVar = [
             models.Index(fields=["worker"], name="via_state_position_worker"),

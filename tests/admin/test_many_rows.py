@@ -32,9 +32,9 @@ LETTERS = """
     FROM generate_series(1, %(rows)s) AS n
 """
 POSITIONS = """
-    INSERT INTO via_state_handlerposition (handler_id, key_hash, key, epoch, "offset", record_id, from_floor, in_flight_offset, attempts,
+    INSERT INTO via_state_handlerposition (handler_id, position_hash, key, epoch, "offset", record_id, from_floor, in_flight_offset, attempts,
         stuck_since, last_error, last_traceback, halted, halted_text, worker, fence)
-    SELECT %(handler)s, md5(n::text), 'room.' || n, 'e', n, 'r', FALSE, 0, CASE WHEN n %% 1000 = 0 THEN 3 ELSE 0 END,
+    SELECT %(handler)s, md5(%(handler)s || ' ' || n), 'room.' || n, 'e', n, 'r', FALSE, 0, CASE WHEN n %% 1000 = 0 THEN 3 ELSE 0 END,
         CASE WHEN n %% 1000 = 0 THEN now() END, '', '', '', '', '', 0
     FROM generate_series(1, %(rows)s) AS n
 """

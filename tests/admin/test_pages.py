@@ -18,7 +18,7 @@ from django.urls import reverse
 
 from tests.admin.office import Office, change, changelist, move_url, resolve_url
 from tests.conftest import POSTGRES_ALIAS
-from via_state.bookkeeping.database.retention import hash_key
+from via_state.bookkeeping.database.position_rows import hash_position
 from via_state.models import (
     DeadLetter,
     EventHandler,
@@ -60,7 +60,7 @@ def rows_of(prefix: str, alias: str, text: str) -> list[Any]:
     worker.save(using=alias)
     position = HandlerPosition(
         handler=handler,
-        key_hash=hash_key(text),
+        position_hash=hash_position(handler.pk, text),
         key=text,
         epoch=text,
         attempts=3,

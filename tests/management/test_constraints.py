@@ -23,7 +23,7 @@ def problems() -> list[str]:
         ("via_state_pack", "via_state_pack_append", "log_id, append_id"),
         ("via_state_cell", "via_state_cell_pkey", "prefix, key"),
         ("via_state_snapshot", "via_state_snapshot_code", "log_hash, fingerprint"),
-        ("via_state_handlerposition", "via_state_position_hash", "handler_id, key_hash"),
+        ("via_state_handlerposition", "via_state_position_hash", "position_hash"),
     ],
 )
 @pytest.mark.django_db(databases=[POSTGRES_ALIAS])

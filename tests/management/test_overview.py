@@ -265,7 +265,9 @@ def test_the_books_may_be_in_sqlite(db: None) -> None:
     for number, columns in enumerate(
         ({"stuck_since": ago, "last_error": BLOCKED}, {"stuck_since": ago}, {"halted": "epoch"})
     ):
-        row = tables.positions.new(handler=handler, key=f"k{number}", key_hash=f"h{number}", **columns)
+        row = tables.positions.new(
+            handler=handler, key=f"k{number}", position_hash=f"{handler.pk} {number}", **columns
+        )
         row.save(using="default")
     letter: dict[str, Any] = {
         "epoch": "e",

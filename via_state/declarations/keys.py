@@ -24,6 +24,8 @@ MAX_MEMBER = 400  # characters: every backplane takes 512, and an owner's prefix
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _PARAMETER = re.compile(r"\{([^{}]*)\}")
 _LITERAL = re.compile(r"[A-Za-z0-9_-]*")
+#: Texts that stay as they are.
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 #: The texts that `escape` makes.
 _ESCAPED = r"(?:~|(?:[A-Za-z0-9_-]|~[0-9A-F]{2})+)"
 
@@ -49,6 +51,8 @@ def escape(value: Parameter) -> str:
 
 def unescape(text: str) -> str:
     """The text of a parameter that `escape` made ``text`` of. Raises ValueError for what it never makes."""
+    if _PLAIN.fullmatch(text):
+        return text
     value = "" if text == "~" else unquote_to_bytes(text.replace("~", "%")).decode()
     if escape(value) != text:
         raise ValueError(f"{text!r} is not the escaped form of a text.")
@@ -67,11 +71,14 @@ class _Word:
         """Whether some parameter makes this word read ``text``."""
         if self.parameter is None:
             return self.prefix == text
-        return re.fullmatch(re.escape(self.prefix) + _ESCAPED + re.escape(self.suffix), text) is not None
+        return re.fullmatch(self.pattern, text) is not None
 
-    def parse(self, text: str) -> str:
-        """The parameter that makes this word read a text which it `can_read`. Raises ValueError where none does."""
-        return unescape(text[len(self.prefix) : len(text) - len(self.suffix)])
+    @property
+    def pattern(self) -> str:
+        """What it reads, as a regular expression with a group for the parameter. `unescape` refuses some of that."""
+        if self.parameter is None:
+            return re.escape(self.prefix)
+        return f"{re.escape(self.prefix)}({_ESCAPED}){re.escape(self.suffix)}"
 
     def overlaps(self, other: _Word) -> bool:
         """Whether some text can be read by both."""
@@ -145,19 +152,17 @@ class KeyTemplate:
         return values
 
     def _values(self, key: str) -> dict[str, str] | None:
-        texts = key.split(".")
-        if len(texts) != len(self._words):
+        found = self._pattern.fullmatch(key)
+        if found is None:
             return None
-        values = {}
-        for word, text in zip(self._words, texts, strict=True):
-            if not word.can_read(text):
-                return None
-            if word.parameter is not None:
-                try:
-                    values[word.parameter] = word.parse(text)
-                except ValueError:
-                    return None
-        return values
+        try:
+            return dict(zip(self.parameters, map(unescape, found.groups()), strict=True))
+        except ValueError:
+            return None
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(re.escape(".").join(word.pattern for word in self._words))
 
     def overlaps(self, other: KeyTemplate) -> bool:
         """Whether some key belongs to both. Parameters never contain dots, so word stands against word."""

@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from via_state.bookkeeping.database import tables
-from via_state.bookkeeping.database.retention import hash_key
+from via_state.bookkeeping.database.position_rows import positions_at
 from via_state.models import DeadLetter
 from via_state.operations.handlers import declared
 from via_state.operations.logs import check_keys
@@ -55,7 +55,7 @@ def choose(
 def position_of(letter: DeadLetter) -> int | None:
     """The number of the position of a letter's handler on its key; None where it was retired."""
     handlers = tables.handlers.rows().filter(template=letter.template, name=letter.handler)
-    rows = tables.positions.rows().filter(handler__in=handlers.values("pk"), key_hash=hash_key(letter.key))
+    rows = positions_at(handlers.values_list("pk", flat=True), [letter.key])
     return rows.values_list("pk", flat=True).first()
 
 

@@ -11,7 +11,8 @@ from django.db.models.functions import Now
 
 from via_state.bookkeeping.database import tables, workers
 from via_state.bookkeeping.database.halted_keys import current
-from via_state.bookkeeping.database.retention import handler_hold, hash_key
+from via_state.bookkeeping.database.position_rows import positions_at
+from via_state.bookkeeping.database.retention import handler_hold
 from via_state.bookkeeping.database.snapshots import DATA, generations_of, seconds_of
 from via_state.conf import settings
 from via_state.core.snapshot_generations import RetentionHold, decide_floor
@@ -131,9 +132,7 @@ class Register:
     def read(self, keys: list[str]) -> None:
         """Read the positions in these logs."""
         self._rows = {key: {} for key in keys}
-        rows = tables.positions.rows().filter(
-            handler__in=[row.pk for row in self._handlers], key_hash__in=[hash_key(key) for key in keys]
-        )
+        rows = positions_at([row.pk for row in self._handlers], keys)
         for row in rows.defer("last_traceback"):
             self._rows[row.key][row.handler_id] = row
         waiting = tables.dead_letters.rows().filter(status="new", key__in=keys).order_by()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.db.models import Case, Exists, F, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce, Now
 
-from via_state.bookkeeping.database import tables, workers
-from via_state.bookkeeping.database.retention import hash_key
+from via_state.bookkeeping.database import position_sql, tables, workers
+from via_state.bookkeeping.database.position_rows import hash_position
+from via_state.bookkeeping.database.statements import execute
 from via_state.bookkeeping.positions import DIED, REPLAYING, SUSPECT, Claim, HandlerId, Held, together
+from via_state.conf import settings
 from via_state.core.records import Position
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ def claim(
     """See `PositionStore.claim`. ``number``: the handler's row. ``also``: what is taken from its holder. What is claimed gets this
     ``in_flight_offset``.
     """
-    hashes = {hash_key(key): key for key in keys}
-    rows = tables.positions.rows().filter(handler=number, key_hash__in=hashes)
+    hashes = {hash_position(number, key): key for key in keys}
+    rows = tables.positions.rows().filter(position_hash__in=hashes)
     seen = list(rows.values_list("worker", "in_flight_offset"))
     for holder in {
         holder for holder, in_flight in seen if in_flight not in (0, REPLAYING) and holder not in ("", worker)
@@ -41,7 +43,7 @@ def claim(
         there: set[str] = set()
         if seen:
             # In one order, so that two who claim the same keys wait for each other instead of in a circle.
-            there.update(rows.select_for_update().order_by("pk").values_list("key_hash", flat=True))
+            there.update(rows.select_for_update().order_by("pk").values_list("position_hash", flat=True))
             _take(rows, worker, also, in_flight_offset)
         if missing := sorted(hashes.keys() - there):
             here = tables.handlers.rows().filter(pk=number)
@@ -49,14 +51,33 @@ def claim(
             if alive is None:
                 return {}
             # Those that somebody else inserts meanwhile are that one's.
-            taken = {"worker": worker, "fence": 1, "in_flight_offset": in_flight_offset} if alive else {}
-            new = [
-                tables.positions.new(handler_id=number, key_hash=one, key=hashes[one], wanted_by="", **taken)
-                for one in missing
-            ]
-            tables.positions.add(*new, keep=True)
-        found = list(rows.annotate(now=Now()))
+            taken = (worker, 1, in_flight_offset) if alive else ("", 0, 0)
+            values = [value for one in missing for value in (number, one, hashes[one], *taken)]
+            execute(settings.DATABASE, position_sql.begin(settings.DATABASE, len(missing)), values)
+        found = [_Row(*row) for row in rows.values_list(*_Row._fields[:-1], Now())]
     return {row.key: _claim_of(row, handler, worker) or _held(row) for row in found}
+
+
+class _Row(NamedTuple):
+    """What a claim is made of: columns, and the database's time. A model's object takes ten times as long to make."""
+
+    id: int
+    key: str
+    worker: str
+    fence: int
+    epoch: str
+    offset: int
+    record_id: str
+    from_floor: bool
+    in_flight_offset: int
+    attempts: int
+    next_attempt_at: datetime | None
+    stuck_since: datetime | None
+    halted: str
+    halted_text: str
+    last_error: str
+    wanted_by: str
+    now: datetime
 
 
 #: Longest pause after a death, in seconds.
@@ -68,11 +89,11 @@ _NOTHING_RUNS = Q(in_flight_offset__in=(0, REPLAYING))
 KEPT = Case(When(in_flight_offset__lt=REPLAYING, then=F("in_flight_offset")), default=Value(0))
 
 
-def still_idle(idle: Mapping[str, int]) -> Q:
-    """Positions that stand at these offsets, and of which nothing is delivered."""
+def still_idle(number: int, idle: Mapping[str, int]) -> Q:
+    """Positions of a handler that stand at these offsets, and of which nothing is delivered."""
     seen = NOTHING
     for key, offset in idle.items():
-        seen |= Q(key_hash=hash_key(key), offset=offset, in_flight_offset=0)
+        seen |= Q(position_hash=hash_position(number, key), offset=offset, in_flight_offset=0)
     return seen
 
 
@@ -118,15 +139,14 @@ def _free_after_death(dead: str) -> None:
         )
 
 
-def _claim_of(row: HandlerPosition, handler: HandlerId, worker: str) -> Claim | None:
+def _claim_of(row: _Row, handler: HandlerId, worker: str) -> Claim | None:
     if row.worker != worker or row.wanted_by:
         return None
-    now = row.now  # type: ignore[attr-defined]
-    wait = 0.0 if row.next_attempt_at is None else (row.next_attempt_at - now).total_seconds()
-    failing = None if row.stuck_since is None or not row.attempts else (now - row.stuck_since).total_seconds()
+    wait = 0.0 if row.next_attempt_at is None else (row.next_attempt_at - row.now).total_seconds()
+    failing = None if row.stuck_since is None or not row.attempts else (row.now - row.stuck_since).total_seconds()
     several = row.in_flight_offset < REPLAYING  # a worker died with them, or they were broken off
     return Claim(
-        row.pk,
+        row.id,
         handler,
         row.key,
         worker,
@@ -144,5 +164,5 @@ def _claim_of(row: HandlerPosition, handler: HandlerId, worker: str) -> Claim | 
     )
 
 
-def _held(row: HandlerPosition) -> Held:
+def _held(row: _Row) -> Held:
     return Held(Position(row.epoch, row.offset, row.record_id), not row.in_flight_offset)

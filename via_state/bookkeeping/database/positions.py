@@ -13,7 +13,8 @@ from django.db.models.functions import Coalesce, Now
 from via_state.bookkeeping.database import claiming, position_sql, tables, workers
 from via_state.bookkeeping.database.commits import committing
 from via_state.bookkeeping.database.dead_letters import keep_letter
-from via_state.bookkeeping.database.retention import hash_key, lock_log
+from via_state.bookkeeping.database.position_rows import hash_position, held_by, positions_at
+from via_state.bookkeeping.database.retention import lock_log
 from via_state.bookkeeping.database.statements import execute
 from via_state.bookkeeping.positions import (
     AWAY,
@@ -102,10 +103,10 @@ class RowPositions(PositionStore):
     ) -> dict[tuple[HandlerId, str], Position]:
         names = {self._ids[handler]: handler for handler in handlers}
         found: dict[tuple[HandlerId, str], Position] = {}
+        step = max(1, 500 // max(1, len(names)))
         with reaching(WHAT):
-            for start in range(0, len(keys), 500):
-                hashes = [hash_key(key) for key in keys[start : start + 500]]
-                rows = tables.positions.rows().filter(handler__in=list(names), key_hash__in=hashes)
+            for start in range(0, len(keys), step):
+                rows = positions_at(names, keys[start : start + step])
                 columns = rows.values_list("handler_id", "key", "epoch", "offset", "record_id")
                 for handler, key, epoch, offset, record_id in columns:
                     found[names[handler], key] = Position(epoch, offset, record_id)
@@ -123,17 +124,16 @@ class RowPositions(PositionStore):
         self, positions: Sequence[tuple[HandlerId, str]]
     ) -> Iterator[tuple[HandlerId, QuerySet[HandlerPosition]]]:
         """The rows of these positions, in portions of one handler."""
-        hashes: dict[HandlerId, list[str]] = {}
+        keys: dict[HandlerId, list[str]] = {}
         for handler, key in positions:
-            hashes.setdefault(handler, []).append(hash_key(key))
-        for handler, some in hashes.items():
+            keys.setdefault(handler, []).append(key)
+        for handler, some in keys.items():
             for start in range(0, len(some), 500):
-                yield (
-                    handler,
-                    tables.positions.rows().filter(
-                        handler=self._ids[handler], key_hash__in=some[start : start + 500]
-                    ),
-                )
+                yield handler, positions_at([self._ids[handler]], some[start : start + 500])
+
+    def _row(self, handler: HandlerId, key: str) -> QuerySet[HandlerPosition]:
+        """The row of one position, if there is one."""
+        return positions_at([self._ids[handler]], [key])
 
     # Workers ----------------------------------------------------------------------------------------------
 
@@ -179,7 +179,9 @@ class RowPositions(PositionStore):
         self, handler: HandlerId, keys: Sequence[str], worker: str, idle: Mapping[str, int] = NOBODY
     ) -> dict[str, Claim | Held]:
         with reaching(WHAT):
-            return claiming.claim(handler, self._ids[handler], keys, worker, claiming.still_idle(idle))
+            return claiming.claim(
+                handler, self._ids[handler], keys, worker, claiming.still_idle(self._ids[handler], idle)
+            )
 
     def borrow(self, handler: HandlerId, key: str, worker: str) -> Claim | None:
         """`claim` for a replay: also from a worker that delivers nothing at this moment. Nobody borrows it meanwhile."""
@@ -192,16 +194,13 @@ class RowPositions(PositionStore):
     def ask(self, handler: HandlerId, key: str, worker: str) -> None:
         """Let whoever holds a position hand it over when the record that is being delivered is done."""
         with reaching(WHAT):
-            rows = tables.positions.rows().filter(handler=self._ids[handler], key_hash=hash_key(key))
+            rows = self._row(handler, key)
             rows.exclude(wanted_by__in=workers.alive().values("id")).update(wanted_by=worker)
 
     def no_longer_ask(self, handler: HandlerId, key: str, worker: str) -> None:
         """Take `ask` back."""
         with reaching(WHAT):
-            rows = tables.positions.rows().filter(
-                handler=self._ids[handler], key_hash=hash_key(key), wanted_by=worker
-            )
-            rows.update(wanted_by="")
+            self._row(handler, key).filter(wanted_by=worker).update(wanted_by="")
 
     def keep(self, claim: Claim) -> None:
         """Raise `Fenced` unless the claim is the newest; until the transaction ends it stays so."""
@@ -212,7 +211,7 @@ class RowPositions(PositionStore):
     def holder(self, handler: HandlerId, key: str) -> str:
         """Who holds a position, in words."""
         with reaching(WHAT):
-            row = tables.positions.rows().filter(handler=self._ids[handler], key_hash=hash_key(key)).first()
+            row = self._row(handler, key).first()
             worker = None if row is None else tables.workers.rows().filter(id=row.worker).first()
         return "A worker" if worker is None else str(worker)
 
@@ -227,7 +226,7 @@ class RowPositions(PositionStore):
     def release(self, worker: str, positions: Sequence[tuple[HandlerId, str]]) -> None:
         with reaching(WHAT):
             for _, rows in self._some(positions):
-                rows.filter(worker=worker).update(worker="", in_flight_offset=claiming.KEPT)
+                held_by(rows, worker).update(worker="", in_flight_offset=claiming.KEPT)
 
     def announce(self, claim: Claim, in_flight_offset: int) -> None:
         claim.wanted = not self._write(claim, position_sql.announce, (), in_flight_offset)
@@ -293,10 +292,8 @@ class RowPositions(PositionStore):
 
     def away(self, handler: HandlerId, key: str, worker: str, seconds: float, error: str) -> None:
         with reaching(WHAT):
-            rows = tables.positions.rows().filter(
-                handler=self._ids[handler], key_hash=hash_key(key), worker__in=("", worker)
-            )
-            rows.filter(attempts=0, halted="").update(
+            row = held_by(self._row(handler, key), "", worker)
+            row.filter(attempts=0, halted="").update(
                 last_error=f"{AWAY}{error}",
                 last_traceback="",
                 stuck_since=Coalesce("stuck_since", Now() - timedelta(seconds=seconds)),
@@ -326,7 +323,7 @@ class RowPositions(PositionStore):
 
 
 def _held(claim: Claim) -> QuerySet[HandlerPosition]:
-    return tables.positions.rows().filter(pk=claim.id, worker=claim.worker, fence=claim.fence)
+    return held_by(tables.positions.rows().filter(pk=claim.id, fence=claim.fence), claim.worker)
 
 
 def _passed(claim: Claim, position: Position, in_flight_offset: int) -> None:
@@ -343,7 +340,7 @@ def _position(row: EventHandler, key: str, position: Position) -> HandlerPositio
     epoch, offset, record_id = position
     return tables.positions.new(
         handler=row,
-        key_hash=hash_key(key),
+        position_hash=hash_position(row.pk, key),
         key=key,
         epoch=epoch,
         offset=offset,

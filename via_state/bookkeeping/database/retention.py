@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from django.db.models.functions import Now
 
 from via_state.bookkeeping.database import tables
+from via_state.bookkeeping.database.position_rows import positions_at
 from via_state.core.snapshot_generations import RetentionHold
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def lock_log(name: str) -> None:
 
 
 def hash_key(key: str) -> str:
-    """What stands for a key where handler positions are looked up."""
+    """What stands for a key where some databases compare text without regard to case."""
     return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
 
@@ -35,8 +36,7 @@ def handler_holds(name: str, key: str, epoch: str) -> list[RetentionHold]:
     names = dict(tables.handlers.rows().filter(template=name).values_list("pk", "name"))
     if not names:
         return []
-    rows = tables.positions.rows().filter(handler__in=list(names), key_hash=hash_key(key))
-    found = {row.handler_id: row for row in rows}
+    found = {row.handler_id: row for row in positions_at(names, [key])}
     return [handler_hold(handler, found.get(pk), epoch) for pk, handler in names.items()]
 
 
