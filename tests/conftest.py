@@ -51,6 +51,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def children_run_as_in_production() -> None:
+    """`make test` runs the suite in Python's development mode; what a test starts is without it. On a worker of pytest-xdist, too."""
+    os.environ.pop("PYTHONDEVMODE", None)
+
+
 @contextmanager
 def server_folder() -> Iterator[Path]:
     """A folder that the account of a server may enter."""

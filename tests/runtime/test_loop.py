@@ -116,6 +116,8 @@ def test_a_loop_that_ends_fails_those_who_wait_and_those_who_come(
     with pytest.raises(LoopEnded, match="Restart the process"):
         thread.soon(print)
     assert "The background thread of via_state has ended" in caplog.text
+    thread.thread.join(WAIT)
+    assert "unexpected state" not in caplog.text
 
 
 def test_an_append_and_a_reader_of_changes_do_not_outwait_the_loop(thread: LoopThread) -> None:

@@ -109,15 +109,17 @@ class LoopThread:
                 tell(self._ended())
             except Exception:
                 logger.exception("A caller could not be told that the background thread has ended.")
-        for caller in list(self._callers):
-            with contextlib.suppress(InvalidStateError):
-                caller.set_exception(self._ended())
         with contextlib.suppress(BaseException):  # its selector may be what broke
             left = asyncio.all_tasks(self.loop)
             if self.fault is not None and left:
                 for task in left:
                     task.cancel()
                 self.loop.run_until_complete(asyncio.wait(left, timeout=1.0))
+        # Those that no task has answered. Not before: what a task answers twice is an error that asyncio logs.
+        for caller in list(self._callers):
+            with contextlib.suppress(InvalidStateError):
+                caller.set_exception(self._ended())
+        with contextlib.suppress(BaseException):
             self.loop.close()
 
     @property
@@ -161,13 +163,24 @@ class LoopThread:
             self.refuse_ended()
             with self._entry:
                 self.refuse_ended()
-                future = Context().run(asyncio.run_coroutine_threadsafe, _answered(coroutine), self.loop)
+                future = Context().run(asyncio.run_coroutine_threadsafe, self._answered(coroutine), self.loop)
                 self._callers.add(future)
         except LoopEnded:
             coroutine.close()
             raise
         future.add_done_callback(self._callers.discard)
         return future
+
+    async def _answered(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """What would end the loop, and then the thread of the caller, is an error like any other."""
+        try:
+            return await coroutine
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise contained(error) from error
+        except asyncio.CancelledError:
+            if self._stopped:
+                raise self._ended() from None
+            raise
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The sync door: run a coroutine on the loop and wait for it. Never from a thread that runs a loop."""
@@ -222,14 +235,6 @@ class LoopThread:
         for task in asyncio.all_tasks():
             if task is not own:
                 task.cancel()
-
-
-async def _answered(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What would end the loop, and then the thread of the caller, is an error like any other."""
-    try:
-        return await coroutine
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise contained(error) from error
 
 
 _lock = threading.Lock()
