@@ -32,7 +32,7 @@ from via_state.pod.reading.reads import Reads
 from via_state.pod.reading.reconciler import Reconciler
 from via_state.pod.reading.replicas import Replicas
 from via_state.pod.reading.subscribers import Subscription, latest_values, subscribe
-from via_state.pod.reading.tracked_reads import read_hook
+from via_state.pod.reading.tracked_reads import athrough, read_hook, through
 from via_state.pod.snapshots.snapshotter import Snapshotter
 from via_state.pod.writing.appender import Appender
 from via_state.pod.writing.cell_update import MISSING, WON, CellUpdate
@@ -161,7 +161,7 @@ class Pod:
             refuse_in_event_loop("read", "aread")
         if (hook := read_hook.get()) is not None:
             wait = None if at_least is None else self._reads.log(key, spec, at_least, timeout)
-            return hook.read(self, self._reads, key, spec, wait)
+            return through(hook, self, self._reads, key, spec, wait)
         if at_least is None and (projector := self.replicas.loaded_log(key)) is not None:
             return cast(V, projector.read())
         return self.thread.call(self._reads.log(key, spec, at_least, timeout))
@@ -172,7 +172,7 @@ class Pod:
         """`read`, awaited."""
         if (hook := read_hook.get()) is not None:
             wait = None if at_least is None else self._reads.log(key, spec, at_least, timeout)
-            return await hook.aread(self, self._reads, key, spec, wait)
+            return await athrough(hook, self, self._reads, key, spec, wait)
         if at_least is None and (projector := self.replicas.loaded_log(key)) is not None:
             return cast(V, projector.read())
         return await self.thread.acall(self._reads.log(key, spec, at_least, timeout))
@@ -211,7 +211,7 @@ class Pod:
             refuse_in_event_loop("read", "aread")
         if (hook := read_hook.get()) is not None:
             wait = None if at_least is None else self._reads.cell(key, spec, at_least, timeout)
-            return hook.read(self, self._reads, key, spec, wait)
+            return through(hook, self, self._reads, key, spec, wait)
         cell = self.replicas.loaded_cell(key)
         if cell is not None and spec.ttl is None and at_least is None:
             return cast(T, cell.value())
@@ -223,7 +223,7 @@ class Pod:
         """`get`, awaited."""
         if (hook := read_hook.get()) is not None:
             wait = None if at_least is None else self._reads.cell(key, spec, at_least, timeout)
-            return await hook.aread(self, self._reads, key, spec, wait)
+            return await athrough(hook, self, self._reads, key, spec, wait)
         cell = self.replicas.loaded_cell(key)
         if cell is not None and spec.ttl is None and at_least is None:
             return cast(T, cell.value())

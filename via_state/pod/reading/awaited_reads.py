@@ -6,14 +6,13 @@ import time
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from via_state.core.offsets import Offset
 from via_state.core.records import Revision
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.exceptions import ViaStateError
-from via_state.pod.reading.tracked_reads import read_hook
-from via_state.runtime.loop import in_event_loop
+from via_state.pod.reading.tracked_reads import Steps, Wanted, read_hook
 
 if TYPE_CHECKING:
     from via_state.pod.pod import Pod
@@ -36,38 +35,23 @@ class AwaitedReads:
         self.met: dict[str, Offset | Revision] = {}
         self._left = seconds
 
-    def read(
+    def steps(
         self,
         pod: Pod,
         reads: Reads,
         key: str,
         spec: LogSpec[T] | CellSpec[T],
-        wait: Coroutine[Any, Any, T] | None,
-    ) -> T:
-        """What a verb of the pod gives. ``wait`` is what a read with ``at_least`` waits for."""
+        wait: Wanted[T] | None,
+        may_wait: bool,
+    ) -> Steps[T]:
+        """See `ReadHook.steps`."""
         if wait is not None:
-            return pod.thread.call(wait)
-        if not in_event_loop() and (wanted := self._wait(reads, key, spec)) is not None:
+            return cast(T, (yield wait))
+        if may_wait and (wanted := self._wait(reads, key, spec)) is not None:
             with self._timed(), suppress(ViaStateError):
-                pod.thread.call(wanted)
+                yield wanted
         shown = reads.loaded(key, spec)
-        return (pod.thread.call(reads.shown(key, spec)) if shown is None else shown).value
-
-    async def aread(
-        self,
-        pod: Pod,
-        reads: Reads,
-        key: str,
-        spec: LogSpec[T] | CellSpec[T],
-        wait: Coroutine[Any, Any, T] | None,
-    ) -> T:
-        """`read`, awaited."""
-        if wait is not None:
-            return await pod.thread.acall(wait)
-        if (wanted := self._wait(reads, key, spec)) is not None:
-            with self._timed(), suppress(ViaStateError):
-                await pod.thread.acall(wanted)
-        return (await pod.ashown(key, spec)).value
+        return cast(T, ((yield reads.shown(key, spec)) if shown is None else shown).value)
 
     def _wait(self, reads: Reads, key: str, spec: LogSpec[T] | CellSpec[T]) -> Coroutine[Any, Any, T] | None:
         """What to wait for before this key is read; None where there is nothing, or no time left."""

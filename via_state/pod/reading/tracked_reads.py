@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.core.visibility import Shown
 from via_state.exceptions import NotFollowed
+from via_state.runtime.loop import in_event_loop
 
 if TYPE_CHECKING:
     from via_state.pod.pod import Pod
     from via_state.pod.reading.reads import Reads
 
 T = TypeVar("T")
+
+#: What is to be awaited on the pod's loop.
+Wanted: TypeAlias = Coroutine[Any, Any, T]
+#: A read on its way: it yields what is to be awaited, is sent the answer, and returns the value.
+Steps: TypeAlias = Generator[Wanted[Any], Any, T]
 
 
 class TrackedRead(NamedTuple):
@@ -44,42 +50,26 @@ class TrackedReads:
         """What was read of this pod, by wire key."""
         return dict(self._reads.get(pod, ()))
 
-    def read(
+    def steps(
         self,
         pod: Pod,
         reads: Reads,
         key: str,
         spec: LogSpec[T] | CellSpec[T],
-        wait: Coroutine[Any, Any, T] | None,
-    ) -> T:
-        """What a verb of the pod gives. ``wait`` is what a read with ``at_least`` waits for."""
+        wait: Wanted[T] | None,
+        may_wait: bool,
+    ) -> Steps[T]:
+        """See `ReadHook.steps`."""
         if wait is not None:
-            pod.thread.call(wait)
+            yield wait
         elif (read := self._reads.get(pod, {}).get(key)) is not None:
             return cast(T, read.shown.value)
         elif self._outer is not None:
-            self._outer.read(pod, reads, key, spec, None)
+            yield from self._outer.steps(pod, reads, key, spec, None, may_wait)
         shown = reads.loaded(key, spec)
         if shown is None:
-            shown = pod.thread.call(reads.shown(key, spec))
+            shown = cast("Shown[T]", (yield reads.shown(key, spec)))
         return self._noted(pod, key, spec, shown, wait is None)
-
-    async def aread(
-        self,
-        pod: Pod,
-        reads: Reads,
-        key: str,
-        spec: LogSpec[T] | CellSpec[T],
-        wait: Coroutine[Any, Any, T] | None,
-    ) -> T:
-        """`read`, awaited."""
-        if wait is not None:
-            await pod.thread.acall(wait)
-        elif (read := self._reads.get(pod, {}).get(key)) is not None:
-            return cast(T, read.shown.value)
-        elif self._outer is not None:
-            await self._outer.aread(pod, reads, key, spec, None)
-        return self._noted(pod, key, spec, await pod.ashown(key, spec), wait is None)
 
     def _noted(self, pod: Pod, key: str, spec: LogSpec[T] | CellSpec[T], shown: Shown[T], pinned: bool) -> T:
         known = self._reads.setdefault(pod, {})
@@ -95,25 +85,53 @@ class TrackedReads:
 class ReadHook(Protocol):
     """What stands between the verbs that read and the pod, in one context."""
 
-    def read(
+    def steps(
         self,
         pod: Pod,
         reads: Reads,
         key: str,
         spec: LogSpec[T] | CellSpec[T],
-        wait: Coroutine[Any, Any, T] | None,
-    ) -> T:
-        """What a verb of the pod gives. ``wait`` is what a read with ``at_least`` waits for."""
+        wait: Wanted[T] | None,
+        may_wait: bool,
+    ) -> Steps[T]:
+        """What a verb of the pod gives, and on the way there what is to be awaited on the pod's loop.
 
-    async def aread(
-        self,
-        pod: Pod,
-        reads: Reads,
-        key: str,
-        spec: LogSpec[T] | CellSpec[T],
-        wait: Coroutine[Any, Any, T] | None,
-    ) -> T:
-        """`read`, awaited."""
+        ``wait`` is what a read with ``at_least`` waits for. Without ``may_wait`` the caller is a sync one on an event loop.
+        """
+
+
+def through(
+    hook: ReadHook, pod: Pod, reads: Reads, key: str, spec: LogSpec[T] | CellSpec[T], wait: Wanted[T] | None
+) -> T:
+    """The sync door."""
+    steps = hook.steps(pod, reads, key, spec, wait, not in_event_loop())
+    step, answer = steps.send, None
+    while True:
+        try:
+            wanted = step(answer)
+        except StopIteration as end:
+            return cast(T, end.value)
+        try:
+            step, answer = steps.send, pod.thread.call(wanted)
+        except BaseException as error:
+            step, answer = steps.throw, error
+
+
+async def athrough(
+    hook: ReadHook, pod: Pod, reads: Reads, key: str, spec: LogSpec[T] | CellSpec[T], wait: Wanted[T] | None
+) -> T:
+    """The async door."""
+    steps = hook.steps(pod, reads, key, spec, wait, True)
+    step, answer = steps.send, None
+    while True:
+        try:
+            wanted = step(answer)
+        except StopIteration as end:
+            return cast(T, end.value)
+        try:
+            step, answer = steps.send, await pod.thread.acall(wanted)
+        except BaseException as error:
+            step, answer = steps.throw, error
 
 
 #: None where nobody asks: that is all that it costs then.
