@@ -18,6 +18,7 @@ from via_state.backplanes.memory import MemoryBackplane
 from via_state.exceptions import AppendOutcomeUnknown, LoopEnded
 from via_state.health import why_dead
 from via_state.management.health import HealthServer
+from via_state.pod import default
 from via_state.pod.default import current_pod, use_pod
 from via_state.pod.pod import Pod
 from via_state.runtime import loop as loop_module
@@ -31,6 +32,7 @@ def thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopThread]:
     """A loop thread that a test may break."""
     made = LoopThread()
     monkeypatch.setattr(loop_module, "_current", made)
+    monkeypatch.setattr(default, "_current", None)  # a pod that is made meanwhile goes with it
     yield made
     made.stop()
     made.thread.join(WAIT)
@@ -152,11 +154,8 @@ def test_an_append_and_a_reader_of_changes_do_not_outwait_the_loop(thread: LoopT
 
 
 def test_a_process_whose_loop_ended_gets_no_new_pod_without_what_was_in_memory(
-    thread: LoopThread, state_pod: Pod, monkeypatch: pytest.MonkeyPatch
+    thread: LoopThread, state_pod: Pod
 ) -> None:
-    from via_state.pod import default
-
-    monkeypatch.setattr(default, "_current", None)
     Board.numbers.append(Add(1))
     assert current_pod().thread is thread
     break_loop(thread)
