@@ -1,7 +1,9 @@
-"""System checks of what carries broadcasts, and of the groups that they go to."""
+"""System checks of what carries broadcasts, of the groups that they go to, and of the server."""
 
 from __future__ import annotations
 
+import re
+from importlib import metadata
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -90,6 +92,41 @@ def check_carrier_of_deployment(**_: Any) -> list[CheckMessage]:
             )
         )
     return found
+
+
+@register(Tags.security, "via_state", deploy=True)
+def check_server_of_deployment(**_: Any) -> list[CheckMessage]:
+    """W033: any host is taken for the site's own. W034: a daphne that takes frames of any size."""
+    found: list[CheckMessage] = []
+    if "*" in django_settings.ALLOWED_HOSTS:
+        found.append(
+            CheckWarning(
+                "ALLOWED_HOSTS has '*': a page under any host name that leads to this server may open live connections to it.",
+                hint="Name the hosts of the site: a live page may connect to the host that it came from.",
+                id="via_state.W033",
+            )
+        )
+    if (version := _version_of("daphne")) and version < BOUNDED_DAPHNE:
+        found.append(
+            CheckWarning(
+                f"daphne {'.'.join(map(str, version))} keeps frames of any size in memory (CVE-2026-44545), before live pages can refuse them.",
+                hint="pip install 'daphne>=4.2.2', or uninstall it where another server serves the project.",
+                id="via_state.W034",
+            )
+        )
+    return found
+
+
+#: Since then it bounds what one frame may have.
+BOUNDED_DAPHNE = (4, 2, 2)
+
+
+def _version_of(package: str) -> tuple[int, ...]:
+    """The numbers of the version that is installed; none where it is not."""
+    try:
+        return tuple(int(one) for one in re.findall(r"\d+", metadata.version(package))[:3])
+    except metadata.PackageNotFoundError:
+        return ()
 
 
 def _backplane() -> type[Backplane] | None:
