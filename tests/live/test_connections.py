@@ -96,6 +96,22 @@ def test_c3_another_login_in_the_same_browser_ends_the_pages_of_the_one_before(c
         tab.until(lambda: tab.byes == ["signed-out"] * 2)
 
 
+def test_c3_what_was_copied_before_a_logout_opens_nothing_after_it(client: Client, pod: Pod) -> None:
+    user = User.objects.create_user("ada")
+    client.force_login(user)
+    Stage(user).unread.set(3)
+    with live_tab(client, "/own/") as tab:
+        tab.settled()
+        stolen = client.cookies["sessionid"].value
+        client.logout()
+        tab.until(lambda: tab.closed == 4401)
+        client.cookies["sessionid"] = stolen
+        tab.frames.clear()
+        for _ in range(2):
+            tab.back().until(lambda: tab.closed == 4401)
+        assert not tab.frames
+
+
 @pytest.mark.parametrize("extra", [0, 1])
 def test_c4_a_message_has_only_so_many_bytes(extra: int) -> None:
     line = '{"ping":1}'

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.test import AsyncClient, Client
 from prometheus_client import REGISTRY
 
 from tests.live import stage
 from tests.live.stage import Add, Say, Stage
+from via_state.conf import DEFAULTS
 from via_state.live.asgi import live
 from via_state.live.protocol.frames import PROTOCOL
 from via_state.live.serving import poll
@@ -63,6 +65,28 @@ def test_the_answer_is_what_the_socket_would_say(client: Client, pod: Pod, peer:
     assert [frame.kind for frame in tab.frames] == ["h", "="]
     assert stage.renders == rendered
     assert (frames("whole"), frames("same")) == (whole + 1, same + 1)
+
+
+def test_c3_it_sets_no_cookie_and_brings_no_session_back(
+    client: Client, pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was copied before a logout, the cookie and the page, is of no use after it: within ``LIVE_RECHECK``, and then for good."""
+    user = User.objects.create_user("ada")
+    client.force_login(user)
+    Stage(user).unread.set(3)
+    tab = page(client, "/own/")
+    assert not tab.ask().cookies
+    stolen = client.cookies["sessionid"].value
+    monkeypatch.setitem(DEFAULTS, "LIVE_RECHECK", 0.001)
+    client.logout()
+    client.cookies["sessionid"] = stolen
+    tab.frames.clear()
+    assert not tab.ask().cookies
+    assert (tab.byes, tab.frames) == (["signed-out"], [])
+    monkeypatch.undo()
+    tab.ask()
+    assert (tab.byes, tab.frames) == (["signed-out"] * 2, [])
+    assert not Session.objects.exists()
 
 
 def test_it_shows_only_what_its_visitor_may_see(client: Client, pod: Pod) -> None:

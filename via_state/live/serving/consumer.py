@@ -31,10 +31,12 @@ from via_state.live.serving.draining import draining
 from via_state.live.serving.handshake import Refused, session_of, token_of, visitor_of
 from via_state.live.serving.hub import Hub
 from via_state.live.serving.hubs import hub_here
+from via_state.live.serving.logins import logins
 from via_state.live.serving.origin import allowed, host_of, scheme_of
 from via_state.live.serving.refusals import fragment_failed, refuse
 from via_state.live.serving.tab import Tab
 from via_state.live.visitors.tokens import TokenRefused
+from via_state.live.visitors.visitor import Visitor
 from via_state.runtime.rng import rng
 
 #: Seconds that a connection has to say who it is.
@@ -43,8 +45,13 @@ HELLO = 5.0
 ASK_AGAIN = 5.0
 
 
+class Later(Exception):
+    """A connection that can't be served now."""
+
+
 class TabConsumer(AsyncConsumer):  # type: ignore[misc]
-    """It stands behind no middleware: the origin, the ticket and the cookie are all that it needs, and none of them asks a database."""
+    """It stands behind no middleware: the origin, the ticket and the cookie are all that it needs, and none of them asks a database,
+    unless the session was over when somebody looked last."""
 
     #: Connections of this process, also those that have not said hello yet.
     open_sockets = 0
@@ -105,6 +112,9 @@ class TabConsumer(AsyncConsumer):  # type: ignore[misc]
         except TimeoutError:
             refuse("silent", "It says nothing.")
             await self._close(UNASKED)
+        except Later as later:
+            refuse("later", str(later))
+            await self._close(SLOW)
         except Refused as refused:
             refuse(refused.why, "Its page was opened by somebody else, or long ago.")
             await self._say(bye_line(refused.why))
@@ -139,10 +149,19 @@ class TabConsumer(AsyncConsumer):  # type: ignore[misc]
         session = session_of(self._scope)
         visitor = visitor_of(message.hello, session, host=host, secure=secure)
         hub = self._hub = hub_here()
+        if logins.doubted(visitor.ticket.session) and await self._is_over(hub, visitor, session):
+            raise Refused("signed-out")
         self._tab = Tab(hub, visitor, session, self._write, self._end)
         hub.enter(self._tab)
         self._tab.welcome()
         self._tab.flush()
+
+    @staticmethod
+    async def _is_over(hub: Hub, visitor: Visitor, session: str) -> bool:
+        try:
+            return await hub.is_over(visitor.ticket, session)
+        except Exception as error:
+            raise Later("It can't be told whether its visitor is still signed in.") from error
 
     async def _show(self, tab: Tab, nodes: list[Asked]) -> None:
         now = time.time()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from contextvars import Context
@@ -21,10 +22,11 @@ from via_state.live.protocol.frames import Asked, Frame, bye_line
 from via_state.live.rendering.renderer import apermitted, group_of, locate
 from via_state.live.serving import presences
 from via_state.live.serving.group import Group
+from via_state.live.serving.logins import logins
 from via_state.live.serving.refusals import fragment_failed
 from via_state.live.serving.seat import Seat
 from via_state.live.visitors.signed_in import Login, over
-from via_state.live.visitors.tokens import NodeToken
+from via_state.live.visitors.tokens import NodeToken, Ticket
 from via_state.pod.pod import Pod
 from via_state.runtime.rng import rng
 from via_state.runtime.single_flight import Rest, SingleFlight
@@ -204,6 +206,7 @@ class Hub:
 
     def end(self, session: str) -> None:
         """Nobody is signed in with this session any more."""
+        logins.doubt(session)
         for tab in [one for one in self.tabs if one.ticket.session == session]:
             self.dismiss(tab)
 
@@ -223,6 +226,14 @@ class Hub:
         for group in {seat.group for tab in told for seat in tab.seats.values()}:
             if group.spec.audience == "visitor":
                 group.refresh()
+
+    async def is_over(self, ticket: Ticket, session: str) -> bool:
+        """Whether the login of a page that comes back is over, as the database has it. Raises what that raises, and TimeoutError."""
+        async with asyncio.timeout(LONGEST_CHECK):
+            ended = bool(await self._threads.run(over, {Login.of(ticket, session)}))
+        if not ended:
+            logins.prove(ticket.session, time.monotonic())
+        return ended
 
     async def _check(self) -> Rest:
         tabs, self._to_check = self._to_check or set(self.tabs), set()
@@ -245,6 +256,7 @@ class Hub:
 
     def dismiss(self, tab: Tab) -> None:
         """A tab whose page is no longer its visitor's."""
+        logins.doubt(tab.ticket.session)
         # The answer that brings the browser another session may be on its way.
         tab.line(bye_line("signed-out", int(1000 * rng.uniform(*RELOAD))))
         tab.flush()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 
+from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.views.decorators.csrf import csrf_exempt
@@ -35,12 +37,16 @@ from via_state.live.rendering.renderer import apermitted, arender, code_of, loca
 from via_state.live.serving.allowances import Allowances
 from via_state.live.serving.handshake import Refused, token_of, visitor_of
 from via_state.live.serving.hub import tell_sent
+from via_state.live.serving.logins import logins
 from via_state.live.serving.origin import of_this_site
 from via_state.live.serving.painted import Painted
 from via_state.live.serving.refusals import fragment_failed, refuse
-from via_state.live.visitors.tokens import NodeToken, TokenRefused
+from via_state.live.visitors.signed_in import Login, over
+from via_state.live.visitors.tokens import NodeToken, Ticket, TokenRefused
 from via_state.live.visitors.visitor import Visitor
 from via_state.pod.default import current_pod
+
+logger = logging.getLogger("via_state.live")
 
 #: How often the tabs of a session may ask: as often as a tab may say something on its socket.
 askers = Allowances(MESSAGES_BURST, MESSAGES_RATE)
@@ -70,6 +76,9 @@ async def resume(request: HttpRequest) -> HttpResponse:
     if visitor.ticket.session and not askers.allow(visitor.ticket.session, time.monotonic()):
         refuse("limit", "Somebody asks more often than a tab does.")
         return _answer("", 429)
+    if await _is_over(visitor.ticket, session):
+        refuse("signed-out", "The login of its page is over.")
+        return _answer(bye_line("signed-out"))
     lines = [welcome_line(current_pod().pod_id, 1000)]
     frames: list[Frame] = []
     for asked in message.nodes[: settings.LIVE_NODES]:
@@ -83,6 +92,23 @@ async def resume(request: HttpRequest) -> HttpResponse:
         lines.append(frames_line(frames))
         tell_sent(Counter(one.kind for one in frames), len(lines[-1]))
     return _answer(message_of(lines))
+
+
+async def _is_over(ticket: Ticket, session: str) -> bool:
+    """Whether the visitor is no longer signed in: asked each ``LIVE_RECHECK``, as for tabs with a socket. False where that can't be told."""
+    now = time.monotonic()
+    if not ticket.session or logins.proven(ticket.session, now, settings.LIVE_RECHECK):
+        return False
+    login = Login.of(ticket, session)
+    try:
+        if login in await sync_to_async(over)({login}):
+            logins.doubt(ticket.session)
+            return True
+    except Exception as error:
+        logger.warning("Whether a visitor is still signed in can't be told: %r", error)
+    else:
+        logins.prove(ticket.session, now)
+    return False
 
 
 async def _frames(token: NodeToken, asked: Asked, visitor: Visitor) -> list[Frame]:
