@@ -20,13 +20,19 @@ from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
 
 from tests.conftest import POSTGRES_ALIAS
 from tests.handlers.world import Cancelled, Placed, Shop, shop_of, until
+from tests.pod.board import Board
 from via_state import Delivery, Poison, tracing
 from via_state.bookkeeping.database import tables
 from via_state.conf import settings as ours
+from via_state.core.offsets import Offset
+from via_state.core.records import Revision
+from via_state.core.specs import CellSpec
+from via_state.exceptions import EpochChanged, NotCaughtUp
 from via_state.operations.replay import Replay
 from via_state.origin import context
 from via_state.otel import OtelSpans
 from via_state.pod.default import use_pod
+from via_state.pod.reading.awaited_reads import await_reads, digest_of
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
 
@@ -167,6 +173,31 @@ def test_appends_that_travel_together_are_all_linked(shop: Shop, seen: Seen) -> 
     until(lambda: sum(len(one.links) for one in seen.named("publish")) == 50)
     assert len(seen.named("publish")) < 50
     assert sum((one.attributes or {})["messaging.batch.message_count"] for one in seen.named("publish")) == 50  # type: ignore[misc]
+
+
+def test_a_read_that_waits_is_an_event_on_the_span_around_it(shop: Shop, seen: Seen) -> None:
+    cell: CellSpec[int] = Board.hits.definition.spec()
+    log = shop.log()
+    with seen.tracer.start_as_current_span("reads"):
+        offset = log.append(Placed(1))
+        log.read(at_least=offset)
+        asyncio.run(log.aread(at_least=offset))
+        shop.pod.get("tests.hits", cell, at_least=Revision(1, "of nobody: nothing is there"))
+        with pytest.raises(NotCaughtUp):
+            log.read(at_least=Offset(offset + 1000, offset.epoch), timeout=0.01)
+        with pytest.raises(EpochChanged):
+            log.read(at_least=Offset(offset, "of another history"))
+        with await_reads({digest_of("orders"): offset}, 5.0):
+            log.read()
+        log.read()
+    log.read(at_least=offset)  # in no span
+    events = [(one.name, dict(one.attributes or {})) for one in seen.one("reads").events]
+    assert [name for name, _ in events] == ["via_state.read"] * 6
+    outcomes = ["caught_up", "caught_up", "caught_up", "timeout", "epoch", "caught_up"]
+    assert [one["via_state.outcome"] for _, one in events] == outcomes
+    templates = ["orders", "orders", "tests.hits", "orders", "orders", "orders"]
+    assert [one["messaging.destination.template"] for _, one in events] == templates
+    assert all(one["via_state.wait_ms"] >= 0 for _, one in events)  # type: ignore[operator]
 
 
 def test_one_trace_where_the_project_wants_that(shop: Shop, ship: list[int], seen: Seen, settings: Any) -> None:

@@ -1,5 +1,5 @@
 """Spans of OpenTelemetry, where its package is installed: ``send`` around an append and ``publish`` around the call that carries it,
-``process`` around a delivery and ``settle`` around the statement that stores it.
+``process`` around a delivery and ``settle`` around the statement that stores it. A read with ``at_least`` is an event on the span around it.
 
 The names follow the conventions for messaging, which are still in development: they are all here. A record keeps the context of its
 ``send``; ``process`` links to it, or is its child where ``OTEL_PARENT`` is set. A key is in no span: its template is.
@@ -20,7 +20,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 import via_state
 from via_state import tracing
 from via_state.conf import settings
-from via_state.tracing import Processed
+from via_state.tracing import Processed, Waited
 
 SYSTEM = "messaging.system"
 OPERATION = "messaging.operation.name"
@@ -31,6 +31,8 @@ MESSAGE = "messaging.message.id"
 BATCH = "messaging.batch.message_count"
 #: Of our own.
 ATTEMPT, AGE = "via_state.attempt", "via_state.age_ms"
+#: An event on the span of who reads with ``at_least``.
+WAITED, OUTCOME, WAIT = "via_state.read", "via_state.outcome", "via_state.wait_ms"
 
 #: Seconds between two looks whether the project has set a provider.
 LOOK = 0.1
@@ -73,6 +75,17 @@ class OtelSpans:
             "publish", Context(), kind=SpanKind.CLIENT, attributes=attributes, links=links
         ) as span:
             yield span
+
+    def waiting(self, template: str) -> Waited | None:
+        span = trace.get_current_span()
+        if not span.is_recording():
+            return None
+
+        def waited(outcome: str, seconds: float) -> None:
+            if span.is_recording():  # who reads may have given up
+                span.add_event(WAITED, {TEMPLATE: template, OUTCOME: outcome, WAIT: round(seconds * 1000, 1)})
+
+        return waited
 
     @contextmanager
     def settling(self, handler: str, template: str, trace: str) -> Iterator[Span]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from via_state import origin
 from via_state.core.metadata import Metadata, all_metadata
@@ -25,6 +25,10 @@ class Processed(NamedTuple):
     age: int | None
 
 
+#: Called once with an outcome, as `telemetry.ReadWaited` has it, and seconds; from any thread.
+Waited: TypeAlias = Callable[[str, float], None]
+
+
 class Spans(Protocol):
     """Makes spans. All must be quick, and raise nothing of their own."""
 
@@ -39,6 +43,9 @@ class Spans(Protocol):
 
     def processing(self, one: Processed) -> AbstractContextManager[object]:
         """A span around a delivery."""
+
+    def waiting(self, template: str) -> Waited | None:
+        """Notes on the span of the code that runs now what became of its read with ``at_least``; None where it is in no span."""
 
     def settling(self, handler: str, template: str, trace: str) -> AbstractContextManager[object]:
         """A span around the statement that moves a position past a record of this trace."""
@@ -72,6 +79,11 @@ def publishing(packs: Iterable[tuple[bytes, int]]) -> AbstractContextManager[obj
         if len(traces) < MOST_LINKS:
             traces |= dict.fromkeys(one.trace for one in all_metadata(data, count) if one.trace)
     return spans.publishing(list(traces)[:MOST_LINKS], events)
+
+
+def waiting(template: str) -> Waited | None:
+    """What to call when a read with ``at_least``, which begins now, has ended."""
+    return None if spans is None or not spans.active() else spans.waiting(template)
 
 
 def settling(handler: str, template: str, metadata: Metadata) -> AbstractContextManager[object]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TypeVar
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
-from via_state import telemetry
+from via_state import telemetry, tracing
 from via_state.conf import settings
 from via_state.core.offsets import Offset, check_offset
 from via_state.core.records import Revision
@@ -18,20 +20,41 @@ from via_state.pod.reading.projector import ProjectionStatus
 from via_state.pod.reading.replicas import Replicas
 from via_state.runtime.backoff import patiently
 from via_state.runtime.kept_errors import again
+from via_state.tracing import Waited
 
 T = TypeVar("T")
 V = TypeVar("V")
 
 
+def _tell(key: str, template: str, outcome: str, began: float, waited: Waited | None) -> None:
+    telemetry.ReadWaited(key, template, outcome).emit()
+    if waited is not None:
+        waited(outcome, time.monotonic() - began)
+
+
 class Reads:
-    """On the pod's loop, but for `loaded`."""
+    """On the pod's loop, but for `loaded`. `log` and `cell` are called where somebody reads, whose span learns of the wait."""
 
     def __init__(self, replicas: Replicas) -> None:
         self._replicas = replicas
 
-    async def log(self, key: str, spec: LogSpec[V], at_least: Offset | None, timeout: float | None) -> V:
+    def log(
+        self, key: str, spec: LogSpec[V], at_least: Offset | None, timeout: float | None
+    ) -> Coroutine[Any, Any, V]:
+        waited = None if at_least is None else tracing.waiting(spec.name)
+        return self._log(key, spec, at_least, timeout, waited)
+
+    async def _log(
+        self,
+        key: str,
+        spec: LogSpec[V],
+        at_least: Offset | None,
+        timeout: float | None,
+        waited: Waited | None,
+    ) -> V:
         if at_least is not None:
             check_offset(at_least)
+        began = time.monotonic()
         seconds = settings.READ_TIMEOUT if timeout is None else timeout
         projector, outcome = self._replicas.log(key, spec), "caught_up"
         try:
@@ -57,7 +80,7 @@ class Reads:
             ) from None
         finally:
             if at_least is not None:
-                telemetry.ReadWaited(key, spec.name, outcome).emit()
+                _tell(key, spec.name, outcome, began, waited)
         return projector.read()
 
     async def status(self, key: str, spec: LogSpec[V]) -> ProjectionStatus:
@@ -68,18 +91,32 @@ class Reads:
                 await projector.ready()
         return projector.status
 
-    async def cell(
+    def cell(
         self, key: str, spec: CellSpec[T], at_least: Revision | None = None, timeout: float | None = None
+    ) -> Coroutine[Any, Any, T]:
+        waited = None if at_least is None else tracing.waiting(spec.name)
+        return self._cell(key, spec, at_least, timeout, waited)
+
+    async def _cell(
+        self,
+        key: str,
+        spec: CellSpec[T],
+        at_least: Revision | None,
+        timeout: float | None,
+        waited: Waited | None,
     ) -> T:
         cell = self._replicas.cell(key, spec)
         if at_least is not None:
-            await self._reach(cell, at_least, timeout)
+            await self._reach(cell, at_least, timeout, waited)
         if not cell.loaded or cell.expired:
             await self.load(cell)
         cell.touch_if_old()
         return cell.value()
 
-    async def _reach(self, cell: CellCopy[T], at_least: Revision, timeout: float | None) -> None:
+    async def _reach(
+        self, cell: CellCopy[T], at_least: Revision, timeout: float | None, waited: Waited | None
+    ) -> None:
+        began = time.monotonic()
         seconds, outcome = settings.READ_TIMEOUT if timeout is None else timeout, "halted"
         try:
             async with asyncio.timeout(seconds):
@@ -96,7 +133,7 @@ class Reads:
                 "Read without at_least, or wait longer."
             ) from None
         finally:
-            telemetry.ReadWaited(cell.key, cell.spec.name, outcome).emit()
+            _tell(cell.key, cell.spec.name, outcome, began, waited)
 
     async def look(self, key: str, spec: LogSpec[T] | CellSpec[T]) -> None:
         """Wait until this pod has what the store has now, however long that takes."""
