@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import copy
+import os
 import random
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
 from django.test import Client
 
-from tests.faults import FaultyBackplane
 from tests.live.stage import Add, Say, Stage
-from via_state.backplanes.memory import MemoryBackplane
+from tests.pod import backups
+from tests.pod.world import STORED, World, kind_of, world_of
 from via_state.conf import DEFAULTS
 from via_state.pod.default import use_pod
 from via_state.pod.pod import Pod
@@ -19,25 +20,23 @@ from via_state.testing.live import LiveTab
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("site")]
 
-TABS, STEPS, CUTS = 50, 100, 100
+TABS = 50
+#: In memory; and on a server, where ``VIA_TEST_STEPS`` does not say more.
+STEPS, STEPS_SERVED = 100, int(os.environ.get("VIA_TEST_STEPS", "40"))
 
 
 class History:
     """Some pods over one store, tabs that are connected to them, and what happens."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, world: World, seed: int) -> None:
+        self.world = world
         self.random = random.Random(seed)
-        self.store = MemoryBackplane({})
-        self.backplane = FaultyBackplane(self.store)
-        self.backup = copy.deepcopy(self.store._logs)
         self.cuts = self.restores = 0
-        self.pods = [self.new_pod() for _ in range(3)]
+        self.pods = [world.start() for _ in range(3)]
+        self.back_up()
         self.tabs: list[LiveTab] = []
         self.asleep: set[LiveTab] = set()
         self.rooms = (1, 2)
-
-    def new_pod(self) -> Pod:
-        return Pod(self.backplane, owns_backplane=False)
 
     def open(self) -> None:
         for number in range(TABS):
@@ -101,8 +100,8 @@ class History:
     def kill(self) -> None:
         """A process ends without a word; its tabs come back to others."""
         dead = self.pods.pop(self.random.randrange(len(self.pods)))
-        dead.close()
-        self.pods.append(self.new_pod())
+        self.world.kill(dead)
+        self.pods.append(self.world.start())
         for tab in self.tabs:
             if tab.pod is dead:
                 tab.drop()
@@ -117,16 +116,14 @@ class History:
         pod.thread.call(pod.backplane.drop(key))
 
     def back_up(self) -> None:
-        self.backup = copy.deepcopy(self.store._logs)
+        self.backup = self.world.run(backups.copy_of(self.world))
 
     def restore(self) -> None:
         """Everything is stopped, and begins again from an older copy: under tabs that sleep, and under those that wait."""
         for pod in self.pods:
-            pod.close()
-        self.store = MemoryBackplane({})
-        self.store._logs = copy.deepcopy(self.backup)
-        self.backplane = FaultyBackplane(self.store)
-        self.pods = [self.new_pod() for _ in range(3)]
+            self.world.stop(pod)
+        self.world.run(backups.put_back(self.world, self.backup))
+        self.pods = [self.world.start() for _ in range(3)]
         for tab in self.tabs:
             tab.drop()
             tab.pod = self.any_pod()
@@ -153,21 +150,35 @@ class History:
     def close(self) -> None:
         for tab in self.tabs:
             tab.drop()
-        for pod in self.pods:
-            pod.close()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.fixture
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    with world_of(kind_of(request), SNAPSHOT_INTERVAL=20) as world:
+        yield world
+
+
+@pytest.mark.parametrize(
+    ("world", "seed"),
+    [
+        ("memory", 1),
+        ("memory", 2),
+        pytest.param("postgres", 3, marks=STORED),
+        pytest.param("nats", 3, marks=STORED),
+    ],
+    indirect=["world"],
+)
 def test_at_the_end_every_tab_shows_the_fold_and_none_went_back(
-    seed: int, monkeypatch: pytest.MonkeyPatch
+    world: World, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`LiveTab` refuses every frame that is older than what it shows, unless the history was said to be another one."""
     monkeypatch.setitem(DEFAULTS, "LIVE_FRAMES", 1000)
-    history = History(seed)
+    history = History(world, seed)
+    wanted = STEPS if world.kind == "memory" else STEPS_SERVED
     try:
         history.open()
         steps = 0
-        while steps < STEPS or history.cuts < CUTS:
+        while steps < wanted or history.cuts < wanted:
             history.step()
             steps += 1
         history.sleep()
@@ -177,8 +188,8 @@ def test_at_the_end_every_tab_shows_the_fold_and_none_went_back(
         for pod in history.pods:
             pod.drain()
         for tab in history.tabs:
-            wanted = history.expected(tab)
-            tab.until(partial(history.shows, tab, wanted), lambda: "That is not the fold.")
+            shown = history.expected(tab)
+            tab.until(partial(history.shows, tab, shown), lambda: "That is not the fold.")
         assert not any(tab.refused for tab in history.tabs)
     finally:
         history.close()
