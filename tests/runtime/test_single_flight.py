@@ -201,3 +201,26 @@ async def test_it_runs_with_nothing_of_the_context_of_who_rings() -> None:
         one.ring()
     await rest(one)
     assert seen == [math.inf]
+
+
+async def test_what_the_end_of_a_loop_cancels_does_not_begin_again() -> None:
+    begun = asyncio.Event()
+
+    async def waits() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    flight = SingleFlight("It", waits)
+    flight.ring()
+    await begun.wait()
+    flight.ring()
+    task = flight.task
+    assert task is not None
+    task.cancel()
+    await asyncio.wait([task])
+    await asyncio.sleep(0)
+    assert flight.task is None
+    begun.clear()
+    flight.ring()
+    await begun.wait()
+    await flight.ended()

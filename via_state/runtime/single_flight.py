@@ -191,5 +191,5 @@ class SingleFlight:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.task = None
-        if self._again and not self._stopped and not self._held:
-            self.ring()  # rung between the last look and this callback
+        if self._again and not self._stopped and not self._held and not task.cancelling():
+            self.ring()  # rung between the last look and this callback; not where the loop ends
