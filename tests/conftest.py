@@ -51,6 +51,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
+@pytest.fixture(autouse=True)
+def said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another test made the log say is said again."""
+    from via_state.bookkeeping.database import commits
+    from via_state.logs import Sparing
+
+    monkeypatch.setattr(commits, "_said", Sparing())
+
+
 @pytest.fixture(scope="session", autouse=True)
 def children_run_as_in_production() -> None:
     """`make test` runs the suite in Python's development mode; what a test starts is without it. On a worker of pytest-xdist, too."""

@@ -19,6 +19,7 @@ from via_state.core.specs import CellSpec, LogSpec
 from via_state.declarations.registry import registry
 from via_state.declarations.scope import APP
 from via_state.exceptions import BackplaneUnavailable, NotCaughtUp, OutcomeUnknown, ViaStateError
+from via_state.logs import about
 from via_state.pod.default import current_pod
 from via_state.pod.pod import Pod
 from via_state.runtime.backoff import Backoff
@@ -116,7 +117,7 @@ class Loading:
                 else:
                     await self._pod.aget(key, spec)
             except (BackplaneUnavailable, OutcomeUnknown, NotCaughtUp) as error:
-                logger.debug("%r can't be loaded yet: %s", key, error)
+                logger.debug("%r can't be loaded yet: %s", key, error, extra=about(key=key))
                 await backoff.pause()
             except ViaStateError:
                 return

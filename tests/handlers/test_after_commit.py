@@ -85,6 +85,8 @@ def test_a_hook_that_raises_after_the_commit_neither_repeats_nor_gives_up_the_re
     assert errors("handler") - before == 4
     assert "RuntimeError: no answer for 1" in caplog.text
     assert "ship on 'orders' at offset" in caplog.text
+    said = [one for one in caplog.records if one.name == "via_state.commits" and one.levelname == "ERROR"]
+    assert [vars(one)["via_reason"] for one in said] == ["handler"] * 2  # each of the two once a minute
     if shop.kind != "memory":
         until(lambda: position(shop).offset == shop.head("orders").position.offset)
         assert position(shop).attempts == 0

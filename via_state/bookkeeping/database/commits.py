@@ -12,8 +12,10 @@ from django.db import connections, transaction
 
 from via_state import telemetry
 from via_state.conf import settings
+from via_state.logs import Sparing, about
 
 logger = logging.getLogger("via_state.commits")
+_said = Sparing()
 
 
 @contextmanager
@@ -41,9 +43,14 @@ def after_commit(hook: Callable[[], object], what: str, detail: str = "") -> Non
         hook()
     except KeyboardInterrupt:
         raise
-    except BaseException:  # SystemExit, too: it would end a worker
+    except BaseException as error:  # SystemExit, too: it would end a worker
         telemetry.AfterCommitFailed(what).emit()
-        logger.exception(
+        # A hook that always raises does so at every event.
+        again = not _said.due(what, getattr(hook, "__qualname__", ""), type(error))
+        logger.log(
+            logging.DEBUG if again else logging.ERROR,
             "An on_commit hook raised after the commit of %s. What was committed stays, and the hook is not called again.",
             detail or what,
+            exc_info=error,
+            extra=about(reason=what),
         )

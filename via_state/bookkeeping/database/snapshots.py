@@ -26,6 +26,7 @@ from via_state.core.snapshot_generations import Generations, RetentionHold, Save
 from via_state.core.snapshots import Snapshot, SnapshotSpec
 from via_state.core.specs import LogSpec
 from via_state.exceptions import BackplaneUnavailable, ValueRefused
+from via_state.logs import about
 
 if TYPE_CHECKING:
     from via_state.models import SnapshotRow
@@ -101,7 +102,12 @@ def _snapshots(row: SnapshotRow, older: bool) -> list[Snapshot]:
     try:
         manifest = Manifest.parse(row.manifest)
     except (msgspec.MsgspecError, ValueError):
-        logger.warning("The snapshot %s of %r has a manifest of another version of via_state.", row.pk, row.key)
+        logger.warning(
+            "The snapshot %s of %r has a manifest of another version of via_state.",
+            row.pk,
+            row.key,
+            extra=about(key=row.key, offset=row.offset, reason="manifest"),
+        )
         return []
     generations = generations_of(row)
     kept: list[tuple[Position, bytes | memoryview | None, str]] = [(generations.newest, row.data, row.digest)]

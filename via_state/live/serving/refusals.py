@@ -23,5 +23,8 @@ def fragment_failed(name: str, error: Exception) -> None:
     """Code of the project's raised that says what a fragment shows, or to whom."""
     if _failures.due(name):
         logger.error(
-            "The fragment %r raised. Tabs that show it mark it as stale, and ask again.", name, exc_info=error
+            "The fragment %r raised. Tabs that show it mark it as stale, and ask again.",
+            name,
+            exc_info=error,
+            extra=about(reason="fragment"),
         )
