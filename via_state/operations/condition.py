@@ -15,10 +15,9 @@ from via_state.bookkeeping.database.counting import Few, Waiting, seconds
 from via_state.bookkeeping.peers import KnownPeer
 from via_state.bookkeeping.positions import AWAY, BLOCKED
 from via_state.core.findings import lasted
-from via_state.core.records import Position
 from via_state.declarations.catalog import handled_logs
 from via_state.models import HandlerPosition
-from via_state.operations.truth import At
+from via_state.operations.truth import PLACE, At
 
 #: Rows of one statement; dead letters of a handler, and records of the outbox, that are counted.
 LIMIT = 2_000
@@ -165,29 +164,17 @@ def _states(handlers: dict[int, Handler]) -> dict[int, dict[str, int]]:
 def _positions(handlers: dict[int, Handler], troubles: int, now: datetime) -> tuple[list[Trouble], list[At]]:
     plain = [one.spec.name for one in handled_logs(without_handlers=True) if not one.spec.family]
     begun = tables.positions.rows().filter(key__in=plain, handler__in=list(handlers))
-    columns = (
-        "id",
-        "handler",
-        "key",
-        "epoch",
-        "offset",
-        "record_id",
-        "halted",
-        "halted_text",
-        "attempts",
-        "last_error",
-        "stuck_since",
-    )
+    columns = ("id", "handler", "halted", "halted_text", "attempts", "last_error", *PLACE)
     parts = _halted(handlers)[:troubles], _stuck(handlers)[:troubles], begun[:LIMIT]
     worst, others = [], []
     rows = {row[0]: row[1:] for row in counting.together(HandlerPosition, columns, *parts)}
-    for pk, key, epoch, offset, record_id, halted, text, attempts, error, since in rows.values():
+    for pk, halted, text, attempts, error, *place in rows.values():
         one = handlers[pk]
-        at = At(one.name, one.template, key, Position(epoch, offset, record_id), since is not None)
+        at = At.of(one.name, one.template, *place)
         if halted or at.failing:
-            age = seconds(since, now)
+            age = seconds(place[-1], now)
             worst.append(Trouble(one, at._replace(failing=True), halted, text, attempts, error, age))
-        if key in plain:
+        if at.key in plain:
             others.append(at)
     return worst, others
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
 from django.db.models import Q
@@ -43,6 +44,17 @@ class At(NamedTuple):
     key: str
     position: Position
     failing: bool
+
+    @classmethod
+    def of(
+        cls, name: str, template: str, key: str, epoch: str, offset: int, record_id: str, stuck: datetime | None
+    ) -> At:
+        """Of the columns `PLACE` of a row, after what its handler is called."""
+        return cls(name, template, key, Position(epoch, offset, record_id), stuck is not None)
+
+
+#: The columns of a position's row that `At.of` takes.
+PLACE = "key", "epoch", "offset", "record_id", "stuck_since"
 
 
 class Rows(NamedTuple):
@@ -93,33 +105,23 @@ def _positions(
 ) -> tuple[list[At], dict[tuple[str, ...], float]]:
     rows = tables.positions.rows().filter(handler__in=list(registered))
     trouble = ~Q(halted="") | Q(stuck_since__isnull=False)
-    columns = (
-        "handler_id",
-        "key",
-        "epoch",
-        "offset",
-        "record_id",
-        "halted",
-        "last_error",
-        "stuck_since",
-        "worker",
-        "in_flight_offset",
-    )
+    columns = ("handler_id", "halted", "last_error", "worker", "in_flight_offset", *PLACE)
     found = list(rows.filter(trouble).order_by("stuck_since").values_list(*columns)[:LIMIT])
     found += rows.exclude(trouble).values_list(*columns)[: LIMIT - len(found)]
     states: Counter[tuple[str, ...]] = Counter()
     places = []
-    for pk, key, epoch, offset, record_id, halted, error, stuck, worker, in_flight in found:
+    for pk, halted, error, worker, in_flight, *place in found:
+        at = At.of(*registered[pk], *place)
         if halted:
             state = "halted"
         elif error == BLOCKED:
             state = "blocked"
-        elif stuck is not None:
+        elif at.failing:
             state = "stuck"
         else:
             state = "running" if in_flight and worker in alive else "idle"
         states[*registered[pk], state] += 1
-        places.append(At(*registered[pk], key, Position(epoch, offset, record_id), stuck is not None))
+        places.append(at)
     return places, {labels: float(count) for labels, count in states.items()}
 
 
