@@ -112,6 +112,7 @@ pictures: docs
 	$(BIN)/python -m docs.images.two_browsers
 	$(BIN)/python -m docs.images.demo
 	$(BIN)/python -m docs.images.admin
+	$(BIN)/python -m docs.images.overview
 	$(BIN)/python -m docs.images.site
 
 # Warnings are errors, and no network is asked.

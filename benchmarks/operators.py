@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import io
 import time
@@ -14,13 +15,15 @@ from django.db import connection, models
 from django.db.models.functions import Now
 
 from benchmarks.harness import Benchmark
+from benchmarks.nats import new_pod as new_nats_pod
 from benchmarks.postgres import new_pod
-from benchmarks.state import Bench
+from benchmarks.state import Bench, Tick
 from via_state.bookkeeping.database import tables
 from via_state.conf import settings
 from via_state.models import DeadLetter, HandlerPosition
 from via_state.operations.overview import overview
 from via_state.pod.default import use_pod
+from via_state.pod.pod import Pod
 
 POSITIONS, LETTERS, LOGS = 900_000, 100_000, 10_000
 #: One of so many positions is stuck, and one is halted.
@@ -83,10 +86,28 @@ def _filled() -> None:
         cursor.execute("ANALYZE via_state_log")
 
 
-def _milliseconds(work: Callable[[Any], object]) -> float:
+@functools.cache
+def _filled_nats() -> None:
+    """As many logs there, once."""
+
+    async def fill(pod: Pod) -> None:
+        for first in range(0, LOGS, 500):
+            logs = [Bench.run.at(run=run).using(pod) for run in range(first, first + 500)]
+            await asyncio.gather(*(log.aappend(Tick(), wait=False) for log in logs))
+
+    pod = new_nats_pod()
+    try:
+        asyncio.run(fill(pod))
+    finally:
+        pod.close()
+
+
+def _milliseconds(work: Callable[[Any], object], over_nats: bool = False) -> float:
     """Milliseconds of one run, after one that found connections and plans."""
     _filled()
-    pod = new_pod()
+    if over_nats:
+        _filled_nats()
+    pod = new_nats_pod() if over_nats else new_pod()
     try:
         with use_pod(pod):
             work(pod)
@@ -116,4 +137,13 @@ def benchmarks() -> list[Benchmark]:
     return [
         Benchmark(id, "ms", functools.partial(_milliseconds, work), None, rows, lower_is_better=True)
         for id, work in pages
+    ] + [
+        Benchmark(
+            "doctor-nats",
+            "ms",
+            functools.partial(_milliseconds, _command("state_doctor"), True),
+            None,
+            f"{rows} on NATS as well",
+            lower_is_better=True,
+        )
     ]

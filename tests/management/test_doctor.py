@@ -88,9 +88,9 @@ def test_a_project_that_is_well_is_said_to_be(shop: Shop) -> None:
 
 def test_handlers_without_a_worker_are_named(shop: Shop) -> None:
     declare(shop)
-    assert problems()["D301"] == "1 event handlers are declared, and no worker is alive."
+    assert problems()["D301"] == "1 event handler is declared, and no worker is alive."
     shop.stop(shop.work())
-    assert problems()["D301"] == "1 event handlers are registered, and no worker is alive."
+    assert problems()["D301"] == "1 event handler is registered, and no worker is alive."
     workers.renew("killed", "group", -1.0, "")  # its lease is over
     assert "was heard of until" in problems()["D301"]
 
@@ -133,7 +133,7 @@ def test_an_outbox_that_is_stuck_and_records_set_aside_are_named(shop: Shop) -> 
     assert "D304" not in problems()
     rows = OutboxRecord.objects.using(POSTGRES_ALIAS).filter(prefix=shop.world.prefix)
     rows.update(created=Now() - timedelta(hours=3))
-    assert problems()["D304"].startswith("1 records wait in the outbox, the oldest for 3 h")
+    assert problems()["D304"].startswith("1 record waits in the outbox, the oldest for 3 h")
     rows.update(status=outbox.ASIDE, error="it is too large")
     assert "The first, of 'orders': it is too large" in problems()["D304"]
 
@@ -178,7 +178,7 @@ def test_snapshots_of_code_that_nobody_runs_are_named(shop: Shop) -> None:
 
 def test_an_erasure_that_fails_again_and_again_is_named(shop: Shop) -> None:
     tables.erasures.create(home="user.7.", attempts=4, last_error="the server is full")
-    assert "1 deleted users could not be erased, 4 times and more: the server is full" in problems()["D310"]
+    assert "1 deleted user could not be erased, 4 times and more: the server is full" in problems()["D310"]
 
 
 def test_a_clock_that_differs_is_named(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -44,11 +45,11 @@ def test_it_answers_at_addresses_of_both_families(server: HealthServer) -> None:
 def test_connections_that_say_nothing_are_bounded_and_keep_nobody_out(
     server: HealthServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "MOST", 3)
+    monkeypatch.setattr(health, "LONGEST", 600.0)
     server._server.RequestHandlerClass.timeout = 600  # type: ignore[attr-defined]
-    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(12)]
+    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(200)]
     assert get(server, "/livez") == 200
-    wait_until(lambda: serving() <= 3, "the end of the oldest connections", timeout=20)
+    wait_until(lambda: serving() <= health.MOST, "the end of the oldest connections", timeout=20)
     for one in silent:
         one.close()
 
@@ -59,3 +60,34 @@ def test_a_connection_that_says_nothing_is_closed(server: HealthServer) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as silent:
         assert silent.recv(1) == b""
     wait_until(lambda: serving() == 0, "the end of the thread")
+
+
+@pytest.mark.parametrize("server", ["127.0.0.1"], indirect=True)
+def test_a_connection_that_sends_a_letter_now_and_then_is_closed(
+    server: HealthServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "LONGEST", 0.5)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as slow:
+        slow.sendall(b"GET /livez HTTP/1.1\r\nX: ")
+
+        def ended() -> bool:
+            try:
+                slow.sendall(b"x")
+            except OSError:
+                return True
+            return False
+
+        wait_until(ended, "the end of a slow connection", timeout=30)
+    assert get(server, "/livez") == 200
+
+
+@pytest.mark.parametrize("server", ["127.0.0.1"], indirect=True)
+def test_it_does_not_say_what_it_runs_on(server: HealthServer) -> None:
+    for request in (b"GET /livez HTTP/1.1\r\n\r\n", b"POST / HTTP/1.1\r\n\r\n", b"nonsense\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as asking:
+            asking.sendall(request)
+            answer = b""
+            while more := asking.recv(4096):
+                answer += more
+        assert b"python" not in answer.lower()
+        assert not re.search(rb"^Server: (?!via_state\r)", answer, re.MULTILINE)

@@ -16,7 +16,6 @@ from django.utils.safestring import SafeString
 
 from via_state.admin.readonly import ReadOnlyAdmin, memory_hint
 from via_state.admin.sparkline import sparkline
-from via_state.admin.text import moment
 from via_state.conf import settings
 from via_state.exceptions import ViaStateError
 from via_state.models import Overview
@@ -55,7 +54,7 @@ class OverviewAdmin(ReadOnlyAdmin):
             "title": "Overview",
             "media": self.media,
             "most": MOST,
-            "at": moment(timezone.now()),
+            "at": f"{timezone.localtime():%Y-%m-%d %H:%M:%S}",
             **(extra_context or {}),
         }
         try:
@@ -89,7 +88,7 @@ class OverviewAdmin(ReadOnlyAdmin):
                 ("Deliveries", a_minute(found.flow.delivered), sparkline(found.flow.delivered, "Deliveries")),
                 (
                     "Deliveries that failed",
-                    f"{found.flow.failing:.0%}",
+                    a_minute(found.flow.failed),
                     sparkline(found.flow.failed, "Failed deliveries"),
                 ),
             ],

@@ -44,6 +44,11 @@ def some(id: str, found: list[Finding], text: str) -> list[Finding]:
     return found or [well(id, text)]
 
 
+def several(number: int, one: str, many: str, shown: str = "") -> str:
+    """``1 record waits``, ``2,000 records wait``. ``shown``: the number, where more were not counted."""
+    return f"1 {one}" if number == 1 else f"{shown or f'{number:,}'} {many}"
+
+
 def lasted(seconds: float) -> str:
     """``7 s``, ``12 min``, ``3 h``, ``9 days``."""
     for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -14,20 +15,23 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from via_state.metrics import exposition
 
-#: Connections that are served at once, and the seconds that one may be silent.
-MOST, SILENCE = 32, 5.0
+#: Connections that are served at once; the seconds that one may be silent, and may last in all.
+MOST, SILENCE, LONGEST = 32, 5.0, 30.0
 
 
 class _Server(ThreadingHTTPServer):
-    """A thread for each connection, and a bound on both: when it is reached, the oldest connection makes room for a new one."""
+    """A thread for each connection, and a bound on both: when it is reached, the oldest connection makes room for a new one. None lasts
+    for long, also not one that sends a letter now and then.
+    """
 
     daemon_threads = True
+    request_queue_size = 256  # of 5, a crowd at the port would cost a probe seconds
 
     def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         families = [one[0] for one in found]
         self.address_family = socket.AF_INET if socket.AF_INET in families else families[0]
-        self._open: dict[socket.socket, None] = {}  # oldest first
+        self._open: dict[socket.socket, float] = {}  # since when, oldest first
         self._lock = threading.Lock()
         super().__init__((host, port), handler)
 
@@ -41,11 +45,21 @@ class _Server(ThreadingHTTPServer):
         with self._lock:
             oldest = next(iter(self._open)) if len(self._open) >= MOST else None
             if oldest is not None:
-                del self._open[oldest]
-                with contextlib.suppress(OSError):
-                    oldest.shutdown(socket.SHUT_RDWR)  # its thread ends
-            self._open[request] = None
+                self._end(oldest)
+            self._open[request] = time.monotonic()
         super().process_request(request, client_address)
+
+    def service_actions(self) -> None:
+        """Twice a second."""
+        with self._lock:
+            for one, since in list(self._open.items()):
+                if time.monotonic() - since > LONGEST:
+                    self._end(one)
+
+    def _end(self, one: socket.socket) -> None:
+        del self._open[one]
+        with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)  # its thread ends
 
     def shutdown_request(self, request: Any) -> None:
         with self._lock:
@@ -75,6 +89,9 @@ class HealthServer:
 
         class Handler(BaseHTTPRequestHandler):
             timeout = SILENCE
+
+            def version_string(self) -> str:
+                return "via_state"
 
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]

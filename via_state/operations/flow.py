@@ -22,12 +22,6 @@ class Flow:
     #: Of each event handler, by declared key and name, of those that did something: deliveries that went well, and that failed.
     handlers: dict[tuple[str, str], list[Done]] = field(default_factory=dict)
 
-    @property
-    def failing(self) -> float:
-        """The part of the deliveries that failed, 0 to 1."""
-        failed, every = sum(self.failed), sum(self.failed) + sum(self.delivered)
-        return failed / every if every else 0.0
-
 
 def flow() -> Flow:
     """One statement. Raises what the database raises."""

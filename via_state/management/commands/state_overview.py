@@ -52,7 +52,8 @@ class Command(StateCommand):
         flow = found.flow
         self.stdout.write(
             f"Last {MINUTES} min: {sum(flow.appended):,} events appended (now {a_minute(flow.appended)}), "
-            f"{sum(flow.delivered):,} deliveries (now {a_minute(flow.delivered)}), {flow.failing:.0%} of them failed."
+            f"{sum(flow.delivered):,} deliveries (now {a_minute(flow.delivered)}), "
+            f"{sum(flow.failed):,} that failed (now {a_minute(flow.failed)})."
         )
         waiting, aside = found.outbox.shown
         self.stdout.write(

@@ -12,7 +12,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils.module_loading import import_string
 
 from via_state.conf import settings
-from via_state.core.findings import Finding, bad, unknown, well
+from via_state.core.findings import Finding, bad, several, unknown, well
 from via_state.runtime.database_errors import sentence
 
 #: Seconds by which clocks may differ.
@@ -75,7 +75,7 @@ def _migrated(label: str, alias: str) -> list[Finding]:
     return [
         bad(
             "D104",
-            f"The database {alias!r} lacks {len(missing)} migrations of {label}, from {missing[0]} on.",
+            f"The database {alias!r} lacks {several(len(missing), 'migration', 'migrations')} of {label}, from {missing[0]} on.",
             f"manage.py migrate --database {alias}",
         )
     ]

@@ -9,7 +9,7 @@ from django.conf import settings as django_settings
 from django.db import Error as DatabaseFailure
 
 from via_state.conf import settings
-from via_state.core.findings import Finding, Level, bad, some, unknown, well
+from via_state.core.findings import Finding, Level, bad, several, some, unknown, well
 from via_state.exceptions import BackplaneUnavailable
 from via_state.operations import condition as books
 from via_state.operations.condition import Condition
@@ -72,13 +72,17 @@ def _books() -> list[Finding]:
     condition, code = books.read(), set(declared())
     workers, peers = (sum(one.alive for one in some) for some in (condition.workers, condition.peers))
     return [
-        *some("D301", no_worker(condition, code), f"{workers} workers are alive."),
+        *some("D301", no_worker(condition, code), f"{several(workers, 'worker is alive', 'workers are alive')}."),
         *some("D302", orphans(condition, code), "Every registered event handler is in the code."),
         *some("D303", dead_letters(condition), "No dead letter waits."),
         *some("D304", outbox(condition), "Nothing waits in the outbox for long."),
         *some("D305", halted_keys(condition), "No key is halted."),
         *some("D306", releases(condition), "All processes run the same code, or a deploy is under way."),
-        *some("D309", deaf(condition), f"{peers} processes are alive, and none is deaf."),
+        *some(
+            "D309",
+            deaf(condition),
+            f"{several(peers, 'process is alive', 'processes are alive')}, and none is deaf.",
+        ),
         *some("D310", erasures(), "No erasure fails."),
         *some("D311", halted_handlers(condition), "No event handler is halted, or stuck for long."),
         *some("D312", old_code(condition), "No snapshots of code that nobody runs."),

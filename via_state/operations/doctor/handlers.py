@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from via_state.bookkeeping.database.counting import Letters
-from via_state.core.findings import Finding, bad, lasted
+from via_state.bookkeeping.positions import BLOCKED
+from via_state.core.findings import Finding, bad, lasted, several
 from via_state.operations.condition import Condition, Trouble, at_least
 
 #: What is named of each kind.
@@ -34,11 +35,10 @@ def halted_handlers(condition: Condition) -> list[Finding]:
 def _stuck(one: Trouble) -> Finding:
     how = f"failed {one.attempts} times at one record" if one.attempts else "can't continue"
     text = f"{one.at.name!r} on {one.at.key!r} {how}, for {lasted(one.age)}: {one.error}"
-    return bad(
-        "D311",
-        text,
-        "Mend the cause: it is tried again by itself. Or move the record into the dead letters in the admin.",
-    )
+    hint = "Mend the cause: it is tried again by itself. Or move the record into the dead letters in the admin."
+    if one.error == BLOCKED:
+        hint = "Finish, or roll back, the deploy: it continues by itself then, and nothing needs to be moved."
+    return bad("D311", text, hint)
 
 
 def no_worker(condition: Condition, code: Collection[tuple[str, str]]) -> list[Finding]:
@@ -46,7 +46,8 @@ def no_worker(condition: Condition, code: Collection[tuple[str, str]]) -> list[F
     known = len(condition.handlers)
     if any(one.alive for one in condition.workers) or not (known or code):
         return []
-    what = f"{known} event handlers are registered" if known else f"{len(code)} event handlers are declared"
+    number, be = (known, "registered") if known else (len(code), "declared")
+    what = several(number, f"event handler is {be}", f"event handlers are {be}")
     last = ""
     if condition.workers:
         one = condition.workers[0]
@@ -82,6 +83,8 @@ def dead_letters(condition: Condition) -> list[Finding]:
 
 def _waiting(handler: str, log: str, letters: Letters) -> str:
     whose, age = f"of {handler!r} on {log!r}", lasted(letters.age)
-    if letters.number == 1:
-        return f"1 dead letter {whose} waits for a person, for {age}."
-    return f"{at_least(letters.number)} dead letters {whose} wait for a person, the oldest for {age}."
+    one, many = (
+        f"dead letter {whose} waits for a person, for",
+        f"dead letters {whose} wait for a person, the oldest for",
+    )
+    return f"{several(letters.number, one, many, at_least(letters.number))} {age}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from via_state.core.findings import Finding, bad, lasted
+from via_state.core.findings import Finding, bad, lasted, several
 from via_state.operations.condition import Condition
 from via_state.operations.snapshots import codes
 
@@ -28,9 +28,13 @@ def _halted(reason: str, text: str, keys: Counter[str], age: float) -> Finding:
     more = f" and {len(keys) - MOST} more" if len(keys) > MOST else ""
     return bad(
         "D305",
-        f"{named}{more}: {reason}, in up to {max(keys.values())} processes, for {lasted(age)}. {text}",
+        f"{named}{more}: {reason}, in {_processes(max(keys.values()))}, for {lasted(age)}. {text}",
         "manage.py state_status --halted",
     )
+
+
+def _processes(number: int) -> str:
+    return "one process" if number == 1 else f"up to {number} processes"
 
 
 def old_code(condition: Condition) -> list[Finding]:
@@ -41,7 +45,7 @@ def old_code(condition: Condition) -> list[Finding]:
         bad(
             "D312",
             f"No process runs code {one.fingerprint} of {one.name!r}, version {one.version}, and its snapshots keep the records of "
-            f"{one.logs} logs.",
+            f"{several(one.logs, 'log', 'logs')}.",
             f"manage.py retire_snapshots {one.fingerprint}, where it will not run again",
         )
         for one in old[:MOST]

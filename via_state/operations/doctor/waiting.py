@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from via_state.bookkeeping.database import tables
-from via_state.core.findings import Finding, bad, lasted
+from via_state.core.findings import Finding, bad, lasted, several
 from via_state.operations.condition import Condition
 
 #: Seconds after which a record that waits in the outbox is a fault; failures after which an erasure is.
@@ -17,14 +17,13 @@ def outbox(condition: Condition) -> list[Finding]:
         found.append(
             bad(
                 "D304",
-                f"{one.shown[0]} records wait in the outbox, the oldest for {lasted(one.oldest)}: nobody relays them, or it fails.",
+                f"{several(one.waiting, 'record waits', 'records wait', one.shown[0])} in the outbox, the oldest for {lasted(one.oldest)}: nobody "
+                "relays them, or it fails.",
                 "Start a worker (manage.py run_projectors), and look into its log.",
             )
         )
     if one.aside:
-        text = (
-            f"{one.shown[1]} records were set aside by the outbox: they can't be appended. The first, of {one.why}"
-        )
+        text = f"{several(one.aside, 'record was', 'records were', one.shown[1])} set aside by the outbox: they can't be appended. The first, of {one.why}"
         found.append(bad("D304", text, "Mend the cause, then manage.py replay_outbox"))
     return found
 
@@ -35,5 +34,5 @@ def erasures() -> list[Finding]:
     worst = rows.order_by("-attempts").first()
     if worst is None:
         return []
-    text = f"The state of {rows.count():,} deleted users could not be erased, {worst.attempts} times and more: {worst.last_error}"
+    text = f"The state of {several(rows.count(), 'deleted user', 'deleted users')} could not be erased, {worst.attempts} times and more: {worst.last_error}"
     return [bad("D310", text, "Mend the cause: it is tried again by itself.")]
