@@ -30,6 +30,7 @@ from via_state.bookkeeping.peers import Code, Peer
 from via_state.models import OutboxRecord
 from via_state.operations.doctor import handlers as handlers_part
 from via_state.operations.doctor.catalog import IDS, anchor
+from via_state.operations.doctor.doctor import examine
 from via_state.pod.default import use_pod
 
 pytestmark = [
@@ -125,6 +126,29 @@ def test_dead_letters_are_counted_by_handler(shop: Shop) -> None:
     shop.place(13, 1, 13)
     until(lambda: tables.dead_letters.rows().count() == 2)
     assert problems()["D303"].startswith("2 dead letters of 'ship' on 'orders' wait for a person, the oldest for ")
+
+
+def test_a_cause_that_many_keys_have_is_named_once(shop: Shop) -> None:
+    @shop.shelf().on_event("count")
+    def count(event: object, delivery: object) -> None: ...
+
+    shop.stop(shop.work())
+    handler = tables.handlers.rows().get(name="count")
+    ago: Any = Now() - timedelta(hours=3)
+    for number in range(8):
+        row = tables.positions.new(
+            handler=handler, key=f"shelf.{number}", position_hash=f"{number}", attempts=number
+        )
+        row.stuck_since, row.last_error = ago, "the carrier is on strike"
+        tables.positions.add(row)
+    assert re.fullmatch(
+        r"'count' on ('shelf.\d', ){4}'shelf.\d' and 3 more failed up to 7 times at one record, for 3 h: the carrier is on strike",
+        problems()["D311"],
+    )
+    tables.positions.rows().update(halted="epoch", halted_text="The log was restored.", stuck_since=None)
+    (found,) = [one for one in examine(shop.pod) if one.id == "D311"]
+    assert found.text.endswith(" and 3 more is halted (epoch): The log was restored.")
+    assert found.hint == "manage.py resume_handler count WHERE --log 'shelf.{shelf}' --dry-run"
 
 
 def test_an_outbox_that_is_stuck_and_records_set_aside_are_named(shop: Shop) -> None:

@@ -89,7 +89,11 @@ def test_it_is_read_at_a_glance(backend: str) -> None:
     ("report", "limit"),
     [
         (LoadReport(1.0, [0.1] * 10, [0.1] * 2, cpu=0.9), "this process"),
-        (LoadReport(1.0, [0.1] * 10, [0.1] * 2, cpu=0.2), "the answers of the store"),
+        (LoadReport(1.0, [0.1] * 10, [0.1] * 2, cpu=0.2, writers=16), "the answers of the store"),
+        (
+            LoadReport(1.0, [0.1] * 10, [0.1] * 2, cpu=0.2, writers=5),
+            "the writers: one append of the store carried",
+        ),
         (LoadReport(1.0, [0.1] * 10, [], conflicts=11, cpu=0.2), "writers of the same cell"),
         (LoadReport(1.0, [0.1] * 10, [0.1] * 10, cpu=0.2), "the writers"),
         (LoadReport(), "the writers"),

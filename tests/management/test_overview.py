@@ -78,6 +78,8 @@ def test_a_project_that_is_well_is_one_green_line(office: Office) -> None:
     assert re.search(r"^ship +orders +0 +0 +0 +0 +-$", said, re.MULTILINE)
     assert re.search(r"^orders +2 +0 +0 +1 +-$", said, re.MULTILINE)
     assert re.search(r"^shelf\.\{shelf\} +family +0 +0 +-$", said, re.MULTILINE)
+    with pytest.raises(CommandError, match="--most is 0"):
+        text("--most", "0")
     page = office.get(URL)
     assert "All well: 2 declared logs, 1 event handler, 1 worker." in page
     assert "to do" not in page

@@ -26,8 +26,8 @@ from via_state.pod.writing.appender import Appender
 from via_state.runtime.backoff import Backoff
 from via_state.runtime.loop import LoopThread, current_loop
 
-#: Of one core, and events of one append of the store, from which they are what limits.
-BUSY, TOGETHER = 0.85, 2.0
+#: Of one core, events of one append of the store, and the part of all writers in one, from which they are what limits.
+BUSY, TOGETHER, ALL = 0.85, 2.0, 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class LoadReport:
     conflicts: int = 0
     errors: dict[str, int] = field(default_factory=dict)
     cpu: float = 0.0
+    writers: int = 0
 
     @property
     def rate(self) -> float:
@@ -69,6 +70,8 @@ class LoadReport:
             return "this process, which kept one core busy. More processes write more."
         if self.conflicts > len(self.times):
             return "writers of the same cell, which lost more rounds than they won. More keys, or an event log, take more."
+        if self.writers and self.together >= ALL * self.writers:
+            return "the writers: one append of the store carried nearly all of them, and each waited for it. More writers write more."
         if self.together >= TOGETHER:
             return "the answers of the store: a key, and a connection, has one append under way. More keys, or POOL_SIZE, write more."
         return "the writers, each of which waited for its own write. More writers write more."
@@ -122,7 +125,7 @@ async def _erase(backplane: Backplane) -> None:
 
 
 async def _drive(thread: LoopThread, backplane: Backplane, load: Load) -> LoadReport:
-    report = LoadReport()
+    report = LoadReport(writers=load.writers)
     appender = Appender(thread, _Timed(backplane, report.store), lambda key, last: None)  # type: ignore[arg-type]
     text = "x" * max(load.size - 40, 1)
     data = msgspec.json.encode([["Load", 1, {"text": text}, {"t": time.time_ns() // 1_000_000}]])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from via_state.core.findings import lasted
 from via_state.management.base import StateCommand, counted
@@ -28,11 +28,13 @@ class Command(StateCommand):
         parser.add_argument("--json", action="store_true", help="a JSON object with all of it")
 
     def answer(self, *args: Any, **options: Any) -> None:
+        if options["most"] < 1:
+            raise CommandError(f"--most is {options['most']}. Give a number from 1.")
         found = overview(durable_pod())
         if options["json"]:
             self.document(_document(found))
         else:
-            self._text(found, max(options["most"], 1))
+            self._text(found, options["most"])
         if found.needs:
             raise SystemExit(1)
 
@@ -76,6 +78,8 @@ class Command(StateCommand):
 
     def _table(self, heads: Sequence[str], rows: Iterable[Sequence[str]], every: int) -> None:
         lines = [heads, *rows]
+        if not every:
+            return
         widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
         for index, line in enumerate(lines):
             text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from via_state.bookkeeping.database.counting import Letters
 from via_state.bookkeeping.positions import BLOCKED
 from via_state.core.findings import Finding, bad, lasted, several
-from via_state.operations.condition import Condition, Trouble, at_least
+from via_state.operations.condition import TROUBLES, Condition, Trouble, at_least
 
 #: What is named of each kind.
 MOST = 5
@@ -16,25 +16,40 @@ STUCK = 60.0
 
 
 def halted_handlers(condition: Condition) -> list[Finding]:
-    """Those that wait for an operator, then those that fail again and again."""
-    halted = [one for one in condition.troubles if one.halted]
-    found = [
-        bad(
-            "D311",
-            f"{one.at.name!r} on {one.at.key!r} is halted ({one.halted}): {one.halted_text}",
-            f"manage.py resume_handler {one.at.name} WHERE --key '{one.at.key}' --dry-run",
-        )
-        for one in halted[:MOST]
-    ]
-    stuck = sorted(
-        (one for one in condition.troubles if not one.halted and one.age >= STUCK), key=lambda one: -one.age
-    )
-    return found + [_stuck(one) for one in stuck[:MOST]]
+    """Those that wait for an operator, then those that fail again and again; each cause once, with its keys."""
+    halted = _by_cause(one for one in condition.troubles if one.halted)
+    stuck = _by_cause(one for one in condition.troubles if not one.halted and one.age >= STUCK)
+    worst = sorted(stuck, key=lambda some: -max(one.age for one in some))
+    return [_halted(some) for some in halted[:MOST]] + [_stuck(some) for some in worst[:MOST]]
 
 
-def _stuck(one: Trouble) -> Finding:
-    how = f"failed {one.attempts} times at one record" if one.attempts else "can't continue"
-    text = f"{one.at.name!r} on {one.at.key!r} {how}, for {lasted(one.age)}: {one.error}"
+def _by_cause(troubles: Iterable[Trouble]) -> list[list[Trouble]]:
+    """Troubles of one handler for the same reason, together."""
+    found: dict[tuple[object, ...], list[Trouble]] = {}
+    for one in troubles:
+        found.setdefault((one.handler, one.halted, one.halted_text, one.error), []).append(one)
+    return list(found.values())
+
+
+def _keys(some: list[Trouble]) -> str:
+    """Whose, and on which keys: the first ones, and how many more were read."""
+    named = ", ".join(repr(one.at.key) for one in some[:MOST])
+    least = "at least " if len(some) >= TROUBLES else ""
+    more = f" and {least}{len(some) - MOST} more" if len(some) > MOST else ""
+    return f"{some[0].at.name!r} on {named}{more}"
+
+
+def _halted(some: list[Trouble]) -> Finding:
+    one = some[0]
+    where = f"--key '{one.at.key}'" if len(some) == 1 else f"--log '{one.at.template}'"
+    text = f"{_keys(some)} is halted ({one.halted}): {one.halted_text}"
+    return bad("D311", text, f"manage.py resume_handler {one.at.name} WHERE {where} --dry-run")
+
+
+def _stuck(some: list[Trouble]) -> Finding:
+    one, most = some[0], max(each.attempts for each in some)
+    how = f"failed {'' if len(some) == 1 else 'up to '}{most} times at one record" if most else "can't continue"
+    text = f"{_keys(some)} {how}, for {lasted(max(each.age for each in some))}: {one.error}"
     hint = "Mend the cause: it is tried again by itself. Or move the record into the dead letters in the admin."
     if one.error == BLOCKED:
         hint = "Finish, or roll back, the deploy: it continues by itself then, and nothing needs to be moved."
