@@ -11,7 +11,7 @@ from testproject.servers.proxy import Proxy
 from tests.backplanes.conftest import MakeNats
 from tests.backplanes.cutting import persist
 from via_state.backplanes.nats.connection import Connection
-from via_state.backplanes.nats.log_meta import LogMetas
+from via_state.backplanes.nats.log_meta import LogMeta, LogMetas
 from via_state.core.records import Position
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
 from via_state.testing.conformance.harness import read_all
@@ -80,3 +80,25 @@ async def test_a_server_that_lags_behind_is_not_asked_for_the_epoch(
     assert {key: answer.epoch for key, answer in after.items()} == {
         key: answer.epoch for key, answer in before.items()
     }
+
+
+async def test_known_logs_cost_one_question_for_all_of_them(
+    make_nats: MakeNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server says up to which message it has looked: of one that has the new records nothing else is asked."""
+    plane = make_nats()
+    before = await append_each(plane, one_each(*KEYS))
+    alone: list[str] = []
+    load = LogMetas.load
+
+    async def counted(self: LogMetas, connection: Connection, key: str) -> LogMeta | None:
+        alone.append(key)
+        return await load(self, connection, key)
+
+    monkeypatch.setattr(LogMetas, "load", counted)
+    for _ in range(3):
+        found = await plane.append_many(one_each(*KEYS))
+        assert {one.epoch for one in found.values() if isinstance(one, Position)} == {
+            one.epoch for one in before.values()
+        }
+    assert alone == []

@@ -149,7 +149,9 @@ def _part(messages: list[Message], reply: Reply) -> Found | None:
         messages.append(Message(headers["Nats-Subject"], int(headers["Nats-Sequence"]), time, headers, reply.data))
         return None
     if status == END_OF_BATCH:
-        return Found(messages, int(headers.get("Nats-Num-Pending", 0)), int(headers.get("Nats-Last-Sequence", 0)))
+        # The last message in the answer; and for last messages of subjects, the last one of the stream when the server looked.
+        looked = (int(headers.get(name, 0)) for name in ("Nats-Last-Sequence", "Nats-UpTo-Sequence"))
+        return Found(messages, int(headers.get("Nats-Num-Pending", 0)), max(looked))
     if status == NOT_FOUND:
         return Found(messages, 0, 0)
     raise refusal(int(status), int(status), headers.get("Description", "a batched read"))

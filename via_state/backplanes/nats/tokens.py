@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 
 from via_state.backplanes.base import check_key
 
@@ -12,9 +13,12 @@ MAX_TOKEN = 200
 #: Characters of a longer key that are left in sight, before the digest.
 HINT = 16
 PLAIN = frozenset("-_/")
+#: Keys whose tokens a process remembers: an append needs one several times, and looks at each character.
+REMEMBERED = 20_000
 DIGESTED, BYTE = re.compile("[^~*>]{1,200}~[0-9a-f]{40}"), re.compile(b"[0-9A-F]{2}")
 
 
+@lru_cache(REMEMBERED)
 def token_of(key: str) -> str:
     """``room.7 é`` becomes ``room.7=20é``: a dot parts tokens where it can, what a subject can't hold is encoded as bytes.
 
