@@ -12,7 +12,9 @@ from tests.live.stage import Add, Stage
 from via_state.conf import DEFAULTS
 from via_state.live.announcing.broadcasts import broadcast_notify
 from via_state.live.protocol.codes import FAULT, SLOW
+from via_state.live.protocol.frames import PONG
 from via_state.live.serving import consumer
+from via_state.live.serving import hub as hubs
 from via_state.live.serving.consumer import TabConsumer
 from via_state.live.serving.hub import Hub
 from via_state.live.serving.hubs import hubs_of
@@ -89,6 +91,23 @@ def test_a_tab_that_can_not_be_told_something_is_closed_and_no_other(
         good.sees("#total", "1")
         bad.until(lambda: bad.closed == FAULT)
         bad.back().sees("#total", "1")
+
+
+def test_a_tab_that_can_not_be_looked_at_is_closed_and_the_rounds_continue(
+    client: Client, pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A round that ended would leave all tabs without a word, and they would take the server for dead."""
+    monkeypatch.setattr(hubs, "ROUND", 0.05)
+    monkeypatch.setattr(hubs, "SILENCE", 0.05)
+    with live_tab(client, "/counter/") as bad, live_tab(Client(), "/counter/") as good:
+        bad.settled()
+        good.settled()
+        (hub,) = hubs_of(pod)
+        first = min(hub.tabs, key=lambda tab: tab.number)
+        monkeypatch.setattr(Tab, "beat", lambda tab: 1 / 0 if tab is first else tab.line(PONG))
+        bad.until(lambda: bad.closed == FAULT)
+        count = good.received
+        good.until(lambda: good.received > count + 2)
 
 
 def test_c4_a_process_has_only_so_many_tabs(client: Client, pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Mapping
@@ -17,7 +16,7 @@ from django.db import connections
 from via_state import telemetry
 from via_state.conf import settings
 from via_state.exceptions import Closed
-from via_state.live.protocol.codes import FAULT, SIGNED_OUT, SLOW
+from via_state.live.protocol.codes import SIGNED_OUT, SLOW
 from via_state.live.protocol.frames import Asked, Frame, bye_line
 from via_state.live.rendering.renderer import apermitted, group_of, locate
 from via_state.live.serving import presences
@@ -35,8 +34,6 @@ from via_state.runtime.worker_threads import WorkerThreads
 if TYPE_CHECKING:
     from via_state.live.announcing.audience import To
     from via_state.live.serving.tab import Tab
-
-logger = logging.getLogger("via_state.live")
 
 #: Tabs that are written to in one turn of the loop.
 TABS_AT_ONCE = 100
@@ -144,11 +141,7 @@ class Hub:
     def _flush(self) -> None:
         for tab in list(itertools.islice(self._due, TABS_AT_ONCE)):
             del self._due[tab]
-            try:
-                tab.flush()
-            except Exception:
-                logger.exception("A live tab could not be told what is new. It is closed, and comes back for it.")
-                tab.close(FAULT)
+            tab.flush()
         if self._due:
             self.loop.call_soon(self._flush)
         elif self._told:
@@ -176,18 +169,24 @@ class Hub:
         self._remembered -= self._bodies.pop(group, 0)
 
     def _look_round(self) -> None:
-        now, spread = self.loop.time(), self.spread
         for tab in list(self.tabs):
-            if not 0.8 * tab.spread <= spread <= 1.25 * tab.spread:
-                tab.welcome()
-            if tab.held is not None and now - tab.held > PATIENCE:
-                telemetry.TabRefused("slow").emit()
-                tab.close(SLOW)
-            elif now - tab.sent > SILENCE:
-                tab.beat()
-            if now >= tab.renew_at:
-                tab.renew()
+            try:
+                self._look_at(tab)
+            except Exception as error:
+                tab.fail(error)
         self._round = self.loop.call_later(ROUND, self._look_round) if self.tabs else None
+
+    def _look_at(self, tab: Tab) -> None:
+        now = self.loop.time()
+        if not 0.8 * tab.spread <= self.spread <= 1.25 * tab.spread:
+            tab.welcome()
+        if tab.held is not None and now - tab.held > PATIENCE:
+            telemetry.TabRefused("slow").emit()
+            tab.close(SLOW)
+        elif now - tab.sent > SILENCE:
+            tab.beat()
+        if now >= tab.renew_at:
+            tab.renew()
 
     # What others say --------------------------------------------------------------------------------------
 

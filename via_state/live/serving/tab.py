@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine
@@ -34,6 +35,7 @@ LEAST_WINDOW = 20
 #: Frames in one message.
 FRAMES_AT_ONCE = 50
 
+logger = logging.getLogger("via_state.live")
 Send = Callable[[str], Coroutine[Any, Any, None]]
 _numbers = itertools.count(1)
 
@@ -144,7 +146,20 @@ class Tab:
         seat.group.remove(seat)
 
     def flush(self) -> None:
-        """Send what may be sent now. Of each node the newest counts, however much has changed meanwhile."""
+        """Send what may be sent now. Of each node the newest counts, however much has changed meanwhile. Raises nothing."""
+        try:
+            self._send_due()
+        except Exception as error:
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """What is news to it could not be made. Others have theirs, and it comes back for its own."""
+        logger.error(
+            "A live tab could not be told what is new. It is closed, and comes back for it.", exc_info=error
+        )
+        self.close(FAULT)
+
+    def _send_due(self) -> None:
         while (self._said or self._due or self._lines) and self._sending is None and not self.closed:
             if not self.window.open:
                 if self.held is None:
