@@ -63,6 +63,16 @@ def test_the_age_of_the_oldest_undelivered_event_is_right_in_every_state(shop: S
     until(lambda: got == [1, 2, 3])
     shop.settle(worker)
     assert age() == 0  # it keeps up
+    began = placed = time.time()
+    number = 3
+    while time.time() - began < 3:
+        before, placed, number = placed, time.time(), number + 1
+        shop.place(number)
+        assert age() <= time.time() - before + 1  # also while there is always something new
+        until(lambda number=number: got[-1] == number)  # type: ignore[misc]
+    shop.settle(worker)
+    assert age() == 0
+    got[:] = [1, 2, 3]
 
     broken.append(True)
     began = time.time()

@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY, Gauge
 
+from testproject.servers.waiting import wait_until
 from tests.pod.board import Add, Board
 from via_state import telemetry
 from via_state.metrics import consumers, exposition, folds, process
@@ -99,67 +101,124 @@ def test_a_failed_append_and_a_wait_are_counted_by_their_outcome() -> None:
     assert (appended() - before[0], waited() - before[1]) == (1, 1)
 
 
-CHILD = """
-import os, sys, time
+PROLOGUE = """
+import os, signal, sys
 import django
 from django.conf import settings
 settings.configure(INSTALLED_APPS=["via_state"])
 django.setup()
 from via_state import telemetry
-telemetry.KeyHalted("feed.1", "feed.{n}", "fold").emit()
-telemetry.EpochReset("feed.1", "feed.{n}").emit()
-print("ready", flush=True)
+"""
+CHILD = f"""{PROLOGUE}
+telemetry.KeyHalted("feed.1", "feed.{{n}}", "fold").emit()
+telemetry.EpochReset("feed.1", "feed.{{n}}").emit()
+print("ready", os.getpid(), flush=True)
 sys.stdin.read()
 """
-
-
-def test_the_gauges_of_a_process_that_was_killed_are_gone(tmp_path: Path) -> None:
-    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", CHILD],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
+#: As gunicorn --preload: its workers are forked from a process that has counted something itself, and that reaps those which are killed.
+MASTER = f"""{PROLOGUE}
+telemetry.EpochReset("feed.1", "feed.{{n}}").emit()
+signal.signal(signal.SIGCHLD, lambda *_: os.waitpid(-1, os.WNOHANG))
+workers = []
+for _ in range(2):
+    worker = os.fork()
+    if not worker:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        telemetry.KeyHalted("feed.1", "feed.{{n}}", "fold").emit()
+        os.write(1, f"ready {{os.getpid()}}\\n".encode())
+        while True:
+            signal.pause()
+    workers.append(worker)
+sys.stdin.read()
+for worker in workers:
     try:
-        for child in children:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "ready\n"
-        code = "print(__import__('via_state.metrics.exposition', fromlist=['page']).page().decode())"
-        looking = CHILD.partition("telemetry.KeyHalted")[0] + code
+        os.kill(worker, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+"""
+HALTED, RESET = 'via_halted{key="feed.{n}",reason="fold"}', 'via_events_epoch_reset_total{key="feed.{n}"}'
 
-        def page() -> str:
-            return subprocess.run(
-                [sys.executable, "-c", looking],
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=60,
-            ).stdout
 
-        halted, reset = 'via_halted{key="feed.{n}",reason="fold"}', 'via_events_epoch_reset_total{key="feed.{n}"}'
-        assert f"{halted} 2.0" in page()
-        children[0].send_signal(signal.SIGKILL)
-        children[0].wait(60)
-        shown = page()
-        assert f"{halted} 1.0" in shown
-        assert f"{reset} 2.0" in shown  # counters stay
-        assert children[1].stdin is not None
-        children[1].stdin.close()
-        children[1].wait(60)
-        assert halted not in page()  # one that ends says so itself
-    finally:
-        for child in children:
-            child.kill()
-            child.wait(60)
-            for pipe in (child.stdin, child.stdout):
+class Machine:
+    """Processes that share a folder of metrics, and what a look at them shows."""
+
+    def __init__(self, folder: Path) -> None:
+        self._environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
+        self._started: list[subprocess.Popen[str]] = []
+
+    def start(self, code: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", code]
+        pipe = subprocess.PIPE
+        self._started.append(subprocess.Popen(command, env=self._environment, stdin=pipe, stdout=pipe, text=True))
+        return self._started[-1]
+
+    @staticmethod
+    def ready(started: subprocess.Popen[str]) -> int:
+        """Its next line: the number of a process that has counted."""
+        assert started.stdout is not None
+        said, number = started.stdout.readline().split()
+        assert said == "ready"
+        return int(number)
+
+    @staticmethod
+    def end(started: subprocess.Popen[str]) -> None:
+        assert started.stdin is not None
+        started.stdin.close()
+        started.wait(30)
+
+    def page(self) -> str:
+        code = f"{PROLOGUE}\nfrom via_state.metrics import exposition\nprint(exposition.page().decode())"
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout
+
+    def close(self) -> None:
+        for one in self._started:
+            one.kill()
+            one.wait(30)
+            for pipe in (one.stdin, one.stdout):
                 if pipe is not None and not pipe.closed:
                     pipe.close()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    made = Machine(tmp_path)
+    yield made
+    made.close()
+
+
+def test_the_gauges_of_a_process_that_was_killed_are_gone(machine: Machine) -> None:
+    children = [machine.start(CHILD) for _ in range(2)]
+    for child in children:
+        machine.ready(child)
+    assert f"{HALTED} 2.0" in machine.page()
+    children[0].send_signal(signal.SIGKILL)
+    children[0].wait(30)
+    shown = machine.page()
+    assert f"{HALTED} 1.0" in shown
+    assert f"{RESET} 2.0" in shown  # counters stay
+    machine.end(children[1])
+    assert HALTED not in machine.page()  # one that ends says so itself
+
+
+def test_the_gauges_of_a_killed_worker_of_a_server_that_forks_are_gone(machine: Machine) -> None:
+    master = machine.start(MASTER)
+    workers = [machine.ready(master) for _ in range(2)]
+    shown = machine.page()
+    assert f"{HALTED} 2.0" in shown
+    assert f"{RESET} 1.0" in shown  # of the server, counted once
+    try:
+        os.kill(workers[0], signal.SIGKILL)
+        wait_until(lambda: f"{HALTED} 1.0" in machine.page(), "a look without the worker that was killed")
+    finally:
+        machine.end(master)
+    wait_until(lambda: HALTED not in machine.page(), "a look without workers")
 
 
 def test_the_page_has_the_shared_truth_and_what_the_process_counts() -> None:
