@@ -13,7 +13,7 @@ MAX_TOKEN = 200
 #: Characters of a longer key that are left in sight, before the digest.
 HINT = 16
 PLAIN = frozenset("-_/")
-#: Keys whose tokens a process remembers: an append needs one several times, and looks at each character.
+#: Keys and tokens that a process remembers: an append needs them several times, and they are made character by character.
 REMEMBERED = 20_000
 DIGESTED, BYTE = re.compile("[^~*>]{1,200}~[0-9a-f]{40}"), re.compile(b"[0-9A-F]{2}")
 
@@ -44,6 +44,7 @@ def encoded(key: str) -> str:
     return "".join(parts)
 
 
+@lru_cache(REMEMBERED)
 def key_of(token: str) -> str | None:
     """The key of a token, None where the token only has its digest. Raises ValueError for what `token_of` and `encoded` never give."""
     if "~" in token:
