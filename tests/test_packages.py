@@ -50,6 +50,7 @@ def test_neither_package_holds_what_lies_about(tmp_path: Path) -> None:
     assert packed == meant | {"PKG-INFO"}
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
+        (metadata,) = (archive.read(name).decode() for name in names if name.endswith(".dist-info/METADATA"))
     installed = {name for name in names if ".dist-info/" not in name}
     assert installed == {name for name in meant if name.startswith("via_state/")}
     beside = {name.partition("/")[2] for name in names - installed}
@@ -61,6 +62,10 @@ def test_neither_package_holds_what_lies_about(tmp_path: Path) -> None:
         "licenses/LICENSE",
         "sboms/via-state.cdx.json",
     }
+    assert re.findall(r"\]\((?!https?:|#)[^)]*\)", metadata) == [], (
+        "a picture or a link that leads nowhere on an index"
+    )
+    assert "Project-URL" not in metadata, "this project has no public address that it could name"
     checked = run(
         "twine",
         "--no-color",

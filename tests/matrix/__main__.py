@@ -13,7 +13,7 @@ from pathlib import Path
 
 import django
 
-from tests.matrix.cells import Cell, cells, diagonal, ends, interpreters
+from tests.matrix.cells import Cell, cells, diagonal, ends, interpreters, named
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".matrix"
@@ -123,12 +123,20 @@ def main() -> None:
         action="store_true",
         help="only what a newcomer does first, with the newest Python and Django, and with the oldest; not with those of this environment",
     )
+    parser.add_argument(
+        "--cell",
+        action="append",
+        metavar="CELL",
+        help="only this one, as --list names it, also that of this environment; may be given again",
+    )
     parser.add_argument("--list", action="store_true", help="only say which cells there are")
     parser.add_argument("part", nargs="*", help="what pytest is given; without it, a short part of the suite")
     options = parser.parse_args()
     chosen = cells(interpreters())
     own = "{}.{}".format(*sys.version_info[:2]), "{}.{}".format(*django.VERSION[:2])
-    if options.others:
+    if options.cell:
+        chosen = named(chosen, options.cell)
+    elif options.others:
         chosen = diagonal(chosen, own)
     elif options.ends:
         chosen = ends(chosen, "-".join(own))

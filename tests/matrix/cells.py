@@ -67,6 +67,13 @@ def ends(every: list[Cell], own: str) -> list[Cell]:
     return [cell for cell in dict.fromkeys([*every[:1], *every[-1:]]) if cell.name != own]
 
 
+def named(every: list[Cell], names: Collection[str]) -> list[Cell]:
+    """Those of these names. Raises SystemExit where one is not there."""
+    if unknown := sorted(set(names) - {cell.name for cell in every}):
+        raise SystemExit(f"There is no cell {unknown[0]}. Here are: {', '.join(cell.name for cell in every)}.")
+    return [cell for cell in every if cell.name in names]
+
+
 def diagonal(every: list[Cell], seen: Collection[str] = ()) -> list[Cell]:
     """As few of the cells as have each Python and each Django but those ``seen`` elsewhere, newest with newest."""
     left = {part for cell in every for part in (cell.python, cell.django)} - set(seen)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.matrix.cells import Cell, cells, diagonal, ends
+import pytest
+
+from tests.matrix.cells import Cell, cells, diagonal, ends, named
 
 FOUND = {python: Path("python") for python in ("3.11", "3.12", "3.13")}
 
@@ -30,6 +32,12 @@ def test_the_ends_are_the_newest_and_the_oldest_but_what_runs_the_suite_itself()
     assert names(ends(cells(FOUND), "3.12-6.0")) == ["3.13-6.1", "3.11-5.2"]
     assert names(ends(cells(FOUND), "3.11-5.2")) == ["3.13-6.1"]
     assert ends(cells({"3.11": Path("python")}), "3.11-5.2") == []
+
+
+def test_cells_are_chosen_by_name() -> None:
+    assert names(named(cells(FOUND), ["3.11-5.2", "3.13-6.1"])) == ["3.13-6.1", "3.11-5.2"]
+    with pytest.raises(SystemExit, match=r"no cell 3\.11-6\.1\. Here are: 3\.13-6\.1, "):
+        named(cells(FOUND), ["3.11-6.1"])
 
 
 def test_the_diagonal_has_each_of_them_once() -> None:
