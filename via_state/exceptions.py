@@ -58,6 +58,9 @@ class ViaStateError(Exception):
     written, look before you try again. Any other: nothing was written, and the same call would fail again.
     """
 
+    #: The server that did not answer, as log lines name it: "The database 'default'". Empty for all other errors.
+    server = ""
+
 
 class Transient(ViaStateError):
     """Nothing was written, and the cause passes: by itself, or when an operator has acted. Try again later.

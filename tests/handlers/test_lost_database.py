@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.db import connections
 
+from testproject.servers.ports import free_port
 from tests.conftest import POSTGRES_ALIAS
 from tests.handlers.observed import position, recorder
 from tests.handlers.world import Cancelled, Placed, Shop, until
 from via_state import Delivery, Retry
 from via_state.handlers import known_keys
 from via_state.models import EventHandler, HandlerPosition, HandlerWorker
+from via_state.runtime.servers import database, servers
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS], transaction=True)
 TABLES: tuple[Any, ...] = (EventHandler, HandlerPosition, HandlerWorker)
@@ -124,3 +127,33 @@ def test_a_worker_knows_the_keys_that_it_met_last_and_handles_all(
     assert len(worker._keys._keys) <= 5
     watched = worker._reconciler._wanted
     assert len(watched) <= 5 + 1, "and the log without parameters"
+
+
+def test_a_server_that_goes_away_and_comes_back_is_told_once(
+    durable_shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The sweeps, the lease and the outbox all need it."""
+    shop = durable_shop
+    got = recorder(shop)
+    shop.settle(shop.work())
+    name, settings = database(POSTGRES_ALIAS), connections[POSTGRES_ALIAS].settings_dict
+    port = settings["PORT"]
+    with caplog.at_level(logging.INFO):
+        with connections[POSTGRES_ALIAS].cursor() as cursor:
+            settings["PORT"] = str(free_port())
+            try:
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+                until(lambda: len(servers.parts(name)) >= 2)
+            finally:
+                settings["PORT"] = port
+        until(lambda: not servers.parts(name))
+        shop.place(1)
+        until(lambda: got == [1])
+    said = [one.getMessage() for one in caplog.records if one.levelno >= logging.INFO]
+    (away,) = [one for one in said if " away" in one]
+    (back,) = [one for one in said if "again, after" in one]
+    assert away.startswith(f"{name} is away, and what needs it is tried again until it answers: ")
+    assert back.startswith(f"{name} answers again, after ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
 from via_state.runtime import outage
 from via_state.runtime.database_errors import reaching
 from via_state.runtime.outage import Outage
+from via_state.runtime.servers import did_not_answer
 from via_state.runtime.single_flight import SingleFlight
 
 AWAY = BackplaneUnavailable("nobody answers")
@@ -61,6 +63,45 @@ def test_what_lasts_for_a_minute_is_warned_of_once_and_counted_until_it_ends(
     assert counted() == 0
     assert texts(caplog, logging.INFO)[-1] == "The test works again, after 119.0 s."
     assert len(texts(caplog, logging.INFO)) == (2 if quiet else 3)
+
+
+def test_parts_that_need_one_server_say_together_that_it_is_away(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    name = "The server of the test"
+    error = did_not_answer(BackplaneUnavailable("nobody answers"), name)
+    left, right, quiet, other = one(), one(), one(quiet=True), one()
+    for it in (left, right, quiet):
+        it.failed(error)
+    assert texts(caplog, about=name) == [], "it may have been a connection that broke long ago"
+    for it in (left, right, quiet, left):
+        it.failed(error)
+    for _ in range(2):
+        other.failed(did_not_answer(BackplaneUnavailable("gone"), "The server beside it"))
+    away = f"{name} is away, and what needs it is tried again until it answers: nobody answers"
+    assert texts(caplog, about=name) == [away]
+    assert len(texts(caplog, about="The server beside it is away")) == 1
+    clock[0] += outage.LONG
+    left.failed(error)
+    right.failed(error)
+    assert len(texts(caplog, about="The test has failed for 60 s")) == 1
+    assert (left.long, right.long) == (True, True)
+    left.answered()
+    quiet.answered()
+    assert len(texts(caplog, logging.INFO, name)) == 1
+    right.over()  # it is no longer tried
+    assert texts(caplog, logging.INFO, name)[-1].startswith(f"{name} answers again, after ")
+    other.answered()
+    for _ in range(2):
+        left.failed(error)
+    del left, it  # nothing says that it is over, and it keeps the next outage from nobody
+    gc.collect()
+    for _ in range(2):
+        right.failed(error)
+    right.answered()
+    assert len(texts(caplog, about=f"{name} is away")) == 3
+    assert texts(caplog, logging.INFO, "The test works") == []
 
 
 def test_a_refusal_is_said_and_counted_at_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,6 +13,7 @@ from django.db import Error as DatabaseFailure
 from via_state.conf import settings
 from via_state.core import sqlstates
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable
+from via_state.runtime.servers import database, did_not_answer
 
 logger = logging.getLogger("via_state.runtime")
 
@@ -149,7 +150,8 @@ def reaching(what: str) -> Iterator[None]:
                 f"The database {alias!r} refuses work on the {what}. If a table or a column is missing, run: manage.py "
                 f"migrate --database {alias} ({text})"
             ) from error
-        raise BackplaneUnavailable(f"The {what} in the database {alias!r} can't be reached: {text}") from error
+        unavailable = BackplaneUnavailable(f"The {what} in the database {alias!r} can't be reached: {text}")
+        raise unavailable if answered(error) else did_not_answer(unavailable, database(alias)) from error
 
 
 def refused(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ import time
 
 from via_state import telemetry
 from via_state.runtime.database_errors import refused
+from via_state.runtime.servers import server_of, servers
 
 #: Seconds after which an outage is long: it is told, and said once more.
 LONG = 60.0
@@ -17,15 +18,20 @@ class Outage:
 
     One line when it stops answering (``quiet``: at debug, where somebody else says that), one when that has lasted for a minute,
     one when it answers again; the rest at debug. A server that answers and refuses is said at once, and counts as long:
-    waiting does not help.
+    waiting does not help. Where errors name a server that did not answer, `servers` says that, once for all that need it, when it
+    did not answer twice: a connection that lay idle may have broken while the server was away, and is noticed when it is back.
     """
 
-    __slots__ = ("_level", "_logger", "_since", "kind", "long", "what")
+    __slots__ = ("__weakref__", "_level", "_logger", "_server", "_since", "_told", "kind", "long", "what")
 
     def __init__(self, logger: logging.Logger, what: str, kind: str = "other", *, quiet: bool = False) -> None:
         self._logger, self.what, self.kind = logger, what, kind
         self._level = logging.DEBUG if quiet else logging.WARNING
         self._since: float | None = None
+        self._server, self._told = (
+            "",
+            False,
+        )  # that is away; whether a line of this one's own said that something is
         #: Whether it has lasted for a minute, or is a refusal.
         self.long = False
 
@@ -44,12 +50,19 @@ class Outage:
         first = self._since is None
         if self.lasts(error):
             return
-        if not first:
+        loud = self._level > logging.DEBUG
+        server = server_of(error) if expected and loud and not self._told and not self._server else ""
+        if server and not first:
+            self._server = server
+            servers.away(server, self, error)
+        elif server or not first:
             self._logger.debug("%s still fails: %s", self.what, error)
+            return
         elif expected:
             self._logger.log(self._level, "%s is away, and is tried again until it answers: %s", self.what, error)
         else:
             self._logger.error("%s failed, and is tried again until it works.", self.what, exc_info=error)
+        self._told = loud and not self._server
 
     def lasts(self, error: BaseException) -> bool:
         """It fails, which somebody else says. True where that has become long, which is said here."""
@@ -63,13 +76,14 @@ class Outage:
             self._logger.error("%s is refused, and waiting does not help: %s", self.what, error)
         else:
             text = "%s has failed for %.0f s, and is still tried again: %s"
-            self._logger.warning(text, self.what, self.seconds, error)
+            first = not self._server or servers.lasts(self._server)
+            self._logger.log(logging.WARNING if first else logging.DEBUG, text, self.what, self.seconds, error)
         return True
 
     def answered(self) -> None:
         """It works."""
         if self._since is not None:
-            level = logging.INFO if self.long or self._level > logging.DEBUG else logging.DEBUG
+            level = logging.INFO if not self._server and (self.long or self._told) else logging.DEBUG
             self._logger.log(level, "%s works again, after %.1f s.", self.what, time.monotonic() - self._since)
             self.over()
 
@@ -77,7 +91,9 @@ class Outage:
         """It works, or is no longer tried."""
         if self.long:
             telemetry.OutageEnded(self.kind, self.what).emit()
-        self._since, self.long = None, False
+        if self._server:
+            servers.answered(self._server, self)
+        self._since, self.long, self._server, self._told = None, False, "", False
 
 
 class OutagePart:

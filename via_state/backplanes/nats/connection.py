@@ -23,6 +23,7 @@ from nats.errors import ConnectionClosedError, Error, MaxPayloadError, OutboundB
 from via_state.backplanes.nats.dialing import Way
 from via_state.core.text import error_line
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, OutcomeUnknown
+from via_state.runtime.servers import did_not_answer
 
 logger = logging.getLogger("via_state")
 
@@ -109,7 +110,7 @@ class Connection:
             reason = reason or f"no answer within {seconds:g} s"
             if isinstance(cause, ConnectionResetError | UnexpectedEOF):  # which overtakes what the server says
                 reason = "it hung up during the login: the credentials may be wrong, or it wants TLS"
-            raise BackplaneUnavailable(f"NATS can't be reached: {reason}") from error
+            raise did_not_answer(BackplaneUnavailable(f"NATS can't be reached: {reason}"), "NATS") from error
 
     async def request(
         self, subject: str, data: bytes, headers: dict[str, str] | None = None, *, write: bool = False
@@ -260,7 +261,7 @@ class Connection:
         try:
             await self.client.publish(subject, data, inbox, headers)
         except (ConnectionClosedError, OutboundBufferLimitError) as error:
-            raise BackplaneUnavailable("The connection to NATS is gone.") from error
+            raise did_not_answer(BackplaneUnavailable("The connection to NATS is gone."), "NATS") from error
         except MaxPayloadError as error:  # less than the server of the connection before, whose limit was kept to
             raise BackplaneUnavailable(f"{len(data)} bytes are more than this NATS server takes.") from error
         except (Error, ValueError) as error:  # nats-py looks at all of it first, and then puts it in the line
@@ -339,4 +340,4 @@ class Connection:
 
 def unanswered(text: str, write: bool) -> BackplaneUnavailable | OutcomeUnknown:
     """The error for a request without an answer that says anything."""
-    return OutcomeUnknown(text) if write else BackplaneUnavailable(text)
+    return did_not_answer(OutcomeUnknown(text) if write else BackplaneUnavailable(text), "NATS")

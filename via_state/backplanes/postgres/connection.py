@@ -19,6 +19,7 @@ from django.db import connections
 from via_state.backplanes.postgres.preparing import is_prepared, prepared_connection
 from via_state.core.text import one_line
 from via_state.exceptions import BackplaneUnavailable
+from via_state.runtime.servers import database, did_not_answer
 
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -112,9 +113,10 @@ async def _addresses(parameters: dict[str, Any], seconds: float) -> int:
     return found
 
 
-def _unreachable(alias: str, seconds: float, error: Exception) -> BackplaneUnavailable:
-    reason = one_line(str(error).strip()) or f"no answer within {seconds:g} s"
-    return BackplaneUnavailable(f"PostgreSQL (database {alias!r}) can't be reached: {reason}")
+def _unreachable(alias: str, seconds: float, cause: Exception) -> BackplaneUnavailable:
+    reason = one_line(str(cause).strip()) or f"no answer within {seconds:g} s"
+    error = BackplaneUnavailable(f"PostgreSQL (database {alias!r}) can't be reached: {reason}")
+    return did_not_answer(error, database(alias))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from psycopg import errors
 
 from via_state.core import sqlstates
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, NotMigrated, OutcomeUnknown, ViaStateError
+from via_state.runtime.servers import database, did_not_answer
 
 #: Tables that are missing, or of another version of this package.
 _NOT_MIGRATED = (errors.UndefinedTable, errors.UndefinedColumn, errors.DatatypeMismatch)
@@ -62,4 +63,4 @@ def translated(error: psycopg.Error, alias: str, write: bool) -> ViaStateError:
     if unsent(error):
         return BackplaneRefused(f"It can't be sent to PostgreSQL (database {alias!r}): {str(error).strip()}")
     text = f"The connection to PostgreSQL (database {alias!r}) broke: {str(error).strip() or 'no answer in time'}"
-    return OutcomeUnknown(text) if write else BackplaneUnavailable(text)
+    return did_not_answer(OutcomeUnknown(text) if write else BackplaneUnavailable(text), database(alias))
