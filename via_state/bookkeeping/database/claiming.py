@@ -59,7 +59,7 @@ def claim(
 
 
 class _Row(NamedTuple):
-    """What a claim is made of: columns, and the database's time. A model's object takes ten times as long to make."""
+    """What a claim is made of, where a model's object takes ten times as long to make. Its attributes are columns, and the database's time."""
 
     id: int
     key: str
