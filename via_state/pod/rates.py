@@ -17,15 +17,17 @@ from via_state.runtime.periodic import Periodic
 INTERVAL, LEAVING, MOST = 20.0, 2.0, 5
 
 _lock = Lock()
-#: Of this process, whichever pod did it.
-_counted: dict[What, Done] = {}
+#: Of this process, whichever pod did it, by minute, declared key and handler: done and failed. Plain lists: it is on the way of each event.
+_counted: dict[tuple[int, str, str], list[int]] = {}
 
 
 def _count(template: str, handler: str, done: int, failed: int) -> None:
-    what = What(int(time.time() // 60), template, handler)
+    what = int(time.time()) // 60, template, handler
     with _lock:
-        before = _counted.get(what, Done())
-        _counted[what] = Done(before.done + done, before.failed + failed)
+        if (slot := _counted.get(what)) is None:
+            slot = _counted[what] = [0, 0]
+        slot[0] += done
+        slot[1] += failed
 
 
 @telemetry.Appended.subscribe
@@ -52,7 +54,7 @@ def _(event: telemetry.DeliveryFailed) -> None:
 def take() -> dict[What, Done]:
     """What was counted since the last time."""
     with _lock:
-        found = dict(_counted)
+        found = {What(*what): Done(*slot) for what, slot in _counted.items()}
         _counted.clear()
     return found
 
@@ -63,8 +65,9 @@ def give_back(counted: Mapping[What, Done]) -> None:
     with _lock:
         for what, (done, failed) in counted.items():
             if what.minute >= oldest:
-                before = _counted.get(what, Done())
-                _counted[what] = Done(before.done + done, before.failed + failed)
+                slot = _counted.setdefault((what.minute, what.template, what.handler), [0, 0])
+                slot[0] += done
+                slot[1] += failed
 
 
 class Rates(Periodic):
