@@ -4,8 +4,8 @@ PORT ?= 8001
 DOCS_PORT ?= 8800
 BACKPLANE ?= postgres
 LAYER ?= none
-# Workers of pytest for `make test`: each has servers of its own.
-JOBS ?= $(shell [ "$$(getconf _NPROCESSORS_ONLN)" -ge 2 ] && echo 2 || echo 1)
+# Workers of pytest for `make test`: each has servers of its own. Tests wait more than they compute: three keep two processors busy.
+JOBS ?= $(shell [ "$$(getconf _NPROCESSORS_ONLN)" -ge 2 ] && echo 3 || echo 1)
 # What runs in Python's development mode.
 DEV_MODE := tests/backplanes tests/declarations tests/runtime tests/testing
 VENV := .venv
@@ -21,7 +21,7 @@ help:
 	@echo "make demo BACKPLANE=nats   the same over NATS, with PostgreSQL beside it"
 	@echo "make demo LAYER=redis      broadcasts travel over Channels and Redis; LAYER=backplane makes a layer of the backplane"
 	@echo "make demo MONITOR=1  and Prometheus beside it, with the alert rules, where it is installed"
-	@echo "make test            every check; JOBS=1 runs the tests on one worker, where two are the default"
+	@echo "make test            every check; JOBS=1 runs the tests on one worker, where three are the default"
 	@echo "make matrix          a part of the tests on the wheel, for each Python found here and each Django"
 	@echo "make coverage        of the core by its own tests, with branches"
 	@echo "make lint            style and types only"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from testproject.servers.waiting import wait_until
 from testproject.web_pod import WebPod
 from tests.cluster.chromium import chromium
 
@@ -43,7 +44,11 @@ def test_over_nats_pages_of_two_processes_show_the_same_and_none_complains(
             page.get_by_role("button", name="Send").click()
         for page in (one, other):
             expect(page.locator("#lines li")).to_have_count(2)
-        assert one.locator("#lines li").all_inner_texts() == other.locator("#lines li").all_inner_texts()
+        shown = (
+            one.locator("#lines li"),
+            other.locator("#lines li"),
+        )  # a line of one's own is there before its turn
+        wait_until(lambda: shown[0].all_inner_texts() == shown[1].all_inner_texts(), "the same on both pages")
         pods[0].process.kill()
         pods[0].start()
         expect(one.locator("html")).to_have_attribute("data-via-connection", "online")
