@@ -30,7 +30,7 @@ def picture(browser: Browser, pods: list[WebPod]) -> bytes:
     for page, pod in ((ada, pods[0]), (grace, pods[1])):
         _open(page, f"{pod.url}/chat/lobby/")
     grace.get_by_role("button", name="Join").click()
-    expect(ada.get_by_role("listitem")).to_have_text(["Grace joined"], timeout=SOON)
+    expect(ada.get_by_role("log").get_by_role("listitem")).to_have_text(["Grace joined"], timeout=SOON)
     for page, text in [
         (grace, "Good morning! Has anybody seen the big teapot?"),
         (ada, "It was on the second shelf yesterday."),
@@ -40,7 +40,7 @@ def picture(browser: Browser, pods: list[WebPod]) -> bytes:
         page.get_by_role("textbox").fill(text)
         page.locator("#say:not([data-via-busy])").get_by_role("button").click()
         for watching in (ada, grace):
-            expect(watching.get_by_role("listitem").last).to_contain_text(text, timeout=SOON)
+            expect(watching.get_by_role("log").get_by_role("listitem").last).to_contain_text(text, timeout=SOON)
     expect(ada.locator("[data-via-ghost]")).to_have_count(0, timeout=SOON)
     ada.get_by_role("textbox").press_sequentially("I bring the ca")
 
