@@ -13,7 +13,6 @@ from tests.cluster.script import Script
 
 FOLDER = Path(__file__).parent
 WINDOW: ViewportSize = {"width": 1280, "height": 700}
-SOON = 30_000  # milliseconds
 PRESSES = 70  # more than there are between two snapshots
 # Where the project is on the machine that takes the pictures is nobody's business.
 _ELSEWHERE = """
@@ -52,12 +51,12 @@ def fail(visitor: Page) -> None:
     for item, address, status in orders:
         _order(visitor, item, address)
         line = visitor.locator("tbody tr").filter(has_text=item)
-        expect(line.locator(".status")).to_contain_text(status, timeout=SOON)
+        expect(line.locator(".status")).to_contain_text(status)
     visitor.get_by_role("button", name="Go on strike").click()
-    expect(visitor.locator("h2", has_text="on strike")).to_be_visible(timeout=SOON)
+    expect(visitor.locator("h2", has_text="on strike")).to_be_visible()
     _order(visitor, "Milk jug", "3 High Street")
     _order(visitor, "Tray", "4 High Street")
-    expect(visitor.locator("tbody tr")).to_have_count(6, timeout=SOON)
+    expect(visitor.locator("tbody tr")).to_have_count(6)
 
 
 def look_around(operator: Page, admin: str) -> None:
@@ -82,7 +81,7 @@ def _order(visitor: Page, item: str, address: str) -> None:
     visitor.get_by_label("Item").fill(item)
     visitor.get_by_label("Address:", exact=True).fill(address)
     visitor.locator("#order:not([data-via-busy])").get_by_role("button").click()
-    expect(visitor.locator("tbody tr").filter(has_text=item)).to_be_visible(timeout=SOON)
+    expect(visitor.locator("tbody tr").filter(has_text=item)).to_be_visible()
 
 
 def _page(browser: Browser) -> Page:

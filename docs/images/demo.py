@@ -15,7 +15,6 @@ from tests.cluster.chromium import chromium
 
 PICTURE = Path(__file__).with_name("demo.png")
 WINDOW: ViewportSize = {"width": 430, "height": 720}
-SOON = 30_000  # milliseconds
 
 
 def main() -> None:
@@ -30,7 +29,7 @@ def picture(browser: Browser, pods: list[WebPod]) -> bytes:
     for page, pod in ((ada, pods[0]), (grace, pods[1])):
         _open(page, f"{pod.url}/chat/lobby/")
     grace.get_by_role("button", name="Join").click()
-    expect(ada.get_by_role("log").get_by_role("listitem")).to_have_text(["Grace joined"], timeout=SOON)
+    expect(ada.get_by_role("log").get_by_role("listitem")).to_have_text(["Grace joined"])
     for page, text in [
         (grace, "Good morning! Has anybody seen the big teapot?"),
         (ada, "It was on the second shelf yesterday."),
@@ -40,15 +39,15 @@ def picture(browser: Browser, pods: list[WebPod]) -> bytes:
         page.get_by_role("textbox").fill(text)
         page.locator("#say:not([data-via-busy])").get_by_role("button").click()
         for watching in (ada, grace):
-            expect(watching.get_by_role("log").get_by_role("listitem").last).to_contain_text(text, timeout=SOON)
-    expect(ada.locator("[data-via-ghost]")).to_have_count(0, timeout=SOON)
+            expect(watching.get_by_role("log").get_by_role("listitem").last).to_contain_text(text)
+    expect(ada.locator("[data-via-ghost]")).to_have_count(0)
     ada.get_by_role("textbox").press_sequentially("I bring the ca")
 
     _open(grace, f"{pods[1].url}/orders/")
     grace.get_by_role("button", name="Order 200 things").click()
-    expect(grace.locator("tbody .shipped")).not_to_have_count(0, timeout=SOON)
+    expect(grace.locator("tbody .shipped")).not_to_have_count(0)
     grace.get_by_role("button", name="Go on strike").click()
-    expect(grace.locator("h2", has_text="on strike")).to_be_visible(timeout=SOON)
+    expect(grace.locator("h2", has_text="on strike")).to_be_visible()
     grace.evaluate("document.querySelector('#fill').scrollIntoView()")
     grace.evaluate("scrollBy(0, -125)")
     # Where those that wait end, and those that were shipped begin.
@@ -62,9 +61,9 @@ def picture(browser: Browser, pods: list[WebPod]) -> bytes:
     for what in ("Polish the kettles", "Count the spoons", "Number the cups"):
         desk.get_by_role("textbox").fill(what)
         desk.locator("#start:not([data-via-busy])").get_by_role("button").click()
-        expect(desk.locator(".jobs li").first).to_contain_text(what, timeout=SOON)
+        expect(desk.locator(".jobs li").first).to_contain_text(what)
     desk.mouse.move(0, 0)
-    expect(desk.locator("progress").first).to_have_attribute("value", re.compile("^[3-6].$"), timeout=SOON)
+    expect(desk.locator("progress").first).to_have_attribute("value", re.compile("^[3-6].$"))
     return side_by_side(browser, [ada, grace, desk])
 
 
@@ -75,13 +74,13 @@ def _named(browser: Browser, pod: WebPod, name: str, scheme: Literal["light", "d
     _open(page, f"{pod.url}/profile/")
     page.get_by_role("textbox").fill(name)
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("output")).to_have_text(name, timeout=SOON)
+    expect(page.locator("output")).to_have_text(name)
     return page
 
 
 def _open(page: Page, url: str) -> None:
     page.goto(url)
-    expect(page.locator("html")).to_have_attribute("data-via-connection", "online", timeout=SOON)
+    expect(page.locator("html")).to_have_attribute("data-via-connection", "online")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where the types of values tell that nothing is lost, that is so: what is not read back would have come back the same."""
+"""Events that are stored without being read back as proof would have come back the same."""
 
 from __future__ import annotations
 

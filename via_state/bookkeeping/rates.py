@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -22,6 +23,11 @@ class Done(NamedTuple):
 
     done: int = 0
     failed: int = 0
+
+
+def this_minute() -> int:
+    """By the clock of this machine."""
+    return int(time.time() // 60)
 
 
 class RateStore(ABC):

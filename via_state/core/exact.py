@@ -1,4 +1,4 @@
-"""Classes of which a look at the types of the values tells that nothing is lost when an object is stored: no need to read it back."""
+"""Classes whose objects are stored without being read back as proof: the types of the values show that nothing can be lost."""
 
 from __future__ import annotations
 

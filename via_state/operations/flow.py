@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from via_state.bookkeeping.database import rates
-from via_state.bookkeeping.rates import Done
+from via_state.bookkeeping.rates import Done, this_minute
 
 #: Minutes that are shown: whole ones, so that the last one is not half of one.
 MINUTES = 30
@@ -25,7 +25,7 @@ class Flow:
 
 def flow() -> Flow:
     """One statement. Raises what the database raises."""
-    first = rates.now() - MINUTES
+    first = this_minute() - MINUTES
     minutes = range(MINUTES)
     by: dict[tuple[str, str], dict[int, Done]] = {}
     for (minute, template, handler), done in rates.of_last(MINUTES).items():

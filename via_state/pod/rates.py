@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from threading import Lock
 
 from via_state import telemetry
-from via_state.bookkeeping.rates import Done, RateStore, What
+from via_state.bookkeeping.rates import Done, RateStore, What, this_minute
 from via_state.exceptions import BackplaneUnavailable, OutcomeUnknown
 from via_state.runtime.periodic import Periodic
 
@@ -22,12 +21,15 @@ _counted: dict[tuple[int, str, str], list[int]] = {}
 
 
 def _count(template: str, handler: str, done: int, failed: int) -> None:
-    what = int(time.time()) // 60, template, handler
     with _lock:
-        if (slot := _counted.get(what)) is None:
-            slot = _counted[what] = [0, 0]
-        slot[0] += done
-        slot[1] += failed
+        _add((this_minute(), template, handler), done, failed)
+
+
+def _add(what: tuple[int, str, str], done: int, failed: int) -> None:
+    if (slot := _counted.get(what)) is None:
+        slot = _counted[what] = [0, 0]
+    slot[0] += done
+    slot[1] += failed
 
 
 @telemetry.Appended.subscribe
@@ -61,13 +63,11 @@ def take() -> dict[What, Done]:
 
 def give_back(counted: Mapping[What, Done]) -> None:
     """It could not be stored: later, as far as that is not for long."""
-    oldest = time.time() // 60 - MOST
+    oldest = this_minute() - MOST
     with _lock:
         for what, (done, failed) in counted.items():
             if what.minute >= oldest:
-                slot = _counted.setdefault((what.minute, what.template, what.handler), [0, 0])
-                slot[0] += done
-                slot[1] += failed
+                _add(what, done, failed)
 
 
 class Rates(Periodic):
@@ -83,11 +83,8 @@ class Rates(Periodic):
             return
         try:
             await self._store.add(counted)
-        except (
-            BackplaneUnavailable,
-            OutcomeUnknown,
-        ):  # whoever needs the books says so; here minutes look quieter
-            give_back(counted)
+        except (BackplaneUnavailable, OutcomeUnknown):
+            give_back(counted)  # whoever needs the books says so; here minutes look quieter
         else:
             self._stored = True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from functools import reduce
 from operator import or_
@@ -11,7 +10,7 @@ from django.db.models import Case, F, IntegerField, Q, Value, When
 
 from via_state.bookkeeping.database import tables
 from via_state.bookkeeping.database.threads import OnThreads
-from via_state.bookkeeping.rates import Done, RateStore, What
+from via_state.bookkeeping.rates import Done, RateStore, What, this_minute
 
 #: Minutes that are kept; rows that one statement changes, and that are read.
 KEPT, AT_ONCE, READ = 120, 100, 2_000
@@ -26,14 +25,9 @@ class RowRates(OnThreads, RateStore):
         await self._run(_add, dict(counted))
 
 
-def now() -> int:
-    """This minute, by the clock of this machine."""
-    return int(time.time() // 60)
-
-
 def _add(counted: dict[What, Done]) -> None:
     rows = tables.rates.rows()
-    rows.filter(minute__lt=now() - KEPT).delete()
+    rows.filter(minute__lt=this_minute() - KEPT).delete()
     every = sorted(counted.items())  # as all processes do: rows are locked in this order
     for first in range(0, len(every), AT_ONCE):
         some = every[first : first + AT_ONCE]
@@ -53,6 +47,10 @@ def _add(counted: dict[What, Done]) -> None:
 
 def of_last(minutes: int) -> dict[What, Done]:
     """What was done in the last so many whole minutes, the newest first; of many event handlers, not all minutes."""
-    rows = tables.rates.rows().filter(minute__gte=now() - minutes, minute__lt=now()).order_by("-minute")
+    rows = (
+        tables.rates.rows()
+        .filter(minute__gte=this_minute() - minutes, minute__lt=this_minute())
+        .order_by("-minute")
+    )
     columns = "minute", "template", "handler", "done", "failed"
     return {What(*row[:3]): Done(*row[3:]) for row in rows.values_list(*columns)[:READ]}
