@@ -37,6 +37,7 @@ class Typist:
         self.commands: dict[str, Callable[..., object]] = {}
         self._ports: dict[int, int] = {}
         self._before_last: dict[str, int] = {}
+        self._written = folder  # the last file with Python
 
     def port(self, shown: int) -> int:
         """The port that stands for one of the page."""
@@ -72,6 +73,8 @@ class Typist:
             before = before[: self._before_last[name]]
         self._before_last[name] = len(before)
         path.write_text(f"{before}\n\n{text}" if before else text)
+        if path.suffix == ".py":
+            self._written = path
 
     def type(self, line: str) -> str:
         """A command; what it says. Servers keep running: one that is started again has been ended before."""
@@ -113,13 +116,23 @@ class Typist:
         return {name: count for name, _ in self.running if (count := self.said(name).count(WATCHING))}
 
     def wait_for_reload(self, before: Mapping[str, int]) -> None:
-        """Wait until those servers have started again that watch what was written; others were ended."""
+        """Wait until those servers have started again that watch what was written; others were ended.
+
+        A server that has just started takes what it sees first as unchanged: where it was written a moment before, it is saved again.
+        """
 
         def again() -> bool:
             started = self.reloads()
             return all(started[name] > count and answers(int(name), "/") for name, count in before.items())
 
-        wait_until(again, "the reload", timeout=120)
+        for _ in range(6):
+            try:
+                return wait_until(again, "the reload", timeout=30)
+            except TimeoutError:
+                before = {name: count for name, count in self.reloads().items() if name in before}
+                self._written.touch()
+        said = "".join(f"\n--- {name}\n{self.said(name)[-4000:]}" for name, _ in self.running)
+        raise TimeoutError(f"No reload since {before}, however often it was saved.{said}")
 
     def said(self, name: str) -> str:
         """What a server has written."""
