@@ -28,7 +28,7 @@ from via_state.declarations.catalog import handled_logs
 from via_state.handlers.worker import Worker
 from via_state.pod.pod import Pod
 
-SECONDS_OF_WORK = 5_000  # deliveries in one round
+RECORDS, SECONDS = 20_000, 3.0  # of one round, whichever ends first: a slow disk makes it shorter, not longer
 LATENCIES = 200
 IDLE_KEYS, IDLE_SECONDS = 10_000, 30.0
 NEW_KEYS = 10_000
@@ -54,6 +54,13 @@ begun = threading.Event()
 def _count() -> None:
     if next(counted) >= target[0]:
         finished.set()
+
+
+def _expect(count: int) -> None:
+    """Count from now on; `finished` when it is so many."""
+    global counted
+    counted, target[0] = itertools.count(1), count
+    finished.clear()
 
 
 @Consumed.lane.on_event("count")
@@ -82,22 +89,20 @@ def idle(event: Tick, delivery: Delivery) -> None:
 
 
 def _deliver(log: StateAppEvents[Tick], keys: int) -> float:
-    """Deliveries a second, of all records of new logs, by one worker."""
-    global counted
+    """Deliveries a second, of the records of new logs, by one worker."""
     with override_settings(VIA_STATE={"DATABASE": "default", "PREFIX": uuid.uuid4().hex, **_backend()}):
         pod = Pod(PostgresBackplane({"PREFIX": _prefix()}))
         for lane in range(keys):
-            log.at(lane=lane).using(pod).append_many([Tick()] * (SECONDS_OF_WORK // keys), wait=False)
-        counted, target[0] = itertools.count(1), SECONDS_OF_WORK // keys * keys
-        finished.clear()
+            log.at(lane=lane).using(pod).append_many([Tick()] * (RECORDS // keys), wait=False)
+        _expect(RECORDS // keys * keys)
         worker = Worker(pod.reconciler, RowPositions(), handled_logs())
         started = time.perf_counter()
         pod.thread.call(worker.start())
-        assert finished.wait(120)
-        seconds = time.perf_counter() - started
+        finished.wait(SECONDS)
+        rate = (next(counted) - 1) / (time.perf_counter() - started)
         pod.thread.call(worker.stop())
         pod.close()
-        return target[0] / seconds
+        return rate
 
 
 def _prefix() -> str:
@@ -127,35 +132,47 @@ def _raw_batches() -> float:
         raw.execute("CREATE TABLE IF NOT EXISTS bench_effects (key text, pos bigint)")
         raw.execute("CREATE TABLE IF NOT EXISTS raw_batch (pos bigint)")
         raw.execute("INSERT INTO raw_batch VALUES (0)")
-        started = time.perf_counter()
-        for first in range(0, SECONDS_OF_WORK, 100):
+
+        def batch(first: int) -> None:
             with raw.transaction():
                 for pos in range(first, first + 100):
                     raw.execute("INSERT INTO bench_effects (key, pos) VALUES (%s, %s)", ("raw", pos))
                 raw.execute("UPDATE raw_batch SET pos = %s", (first + 100,))
-        return SECONDS_OF_WORK / (time.perf_counter() - started)
+
+        return _rate(batch, RECORDS, 100)
+
+
+def _rate(work: Callable[[int], None], count: int, step: int = 1) -> float:
+    """What is done in a second by calling ``work`` with each ``step``-th number below ``count``, for a round's time."""
+    started, done = time.perf_counter(), 0
+    while done < count and time.perf_counter() < started + SECONDS:
+        work(done)
+        done += step
+    return done / (time.perf_counter() - started)
 
 
 def _raw_commits(threads: int) -> float:
     """Raw: psycopg updating one row a commit, each thread its own."""
-    each = SECONDS_OF_WORK // threads
 
     def work(number: int) -> None:
         with psycopg.connect(dsn(), autocommit=True) as raw:
-            for pos in range(each):
+
+            def commit(pos: int) -> None:
                 raw.execute("UPDATE raw_position SET pos = %s WHERE id = %s", (pos, number))
+
+            rates.append(_rate(commit, RECORDS // threads))
 
     with psycopg.connect(dsn(), autocommit=True) as raw:
         raw.execute("DROP TABLE IF EXISTS raw_position")
         raw.execute("CREATE TABLE raw_position (id int PRIMARY KEY, pos bigint)")
         raw.execute("INSERT INTO raw_position SELECT n, 0 FROM generate_series(0, 99) n")
+    rates: list[float] = []
     running = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
-    started = time.perf_counter()
     for one in running:
         one.start()
     for one in running:
         one.join()
-    return each * threads / (time.perf_counter() - started)
+    return sum(rates)
 
 
 def _latency() -> float:
@@ -180,7 +197,6 @@ def _latency() -> float:
 
 def _idle() -> float:
     """Statements a second that a worker costs the database while nothing happens in many logs."""
-    global counted
     with override_settings(VIA_STATE={"DATABASE": "default", "PREFIX": uuid.uuid4().hex, **_backend()}):
         pod = Pod(PostgresBackplane({"PREFIX": _prefix()}))
 
@@ -192,8 +208,7 @@ def _idle() -> float:
                 )
 
         asyncio.run(fill())
-        counted, target[0] = itertools.count(1), 3 * IDLE_KEYS
-        finished.clear()
+        _expect(3 * IDLE_KEYS)
         worker = Worker(pod.reconciler, RowPositions(), handled_logs())
         pod.thread.call(worker.start())
         assert finished.wait(900)
@@ -207,12 +222,10 @@ def _idle() -> float:
 
 def _new_keys() -> float:
     """New keys of a family that are handled in a second; what another handler and the end of a worker wait for is noted."""
-    global counted
     with override_settings(VIA_STATE={"DATABASE": "default", "PREFIX": uuid.uuid4().hex, **_backend()}):
         pod = Pod(PostgresBackplane({"PREFIX": _prefix()}))
         _fill(pod)
-        counted, target[0] = itertools.count(1), NEW_KEYS
-        finished.clear()
+        _expect(NEW_KEYS)
         worker = Worker(pod.reconciler, RowPositions(), handled_logs(["count", "time"]))
         started = time.perf_counter()
         pod.thread.call(worker.start())
@@ -222,8 +235,7 @@ def _new_keys() -> float:
         pod.thread.call(worker.stop())
 
         _fill(pod)
-        counted, target[0] = itertools.count(1), NEW_KEYS // 10
-        finished.clear()
+        _expect(NEW_KEYS // 10)
         worker = Worker(pod.reconciler, RowPositions(), handled_logs(["count", "time"]))
         pod.thread.call(worker.start())
         assert finished.wait(120)
