@@ -35,7 +35,7 @@ NEWCOMER = (
     "tests/cluster/test_demo.py::test_ctrl_c_stops_all_that_it_started",
 )
 #: The packages of the checks that these use.
-FEW = ("channels", "hypothesis", "playwright", "pytest", "psycopg-pool", "whitenoise")
+FEW = ("channels", "hypothesis", "playwright", "pytest", "pytest-xdist", "psycopg-pool", "whitenoise")
 #: Packages of the checks that the part does not use, or that follow no new Django.
 UNUSED = ("basedpyright", "django-stubs", "mypy", "pre-commit", "ruff")
 
@@ -104,9 +104,10 @@ def test(cell: Cell, built: Path, folder: Path, part: list[str], few: bool) -> b
     print(f"\n== {cell.name}: {said.strip()}", flush=True)
     assert str(FOLDER / cell.name) in said, "the wheel is what is tested"
     started = time.monotonic()
-    failed = run(
-        python, "-X", "dev", "-m", "pytest", "-q", "-p", "no:cacheprovider", *part, cwd=folder, env=environment
-    )
+    # A newcomer's commands wait more than they compute.
+    side_by_side = ["-n", "2"] if few else []
+    command = [python, "-X", "dev", "-m", "pytest", "-q", "-p", "no:cacheprovider", *side_by_side, *part]
+    failed = run(*command, cwd=folder, env=environment)
     print(f"== {cell.name}: {'failed' if failed else 'passed'} in {time.monotonic() - started:.0f} s", flush=True)
     return not failed
 
