@@ -113,9 +113,11 @@ class ServedTab(LiveTab):
         data = urllib.parse.urlencode({"csrfmiddlewaretoken": token, **fields}).encode()
         self.opener.open(self.fleet.any().url + self.path, data, timeout=20).read()
 
-    def dial(self) -> Connection:
+    def dial(
+        self, ended: Callable[[Connection, int], None] | None = None, at: StagePod | None = None
+    ) -> Connection:
         cookies = "; ".join(f"{one.name}={one.value}" for one in self.jar)
-        return _Socket(self.at_pod, cookies, self.heard, self.ended)
+        return _Socket(at or self.at_pod, cookies, self.heard, ended or self.ended)
 
     def hear(self, message: dict[str, Any]) -> None:
         super().hear(message)

@@ -13,6 +13,7 @@ import pytest
 from testproject.servers.proxy import Proxy
 from testproject.servers.waiting import wait_until
 from tests.cluster.served_tabs import Fleet, ServedTab, StagePod
+from via_state.live.protocol.codes import UNASKED
 
 pytestmark = pytest.mark.cluster
 
@@ -66,6 +67,7 @@ def test_a_server_of_any_kind_that_ends_loses_no_tab(
     counters[0].post(number="1")
     for tab in counters:
         tab.sees("#total", str(total + 1))
+    garbage_is_shown_out(ends, counters[0])
     moved = [tab for tab in tabs if tab.at_pod is ends]
     fleet.pods.remove(ends)
     ends.process.signal(signal.SIGTERM)
@@ -78,6 +80,14 @@ def test_a_server_of_any_kind_that_ends_loses_no_tab(
         tab.until(lambda tab=tab: tab.at_pod is stays and tab.closed is None)  # type: ignore[misc]
         assert tab.returns >= 1
     assert rooms[0].text("#room") == rooms[1].text("#room")
+
+
+def garbage_is_shown_out(pod: StagePod, tab: ServedTab) -> None:
+    """Each server takes the code with which a connection is closed; a socket that stays open would be counted nowhere."""
+    closed: list[int] = []
+    socket = tab.dial(lambda _, code: closed.append(code), at=pod)
+    socket.say("garbage")
+    wait_until(lambda: closed == [UNASKED], "the end of a connection that said garbage")
 
 
 def counts(pod: StagePod) -> dict[str, int]:

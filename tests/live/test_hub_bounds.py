@@ -11,7 +11,7 @@ from testproject.servers.waiting import wait_until
 from tests.live.stage import Add, Stage
 from via_state.conf import DEFAULTS
 from via_state.live.announcing.broadcasts import broadcast_notify
-from via_state.live.protocol.codes import FAULT, SLOW
+from via_state.live.protocol.codes import FAULT, SLOW, UNASKED
 from via_state.live.protocol.frames import PONG
 from via_state.live.serving import consumer
 from via_state.live.serving import hub as hubs
@@ -51,7 +51,7 @@ def test_garbage_ends_the_connection_that_sends_it_and_no_other(
 ) -> None:
     with live_tab(client, "/counter/") as good, live_tab(Client(), "/counter/") as bad:
         bad.raw(said)
-        bad.until(lambda: bad.closed == 1008)
+        bad.until(lambda: bad.closed == UNASKED)
         Stage.total.append(Add())
         good.sees("#total", "1")
 
@@ -60,7 +60,7 @@ def test_a_tab_that_says_too_much_is_ended(client: Client, pod: Pod) -> None:
     with live_tab(client, "/counter/") as tab:
         for _ in range(40):
             tab.say(ping=1)
-        tab.until(lambda: tab.closed == 1008)
+        tab.until(lambda: tab.closed == UNASKED)
 
 
 def test_a_token_of_another_visitor_and_a_forged_one_are_refused_alike(client: Client, pod: Pod) -> None:
