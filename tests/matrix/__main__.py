@@ -106,7 +106,18 @@ def test(cell: Cell, built: Path, folder: Path, part: list[str], few: bool) -> b
     started = time.monotonic()
     # A newcomer's commands wait more than they compute.
     side_by_side = ["-n", "2"] if few else []
-    command = [python, "-X", "dev", "-m", "pytest", "-q", "-p", "no:cacheprovider", *side_by_side, *part]
+    command: list[str | Path] = [
+        python,
+        "-X",
+        "dev",
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        *side_by_side,
+        *part,
+    ]
     failed = run(*command, cwd=folder, env=environment)
     print(f"== {cell.name}: {'failed' if failed else 'passed'} in {time.monotonic() - started:.0f} s", flush=True)
     return not failed
