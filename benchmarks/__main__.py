@@ -7,9 +7,12 @@ import os
 import platform
 import sys
 import tempfile
+import time
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.harness import Result, table
 from testproject.servers.nats import Nats
 from testproject.servers.postgres import Postgres
 
@@ -59,7 +62,6 @@ def run(only: str) -> None:
         report,
         snapshots,
     )
-    from benchmarks.harness import table
 
     pages = (
         memory,
@@ -82,36 +84,37 @@ def run(only: str) -> None:
     chosen = [benchmark for benchmark in known if benchmark.id.startswith(only)]
     if not chosen:
         sys.exit(f"There is no benchmark {only!r}. Known: {', '.join(benchmark.id for benchmark in known)}.")
-    results = []
+    order = [benchmark.id for benchmark in known]
+    results, failed, began = [], [], time.monotonic()
     for benchmark in chosen:
         print(f"{benchmark.id}...", file=sys.stderr, flush=True)
-        result = benchmark.run()
-        if benchmark.id == "update-8":
-            result.note += f"; {sum(postgres.conflicts) / len(postgres.conflicts):.2f} conflicts per update"
-        elif benchmark.id == "bloat-postgres":
-            result.note += f"; {snapshots.notes[-1]}"
-        elif seen := {**pressure.notes, **crowds.notes}.get(benchmark.id):
-            result.note += f"; {seen}"
-        elif benchmark.id == "new-keys":
-            result.note += f"; {handlers.waits[-1]}"
-        elif benchmark.id == "outbox":
-            result.note += f"; {outbox.held_while_frozen()} locks and transactions while NATS is frozen"
+        try:
+            result = benchmark.run()
+        except Exception:
+            failed.append(benchmark.id)
+            traceback.print_exc()
+            continue
+        print(f"  {result.seconds:.0f} s", file=sys.stderr, flush=True)
         results.append(result)
+        keep(result, order)
+    report.write()
     print(table(results))
     for result in results:
         print(f"{result.id}: {result.note}")
     print(
-        f"{os.cpu_count()} processors, Python {platform.python_version()}; the notes give the spread of the rounds."
+        f"{os.cpu_count()} processors, Python {platform.python_version()}; the notes give the spread of the rounds. "
+        f"It took {time.monotonic() - began:.0f} s."
     )
-    before = {line["id"]: line for line in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
-    lines = before | {result.id: asdict(result) for result in results}
-    order = [benchmark.id for benchmark in known]
-    written = sorted(
-        (line for line in lines.values() if line["id"] in order), key=lambda line: order.index(line["id"])
-    )
-    RESULTS.write_text(json.dumps(written, indent=2) + "\n")
-    report.write()
     print(f"Written to {RESULTS.relative_to(Path.cwd())} and docs/figures.md")
+    if failed:
+        sys.exit(f"These failed, and keep the figures that they had: {', '.join(failed)}.")
+
+
+def keep(result: Result, order: list[str]) -> None:
+    """Write one line of the results at once: what fails after it takes nothing away. What is no benchmark any more goes."""
+    before = {line["id"]: line for line in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
+    lines = before | {result.id: asdict(result)}
+    RESULTS.write_text(json.dumps([lines[id] for id in order if id in lines], indent=2) + "\n")
 
 
 if __name__ == "__main__":

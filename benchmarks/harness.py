@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 #: A round of a benchmark: one measured figure, in the benchmark's unit.
 Round = Callable[[], float]
@@ -20,11 +21,15 @@ class Result:
     raw: float | None
     ratio: float | None
     note: str
+    seconds: float  # that all rounds took, with what they prepare
 
 
 @dataclass
 class Benchmark:
-    """``ours`` and ``raw`` yield one figure each time they are called; times are better when lower."""
+    """``ours`` and ``raw`` yield one figure each time they are called; times are better when lower.
+
+    ``seen`` tells after the rounds what they have seen besides it.
+    """
 
     id: str
     unit: str
@@ -33,9 +38,10 @@ class Benchmark:
     note: str
     lower_is_better: bool = False
     rounds: int = 5
-    figures: list[float] = field(default_factory=list)
+    seen: Callable[[], str] | None = None
 
     def run(self) -> Result:
+        began = time.monotonic()
         ours: list[float] = []
         raw: list[float] = []
         for _ in range(self.rounds):
@@ -48,7 +54,11 @@ class Benchmark:
         noise = f"{self.rounds} rounds, {min(ours):,.4g} to {max(ours):,.4g}"
         if raw:
             noise += f", raw {min(raw):,.4g} to {max(raw):,.4g}"
-        return Result(self.id, value, self.unit, base, ratio, f"{self.note}; {noise}")
+        if self.seen is not None:
+            noise += f"; {self.seen()}"
+        return Result(
+            self.id, value, self.unit, base, ratio, f"{self.note}; {noise}", round(time.monotonic() - began, 1)
+        )
 
 
 def table(results: Iterable[Result]) -> str:

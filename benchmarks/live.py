@@ -17,7 +17,6 @@ from django.test import override_settings
 
 from benchmarks.harness import Benchmark
 from benchmarks.state import Bench, Late, Opened, Order, Orders, Tick
-from via_state.live import fragment
 from via_state.live.announcing.audience import ALL
 from via_state.live.protocol.frames import PROTOCOL
 from via_state.live.protocol.node import NodeSpec
@@ -40,11 +39,6 @@ TABLE = (
     + "{% if order.late %}<td>late</td>{% endif %}</tr>{% endvia_for %}"
 )
 PLAIN = TABLE.replace("{% load via_state %}", "").replace("via_for", "for")
-
-
-@fragment("bench/table.html", shared=True)
-def table() -> dict[str, Any]:
-    return {"orders": Orders.book.read()}
 
 
 def site() -> Any:

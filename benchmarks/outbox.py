@@ -109,5 +109,6 @@ def benchmarks() -> list[Benchmark]:
             f"{RECORDS:,} records of one key, from their commit until they are on NATS; raw: append_many of {PACK}, without an "
             "outbox",
             rounds=3,
+            seen=lambda: f"{held_while_frozen()} locks and transactions while NATS is frozen",
         )
     ]

@@ -12,8 +12,6 @@ from via_state.live.asgi import live
 
 application = live(get_asgi_application())
 
-from benchmarks import state  # noqa: E402, F401 - what the tabs show
-
 
 def quick(request: HttpRequest) -> HttpResponse:
     """A page of the same process."""

@@ -12,6 +12,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "via_state",
     "via_state.backplanes.postgres",
+    "benchmarks",
 ]
 DATABASES = {
     "default": {

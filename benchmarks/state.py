@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from via_state import State, StateApp, StateAppEvents, StatePresence
+from via_state.live import fragment
 
 
 class Tick(msgspec.Struct, frozen=True, gc=False):
@@ -72,3 +75,13 @@ class Late(msgspec.Struct, frozen=True):
 
 class Orders(State):
     book = StateAppEvents(Opened, Late, key="bench.orders")
+
+
+@fragment("bench/table.html", shared=True)
+def table() -> dict[str, Any]:
+    return {"orders": Orders.book.read()}
+
+
+# Autodiscovery finds what these declare, in every process.
+from benchmarks import handlers  # noqa: E402, F401
+from testproject.counter import state  # noqa: E402, F401

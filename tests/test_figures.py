@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -41,6 +44,27 @@ def test_a_result_that_a_page_names_is_one_of_a_benchmark() -> None:
     }
     assert len(named) > 5
     assert [name for name in named if f'"{name}"' not in sources] == []
+
+
+def test_nothing_that_benchmarks_declare_is_late() -> None:
+    script = """
+import importlib, pathlib, django
+django.setup()
+for path in pathlib.Path("benchmarks").glob("*.py"):
+    if path.stem not in ("__main__", "settings"):
+        importlib.import_module(f"benchmarks.{path.stem}")
+"""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
+        "VIA_DATABASE_PORT": "1",
+        "VIA_BENCH_NATS": "",
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_figure_has_three_digits() -> None:
