@@ -78,6 +78,23 @@ print([one.id for one in checks.run_checks(tags=["via_state"]) if one.id.endswit
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
+def test_what_a_reloaded_module_declares_again_is_not_late() -> None:
+    script = """
+import importlib
+import django
+django.setup()
+from testproject.banner import state as banner
+from testproject.chat import state as chat
+from testproject.orders import state as orders
+from via_state.declarations.registry import registry
+for module in (banner, chat, orders):
+    importlib.reload(module)
+print(registry.late)
+"""
+    done = run(script)
+    assert (done.stdout.strip(), done.stderr) == ("{}", "")
+
+
 def test_what_a_conftest_declares_is_a_tests(tmp_path: Path) -> None:
     """It is imported before pytest has configured its plugins, and after Django has started."""
     (tmp_path / "conftest.py").write_text(

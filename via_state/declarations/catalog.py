@@ -91,8 +91,7 @@ def add_handler(definition: LogDefinition, make: Callable[[Any], HandlerSpec]) -
             for problem in handler_problems(definition, list(registry.definitions())):  # no check sees it
                 del definition.handlers[handler.name]
                 raise problem._replace(where=str(definition)).error()
-            module = getattr(function, "__module__", "?")
-            registry.note_late(f"The event handler {handler.name!r} of {definition}", module)
+        registry.note(f"The event handler {handler.name!r} of {definition}", getattr(function, "__module__", "?"))
         return function
 
     return cast(Decorator[Any], register)

@@ -29,21 +29,25 @@ class Registry:
         self._by_key: dict[tuple[str, str], Any] = {}
         #: What was declared after Django had started, and in which module.
         self.late: dict[str, str] = {}
+        self._in_time: set[str] = set()
 
     def add(self, state: type[Group], definitions: Sequence[Any]) -> None:
         """Called when a class is defined. One that is defined again (a reloaded module) replaces itself."""
         self._definitions[state.__module__, state.__qualname__] = definitions
         self._forget()
-        if self.is_late():
-            self.note_late(label_of(state), state.__module__)
+        self.note(label_of(state), state.__module__)
 
     @staticmethod
     def is_late() -> bool:
         """Whether Django has started: what is declared now was not found where every process looks for it. Tests may declare."""
         return apps.ready and not in_tests()
 
-    def note_late(self, what: str, module: str) -> None:
-        """Keep it for a check, and say it where nobody runs one."""
+    def note(self, what: str, module: str) -> None:
+        """Keep what is late for a check, and say it where nobody runs one. A reloaded module declares again what was in time."""
+        if not self.is_late():
+            self._in_time.add(what)
+        if what in self._in_time:
+            return
         self.late[what] = module
         logger.warning(
             "%s is declared in %s after Django had started: other processes, and workers among them, may not know it. Declare it in the "

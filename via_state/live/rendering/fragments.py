@@ -114,8 +114,7 @@ class Fragments:
                     "Give one of them a template of its own."
                 )
         self._known[fragment.name] = fragment
-        if registry.is_late():
-            registry.note_late(f"{fragment}", function.__module__)
+        registry.note(f"{fragment}", function.__module__)
 
     def get(self, name: str) -> Fragment:
         """Raises `FragmentUnknown`."""
