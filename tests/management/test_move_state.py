@@ -9,6 +9,7 @@ from io import StringIO
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.db.models.functions import Now
 from django.test import override_settings
 from django.utils.timezone import now
 
@@ -17,6 +18,7 @@ from tests.handlers.world import Cancelled, Placed, Shop, shop_of, until
 from via_state import Delivery, Poison
 from via_state.backplanes.nats import NatsBackplane
 from via_state.backplanes.postgres import PostgresBackplane
+from via_state.bookkeeping.database import leases, tables
 from via_state.core.records import GENESIS, Position
 from via_state.management.base import counted
 from via_state.models import DeadLetter, HandlerPosition, OutboxRecord, SnapshotRow
@@ -191,6 +193,18 @@ def test_it_refuses_while_somebody_is_at_work_and_what_it_can_not_use(shop: Shop
         with pytest.raises(CommandError, match="A worker is running"):
             move()
         shop.stop(worker)
+        tables.peers.create(
+            id="web",
+            host="web-1",
+            pid=7,
+            fingerprints={},
+            events={},
+            started_at=Now(),
+            lease_until=leases.until(60),
+        )
+        with pytest.raises(CommandError, match="The process 7 on web-1 uses the state"):
+            move()
+        tables.peers.rows().delete()
         OutboxRecord.objects.using(POSTGRES_ALIAS).create(
             prefix=shop.world.prefix, lane=1, key_hash="", key="orders", count=1, data=b"[]", created=now()
         )

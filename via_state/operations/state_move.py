@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from via_state.backplanes.base import Backplane
-from via_state.bookkeeping.database import tables, workers
+from via_state.bookkeeping.database import leases, tables, workers
+from via_state.conf import settings
 from via_state.operations.copy_backplane import BackplaneCopy
 from via_state.operations.refusal import Refused
 from via_state.operations.translate_positions import offsets_of, translate
@@ -56,6 +59,12 @@ class StateMove:
 def _check_quiet() -> None:
     if (worker := workers.alive().first()) is not None:
         raise Refused(f"A worker is running ({worker}). Stop all workers and web processes first.")
+    others = leases.alive(tables.peers.rows()).exclude(host=socket.gethostname()[:200], pid=os.getpid())
+    if (peer := others.first()) is not None:
+        raise Refused(
+            f"The process {peer.pid} on {peer.host} uses the state ({others.count():,} such processes). Stop all workers and web processes "
+            f"first. One that was killed counts for {settings.PEER_LEASE:g} s."
+        )
     if waiting := tables.outbox.rows().count():
         noun = "append" if waiting == 1 else "appends"
         raise Refused(
