@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Each command below has its own settings.
 unexport DJANGO_SETTINGS_MODULE
 
-.PHONY: help demo test matrix coverage lint client bench docs docs-serve docs-versions lock pictures diagrams clean
+.PHONY: help demo test matrix coverage lint client bench bench-peers docs docs-serve docs-versions lock pictures diagrams clean
 
 help:
 	@echo "make demo            two pods and a worker over PostgreSQL; PORT=9001 moves the first"
@@ -26,6 +26,7 @@ help:
 	@echo "make coverage        of the core by its own tests, with branches"
 	@echo "make lint            style and types only"
 	@echo "make bench           the table of figures; ONLY=fold runs one"
+	@echo "make bench-peers     other packages beside ours, at what they do as well; ONLY=append runs some"
 	@echo "make docs            the site of the documentation, into build/docs"
 	@echo "make docs-serve      the same, shown on http://127.0.0.1:8800; DOCS_PORT=9000 moves it"
 	@echo "make docs-versions   the sites of all released versions side by side, into build/versions"
@@ -56,11 +57,13 @@ $(VENV)/dev: requirements/dev.txt $(VENV)/demo
 	@touch $@
 
 # Versions and hashes for every Python and platform, from pyproject.toml. UPGRADE=--upgrade takes the newest.
-LOCK = $(BIN)/python -m uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header \
-	--no-annotate --no-emit-index-url --no-emit-find-links $(UPGRADE) --extra all --group build --group servers
+COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links $(UPGRADE)
+LOCK = $(COMPILE) pyproject.toml --extra all --group build --group servers
 lock: $(VENV)/dev
 	$(LOCK) --group dev --group docs --output-file requirements/dev.txt
 	$(LOCK) --constraint requirements/dev.txt --output-file requirements/demo.txt
+	$(COMPILE) requirements/peers.in --output-file requirements/peers.txt
 
 # What bundles the client script: the bundler from the npm registry, run by the Node that came as a wheel.
 BUNDLER := $(VENV)/client/node_modules/.package-lock.json
@@ -136,7 +139,18 @@ client: $(BUNDLER)
 bench: $(VENV)/dev
 	$(BIN)/python -m benchmarks $(ONLY)
 
+# Other packages have an environment of their own, beside ours: none of them is in our lock.
+PEERS := .venv-peers
+$(PEERS)/made: requirements/peers.txt | $(VENV)/dev
+	@echo "Installing the packages that are measured beside ours (once)..."
+	@"$(PYTHON)" -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --require-hashes --requirement requirements/peers.txt
+	@touch $@
+
+bench-peers: $(VENV)/dev $(PEERS)/made
+	$(BIN)/python -W ignore -m benchmarks.peers $(ONLY)
+
 # The demo's data is elsewhere, behind a link, where PostgreSQL's account can't enter this folder.
 clean:
 	@if [ -L .demo/postgres ]; then rm -rf "$$(readlink .demo/postgres)"; fi
-	rm -rf $(VENV) .demo .matrix
+	rm -rf $(VENV) $(PEERS) .demo .matrix

@@ -15,13 +15,10 @@ import psycopg
 from benchmarks import nats as over_nats
 from benchmarks import postgres as over_postgres
 from benchmarks.harness import Benchmark
-from benchmarks.postgres import STAMPS, child_of, dsn, line_of
+from benchmarks.peers.sizes import SECONDS, SENDERS, SINGLE, TEXT
+from benchmarks.postgres import child_of, dsn, line_of
 from via_state.layers import BackplaneChannelLayer
 from via_state.pod.pod import Pod
-
-MESSAGES = 4000
-SENDERS = 64
-TEXT = "x" * 300
 
 
 class _Layer(BackplaneChannelLayer):
@@ -36,35 +33,37 @@ class _Layer(BackplaneChannelLayer):
 Send = Callable[[float], Coroutine[Any, Any, None]]
 
 
-async def _one_by_one(child: Any, send: Send) -> float:
+async def one_by_one(child: Any, send: Send) -> float:
     """The median of milliseconds until the other process had each."""
     ages = []
-    for _ in range(STAMPS):
+    for _ in range(SINGLE):
         await send(time.monotonic())
         ages.append(float(await asyncio.to_thread(line_of, child)) * 1000)
     return sorted(ages)[len(ages) // 2]
 
 
-async def _many(child: Any, send: Send) -> float:
+async def many(child: Any, send: Send) -> float:
     """Messages per second, until the other process has the last."""
-    left = iter(range(MESSAGES))
+    count, ends = 0, time.perf_counter() + SECONDS
 
     async def sender() -> None:
-        for _ in left:
+        nonlocal count
+        while time.perf_counter() < ends:
             await send(0.0)
+            count += 1
 
     started = time.perf_counter()
     await asyncio.gather(*(sender() for _ in range(SENDERS)))
     await send(1.0)
     assert (await asyncio.to_thread(line_of, child)).strip() == "last"
-    return MESSAGES / (time.perf_counter() - started)
+    return count / (time.perf_counter() - started)
 
 
 Measure = Callable[[Any, Send], Coroutine[Any, Any, float]]
-_JOBS: dict[Measure, str] = {_one_by_one: "ages", _many: "last"}
+_JOBS: dict[Measure, str] = {one_by_one: "ages", many: "last"}
 
 
-def _through_the_layer(new_pod: Callable[[], Pod], measure: Measure, **environment: str) -> float:
+def through_the_layer(new_pod: Callable[[], Pod], measure: Measure, **environment: str) -> float:
     child = child_of("layer", _JOBS[measure], **environment)
     pod = new_pod()
     try:
@@ -125,8 +124,8 @@ def benchmarks() -> list[Benchmark]:
             Benchmark(
                 f"layer-{name}-p50",
                 "ms",
-                functools.partial(_through_the_layer, new_pod, _one_by_one, **environment),
-                functools.partial(_by_hand, job, _one_by_one, connected),
+                functools.partial(through_the_layer, new_pod, one_by_one, **environment),
+                functools.partial(_by_hand, job, one_by_one, connected),
                 "from before group_send to received in another process; raw: NOTIFY, or a publish",
                 lower_is_better=True,
                 rounds=3,
@@ -136,9 +135,9 @@ def benchmarks() -> list[Benchmark]:
             Benchmark(
                 f"layer-{name}",
                 "messages/s",
-                functools.partial(_through_the_layer, new_pod, _many, **environment),
-                functools.partial(_by_hand, job, _many, connected),
-                f"{SENDERS} senders of 300 bytes until the last is received; raw: one connection",
+                functools.partial(through_the_layer, new_pod, many, **environment),
+                functools.partial(_by_hand, job, many, connected),
+                f"{SENDERS} senders of 300 bytes for {SECONDS:g} s, until the last is received; raw: one connection",
                 rounds=3,
             )
         )

@@ -16,6 +16,7 @@ from benchmarks.chart import Curve, draw
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).with_name("results.json")
+PEERS = Path(__file__).with_name("peers.json")
 PAGE = ROOT / "docs" / "figures.md"
 SCALE = ROOT / "docs" / "scale.md"
 CHARTS = ROOT / "docs" / "charts"
@@ -49,10 +50,52 @@ class Line(TypedDict):
     note: str
 
 
+class Side(TypedDict):
+    """One of those that did the same work: the median of its rounds, and the least and the most."""
+
+    name: str
+    value: float
+    least: float
+    most: float
+
+
+class PeerLine(TypedDict):
+    """A comparison of ``peers.json``."""
+
+    id: str
+    what: str
+    unit: str
+    lower_is_better: bool
+    sides: list[Side]
+
+
+class PeerPackage(TypedDict):
+    """Another package of ``peers.json``: how it was used, and what each does that the other does not."""
+
+    name: str
+    version: str
+    used: str
+    it_does: str
+    we_do: str
+
+
+class Peers(TypedDict):
+    """What ``peers.json`` holds."""
+
+    packages: list[PeerPackage]
+    lines: list[PeerLine]
+
+
 def load() -> list[Line]:
     """All results, in the order of the benchmarks."""
     lines: list[Line] = json.loads(RESULTS.read_text())
     return lines
+
+
+def load_peers() -> Peers:
+    """What was measured beside other packages."""
+    found: Peers = json.loads(PEERS.read_text())
+    return found
 
 
 def figure(value: float | None) -> str:
@@ -74,6 +117,31 @@ def table(lines: Iterable[Line]) -> str:
         rows.append(
             f"| `{line['id']}` | {note} | {figure(line['value'])} {line['unit']} | {figure(line['raw'])} | {ratio} |"
         )
+    return "\n".join(rows)
+
+
+def peers(found: Peers) -> str:
+    """The comparisons with other packages, as tables of a page. Whoever is fastest is set in bold."""
+    rows = ["| what | who | median | least to most | of the fastest |", "|---|---|---|---|---|"]
+    for line in found["lines"]:
+        values = [side["value"] for side in line["sides"]]
+        best = min(values) if line["lower_is_better"] else max(values)
+        for number, side in enumerate(line["sides"]):
+            share = best / side["value"] if line["lower_is_better"] else side["value"] / best
+            name = f"**{side['name']}**" if side["value"] == best else side["name"]
+            rows.append(
+                f"| {'' if number else line['what']} | {name} | {figure(side['value'])} {line['unit']} | "
+                f"{figure(side['least'])} to {figure(side['most'])} | {share:.2f} |"
+            )
+    rows += [
+        "",
+        "| package | how it was used | what it does that via_state does not | what via_state does that it does not |",
+        "|---|---|---|---|",
+    ]
+    rows += [
+        f"| {one['name']} {one['version']} | {one['used']} | {one['it_does']} | {one['we_do']} |"
+        for one in found["packages"]
+    ]
     return "\n".join(rows)
 
 
@@ -107,11 +175,11 @@ def curves(lines: Sequence[Line]) -> dict[str, str]:
 
 def page(text: str, lines: Sequence[Line]) -> str:
     """A page with these results between its marks."""
-    plain = [line for line in lines if not line["id"].startswith(("growth-", "peer-"))]
+    plain = [line for line in lines if not line["id"].startswith("growth-")]
     pictures = [f"![{_title(svg)}](charts/{name})" for name, svg in curves(lines).items()]
     contents = {
         "table": table(plain),
-        "peers": table(line for line in lines if line["id"].startswith("peer-")),
+        "peers": peers(load_peers()),
         "curves": "\n\n".join(pictures),
         "capacity": capacity(lines),
     }

@@ -15,6 +15,7 @@ from benchmarks import report
 
 ROOT = Path(__file__).resolve().parent.parent
 LINES = report.load()
+PEER_LINES = ["append", "append-many", "replay", "tasks", "tasks-many", "layer-p50", "layer"]
 
 
 @pytest.mark.parametrize("path", [report.PAGE, report.SCALE], ids=lambda path: path.name)
@@ -44,6 +45,30 @@ def test_a_result_that_a_page_names_is_one_of_a_benchmark() -> None:
     }
     assert len(named) > 5
     assert [name for name in named if f'"{name}"' not in sources] == []
+
+
+def test_other_packages_are_of_an_environment_of_their_own() -> None:
+    """The versions that were measured are those that would be installed; none of them is in ours, but what tests use."""
+    pinned, found = (ROOT / "requirements" / "peers.txt").read_text(), report.load_peers()
+    ours = (ROOT / "requirements" / "dev.txt").read_text() + (ROOT / "pyproject.toml").read_text()
+    for package in found["packages"]:
+        assert f"\n{package['name']}=={package['version']} " in pinned
+        assert package["name"] == "channels-redis" or f"\n{package['name']}==" not in ours
+        assert any(side["name"].startswith(package["name"]) for line in found["lines"] for side in line["sides"])
+
+
+def test_a_comparison_shows_who_is_fastest_be_it_another_package() -> None:
+    assert [line["id"] for line in report.load_peers()["lines"]] == PEER_LINES
+    sides: list[report.Side] = [
+        {"name": name, "value": value, "least": value - 1, "most": value + 1}
+        for name, value in (("via_state", 4.0), ("other", 2.0))
+    ]
+    line: report.PeerLine = {"id": "x", "what": "work", "unit": "ms", "lower_is_better": True, "sides": sides}
+    rows = report.peers({"packages": [], "lines": [line]}).splitlines()
+    assert rows[2:4] == [
+        "| work | via_state | 4.00 ms | 3.00 to 5.00 | 0.50 |",
+        "|  | **other** | 2.00 ms | 1.00 to 3.00 | 1.00 |",
+    ]
 
 
 def test_nothing_that_benchmarks_declare_is_late() -> None:
