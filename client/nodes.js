@@ -1,10 +1,10 @@
 // What of this page is live, what it shows, and how far that is.
 import { send } from "./connection.js";
+import { LONGEST_HOLD } from "./limits.js";
 import { field, paint, watch } from "./morph.js";
 import { emit, runs, settings } from "./page.js";
 import { AHEAD, compare } from "./vector.js";
 
-const LONGEST_HOLD = 2000;
 const all = new Set();
 const held = new Map(); // element → its newest frame, while it can't be painted
 let composing = null, patience;

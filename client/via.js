@@ -3,10 +3,11 @@ import { connect, send, show } from "./connection.js";
 import { broadcast, signal } from "./broadcast.js";
 import { emit, root, settings } from "./page.js";
 import { covers } from "./vector.js";
-import { listen } from "./forms.js";
+import { listen, replace } from "./forms.js";
+import { watch } from "./morph.js";
+import { LONGEST_GHOST, RELOADS } from "./limits.js";
 import { add, asked, find, flush, nodes, refused, sweep, take } from "./nodes.js";
 
-const LONGEST_GHOST = 10000, RELOADS = 60000;
 const ghosts = new Map(); // element → where the state is that it stands for
 
 const hello = () => ({ hello: settings.viaPage, nodes: asked(nodes()) });
@@ -58,4 +59,4 @@ new MutationObserver((records) => {
   if (gone.length) send({ drop: gone });
 }).observe(document, { childList: true, subtree: true });
 
-export { signal };
+export { replace, signal, watch };

@@ -56,7 +56,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 #: The guides' pages with Python in them, and the pages for operators. Each runs after the declarations of ``declare.md``.
-GUIDES = ["backplane.md", "broadcasts.md", "channels.md", "evolve.md", "handlers.md", "operate.md", "postgresql.md", "presence.md", "reads.md", "sessions.md", "testing.md", "transactions.md", "watch.md"]  # fmt: skip
+GUIDES = ["backplane.md", "broadcasts.md", "channels.md", "evolve.md", "handlers.md", "operate.md", "postgresql.md", "presence.md", "reads.md", "sessions.md", "testing.md", "transactions.md", "validation.md", "watch.md"]  # fmt: skip
 #: Those in which it matters where state lives.
 STORED = ["evolve.md", "handlers.md", "reads.md", "transactions.md"]
 POSTGRES = {"BACKEND": "via_state.backplanes.postgres.PostgresBackplane", "DATABASE": POSTGRES_ALIAS}

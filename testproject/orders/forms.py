@@ -61,8 +61,8 @@ class CorrectionForm(forms.Form):
     order = _text("Order", 8, "Say which order.")
     address = _text("New address", 120, "Say where it goes.")
 
-    def __init__(self, data: Any, book: list[Order]) -> None:
-        super().__init__(data, auto_id="id_corrected_%s")
+    def __init__(self, *args: Any, book: list[Order], **kwargs: Any) -> None:
+        super().__init__(*args, **{"auto_id": "id_corrected_%s", **kwargs})
         self._book = book
 
     def clean_order(self) -> str:

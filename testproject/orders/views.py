@@ -11,15 +11,19 @@ from django.views.decorators.http import require_http_methods
 from testproject.orders.forms import CarrierForm, CorrectionForm, FillForm, OrderForm
 from testproject.orders.state import Orders
 from testproject.pages.answers import answer, appended, folded, refusal, wants_json
+from via_state import live
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_http_methods(["GET", "HEAD", "POST", "QUERY"])
 @ensure_csrf_cookie
 def orders(request: HttpRequest) -> HttpResponse:
-    """Shows the book; POST adds an order, or many, corrects one, or says what the carrier does."""
+    """Shows the book; POST adds an order, or many, corrects one, or says what the carrier does.
+
+    The form that corrects one asks what is wrong while it is filled in.
+    """
     sent = request.POST if request.method == "POST" else None
     carrier = CarrierForm(sent if sent and "carrier" in sent else None)
-    correction = CorrectionForm(sent if sent and "order" in sent else None, book=Orders.book.read())
+    correction = live.form(request, CorrectionForm, sent_with="order", book=Orders.book.read())
     fill = FillForm(sent if sent and "fill" in sent else None)
     others = (carrier, correction, fill)
     order = OrderForm(sent if sent is not None and not any(form.is_bound for form in others) else None)
@@ -37,4 +41,9 @@ def orders(request: HttpRequest) -> HttpResponse:
     if wants_json(request):
         return folded(Orders.book) if bad is None else refusal(bad)
     context = {"forms": {"order": order, "correction": correction, "carrier": carrier}}
-    return render(request, "orders/orders.html", context, status=200 if bad is None else 400)
+    return render(
+        request,
+        "orders/orders.html",
+        context,
+        status=400 if bad is not None and not live.validating(request) else 200,
+    )

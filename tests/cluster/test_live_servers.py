@@ -52,6 +52,15 @@ def opened(start: Callable[..., Fleet]) -> Iterator[Callable[..., list[ServedTab
         tab.close()
 
 
+def what_is_wrong(pod: StagePod, field: str, typed: str) -> str:
+    """What a page shows of a form that is being filled in."""
+    token = "t" * 32
+    headers = {"X-Via": f"validate; {field}", "X-CSRFToken": token, "Cookie": f"csrftoken={token}"}
+    asked = urllib.request.Request(f"{pod.url}/counter/", f"{field}={typed}".encode(), headers, method="QUERY")
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        return str(answer.read().decode())
+
+
 @pytest.mark.parametrize(
     ("server", "environment"), [("daphne", "postgres"), ("hypercorn", "nats")], indirect=["environment"]
 )
@@ -60,6 +69,8 @@ def test_a_server_of_any_kind_that_ends_loses_no_tab(
 ) -> None:
     """`LiveTab` refuses each frame that is older than what it shows. Uvicorn: `test_live_deploys`."""
     fleet = start(f"{server} one", "uvicorn two")
+    for pod in fleet.pods:
+        assert "Enter a whole number." in what_is_wrong(pod, "number", "x"), "a form may ask while it is filled in"
     ends, stays = fleet.pods
     tabs = opened(fleet, "/counter/", "/room/7/")
     counters, rooms = tabs[:2], tabs[2:]

@@ -7,9 +7,9 @@ from contextlib import suppress
 from html import escape
 from typing import Any
 
-from playwright.sync_api import Browser, Error, Page, Route, WebSocketRoute
+from playwright.sync_api import Browser, Error, Page, Request, Route, WebSocketRoute
 
-from client.build import BUILT, bundle
+from client.build import BUILT, VALIDATE, bundle
 
 ORIGIN = "http://live.test"
 CSP = (
@@ -40,6 +40,10 @@ def document(body: str, **settings: str) -> str:
     )
 
 
+#: What a page has as well where its forms say what is wrong while they are filled in.
+VALIDATES = '<script type="module" nonce="abc" src="/via-validate-1.js" data-via-header="X-CSRFToken"></script>'
+
+
 def node(id: str, content: str, at: dict[str, Any], tag: str = "div", more: str = "") -> str:
     """A live place of such a page. Its token is its id and ``-token``."""
     return f'<{tag} data-via="{id}-token" data-via-id="{id}" data-via-at="{escape(json.dumps(at))}" {more}>{content}</{tag}>'
@@ -61,6 +65,10 @@ class LivePage:
         self.said: list[dict[str, Any]] = []
         self.sockets: list[WebSocketRoute] = []
         self.posts: list[Any] = []
+        #: What forms ask while they are filled in, and what that is answered. ``None``: nothing yet.
+        self.asks: list[Request] = []
+        self.judge: dict[str, Any] | None = {"status": 204}
+        self.waiting: list[Route] = []
         #: Whether a socket opens; whether nothing that is said is answered.
         self.opens, self.mute = opens, False
         #: What a POST is answered.
@@ -84,6 +92,11 @@ class LivePage:
         elif request.method == "POST":
             self.posts.append(request.post_data)
             route.fulfill(**self.answer)
+        elif request.url.endswith("/via-validate-1.js"):
+            route.fulfill(body=VALIDATE.read_text(), content_type="text/javascript")
+        elif request.method == "QUERY":
+            self.asks.append(request)
+            route.fulfill(**self.judge) if self.judge is not None else self.waiting.append(route)
         else:
             route.fulfill(body=self.body, content_type="text/html", headers={"Content-Security-Policy": CSP})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django import forms
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -13,7 +14,7 @@ from django.urls import include, path
 
 from tests.live import templates
 from via_state import State, StateApp, StateAppEvents, StateSess, StateUser
-from via_state.live import Visitor, fragment
+from via_state.live import Visitor, form, fragment
 
 #: Numbers whose fold raises.
 unfoldable: set[int] = set()
@@ -90,11 +91,16 @@ def staff() -> dict[str, Any]:
     return {"total": Stage.total.read()}
 
 
+class Amount(forms.Form):
+    number = forms.IntegerField()
+
+
 def counter(request: HttpRequest) -> HttpResponse:
-    if request.method == "POST":
-        Stage.total.append(Add(int(request.POST["number"])))
+    amount = form(request, Amount)
+    if amount.is_valid():
+        Stage.total.append(Add(amount.cleaned_data["number"]))
         return redirect(request.path)
-    return render(request, "counter.html")
+    return render(request, "counter.html", {"form": amount})
 
 
 def own(request: HttpRequest) -> HttpResponse:

@@ -12,7 +12,7 @@ TEMPLATES = {
     "counter.html": '{% extends "page.html" %}{% load via_state %}{% block body %}'
     '<p id="total">{% via_text "tests.Stage.total" %}</p>'
     '<progress id="bar" max="9" {% via_attr "tests.Stage.total" to="value" %}></progress>'
-    '<form method="post">{% csrf_token %}<input name="number" value="1"></form>{% endblock %}',
+    '<form method="post">{% csrf_token %}{{ form.number.errors }}<input name="number" value="1"></form>{% endblock %}',
     "own.html": '{% extends "page.html" %}{% load via_state %}{% block body %}'
     '<p id="mine">{% via_text "tests.Stage.mine" %}</p><p id="unread">{% via_text "tests.Stage.unread" %}</p>{% endblock %}',
     "room_page.html": '{% extends "page.html" %}{% load via_state %}{% block body %}'

@@ -9,6 +9,7 @@ from testproject.orders.models import Shipment
 from testproject.orders.state import AT_WORK, ON_STRIKE, REMEMBERED, Orders, Placed, ship
 from via_state import Delivery, Offset, Poison
 from via_state.pod.pod import Pod
+from via_state.testing.live import live_tab
 
 
 def delivery() -> Delivery:
@@ -46,6 +47,17 @@ def test_an_order_gets_another_address(client: Client) -> None:
     ).json()["value"]
 
     assert corrected == {**placed, "address": "2 High Street"}
+
+
+def test_whether_the_book_has_an_order_is_said_while_its_number_is_typed(client: Client) -> None:
+    [placed] = client.post("/orders/?format=json", {"item": "Tea", "address": "Nowhere"}).json()["value"]
+    with live_tab(client, "/orders/") as tab:
+        assert tab.fill("#correct", order=placed["order"][:3]).status_code == 200
+        tab.sees("#correct .errorlist", "The book has no such order.")
+        tab.fill("#correct", order=placed["order"])
+        assert not tab.page.find("#correct .errorlist")
+        tab.submit("#correct", address="2 High Street")
+    assert client.get("/orders/?format=json").json()["value"] == [{**placed, "address": "2 High Street"}]
 
 
 def test_the_carrier_goes_on_strike_and_back_to_work(client: Client) -> None:

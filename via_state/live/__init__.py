@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from via_state.live.announcing.refreshing import arefresh, refresh, refresh_on_commit
     from via_state.live.announcing.script import Script
     from via_state.live.asgi import live
+    from via_state.live.rendering.drafts import LiveFormMixin, form, validating
     from via_state.live.rendering.fragments import fragment
     from via_state.live.visitors.visitor import Visitor
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ALL": "announcing.audience",
     "Group": "announcing.audience",
+    "LiveFormMixin": "rendering.drafts",
     "Page": "announcing.audience",
     "Script": "announcing.script",
     "Session": "announcing.audience",
@@ -60,15 +62,18 @@ _HOMES = {
     "broadcast_notify": "announcing.broadcasts",
     "broadcast_script": "announcing.broadcasts",
     "broadcast_signals": "announcing.broadcasts",
+    "form": "rendering.drafts",
     "fragment": "rendering.fragments",
     "live": "asgi",
     "refresh": "announcing.refreshing",
     "refresh_on_commit": "announcing.refreshing",
+    "validating": "rendering.drafts",
 }
 
 __all__ = [
     "ALL",
     "Group",
+    "LiveFormMixin",
     "Page",
     "Script",
     "Session",
@@ -84,10 +89,12 @@ __all__ = [
     "broadcast_notify",
     "broadcast_script",
     "broadcast_signals",
+    "form",
     "fragment",
     "live",
     "refresh",
     "refresh_on_commit",
+    "validating",
 ]
 
 

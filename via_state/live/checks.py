@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags
 from django.core.checks import Warning as CheckWarning
+from django.template.autoreload import get_template_directories
 from django.utils.module_loading import import_string
 
 from via_state.backplanes.base import Backplane
@@ -51,6 +53,27 @@ def check_groups(**_: Any) -> list[CheckMessage]:
         return []
     hint = "Name a function of the request that gives the names of its visitor's groups, or leave it out."
     return [Error(f"VIA_STATE['LIVE_GROUPS'] {path!r} {what}.", hint=hint, id="via_state.E043")]
+
+
+@register("via_state")
+def check_validation(**_: Any) -> list[CheckMessage]:
+    """W035: a form is to be checked while it is filled in, and no template loads the script that does that."""
+    forms: list[str] = []
+    for path in (file for folder in get_template_directories() for file in Path(folder).rglob("*.html")):
+        source = path.read_bytes()
+        if re.search(rb"{%-?\s*via_validate\b", source):
+            return []
+        if b"data-via-validate" in source:
+            forms.append(str(path))
+    if not forms:
+        return []
+    return [
+        CheckWarning(
+            f"{min(forms)} has a form with data-via-validate, and no template has {{% via_validate %}}: nothing checks that form.",
+            hint="Write {% via_validate %} once into the page, after {% via_scripts %}.",
+            id="via_state.W035",
+        )
+    ]
 
 
 @register(Tags.security, "via_state", deploy=True)

@@ -78,6 +78,12 @@ def via_scripts(context: Context) -> SafeString:
 
 
 @register.simple_tag(takes_context=True)
+def via_validate(context: Context) -> SafeString:
+    """The script of forms that say what is wrong while they are filled in."""
+    return scripts.validation(context, request_of(context))
+
+
+@register.simple_tag(takes_context=True)
 def via_mine(context: Context, owner: Any) -> SafeString:
     """An attribute of what is seen by one user alone, given as the user or its primary key."""
     return scripts.mine(request_of(context), owner)

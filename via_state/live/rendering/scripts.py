@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
+from django.http.request import HttpHeaders
 from django.template import Context, TemplateDoesNotExist, TemplateSyntaxError
 from django.templatetags.static import static
 from django.utils.html import escape
@@ -24,7 +25,7 @@ from via_state.live.visitors.tickets import make_personal
 from via_state.live.visitors.tokens import digest, sign_ticket
 from via_state.live.visitors.visitor import Visitor
 
-SCRIPT = "via_state/via-1.js"
+SCRIPT, VALIDATE = "via_state/via-1.js", "via_state/via-validate-1.js"
 LONGEST_GROUP = 100
 
 
@@ -55,11 +56,31 @@ def scripts(context: Context, request: HttpRequest | None) -> SafeString:
     attributes = "".join(
         f' data-via-{name}="{escape(_text(value))}"' for name, value in data.items() if value is not None
     )
+    said = _nonce(context, request)
+    return mark_safe(_script(SCRIPT, said + attributes) + _style(visitor, said))
+
+
+def validation(context: Context, request: HttpRequest | None) -> SafeString:
+    """``{% via_validate %}``: the script of forms with ``data-via-validate``. Write it once into a page that has such a form."""
+    if request is None or painting.get() is not None:
+        raise ImproperlyConfigured(
+            "via_validate belongs into a page that is rendered with its request, beside its live blocks and not into one."
+        )
+    if not getattr(request, "_via_scripts", False):
+        raise DeclarationError("via_validate needs via_scripts: write that before it, into the head.")
+    from django.conf import settings as django_settings
+
+    header = HttpHeaders.parse_header_name(django_settings.CSRF_HEADER_NAME) or ""
+    return mark_safe(_script(VALIDATE, f'{_nonce(context, request)} data-via-header="{escape(header)}"'))
+
+
+def _script(path: str, attributes: str) -> str:
+    return f'<script type="module" src="{escape(static(path))}"{attributes}></script>'
+
+
+def _nonce(context: Context, request: HttpRequest) -> str:
     nonce = nonce_of(context, request)
-    said = f' nonce="{escape(nonce)}"' if nonce else ""
-    return mark_safe(
-        f'<script type="module" src="{escape(static(SCRIPT))}"{said}{attributes}></script>{_style(visitor, said)}'
-    )
+    return f' nonce="{escape(nonce)}"' if nonce else ""
 
 
 def _style(visitor: Visitor, nonce: str) -> str:

@@ -29,8 +29,15 @@ class AwaitedTab(LiveTab):
     async def asubmit(self, form: str = "form", **fields: Any) -> Any:
         """`submit`, awaited."""
         action, data = self.filled(form, fields)
+        self.drafts.pop(form, None)
         with using_pod(self.pod):
             return await self.client.post(action, data)
+
+    async def afill(self, form: str = "form", **fields: Any) -> Any:
+        """`fill`, awaited."""
+        asked = self.typed(form, fields)
+        with using_pod(self.pod):
+            return self.told(form, await self.client.generic(**asked))
 
     async def asees(self, selector: str, text: str) -> None:
         """`sees`, awaited."""

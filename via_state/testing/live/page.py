@@ -99,7 +99,7 @@ class PaintedPage:
         node.element.attributes["data-via-at"] = json.dumps(frame.at)
         if frame.kind in "hd":
             node.html, node.etag = rest
-            self._fill(node, parse(rest[0]))
+            self.fill_in(node.element, parse(rest[0]))
         elif frame.kind == "t":
             to = node.element.attributes.get("data-via-to", "text")
             if to == "text":
@@ -109,12 +109,12 @@ class PaintedPage:
             else:
                 node.element.attributes[to] = rest[0]
 
-    def _fill(self, node: Node, content: Element) -> None:
-        """A block's new children. Nodes in it that the page has already keep what they show; the others are asked for."""
-        before = {one.id: one for one in self.nodes if one.element in list(node.element.all())}
-        node.element.children = content.children
+    def fill_in(self, place: Element, content: Element) -> None:
+        """An element's new children. Nodes in it that the page has already keep what they show; the others are asked for."""
+        before = {one.id: one for one in self.nodes if one.element in list(place.all())}
+        place.children = content.children
         fresh = []
-        for element in node.element.all():
+        for element in place.all():
             if not element.attributes.get("data-via"):
                 continue
             old = before.pop(element.attributes["data-via-id"], None)

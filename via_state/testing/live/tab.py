@@ -8,17 +8,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from django.test import AsyncClient, Client
 
 from via_state.live.protocol.codes import ASLEEP
+from via_state.live.rendering.drafts import METHOD, WORD
+from via_state.live.rendering.written import ASKED
 from via_state.live.serving.hubs import hub_here
 from via_state.pod.default import current_pod, using_pod
 from via_state.pod.pod import Pod
 from via_state.testing.live import connection
 from via_state.testing.live.connection import Connection, Consumed, on_loop
 from via_state.testing.live.databases import let_threads_read
+from via_state.testing.live.dom import parse
 from via_state.testing.live.page import PaintedPage, Sent
 
 
@@ -37,6 +40,8 @@ class LiveTab(PaintedPage):
         self.refused: list[str] = []
         self.closed: int | None = None
         self.ticket = ""
+        #: What was typed into the forms of the page and not sent yet.
+        self.drafts: dict[str, dict[str, Any]] = {}
         #: Within how many milliseconds it would come back if its server ended.
         self.spread = 0
         self._changed = threading.Condition()
@@ -105,8 +110,49 @@ class LiveTab(PaintedPage):
     def submit(self, form: str = "form", **fields: Any) -> Any:
         """Send a form of the page as a browser does, with its own values and these."""
         action, data = self.filled(form, fields)
+        self.drafts.pop(form, None)
         with using_pod(self.pod):
             return self.client.post(action, data)
+
+    def fill(self, form: str = "form", **fields: Any) -> Any:
+        """Type into fields of a form that has ``data-via-validate``. It shows what its view says is wrong so far; the answer is returned."""
+        asked = self.typed(form, fields)
+        with using_pod(self.pod):
+            return self.told(form, self.client.generic(**asked))
+
+    def typed(self, form: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """What asks about a form into which this was typed, as arguments of a client's ``generic``."""
+        element, scripts = self.page.find(form)[0], self.page.find("script[data-via-header]")
+        assert "data-via-validate" in element.attributes, f"{form!r} has no data-via-validate:\n{element}"
+        assert scripts, f"The page {self.path} has no {{% via_validate %}}."
+        self.drafts.setdefault(form, {}).update(fields)
+        action, data = self.filled(form, {})
+        declared = element.attributes["data-via-validate"].split()
+        for one in element.find("input[type=password]"):
+            if one.attributes["name"] not in declared:
+                data.pop(one.attributes["name"], None)
+        wrong = [one.attributes.get("name") for one in element.find("[aria-invalid=true]")]
+        names = ",".join(quote(str(name)) for name in {*self.drafts[form], *wrong} if name in data)
+        return {
+            "method": METHOD,
+            "path": action,
+            "data": urlencode(data, doseq=True),
+            "content_type": "application/x-www-form-urlencoded",
+            "headers": {
+                ASKED: f"{WORD}; {names}",
+                scripts[0].attributes["data-via-header"]: data.get("csrfmiddlewaretoken", ""),
+            },
+        }
+
+    def told(self, form: str, response: Any) -> Any:
+        """Have the form show what its view says."""
+        element = self.page.find(form)[0]
+        found = parse(response.content.decode()).find(f"#{element.attributes['id']}")
+        assert found, (
+            f"{METHOD} answered {response.status_code}, without the form {form!r}: does its view take {METHOD}, and use live.form?"
+        )
+        self.fill_in(element, found[0])
+        return response
 
     def filled(self, form: str, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Where a form is sent, and what."""
@@ -116,7 +162,7 @@ class LiveTab(PaintedPage):
             for one in element.find("input")
             if one.attributes.get("name") and one.attributes.get("type") not in ("submit", "checkbox", "radio")
         }
-        return element.attributes.get("action") or self.path, {**data, **fields}
+        return element.attributes.get("action") or self.path, {**data, **self.drafts.get(form, {}), **fields}
 
     # The connection ---------------------------------------------------------------------------------------
 
