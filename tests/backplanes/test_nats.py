@@ -22,7 +22,7 @@ from tests.backplanes.cutting import append_many_while_cut, append_while_cut, pe
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.nats import NatsBackplane, log
 from via_state.backplanes.nats.connection import Connection
-from via_state.backplanes.nats.log_meta import LogMetas
+from via_state.backplanes.nats.log_metas import LogMetas
 from via_state.core.records import GENESIS
 from via_state.exceptions import (
     BackplaneUnavailable,

@@ -28,7 +28,8 @@ from via_state.backplanes.nats.api import (
 from via_state.backplanes.nats.connection import Connection
 from via_state.backplanes.nats.connections import Connections
 from via_state.backplanes.nats.listing import Listing
-from via_state.backplanes.nats.log_meta import LogMeta, LogMetas, log_meta_of
+from via_state.backplanes.nats.log_meta import LogMeta, log_meta_of
+from via_state.backplanes.nats.log_metas import LogMetas
 from via_state.backplanes.nats.streams import DUPLICATE_WINDOW, Streams, named
 from via_state.backplanes.nats.subjects import COUNT, key_headers
 from via_state.backplanes.nats.tokens import token_of
