@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import pytest
@@ -18,7 +20,7 @@ from tests.conftest import POSTGRES_ALIAS
 from via_state.backplanes.base import Backplane
 from via_state.backplanes.postgres import PostgresBackplane
 from via_state.backplanes.postgres.changes import Cursor
-from via_state.core.records import GENESIS
+from via_state.core.records import GENESIS, Cell
 from via_state.exceptions import BackplaneUnavailable, CASConflict, Closed, NotMigrated, OutcomeUnknown
 from via_state.testing.conformance import BackplaneConformance
 from via_state.testing.conformance.harness import append, eventually, new_id, read_all
@@ -209,6 +211,71 @@ async def test_prefixes_keep_projects_apart(postgres: Postgres, prefix: str) -> 
     assert not changes.cells
     await one.close()
     await other.close()
+
+
+@asynccontextmanager
+async def _planes(prefix: str) -> AsyncIterator[tuple[PostgresBackplane, PostgresBackplane]]:
+    """Two processes' backplanes."""
+    made = tuple(PostgresBackplane({"DATABASE": POSTGRES_ALIAS, "PREFIX": prefix}) for _ in range(2))
+    try:
+        yield made[0], made[1]
+    finally:
+        for plane in made:
+            await plane.close()
+
+
+async def test_whoever_loses_a_cell_gets_the_winners_value_in_the_same_statement(
+    postgres: Postgres, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with _planes(prefix) as (first, second):
+        old = await first.cas("cell", None, b"old")
+        new = await second.cas("cell", old, b"new", ttl=100.0)
+        loaded: list[object] = []
+        monkeypatch.setattr(second._cells, "load_many", loaded.append)
+        for expected in (None, old):
+            with pytest.raises(CASConflict) as found:
+                await second.cas("cell", expected, b"late")
+            there = found.value.cell
+            assert isinstance(there, Cell)
+            assert there[:2] == (b"new", new)
+            assert there.age >= 0
+            assert there.ttl is not None
+            assert 0 < there.ttl <= 100
+        with pytest.raises(CASConflict) as found:
+            await second.cas("another", old, b"late")
+        assert found.value.cell is None
+        assert loaded == []
+
+
+#: Another process's write, where there is a cell and where there is none.
+WIN = {
+    True: "UPDATE via_state_cell SET data = 'new', rev = nextval('via_state_rev'), write_id = gen_random_uuid() WHERE prefix = %s",
+    False: "INSERT INTO via_state_cell (prefix, key, data, rev, write_id, written, xid) "
+    "VALUES (%s, 'cell', 'new', nextval('via_state_rev'), gen_random_uuid(), now(), 0)",
+}
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_whoever_waits_for_the_winner_of_a_cell_gets_its_value(
+    postgres: Postgres, prefix: str, there: bool
+) -> None:
+    async with _planes(prefix) as (first, second):
+        expected = await first.cas("cell", None, b"old") if there else None
+        async with first._connections.use(write=True) as winner, winner.transaction():
+            await winner.execute(WIN[there], (prefix,))
+            losing = asyncio.ensure_future(second.cas("cell", expected, b"late"))
+            waits = (
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+            )
+            async with asyncio.timeout(10):
+                while await (await winner.execute(waits)).fetchone() == (0,):
+                    await asyncio.sleep(0.01)
+        with pytest.raises(CASConflict) as found:
+            await losing
+        cell = await first.load("cell")
+        assert cell is not None
+        assert isinstance(found.value.cell, Cell)
+        assert found.value.cell[:2] == cell[:2] == (b"new", cell.revision)
 
 
 def test_options_are_checked() -> None:

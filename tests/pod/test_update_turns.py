@@ -157,3 +157,48 @@ async def test_a_doorbell_is_not_answered_by_a_load_of_what_an_update_brings(
         assert copy is not None
         async with asyncio.timeout(10):  # whoever waits for a value waits for no pause
             assert await pod.aget(Board.hits.key, copy.spec, at_least=copy.stored, timeout=10) == 50
+
+
+async def test_a_doorbell_during_an_update_waits_for_what_becomes_of_the_update(
+    pod: Pod, peer: Pod, backplane: FaultyBackplane
+) -> None:
+    mine, theirs = Board.hits.using(pod), Board.hits.using(peer)
+    await mine.aset(1)
+    await theirs.aset(2)
+    await pod.adrain()
+    copy = pod.replicas.loaded_cell(Board.hits.key)
+    assert copy is not None
+    seen, loads = [], []
+
+    async def rung(old: int) -> int:
+        seen.append(old)
+        loads.append(backplane.calls["load_many"])
+        if len(seen) == 1:
+            before = copy._rang
+            await theirs.aset(10)
+            async with asyncio.timeout(10):
+                while copy._rang == before or copy.task is not None:
+                    await asyncio.sleep(0.001)
+        return old + 1
+
+    with mock.patch.multiple(cell_copy, HOT_PAUSE=0.0, UPDATE_PAUSE=NEVER):
+        async with asyncio.timeout(10):
+            assert await mine.aupdate(rung) == 11
+    assert seen == [2, 10]
+    assert loads[0] == loads[1]
+
+
+async def test_a_long_update_keeps_a_pod_from_newer_values_for_a_moment_only(pod: Pod, peer: Pod) -> None:
+    mine, theirs = Board.hits.using(pod), Board.hits.using(peer)
+    await mine.aset(1)
+
+    async def long(old: int) -> int:
+        if old == 1:
+            await theirs.aset(10)
+            async with asyncio.timeout(10):
+                async for value in mine.changes():
+                    if value == 10:
+                        break
+        return old + 1
+
+    assert await mine.aupdate(long) == 11

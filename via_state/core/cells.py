@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
@@ -28,6 +29,7 @@ RESET_TTL = 3600.0
 #: A write's id, and whole seconds since the write before it.
 Write = tuple[str, float]
 
+_PAUSE = operator.itemgetter(1)
 #: Stands in a cell's writes for "it was absent before".
 NO_WRITE: Write = ("", 0.0)
 
@@ -144,10 +146,11 @@ def _open(data: bytes) -> _Envelope:
 
 def _recent(writes: Sequence[Write], pause: float) -> Sequence[Write]:
     """The writes that somebody may still ask for: those that were the last one within `REMEMBERED_SECONDS`."""
-    first, age = len(writes) - 1, pause
-    while first > 0 and len(writes) - first < REMEMBERED_WRITES - 1 and age <= REMEMBERED_SECONDS:
-        age += writes[first][1]
-        first -= 1
+    first = max(0, len(writes) - (REMEMBERED_WRITES - 1))
+    age = pause + sum(map(_PAUSE, writes[first + 2 :]))  # of the write that followed the first one
+    while age > REMEMBERED_SECONDS and first < len(writes) - 1:
+        first += 1
+        age -= sum(map(_PAUSE, writes[first + 1 : first + 2]))
     return writes[first:]
 
 

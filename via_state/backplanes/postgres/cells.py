@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, cast
 from uuid import UUID
 
 from via_state.backplanes.base import MAX_KEY, conflict
@@ -18,8 +20,8 @@ KNOWN = f"char_length(key) <= {MAX_KEY}"
 # them, which would fail all cells that are asked for with that one.
 COLUMNS = """
 key, data, rev, write_id,
-CASE WHEN isfinite(written) THEN extract(epoch FROM now() - written) ELSE 0 END::double precision,
-CASE WHEN isfinite(expires) THEN extract(epoch FROM expires - now()) END::double precision
+CASE WHEN isfinite(written) THEN extract(epoch FROM now() - written) ELSE 0 END::double precision AS age,
+CASE WHEN isfinite(expires) THEN extract(epoch FROM expires - now()) END::double precision AS ttl
 """
 
 LOAD = f"SELECT {COLUMNS} FROM via_state_cell WHERE prefix = %s AND key = ANY(%s) AND {LIVE}"
@@ -36,7 +38,7 @@ ORDER BY key LIMIT %(limit)s
 """
 
 # The sequence may give a number out again, after a crash with lazy commits or from a restored backup: hence the id.
-REPLACE = f"""
+_REPLACE = f"""
 UPDATE via_state_cell
 SET data = %(data)s, rev = nextval('via_state_rev'), write_id = gen_random_uuid(), written = now(),
     expires = now() + make_interval(secs => %(ttl)s), xid = {XID}
@@ -45,7 +47,7 @@ RETURNING rev, write_id
 """
 
 # The revision is drawn again where a row is in the way: drawn before its lock was held, it could be too low.
-CREATE = f"""
+_CREATE = f"""
 INSERT INTO via_state_cell AS cell (prefix, key, data, rev, write_id, written, expires, xid)
 VALUES (%(prefix)s, %(key)s, %(data)s, nextval('via_state_rev'), gen_random_uuid(), now(),
         now() + make_interval(secs => %(ttl)s), {XID})
@@ -55,6 +57,20 @@ SET data = excluded.data, rev = nextval('via_state_rev'), write_id = excluded.wr
 WHERE cell.expires <= now()
 RETURNING rev, write_id
 """
+
+
+def _answered(write: str) -> str:
+    """A write, and in the same statement what was there instead where it has lost."""
+    return f"""
+WITH won AS ({write}), there AS (
+    SELECT {COLUMNS} FROM via_state_cell WHERE prefix = %(prefix)s AND key = %(key)s AND {LIVE}
+)
+SELECT won.rev, won.write_id, there.*
+FROM (VALUES (1)) AS one LEFT JOIN won ON true LEFT JOIN there ON won.rev IS NULL
+"""
+
+
+REPLACE, CREATE = _answered(_REPLACE), _answered(_CREATE)
 
 PRUNE = """
 DELETE FROM via_state_cell WHERE (prefix, key) IN (
@@ -90,12 +106,15 @@ class Cells:
         if expected is not None:
             values |= {"number": expected.number, "write_id": uuid_of(expected.write_id)}
         async with self._connections.use(write=True) as connection:
-            cursor = await connection.execute(CREATE if expected is None else REPLACE, values)
-            row = await cursor.fetchone()
-        if row is None:
-            # Not in the same statement: that sees the row as it was before it waited for whoever won.
-            raise conflict(key, expected, (await self.load_many([key])).get(key))
-        return revision_of(*row)
+            cursor = await connection.execute(CREATE if expected is None else REPLACE, values, binary=True)
+            rev, write_id, found, *columns = cast("Sequence[Any]", await cursor.fetchone())
+        if rev is not None:
+            return revision_of(rev, write_id)
+        there = None if found is None else _cell(*columns)
+        if (None if there is None else there.revision) == expected:
+            # The statement has waited for whoever won, and sees what was there before it waited.
+            there = (await self.load_many([key])).get(key)
+        raise conflict(key, expected, there)
 
     async def prune(self, limit: int) -> int:
         async with self._connections.use(write=True) as connection:

@@ -34,6 +34,8 @@ logger = logging.getLogger("via_state.cells")
 
 #: Seconds between two loads of a cell that never rests, and between a write of this pod, which brought what was there, and the first.
 HOT_PAUSE = 0.02
+#: The latter while this pod updates it: what becomes of the update brings what the doorbell rang for.
+UPDATE_PAUSE = 0.1
 TOUCH_AFTER = 0.1  # of the time to live: how often an expiring cell that is in use is renewed
 
 
@@ -162,7 +164,8 @@ class CellCopy(Replica[Revision], Generic[T]):
         hurried, self._hurried = self._hurried, False
         if not hurried and self._asked > self._rang:
             return None  # a write of this pod has brought it
-        if not hurried and (rest := self._wrote + HOT_PAUSE - time.monotonic()) > 0:
+        patience = UPDATE_PAUSE if self.turns.holder is not None else HOT_PAUSE
+        if not hurried and (rest := self._wrote + patience - time.monotonic()) > 0:
             self.flight.ring()
             return Hold(rest)
         try:

@@ -18,6 +18,9 @@ from via_state.runtime.backoff import Backoff, patiently
 from via_state.runtime.loop import LoopThread
 
 MISSING: Final = object()
+#: Seconds: the longest first pause of an update that was beaten twice, and the longest one of all. Several rounds of others: while eight
+#: processes update one cell without a stop, three of four rounds are won then, and one of three without pauses.
+PAUSES = (0.05, 0.1)
 #: What `CellUpdate.offer` gives when the round was won.
 WON: Final = object()
 
@@ -33,7 +36,7 @@ class CellUpdate:
         self._thread, self._replicas, self._key, self._spec = thread, replicas, key, spec
         self._started = time.monotonic()
         self._deadline: float = self._started + settings.UPDATE_TIMEOUT
-        self._backoff = Backoff(base=0.001, cap=0.05)
+        self._backoff = Backoff(*PAUSES)
         self._lost = 0
         self._cell: CellCopy[Any] | None = None
         self._base: Read[Any]
