@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from psycopg import AsyncConnection as Connection
 
 from tests.backplanes.conftest import Make
 from via_state.backplanes.postgres import doorbell
@@ -40,3 +43,25 @@ async def test_rings_that_come_thick_are_gathered(make: Make, monkeypatch: pytes
     notifier.ring("d")
     assert notifier._keys == {"d"}, "it waits for others"
     assert len(sent) == 1
+
+
+async def test_one_ring_is_the_statement_that_the_server_plans_fastest(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+    execute = Connection.execute
+
+    async def noted(self: Connection, statement: Any, *rest: Any, **options: Any) -> Any:
+        if "pg_notify" in str(statement):
+            sent.append(rest[0])
+        return await execute(self, statement, *rest, **options)
+
+    monkeypatch.setattr(Connection, "execute", noted)
+    plane = make()
+    await append(plane, "log", b"0")
+    await eventually(lambda: len(sent) == 1, "the ring")
+    names = plane._notifier._code
+    assert sent.pop() == (names.channel, names.of("log"))
+    await plane.publish_many([("topic", b"one"), ("topic", b"two")])
+    ((channels, payloads),) = sent
+    assert channels == [names.messages] * len(payloads) == [names.messages] * 2

@@ -40,8 +40,10 @@ PAUSE = 0.05
 #: Seconds without a doorbell after which the listening connection is asked whether it lives.
 SILENCE = 15.0
 
-#: Channels and payloads, in this order, in one transaction.
-_NOTIFY = "SELECT pg_notify(channel, payload) FROM unnest(%s::text[], %s::text[]) AS told (channel, payload)"
+# Not the statement NOTIFY, which pg_stat_statements keeps with its payload, one line for each.
+_NOTIFY = "SELECT pg_notify(%s, %s)"
+#: Channels and payloads, in this order, in one transaction. For one payload it takes the server half as long again as `_NOTIFY`.
+_NOTIFY_MANY = "SELECT pg_notify(channel, payload) FROM unnest(%s::text[], %s::text[]) AS told (channel, payload)"
 
 
 class Notifier:
@@ -163,7 +165,10 @@ class Notifier:
         if self._connection is None:
             self._connection = await self._open()
         with deadline(self._connection, self._timeout):
-            await self._connection.execute(_NOTIFY, (channels, payloads))
+            if len(payloads) == 1:
+                await self._connection.execute(_NOTIFY, (channels[0], payloads[0]))
+            else:
+                await self._connection.execute(_NOTIFY_MANY, (channels, payloads))
 
     async def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
