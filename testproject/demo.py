@@ -8,7 +8,6 @@ import fcntl
 import hashlib
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from testproject.servers.nats import Nats
 from testproject.servers.ports import why_unusable
 from testproject.servers.postgres import Postgres
 from testproject.servers.process import Process, ServerError, end_with
+from testproject.servers.process import run as run_command
 from testproject.servers.prometheus import MISSING, Prometheus, installed
 from testproject.servers.redis import Redis
 from testproject.servers.secret import secret
@@ -103,9 +103,7 @@ def ports(text: str) -> list[int]:
 def manage(environment: dict[str, str], *arguments: str) -> str:
     """What a command of manage.py prints. Raises `DemoError`."""
     command = [sys.executable, "manage.py", *arguments, "--settings", "testproject.settings"]
-    done = subprocess.run(
-        command, cwd=PROJECT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
+    done = run_command(command, cwd=PROJECT, env={**os.environ, **environment})
     if done.returncode:
         raise DemoError(f"manage.py {arguments[0]} failed:\n{done.stderr.strip()}")
     return done.stdout.strip()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from pathlib import Path
 from testproject.servers.accounts import unprivileged_account
 from testproject.servers.ports import HOST, free_port
 from testproject.servers.postgres_binaries import postgres_binaries
-from testproject.servers.process import Process, ServerError, end_with
+from testproject.servers.process import Process, ServerError, run
 from testproject.servers.secret import secret
 
 USER = "postgres"  # the database role
@@ -71,6 +70,7 @@ class Postgres:
             # SIGINT is PostgreSQL's fast shutdown: no lock and no recovery are left for the next start.
             death_signal=signal.SIGINT,
             stop_signal=signal.SIGINT,
+            last_signal=signal.SIGQUIT,
             cwd=folder,
         )
 
@@ -114,7 +114,6 @@ class Postgres:
         # Renamed when it is whole, so that a start that was interrupted here leaves no half-made data folder.
         new = self.folder / "data.new"
         shutil.rmtree(new, ignore_errors=True)
-        parent = os.getpid()
         with tempfile.NamedTemporaryFile("w", dir=self.folder) as given:  # readable by its owner only
             given.write(password)
             given.flush()
@@ -123,17 +122,13 @@ class Postgres:
             # A generated password needs no slow hash, and a machine that makes a connection again and again has no time for one.
             login = ["-U", USER, "-A", "scram-sha-256", f"--pwfile={given.name}", "-c", "scram_iterations=1"]
             hurry = ["--no-sync"] if self._hurried else []
-            done = subprocess.run(
+            done = run(
                 [self._bin / "initdb", "-D", new, *login, "-E", "UTF8", *COLLATION, *hurry],
                 user=None if self.account is None else self.account.pw_uid,
                 group=None if self.account is None else self.account.pw_gid,
                 extra_groups=None if self.account is None else [],
-                preexec_fn=lambda: end_with(parent, signal.SIGKILL),
                 env={**os.environ, **LOCALE},
                 cwd=self.folder,
-                capture_output=True,
-                text=True,
-                check=False,
             )
         if done.returncode:
             raise ServerError(f"initdb failed: {done.stderr.strip() or done.stdout.strip()}")
@@ -148,8 +143,8 @@ class Postgres:
         return len(lines) >= 8 and lines[0] == str(self.process.pid) and lines[7].strip() == "ready"
 
     def stop(self) -> None:
-        """Fast shutdown."""
-        self.process.stop()
+        """Fast shutdown, whose checkpoint a slow disk makes long; an immediate one after that."""
+        self.process.stop(PATIENCE)
 
     def restart(self) -> None:
         """Stop and start on the same port and data."""

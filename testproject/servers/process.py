@@ -6,12 +6,16 @@ import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from testproject.servers.waiting import wait_until
 
 PR_SET_PDEATHSIG = 1
+#: Seconds for which one waits after the last signal: PostgreSQL kills children that don't end within five.
+LAST = 20.0
 # Looked up here: the child of a fork in a process with threads had better not search libraries.
 _prctl = getattr(ctypes.CDLL(None), "prctl", None)
 
@@ -28,8 +32,46 @@ def end_with(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
             os.kill(os.getpid(), number)
 
 
+@contextmanager
+def making_a_child(death_signal: signal.Signals) -> Iterator[Callable[[], None]]:
+    """What a child does first, so that it gets ``death_signal`` when this process dies.
+
+    What asks this process to end waits until the block ends and the child is known: an exception of a handler between the fork and that
+    would leave a child that nobody stops.
+    """
+    parent, before = os.getpid(), signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+
+    def begin() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        end_with(parent, death_signal)
+
+    try:
+        yield begin
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def run(
+    command: Sequence[str | Path], death_signal: signal.Signals = signal.SIGKILL, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """What a command prints and how it ends. It is killed, and has ended, when this is interrupted."""
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    child = None
+    try:
+        with making_a_child(death_signal) as begin:
+            child = subprocess.Popen(command, preexec_fn=begin, **pipes, **options)
+        output, errors = child.communicate()
+    except BaseException:
+        if child is not None:
+            child.kill()
+            child.communicate()
+        raise
+    return subprocess.CompletedProcess(command, child.returncode, output, errors)
+
+
 class Process:
-    """Started by `start`, known by its pid only. ``death_signal`` is what it gets if this process dies first.
+    """Started by `start`, known by its pid only. ``death_signal`` is what it gets if this process dies first; ``last_signal`` is for one
+    that has children: it ends them at once, which nobody does for it when it is killed.
 
     On Linux "this process" is the thread that called `start`: start servers from one that stays.
     """
@@ -45,11 +87,12 @@ class Process:
         group: int | None = None,
         death_signal: signal.Signals = signal.SIGTERM,
         stop_signal: signal.Signals = signal.SIGTERM,
+        last_signal: signal.Signals | None = None,
         cwd: Path | None = None,
     ) -> None:
         self.name, self.command, self.log = name, [str(part) for part in command], log
         self._env, self._user, self._group, self._cwd = env, user, group, cwd
-        self._death_signal, self._stop_signal = death_signal, stop_signal
+        self._death_signal, self._stop_signal, self._last_signal = death_signal, stop_signal, last_signal
         self._child: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
@@ -64,8 +107,7 @@ class Process:
 
     def start(self, ready: Callable[[], bool], timeout: float = 60.0) -> None:
         """Start and wait until ``ready()``. Raises `ServerError` when it ends first or takes too long."""
-        parent = os.getpid()
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, making_a_child(self._death_signal) as begin:
             self._log_start = log.tell()
             # A session of its own: Ctrl-C at the terminal reaches us alone, and we stop the children in order.
             self._child = subprocess.Popen(
@@ -78,7 +120,7 @@ class Process:
                 group=self._group,
                 extra_groups=None if self._user is None else [],
                 start_new_session=True,
-                preexec_fn=lambda: end_with(parent, self._death_signal),
+                preexec_fn=begin,
                 cwd=self._cwd,
             )
         try:
@@ -115,14 +157,16 @@ class Process:
         self.signal(self._stop_signal)
 
     def stop(self, timeout: float = 10.0) -> None:
-        """Ask it to end; kill it after ``timeout`` seconds."""
+        """Ask it to end; send its last signal after ``timeout`` seconds, if it has one; kill it when nothing helps."""
         if self._child is None:
             return
-        self.ask_to_stop()
-        try:
-            self._child.wait(timeout)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        for number, seconds in ((self._stop_signal, timeout), (self._last_signal, LAST)):
+            if number is not None:
+                self.signal(number)
+                with suppress(subprocess.TimeoutExpired):
+                    self._child.wait(seconds)
+                    return
+        self.kill()
 
     def kill(self) -> None:
         """End it at once, without a chance to clean up."""

@@ -27,6 +27,32 @@ child.start(lambda: True)
 print(child.pid, flush=True)
 time.sleep(60)
 """
+# SIGTERM comes when the child is there, and nobody knows it yet.
+INTERRUPTED = """
+import os, signal, subprocess, sys
+from pathlib import Path
+from testproject.servers import process
+
+class Popen(subprocess.Popen):
+    def __init__(self, *given, **more):
+        super().__init__(*given, **more)
+        print(self.pid, flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+def stop(number, frame):
+    raise KeyboardInterrupt
+
+subprocess.Popen = Popen
+signal.signal(signal.SIGTERM, stop)
+command = [sys.executable, "-c", "import signal; signal.pause()"]
+child = process.Process("child", command, Path(sys.argv[1]))
+try:
+    START
+except KeyboardInterrupt:
+    child.stop()
+    print("stopped", flush=True)
+sys.stdin.read()
+"""
 
 
 def python(code: str, log: Path) -> Process:
@@ -91,6 +117,30 @@ def test_a_child_ends_when_the_process_that_started_it_is_killed(tmp_path: Path)
         parent.kill()
         parent.wait()
     wait_until(lambda: gone(child), "the end of the child")
+
+
+@pytest.mark.parametrize("start", ["child.start(lambda: False)", "process.run(command)"])
+def test_a_child_is_stopped_although_its_parent_was_told_to_stop_while_it_made_it(
+    tmp_path: Path, start: str
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED.replace("START", start), str(tmp_path / "log")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert parent.stdout.readline() == "stopped\n"
+        assert gone(child)
+
+
+def test_a_child_gets_what_its_parent_was_told_to_wait_for(tmp_path: Path) -> None:
+    process = python(
+        "import signal; print(signal.pthread_sigmask(signal.SIG_BLOCK, ()), 'is blocked')", tmp_path / "log"
+    )
+    with pytest.raises(ServerError, match=r"set\(\) is blocked"):
+        process.start(lambda: False)
 
 
 def test_a_free_port_is_none_of_those_for_outgoing_connections() -> None:

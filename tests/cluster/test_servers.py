@@ -20,7 +20,7 @@ from testproject.servers.postgres import Postgres
 from testproject.servers.process import ServerError
 from testproject.servers.redis import Redis
 from testproject.servers.waiting import wait_until
-from tests.cluster.processes import gone
+from tests.cluster.processes import descendants, gone
 from tests.conftest import server_folder
 
 
@@ -79,6 +79,16 @@ def test_postgres_recovers_from_a_crash_even_while_a_session_was_at_work(server:
         server.start()
         assert "crash" in notes(server)
         other.join()
+
+
+def test_postgres_that_cannot_stop_in_time_leaves_no_child(server: Postgres) -> None:
+    started = descendants(server.process.pid)
+    assert started
+    for pid in started:
+        os.kill(pid, signal.SIGSTOP)  # as on a disk that takes for ever
+    server.process.stop(timeout=0.2)
+    assert all(gone(pid) for pid in [server.process.pid, *started])
+    server.start()
 
 
 def work(connection: psycopg.Connection) -> None:
