@@ -1,4 +1,4 @@
-"""The other process of a benchmark: ``python -m benchmarks.child folded|listen|hear|layer|raw-notify|raw-subscribe|update|raw-update|visit``."""
+"""The other process of a benchmark: ``python -m benchmarks.child folded|listen|hear|layer|raw-notify|raw-subscribe|update|raw-update|visit|hold``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ import os
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import django
 import nats
 import psycopg
+from django.test import override_settings
+
+if TYPE_CHECKING:
+    from via_state.pod.pod import Pod
 
 
 def say(text: object) -> None:
@@ -111,32 +116,63 @@ def update() -> None:
 
     Bench.hits.read()
     say("ready")
-    count = int(sys.stdin.readline())
+    seconds, done = float(sys.stdin.readline()), 0
     began = time.monotonic()
-    for _ in range(count):
+    while time.monotonic() < began + seconds:
         Bench.hits.update(lambda old: old + 1)
+        done += 1
     ended = time.monotonic()
     conflicts = REGISTRY.get_sample_value("via_cell_conflicts_total", {"key": "bench.hits"}) or 0.0
-    say(json.dumps({"began": began, "ended": ended, "conflicts": conflicts}))
+    say(json.dumps({"began": began, "ended": ended, "done": done, "conflicts": conflicts}))
+
+
+def hold(keys: int) -> None:
+    """Print how many bytes this process needs for each key that it holds, of so many that another pod's backplane keeps."""
+    from benchmarks.live import resident
+    from benchmarks.state import Bench, Tick
+    from via_state.conf import settings
+    from via_state.testing import pods
+
+    spec = Bench.bare.definition.spec()
+    names = [f"bench.bare.{number}" for number in range(keys)]
+
+    async def fill(pod: Pod) -> None:
+        for first in range(0, keys, 1000):
+            await asyncio.gather(*(pod.aappend(name, spec, [Tick()]) for name in names[first : first + 1000]))
+
+    async def follow(pod: Pod) -> None:
+        for first in range(0, keys, 1000):
+            for name in names[first : first + 1000]:
+                pod.replicas.log(name, spec)
+            await pod.replicas.settle()
+
+    with override_settings(VIA_STATE={"MAX_REPLICAS": 2 * keys, "IDLE_TTL": 3600.0}), pods(2) as (writer, reader):
+        assert 2 * keys == settings.MAX_REPLICAS
+        writer.thread.call(fill(writer))
+        before = resident()
+        reader.thread.call(follow(reader))
+        assert len(reader.replicas.logs()) == keys
+        say((resident() - before) / keys)
 
 
 def raw_update(dsn: str) -> None:
     """The same by hand."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         say("ready")
-        count = int(sys.stdin.readline())
+        seconds, done = float(sys.stdin.readline()), 0
         began, conflicts = time.monotonic(), 0
-        for _ in range(count):
+        while time.monotonic() < began + seconds:
             while True:
                 row = connection.execute("SELECT value, rev FROM raw_cell WHERE id = 1").fetchone()
                 assert row is not None
-                done = connection.execute(
+                updated = connection.execute(
                     "UPDATE raw_cell SET value = %s, rev = rev + 1 WHERE id = 1 AND rev = %s", (row[0] + 1, row[1])
                 )
-                if done.rowcount:
+                if updated.rowcount:
                     break
                 conflicts += 1
-        say(json.dumps({"began": began, "ended": time.monotonic(), "conflicts": conflicts}))
+            done += 1
+        say(json.dumps({"began": began, "ended": time.monotonic(), "done": done, "conflicts": conflicts}))
 
 
 def visit(port: int) -> None:
@@ -167,6 +203,9 @@ if __name__ == "__main__":
     job = sys.argv[1]
     if job == "visit":
         visit(int(sys.argv[2]))
+    elif job == "hold":
+        django.setup()
+        hold(int(sys.argv[2]))
     elif job == "hear":
         hear()
     elif job == "raw-notify":

@@ -16,6 +16,7 @@ KEYS = (1, 10, 100, 1_000, 10_000)
 PODS = (1, 2, 4, 8, 16)
 LENGTHS = (10_000, 100_000, 1_000_000)
 RESIDENTS = (1, 100, 10_000, 100_000)
+HELD = (1_000, 10_000, 100_000)
 PACK, EVENTS = 1000, 50_000
 
 
@@ -42,6 +43,15 @@ def start_without_snapshot(length: int) -> float:
         return (time.perf_counter() - started) * 1000
     finally:
         pod.close()
+
+
+def held(keys: int) -> float:
+    """KiB for each of so many keys that a new process holds."""
+    child = postgres.child_of("hold", str(keys))
+    try:
+        return float(postgres.line_of(child)) / 1024
+    finally:
+        child.communicate()
 
 
 def benchmarks() -> list[Benchmark]:
@@ -95,5 +105,12 @@ def benchmarks() -> list[Benchmark]:
             RESIDENTS,
             memory.sweep,
             "a sweep with so many keys in memory, of which one has moved",
+        ),
+        *over(
+            "memory",
+            "KiB",
+            HELD,
+            held,
+            "memory of a process for each of so many keys that it holds, a counter each",
         ),
     ]

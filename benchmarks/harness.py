@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+#: Seconds after which no further round of a benchmark begins: a slow machine makes fewer, and their number is noted.
+MOST_SECONDS = 20.0
 #: A round of a benchmark: one measured figure, in the benchmark's unit.
 Round = Callable[[], float]
 
@@ -44,14 +46,14 @@ class Benchmark:
         began = time.monotonic()
         ours: list[float] = []
         raw: list[float] = []
-        for _ in range(self.rounds):
+        while len(ours) < self.rounds and (not ours or time.monotonic() < began + MOST_SECONDS):
             ours.append(self.ours())
             if self.raw is not None:
                 raw.append(self.raw())
         value = statistics.median(ours)
         base = statistics.median(raw) if raw else None
         ratio = None if base is None else (base / value if self.lower_is_better else value / base)
-        noise = f"{self.rounds} rounds, {min(ours):,.4g} to {max(ours):,.4g}"
+        noise = f"{len(ours)} rounds, {min(ours):,.4g} to {max(ours):,.4g}"
         if raw:
             noise += f", raw {min(raw):,.4g} to {max(raw):,.4g}"
         if self.seen is not None:

@@ -14,12 +14,13 @@ import psycopg
 
 from benchmarks.harness import Benchmark
 from benchmarks.postgres import dsn, new_pod
-from benchmarks.state import Bench, Tick
+from benchmarks.state import Bench, Record, Tick
 from via_state.backplanes.postgres import PostgresBackplane
 from via_state.pod.pod import Pod
 from via_state.testing import pods
 
 LONG, TAIL, PACK = 1_000_000, 500, 1000
+OLD = 200_000  # records that are discarded, one in each pack
 EVENTS = 500_000
 STEADY = 60.0  # seconds
 runs = itertools.count(1000)
@@ -61,7 +62,7 @@ def cold_start(length: int = LONG) -> float:
 def select_snapshot_and_tail() -> float:
     """Raw: psycopg selecting the same snapshot and the same tail, msgspec decoding them."""
     key = Bench.kept.at(run=_long(LONG)).key
-    decoder = msgspec.json.Decoder(list[tuple[str, int, Tick]])
+    decoder = msgspec.json.Decoder(list[Record])
     with psycopg.connect(dsn(), autocommit=True) as connection:
         connection.execute("SELECT 1")
         started = time.perf_counter()
@@ -107,18 +108,18 @@ def converge(name: str, durable: bool) -> float:
 
 
 def _old_log(key: str) -> None:
-    """A log of `LONG` records, one in each pack, written an hour ago."""
+    """A log of `OLD` records, one in each pack, written an hour ago."""
     with psycopg.connect(dsn(), autocommit=True) as connection:
         connection.execute(
             "INSERT INTO via_state_log (prefix, key, epoch, last, last_append, last_index, floor, floor_record, xid) "
             "VALUES ('via', %s, gen_random_uuid(), %s, gen_random_uuid(), 0, 0, '', 0)",
-            (key, LONG),
+            (key, OLD),
         )
         connection.execute(
             "INSERT INTO via_state_pack (log_id, first, last, append_id, created, data) "
             "SELECT log.id, n, n, gen_random_uuid(), now() - interval '1 hour', %s "
             "FROM via_state_log log, generate_series(1, %s) n WHERE log.key = %s",
-            (b'[["Tick",1,{}]]', LONG, key),
+            (b'[["Tick",1,{}]]', OLD, key),
         )
         connection.execute("VACUUM (ANALYZE) via_state_pack")
         connection.execute("CHECKPOINT")
@@ -154,7 +155,7 @@ def appends_beside_compaction() -> float:
 
     def compact() -> None:
         try:
-            other.thread.call(other.backplane.compact(key, LONG - 1))
+            other.thread.call(other.backplane.compact(key, OLD - 1))
         finally:
             stop.set()
 
@@ -272,7 +273,7 @@ def benchmarks() -> list[Benchmark]:
             "ms",
             appends_beside_compaction,
             appends_alone,
-            f"p99 of 16 appenders while {LONG:,} records are discarded; raw: while nothing else happens",
+            f"p99 of 16 appenders while {OLD:,} records are discarded; raw: while nothing else happens",
             lower_is_better=True,
             rounds=3,
         ),
