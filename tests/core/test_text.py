@@ -150,6 +150,23 @@ def test_an_error_names_fields_and_types_and_no_value(refused: Callable[[], obje
     assert CARD not in "".join(told)
 
 
+def test_a_value_that_can_not_even_be_shown_is_refused_by_its_own_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where values are shown, as with DEBUG: the message is about the value, not about its ``repr()``."""
+
+    class Mute:
+        def __repr__(self) -> str:
+            raise ZeroDivisionError
+
+    deep: dict[str, Any] = {}
+    for _ in range(5000):
+        deep = {"a": deep}
+    monkeypatch.setattr("via_state.core.text.show_values", lambda: True)
+    codec: CellCodec[Any] = CellCodec(dict, 1)
+    for value, says in ((deep, "nested too deeply|nested more than"), ({"a": Mute()}, "Mute")):
+        with pytest.raises(ValueRefused, match=says):
+            codec.encode(value, write_id="", writes=(), pause=0.0)
+
+
 def test_values_are_shown_where_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("via_state.core.text.show_values", lambda: True)
     for refused, _ in REFUSALS[1:4]:

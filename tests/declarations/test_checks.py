@@ -129,7 +129,7 @@ def anyvalue(*arguments: Any, **options: Any) -> Any:
         (lambda: anyvalue(int | None), "E007", "not a class to call. Give default=None"),
         (lambda: StateAppEvents(Tick, value=NeedsArguments), "E007", r"NeedsArguments\(\) raised TypeError"),
         (lambda: StateApp(int, default=lambda: 1 // 0), "E007", "the default raised ZeroDivisionError"),
-        (lambda: anyvalue(int, default="x"), "E007", "initial value 'x' is no <class 'int'>"),
+        (lambda: anyvalue(int, default="x"), "E007", "initial value 'x' is not of the type <class 'int'>"),
         (lambda: StateApp(Opaque), "E008", "can't be stored: it holds a <class 'tests"),
         (lambda: StateApp(dict[str, list[Opaque]]), "E008", "can't be stored: it holds a <class 'tests"),
         (lambda: anyvalue(list[int] | set[int], default=list), "E008", "can't be stored: Type unions may not"),

@@ -41,6 +41,8 @@ async def test_append_many_is_all_or_none(pod: Pod) -> None:
         await numbers.aappend_many([Add(1), Add("two")])  # type: ignore[arg-type]
     with pytest.raises(EventRefused):
         await numbers.aappend_many([])
+    with pytest.raises(EventRefused, match=r"Write append\("):
+        await numbers.aappend_many(Add(1))  # type: ignore[arg-type]
     assert await numbers.aread() == []
 
 

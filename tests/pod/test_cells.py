@@ -159,6 +159,16 @@ async def test_an_async_function_updates(pod: Pod) -> None:
     assert await Board.hits.using(pod).aupdate(double) == 42
 
 
+async def test_a_sync_update_refuses_what_must_be_awaited_and_names_the_twin(pod: Pod) -> None:
+    async def double(old: int) -> int:
+        return old * 2
+
+    for change in (lambda: Board.hits.using(pod).update(double), lambda: Board.hits.using(pod).set(double(1))):  # type: ignore[arg-type]
+        with pytest.raises(ValueRefused, match="await aupdate"):
+            await asyncio.to_thread(change)
+    assert await Board.hits.using(pod).aread() == 0
+
+
 async def test_changing_the_old_value_in_place_changes_no_other_view(pod: Pod) -> None:
     names = Board.names.using(pod)
     await names.aset(["a"])

@@ -77,9 +77,16 @@ def quoted(error: BaseException, most: int) -> Quoting:
 def named(value: object) -> str:
     """A value in a message for people: its type; the value itself only where values may be shown."""
     if show_values():
-        return one_line(repr(value), 100)
+        return one_line(_representation(value), 100)
     size = f" of {len(value)} characters" if isinstance(value, str) else ""
     return f"a value of type {type(value).__name__}{size}"
+
+
+def _representation(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # nested too deeply, or code of the project's: the message is about something else
+        return f"<{type(value).__name__}, whose repr() raised {type(error).__name__}>"
 
 
 def reason(error: BaseException) -> str:

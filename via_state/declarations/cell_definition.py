@@ -44,7 +44,7 @@ class CellDefinition(Definition[CellSpec[Any]]):
         except ValueRefused:
             raise Problem(
                 "E007",
-                f"Its initial value {initial()!r:.60} is no {self.value_type!r}.",
+                f"Its initial value {initial()!r:.60} is not of the type {self.value_type!r}.",
                 "Give a default= of the type.",
             ).error() from None
         return CellSpec(self.template().text, codec, initial, family=self.wire().family)

@@ -17,7 +17,7 @@ from via_state.declarations.handle import Handle
 from via_state.declarations.initial import MISSING
 from via_state.declarations.log_definition import LogDefinition, LogOptions, classes_in
 from via_state.declarations.scope import Place
-from via_state.exceptions import DeclarationError, NotCaughtUp
+from via_state.exceptions import DeclarationError, EventRefused, NotCaughtUp
 from via_state.handlers.declaration import Delivery, HandlerSpec, Start
 from via_state.pod.reading.projector import ProjectionStatus
 
@@ -259,4 +259,8 @@ def _empty(initial: Any) -> ProjectionStatus:
 
 
 def _sequence(events: Iterable[object]) -> Sequence[object]:
+    if not isinstance(events, Iterable):
+        raise EventRefused(
+            f"append_many takes several events, and was given a {type(events).__name__}. Write append(...) for one."
+        )
     return events if isinstance(events, list | tuple) else list(events)

@@ -35,7 +35,7 @@ from via_state.pod.reading.subscribers import Subscription, latest_values, subsc
 from via_state.pod.reading.tracked_reads import athrough, read_hook, through
 from via_state.pod.snapshots.snapshotter import Snapshotter
 from via_state.pod.writing.appender import Appender
-from via_state.pod.writing.cell_update import MISSING, WON, CellUpdate
+from via_state.pod.writing.cell_update import MISSING, WON, CellUpdate, at_hand
 from via_state.pod.writing.emptying import end, reset
 from via_state.pod.writing.erasures import Erasures
 from via_state.pod.writing.immediate import ImmediateAppends
@@ -243,7 +243,7 @@ class Pod:
             if (old := cell_update.cached()) is MISSING:
                 old = self.thread.call(cell_update.current())
             while old is not WON:
-                value = fn(old)
+                value = at_hand(key, fn(old))
                 old = self.thread.call(cell_update.offer(value))
             wrote(self, key, spec, cell_update.revision)
             return value

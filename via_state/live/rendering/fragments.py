@@ -69,7 +69,7 @@ class Fragment:
                 arguments[name] = argument.kind.write(argument.kind.read(value))
             except (ValueError, TypeError):
                 raise DeclarationError(
-                    f"{self}: the argument {name} is a {type(value).__name__} that is no {argument.type.__name__}."
+                    f"{self}: the argument {name} is a {type(value).__name__} that can't be read as {argument.type.__name__}."
                 ) from None
         if missing := [name for name, one in self.parameters.items() if one.required and name not in arguments]:
             raise DeclarationError(f"{self}: the argument {missing[0]!r} is missing.")

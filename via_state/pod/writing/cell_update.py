@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from via_state import telemetry
 from via_state.conf import settings
 from via_state.core.records import Revision
 from via_state.core.specs import CellSpec
-from via_state.exceptions import LoopEnded, UpdateContended
+from via_state.exceptions import LoopEnded, UpdateContended, ValueRefused
 from via_state.pod.reading.cell_copy import CellCopy, Read
 from via_state.pod.reading.replicas import Replicas
 from via_state.runtime.backoff import Backoff, patiently
 from via_state.runtime.loop import LoopThread
+
+T = TypeVar("T")
 
 MISSING: Final = object()
 #: Seconds: the longest first pause of an update that was beaten twice, and the longest one of all. Several rounds of others: while eight
@@ -93,7 +96,7 @@ class CellUpdate:
             self._ended("contended")
             raise UpdateContended(
                 f"{self._key!r}: other writers won {self._lost} rounds in a row. Nothing was written. "
-                "For a hot key declare a StateAppEvents: appends never conflict."
+                "For a hot key declare a StateAppEvents: appends never conflict. A function that writes this key itself always loses."
             )
         if again := self._lost > 1:
             await self._backoff.pause()
@@ -107,3 +110,14 @@ class CellUpdate:
 
 def _usable(cell: CellCopy[Any]) -> bool:
     return cell.loaded and cell.error is None and not cell.expired
+
+
+def at_hand(key: str, value: T) -> T:
+    """What the function of a sync update gave. Raises `ValueRefused` for what has to be awaited first."""
+    if not inspect.isawaitable(value):
+        return value
+    if inspect.iscoroutine(value):
+        value.close()
+    raise ValueRefused(
+        f"{key!r}: the new value must be awaited first. Nothing was written. With an async function write: await aupdate(...)"
+    )
