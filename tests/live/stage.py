@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.test import override_settings
 from django.urls import include, path
@@ -51,6 +51,8 @@ class Stage(State):
 raising: list[Exception] = []
 renders: dict[str, int] = {}
 stock = {"left": 7}
+#: What was sent to `say`.
+kept: list[QueryDict] = []
 
 
 def count(name: str) -> None:
@@ -110,6 +112,17 @@ def own(request: HttpRequest) -> HttpResponse:
     return render(request, "own.html")
 
 
+def say(request: HttpRequest) -> HttpResponse:
+    error = ""
+    if request.method == "POST":
+        kept.append(request.POST)
+        if len(request.POST["text"]) > 2:
+            Stage.room.at(room=7).append(Say(request.POST["text"]))
+            return redirect(f"{request.path}?said")
+        error = "At least three letters."
+    return render(request, "say.html", {"error": error, "text": request.POST.get("text", "-")})
+
+
 def page(request: HttpRequest, name: str, room: int = 0) -> HttpResponse:
     return render(request, f"{name}_page.html", {"room": room})
 
@@ -118,6 +131,7 @@ urlpatterns = [
     path("", include("via_state.live.urls")),
     path("counter/", counter),
     path("own/", own),
+    path("say/", say),
     path("<str:name>/", page),
     path("<str:name>/<int:room>/", page),
 ]

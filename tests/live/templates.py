@@ -15,6 +15,12 @@ TEMPLATES = {
     '<form method="post">{% csrf_token %}{{ form.number.errors }}<input name="number" value="1"></form>{% endblock %}',
     "own.html": '{% extends "page.html" %}{% load via_state %}{% block body %}'
     '<p id="mine">{% via_text "tests.Stage.mine" %}</p><p id="unread">{% via_text "tests.Stage.unread" %}</p>{% endblock %}',
+    "say.html": '{% extends "page.html" %}{% load via_state %}{% block body %}<form id="say" method="post" data-via-form>{% csrf_token %}'
+    '<b>{{ error }}</b>{% via_text "tests.Stage.total" %}<textarea name="text">\n{{ text }}</textarea><input type="file" name="file">'
+    '<select name="to"><option value="a">A</option><option value="b" selected>B</option></select><select name="first"><option>one</option><option>two</option></select>'
+    '<input type="checkbox" name="yes" checked><input type="checkbox" name="no"><input type="radio" name="r" value="1" checked>'
+    '<input name="off" disabled value="x"><button name="press">Say</button></form>'
+    '<form class="bare" method="post" data-via-form>{% csrf_token %}<input name="text"></form>{% endblock %}',
     "room_page.html": '{% extends "page.html" %}{% load via_state %}{% block body %}'
     '<section id="room">{% via_live "stage/room.html" room=room %}</section>{% endblock %}',
     "table_page.html": '{% extends "page.html" %}{% load via_state %}{% block body %}'

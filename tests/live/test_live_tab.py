@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import AsyncClient, Client, TestCase
 
-from tests.live.stage import Add, Say, Stage, staged
+from tests.live.stage import Add, Say, Stage, kept, staged
 from via_state.pod.pod import Pod
 from via_state.testing.live import LiveTab, alive_tab, connection, live_tab
 
@@ -36,6 +36,30 @@ class InATestCase(TestCase):
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("site", "cluster")
+def test_a_form_is_sent_as_a_browser_does_and_shows_its_answer(client: Client) -> None:
+    """A live place in it stays one."""
+    kept.clear()
+    with live_tab(client, "/say/") as tab:
+        assert tab.submit("#say").status_code == 200
+        assert {name: kept[0].getlist(name) for name in kept[0] if name != "csrfmiddlewaretoken"} == {
+            "text": ["-"], "to": ["b"], "first": ["one"], "yes": ["on"], "r": ["1"],
+        }  # fmt: skip
+        tab.sees("#say b", "At least three letters.")
+        tab.submit("#say", text="ab", yes=[])
+        assert (tab.text("#say textarea"), "yes" in kept[1]) == ("ab", False)
+        Stage.total.append(Add(4))
+        tab.sees("#say span", "4")
+        assert tab.submit("#say", text="hello").status_code == 302
+        tab.sees("#say b", "")
+        assert tab.text("#say textarea") == "-"
+        with pytest.raises(AssertionError, match="has no id"):
+            tab.submit(".bare", text="")
+        with pytest.raises(AssertionError, match="'#none' is not a form of the page"):
+            tab.submit("#none")
+
+
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("site")
 async def test_in_an_event_loop_a_tab_is_awaited(async_client: AsyncClient, cluster: list[Pod]) -> None:
     one, other = cluster
@@ -49,6 +73,11 @@ async def test_in_an_event_loop_a_tab_is_awaited(async_client: AsyncClient, clus
         await tab.aon(other)
         await tab.asettled()
         await tab.auntil(lambda: "=" in [frame.kind for frame in tab.frames])
+    async with alive_tab(async_client, "/say/", pod=one) as say:
+        await say.asubmit("#say", text="no")
+        await say.asees("#say b", "At least three letters.")
+        await say.asubmit("#say", text="yes")
+        await say.asees("#say b", "")
     async with alive_tab(async_client, "/room/7/", pod=one) as room:
         await Stage.closed.at(room=7).aset(True)
         await room.ais_gone("#room [data-via]", "denied")

@@ -28,10 +28,13 @@ class AwaitedTab(LiveTab):
 
     async def asubmit(self, form: str = "form", **fields: Any) -> Any:
         """`submit`, awaited."""
-        action, data = self.filled(form, fields)
-        self.drafts.pop(form, None)
+        sent = self.form(form)
+        data = sent.data({**self.drafts.pop(form, {}), **fields})
         with using_pod(self.pod):
-            return await self.client.post(action, data)
+            response = await self.client.post(sent.action, data, headers=sent.headers)
+            after = await self.client.get(again) if (again := sent.followed(response)) else response
+        await asyncio.to_thread(self.show_answer, sent, after, done=after is not response)
+        return response
 
     async def afill(self, form: str = "form", **fields: Any) -> Any:
         """`fill`, awaited."""

@@ -22,6 +22,7 @@ from via_state.testing.live import connection
 from via_state.testing.live.connection import Connection, Consumed, on_loop
 from via_state.testing.live.databases import let_threads_read
 from via_state.testing.live.dom import parse
+from via_state.testing.live.forms import PageForm
 from via_state.testing.live.page import PaintedPage, Sent
 
 
@@ -108,11 +109,17 @@ class LiveTab(PaintedPage):
                 self._changed.wait(left)
 
     def submit(self, form: str = "form", **fields: Any) -> Any:
-        """Send a form of the page as a browser does, with its own values and these."""
-        action, data = self.filled(form, fields)
-        self.drafts.pop(form, None)
+        """Send a form of the page as a browser does, with what it holds and these; returns the response, a redirect unfollowed.
+
+        A ``data-via-form`` then shows what the client script would: itself with its errors, or, after a redirect to the page, as new.
+        """
+        sent = self.form(form)
+        data = sent.data({**self.drafts.pop(form, {}), **fields})
         with using_pod(self.pod):
-            return self.client.post(action, data)
+            response = self.client.post(sent.action, data, headers=sent.headers)
+            after = self.client.get(again) if (again := sent.followed(response)) else response
+        self.show_answer(sent, after, done=after is not response)
+        return response
 
     def fill(self, form: str = "form", **fields: Any) -> Any:
         """Type into fields of a form that has ``data-via-validate``. It shows what its view says is wrong so far; the answer is returned."""
@@ -122,11 +129,12 @@ class LiveTab(PaintedPage):
 
     def typed(self, form: str, fields: dict[str, Any]) -> dict[str, Any]:
         """What asks about a form into which this was typed, as arguments of a client's ``generic``."""
-        element, scripts = self.page.find(form)[0], self.page.find("script[data-via-header]")
+        typed, scripts = self.form(form), self.page.find("script[data-via-header]")
+        element = typed.element
         assert "data-via-validate" in element.attributes, f"{form!r} has no data-via-validate:\n{element}"
         assert scripts, f"The page {self.path} has no {{% via_validate %}}."
         self.drafts.setdefault(form, {}).update(fields)
-        action, data = self.filled(form, {})
+        data = typed.data(self.drafts[form])
         declared = element.attributes["data-via-validate"].split()
         for one in element.find("input[type=password]"):
             if one.attributes["name"] not in declared:
@@ -135,12 +143,12 @@ class LiveTab(PaintedPage):
         names = ",".join(quote(str(name)) for name in {*self.drafts[form], *wrong} if name in data)
         return {
             "method": METHOD,
-            "path": action,
+            "path": typed.action,
             "data": urlencode(data, doseq=True),
             "content_type": "application/x-www-form-urlencoded",
             "headers": {
                 ASKED: f"{WORD}; {names}",
-                scripts[0].attributes["data-via-header"]: data.get("csrfmiddlewaretoken", ""),
+                scripts[0].attributes["data-via-header"]: "".join(data.get("csrfmiddlewaretoken", ())),
             },
         }
 
@@ -154,15 +162,18 @@ class LiveTab(PaintedPage):
         self.fill_in(element, found[0])
         return response
 
-    def filled(self, form: str, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Where a form is sent, and what."""
-        element = self.page.find(form)[0]
-        data = {
-            one.attributes["name"]: one.attributes.get("value", "")
-            for one in element.find("input")
-            if one.attributes.get("name") and one.attributes.get("type") not in ("submit", "checkbox", "radio")
-        }
-        return element.attributes.get("action") or self.path, {**data, **self.drafts.get(form, {}), **fields}
+    def form(self, selector: str) -> PageForm:
+        """The first form that fits."""
+        found = [one for one in self.page.find(selector) if one.tag == "form"]
+        assert found, f"{selector!r} is not a form of the page:\n{self.page}"
+        return PageForm(found[0], self.path)
+
+    def show_answer(self, sent: PageForm, response: Any, *, done: bool) -> None:
+        """Show what was answered to a form, where that stays on the page."""
+        if (answer := sent.answer(response, done=done)) is not None:
+            with self._changed:
+                self.fill_in(sent.element, answer)
+                self._changed.notify_all()
 
     # The connection ---------------------------------------------------------------------------------------
 
