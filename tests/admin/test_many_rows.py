@@ -174,6 +174,17 @@ def test_the_overview_reads_few_rows(crowd: Crowd) -> None:
     assert page.count("+</td>") == 2, "the stuck and the blocked ones, which are read together"
 
 
+@pytest.mark.parametrize("crowd", [list(TABLES)], indirect=True)
+def test_a_search_reads_few_rows(crowd: Crowd) -> None:
+    for term in ("room.77", "room.", "ship", "nothing", "f899139df5e1059396431415e770c6dd", "f8"):
+        with CaptureQueriesContext(connections[POSTGRES_ALIAS]) as queries:
+            crowd.office.get(f"/admin/via_state/overview/?q={term}")
+        asked = [one["sql"] for one in queries.captured_queries if one["sql"].startswith("SELECT")]
+        assert len(asked) <= 16
+        for sql in asked:
+            assert rows_read(sql) <= MOST_READ, sql
+
+
 @pytest.mark.parametrize("crowd", [["deadletter"]], indirect=True)
 def test_the_many_dead_letters_of_a_handler_hide_no_other_ones(crowd: Crowd) -> None:
     with connections[POSTGRES_ALIAS].cursor() as cursor:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
 from django.db import Error as DatabaseFailure
 from django.http import HttpRequest, HttpResponse
@@ -21,13 +24,15 @@ from via_state.exceptions import ViaStateError
 from via_state.models import Overview
 from via_state.operations.doctor.catalog import anchor
 from via_state.operations.flow import MINUTES, Flow, a_minute
+from via_state.operations.history import Happening
 from via_state.operations.logs import durable_pod
 from via_state.operations.overview import HandlerLine, overview
 from via_state.operations.refusal import Refused
+from via_state.operations.search import LETTERS, Lead, search
 from via_state.runtime.database_errors import sentence
 
-#: Lines of a table; what people did.
-MOST, DONE = 10, 8
+#: Lines of a table; what people did, and what became of processes.
+MOST, DONE, BECAME = 10, 8, 4
 #: Where a finding is looked at: a model's list, and what its address says.
 _LISTS = {
     "D301": ("handlerworker", ""),
@@ -55,10 +60,11 @@ class OverviewAdmin(ReadOnlyAdmin):
             "media": self.media,
             "most": MOST,
             "at": f"{timezone.localtime():%Y-%m-%d %H:%M:%S}",
+            "term": request.GET.get("q", "").replace("\0", "").strip(),  # no database can look for that
             **(extra_context or {}),
         }
         try:
-            context |= self._shown(request)
+            context |= self._found(request, context["term"]) if context["term"] else self._shown(request)
         except Refused as error:
             context["via_hint"] = memory_hint() or str(error)
         except DatabaseFailure as error:
@@ -95,7 +101,34 @@ class OverviewAdmin(ReadOnlyAdmin):
             "handlers": [(one, self._of(request, one), _spark(found.flow, one)) for one in found.handlers[:MOST]],
             "logs": found.logs[:MOST],
             "peers": [(release, one) for release in found.releases for one in release.peers][:MOST],
-            "done": self._done(request),
+            "happened": self._happened(request, found.happenings),
+        }
+
+    def _found(self, request: HttpRequest, term: str) -> dict[str, Any]:
+        """Where a search leads."""
+        durable_pod()
+        label, meta = self.opts.app_label, self.opts.app_config
+
+        def may_view(model: str) -> bool:
+            return bool(request.user.has_perm(f"{label}.view_{model}"))
+
+        def kind(model: str) -> str:
+            return str(meta.get_model(model)._meta.verbose_name)
+
+        def address(lead: Lead) -> str:
+            name = f"{self.admin_site.name}:{label}_{lead.model}"
+            if lead.pk is None:
+                return reverse(f"{name}_changelist") + "?" + urlencode({"q": term})
+            if lead.model == "eventhandler" and may_view("handlerposition"):
+                return self._list(request, "handlerposition", f"?of={lead.pk}")
+            return reverse(f"{name}_change", args=[quote(lead.pk)])
+
+        found = search(term, may_view)
+        return {
+            "leads": [(kind(one.model), one.text, address(one)) for one in found.leads],
+            "declared": found.declared,
+            "passed_over": [str(meta.get_model(one)._meta.verbose_name_plural) for one in found.passed_over],
+            "letters": LETTERS,
         }
 
     def _list(self, request: HttpRequest, model: str, query: str = "") -> str:
@@ -107,12 +140,16 @@ class OverviewAdmin(ReadOnlyAdmin):
     def _of(self, request: HttpRequest, one: HandlerLine) -> str:
         return self._list(request, "handlerposition", f"?of={one.pk}")
 
-    def _done(self, request: HttpRequest) -> list[LogEntry]:
-        """What people did, for those who may see the records that it names."""
-        if not request.user.has_perm(f"{self.opts.app_label}.view_deadletter"):
-            return []
-        rows = LogEntry.objects.filter(content_type__app_label=self.opts.app_label).select_related("user")
-        return list(rows.order_by("-action_time")[:DONE])
+    def _happened(self, request: HttpRequest, became: list[Happening]) -> list[tuple[datetime, str, str]]:
+        """What became of processes; and what people did, for those who may see the records that it names. The newest first."""
+        lines = [(one.at, "", one.text) for one in became[:BECAME]]
+        if request.user.has_perm(f"{self.opts.app_label}.view_deadletter"):
+            rows = LogEntry.objects.filter(content_type__app_label=self.opts.app_label).select_related("user")
+            lines += [
+                (one.action_time, str(one.user), f"{one.object_repr}: {one.get_change_message()}")
+                for one in rows.order_by("-action_time")[:DONE]
+            ]
+        return sorted(lines, key=lambda line: line[0], reverse=True)
 
 
 def _spark(flow: Flow, one: HandlerLine) -> SafeString:

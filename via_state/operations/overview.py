@@ -23,6 +23,7 @@ from via_state.operations import condition as books
 from via_state.operations.condition import COUNTED, STATES, Condition, Halt, Outbox, Trouble, Worker, or_more
 from via_state.operations.doctor.doctor import heard, needs
 from via_state.operations.flow import Flow, flow
+from via_state.operations.history import Happening, happenings
 from via_state.operations.truth import At, late, oldest_of, template_of
 from via_state.pod.pod import Pod
 
@@ -126,6 +127,7 @@ class Overview:
     outbox: Outbox
     workers: list[Worker]
     releases: list[Release]
+    happenings: list[Happening]
     flow: Flow
     unknown: str = ""
 
@@ -162,6 +164,7 @@ def overview(pod: Pod) -> Overview:
         condition.outbox,
         condition.workers,
         _releases(condition.peers),
+        happenings(condition.peers, condition.workers),
         flow(),
     )
     try:

@@ -75,6 +75,8 @@ class Command(StateCommand):
         self._table(heads, map(_log, found.logs[:most]), len(found.logs))
         heads = ("CODE", "PROCESSES", "ON", "SINCE")
         self._table(heads, map(_release, found.releases[:most]), len(found.releases))
+        became = [(f"{one.at:%Y-%m-%d %H:%M:%S}", one.text) for one in found.happenings]
+        self._table(("WHEN", "WHAT BECAME OF PROCESSES"), became[:most], len(became))
 
     def _table(self, heads: Sequence[str], rows: Iterable[Sequence[str]], every: int) -> None:
         lines = [heads, *rows]
@@ -145,6 +147,7 @@ def _document(found: Overview) -> dict[str, Any]:
             }
             for one in found.releases
         ],
+        "happenings": [{"at": one.at.timestamp(), "text": one.text} for one in found.happenings],
         "a_minute": {
             "appended": found.flow.appended,
             "delivered": found.flow.delivered,
