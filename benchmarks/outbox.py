@@ -18,7 +18,7 @@ from via_state.bookkeeping.database.outbox_lanes import lane_of
 from via_state.bookkeeping.database.retention import hash_key
 from via_state.conf import settings
 
-RECORDS = 40_000
+RECORDS, MANY = 40_000, 10_000
 runs = itertools.count(1_000_000)
 
 HELD = """
@@ -28,34 +28,36 @@ SELECT (SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
 """
 
 
-def write(count: int) -> None:
-    """What `append_on_commit` writes: records of one key, committed together."""
+def write(count: int, keys: int = 1) -> None:
+    """What `append_on_commit` writes: records of so many keys in turn, committed together."""
     from via_state.models import OutboxRecord
 
-    key = Bench.run.at(run=next(runs)).key
-    row = {
-        "prefix": settings.PREFIX,
-        "lane": lane_of(key),
-        "key_hash": hash_key(key),
-        "key": key,
-        "created": Now(),
-    }
+    rows = [
+        {
+            "prefix": settings.PREFIX,
+            "lane": lane_of(key),
+            "key_hash": hash_key(key),
+            "key": key,
+            "created": Now(),
+        }
+        for key in (Bench.run.at(run=next(runs)).key for _ in range(keys))
+    ]
     data = Bench.run.definition.spec().events.encode([Tick()])
     OutboxRecord.objects.bulk_create(
-        (OutboxRecord(**row, count=1, data=data) for _ in range(count)), batch_size=1000
+        (OutboxRecord(**rows[number % keys], count=1, data=data) for number in range(count)), batch_size=1000
     )
 
 
-def relay() -> float:
-    """Records of one key per second, from the commit until the outbox is empty."""
+def relay(records: int = RECORDS, keys: int = 1) -> float:
+    """Records of so many keys per second, from the commit until the outbox is empty."""
     pod = new_pod()
     try:
         write(1)
         pod.thread.call(pod.outbox.settle())
-        write(RECORDS)
+        write(records, keys)
         started = time.perf_counter()
         pod.thread.call(pod.outbox.settle())
-        return RECORDS / (time.perf_counter() - started)
+        return records / (time.perf_counter() - started)
     finally:
         pod.close()
 

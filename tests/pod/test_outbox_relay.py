@@ -8,6 +8,7 @@ import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from tests.pod.board import Add, Board
 from tests.pod.world import World, world_of
 from via_state.bookkeeping.database import outbox as rows
 from via_state.bookkeeping.database import outbox_lanes as lanes
+from via_state.bookkeeping.database.outbox import Claim
 from via_state.bookkeeping.database.outbox_lanes import LANES, lane_of
 from via_state.core.records import GENESIS, Position
 from via_state.exceptions import BackplaneUnavailable, ViaStateError
@@ -96,6 +98,39 @@ def test_records_of_one_key_travel_together_and_in_order(world: World) -> None:
     assert records(world) == []
 
 
+def rooms(count: int) -> list[str]:
+    """Keys of one lane."""
+    keys = (Board.room.at(room=number).key for number in range(100_000))
+    return list(islice((key for key in keys if lane_of(key) == lane_of(KEY)), count))
+
+
+def test_records_of_many_keys_travel_together_and_those_of_each_in_order(world: World) -> None:
+    keys = rooms(20)
+    for number in range(3):
+        for key in keys:
+            left_by_a_killed_process(world, number, key=key)
+    world.start().drain()
+    for key in keys:
+        assert numbers_in(world, key) == [0, 1, 2]
+    assert world.plane.calls["append_many"] == 1
+    assert "append" not in world.plane.calls
+    assert records(world) == []
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST_ANSWER, Fault.LOST_REQUEST, Fault.BEFORE])
+def test_of_many_keys_whose_fate_is_unknown_each_record_is_appended_once(world: World, fault: Fault) -> None:
+    keys = rooms(20)
+    for number in range(2):
+        for key in keys:
+            left_by_a_killed_process(world, number, key=key)
+    world.plane.fail("append_many", fault)
+    world.start()
+    wait_until(lambda: waiting(world) == 0, "the relay")
+    for key in keys:
+        assert numbers_in(world, key) == [0, 1]
+    assert records(world) == []
+
+
 def test_relays_share_a_few_sessions_of_the_database(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "IDLE", 1000.0)  # however slow the machine is
     opened: list[str] = []
@@ -148,6 +183,32 @@ def test_what_was_appended_and_not_removed_is_found_by_another_pod(
     assert world.plane.calls["append"] == 2
 
 
+def test_what_was_appended_of_many_keys_and_not_removed_is_found_by_another_pod(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, remove = rooms(5), rows.remove
+    for key in keys:
+        left_by_a_killed_process(world, 1, 2, key=key)
+    died = threading.Event()
+
+    def die(*_: Any) -> None:
+        died.set()
+        raise BackplaneUnavailable("killed before the rows were removed")
+
+    monkeypatch.setattr(rows, "remove", die)
+    first = world.start()
+    assert died.wait(60)
+    world.kill(first)
+    monkeypatch.setattr(rows, "remove", remove)
+    ids = {one.batch for one in records(world) if one.members}
+    assert len(ids) == len(keys), "each append has an id of its own"
+    for key in keys:
+        left_by_a_killed_process(world, 3, key=key)
+    world.start().drain()
+    for key in keys:
+        assert numbers_in(world, key) == [1, 2, 3]
+
+
 def test_what_was_claimed_and_not_appended_keeps_its_id_and_its_place(world: World) -> None:
     first = world.start()
     world.plane.fail("append", Fault.LOST_REQUEST)
@@ -162,9 +223,13 @@ def test_a_claim_that_came_too_late_keeps_nothing_from_being_relayed(world: Worl
     """A relay that was frozen claims rows of which another has relayed some meanwhile."""
     left_by_a_killed_process(world, 1, 2, 3)
     first, second, third = [one.pk for one in records(world)]
-    assert rows.claim([first, second, third], uuid.uuid4(), GENESIS)
+    batch = uuid.uuid4()
+    rows.claim([Claim(batch, [first, second, third], GENESIS)])
     OutboxRecord.objects.using(POSTGRES_ALIAS).filter(pk=second).delete()
-    assert not rows.claim([first, third], uuid.uuid4(), GENESIS), "it is claimed"
+    late = Claim(uuid.uuid4(), [first, third], GENESIS)
+    rows.claim([late])
+    assert rows.claimed([(late.batch, late.ids)]) == [], "it is claimed"
+    assert records(world)[0].batch == batch
     pod = world.start()
     pod.drain()
     assert numbers_in(world) == [1, 3]
@@ -193,6 +258,24 @@ class Freezer:
     def _wait(self) -> None:
         self.reached.set()
         assert self.released.wait(60)
+
+
+def test_one_key_among_many_that_can_never_be_appended_to_holds_up_no_other(world: World) -> None:
+    keys = rooms(5)
+    for key in keys:
+        left_by_a_killed_process(world, 1, key=key)
+    rows.add(keys[2], 1, b'[["Add",1,{"number":2,"padding":"' + b"x" * 5000 + b'"}]]')
+    for key in keys:
+        left_by_a_killed_process(world, 3, key=key)
+    if world.kind == "nats":
+        world.run(limit(world))
+    else:
+        world.inner.max_append_bytes = 4000
+    world.start().drain()
+    for key in keys:
+        assert numbers_in(world, key) == [1, 3]
+    (aside,) = records(world)
+    assert (aside.key, aside.status) == (keys[2], OutboxRecord.Status.ASIDE)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the renewal", "after the renewal"])
@@ -284,11 +367,7 @@ def test_records_are_relayed_from_the_start_of_a_pod_that_nobody_asks_for_anythi
 
 def test_a_key_that_can_not_be_appended_to_now_holds_up_no_other(postgres: object) -> None:
     """Somebody keeps a lock on its log."""
-    room = next(
-        Board.room.at(room=number).key
-        for number in range(1000)
-        if lane_of(Board.room.at(room=number).key) == lane_of(KEY)
-    )
+    (room,) = rooms(1)
     with world_of("postgres", OUTBOX_INTERVAL=0.1, OUTBOX_LEASE=LEASE) as world:
         pod = world.start()
         write(pod, 0)

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import IntegerField, Q
-from django.db.models.functions import Length, Now
+from django.db import connections
+from django.db.models import Case, IntegerField, Q, Value, When
+from django.db.models.functions import Cast, Length, Now
 
 from via_state.bookkeeping.database import tables
 from via_state.bookkeeping.database.outbox_lanes import lane_of
@@ -31,6 +32,14 @@ RUNS = 16
 NONE: frozenset[int] = frozenset()
 #: What a row that no append was begun for says of one.
 UNCLAIMED: dict[str, Any] = {"batch": None, "members": "", "epoch": "", "offset": 0, "record_id": ""}
+
+
+class Claim(NamedTuple):
+    """An append that begins: its id, the rows of one key that it takes, and where the head of their log is."""
+
+    batch: UUID
+    ids: Sequence[int]
+    after: Position
 
 
 class Claimed(NamedTuple):
@@ -98,36 +107,59 @@ def page(lane: int, without: Collection[str], limit: int) -> list[Queued[str]]:
     ]
 
 
-def claim(ids: Sequence[int], batch: UUID, after: Position) -> bool:
-    """Say that these rows of one key are one append. False when the first is not there any more, or claimed."""
-    epoch, offset, record_id = after
-    return bool(
-        waiting()
-        .filter(pk=ids[0], batch=None)
-        .update(batch=batch, members=",".join(map(str, ids)), epoch=epoch, offset=offset, record_id=record_id)
+def claim(claims: Sequence[Claim]) -> None:
+    """Say that the rows of each are one append. One whose first row is not there any more, or claimed, is left as it is."""
+    columns = {
+        one.ids[0]: {
+            "batch": one.batch,
+            "members": ",".join(map(str, one.ids)),
+            "epoch": one.after.epoch,
+            "offset": one.after.offset,
+            "record_id": one.after.record_id,
+        }
+        for one in claims
+    }
+    rows = waiting().filter(pk__in=list(columns), batch=None)
+    names = UNCLAIMED.keys()
+    rows.update(
+        **{name: _of_each(rows, name, {pk: of_one[name] for pk, of_one in columns.items()}) for name in names}
     )
 
 
-def claimed(batch: UUID, ids: Sequence[int]) -> Claimed | None:
-    """The append with its rows, in order. None when it, or one of them, is not there any more."""
-    first = waiting().filter(pk=ids[0], batch=batch).values_list("key", "epoch", "offset", "record_id").first()
-    if first is None:
-        return None
-    key, epoch, offset, record_id = first
-    span = waiting().filter(pk__range=(ids[0], ids[-1]), key_hash=hash_key(key)).order_by("id")
-    members = set(ids)
-    found = [row for row in span.values_list("id", "count", "data", "created") if row[0] in members]
-    if len(found) != len(ids):
-        return None
-    return Claimed(
-        batch,
-        [row[0] for row in found],
-        key,
-        sum(row[1] for row in found),
-        [bytes(row[2]) for row in found],
-        Position(epoch, offset, record_id),
-        max(row[3] for row in found),
-    )
+def _of_each(rows: QuerySet[OutboxRecord], name: str, values: dict[int, Any]) -> Any:
+    """The value of a column for an update of rows, by id."""
+    if len(values) == 1:
+        return next(iter(values.values()))
+    field: Any = rows.model._meta.get_field(name)
+    each = (When(pk=pk, then=Value(value, output_field=field)) for pk, value in values.items())
+    chosen = Case(*each, output_field=field)
+    casts = connections[rows.db].features.requires_casted_case_in_updates  # else PostgreSQL takes them for texts
+    return Cast(chosen, output_field=field) if casts else chosen
+
+
+def claimed(begun: Sequence[tuple[UUID, Sequence[int]]]) -> list[Claimed]:
+    """The appends with their rows, in order, each by its id and those of its rows. Without one of which a row is not there any more."""
+    columns = ("key", "batch", "count", "data", "created", "epoch", "offset", "record_id")
+    ids = sorted(pk for _, of_one in begun for pk in of_one)
+    rows = {pk: row for pk, *row in waiting().filter(_within(ids)).values_list("id", *columns)}
+    found = []
+    for batch, of_one in begun:
+        here = [rows[pk] for pk in of_one if pk in rows]
+        if len(here) < len(of_one) or here[0][1] != batch or any(row[0] != here[0][0] for row in here):
+            continue
+        key, _, _, _, _, epoch, offset, record_id = here[0]
+        found.append(
+            Claimed(
+                batch,
+                list(of_one),
+                key,
+                sum(row[2] for row in here),
+                [bytes(row[3]) for row in here],
+                Position(epoch, offset, record_id),
+                max(row[4] for row in here),
+            )
+        )
+    return found
 
 
 def unclaim(batch: UUID, first: int) -> None:
@@ -135,20 +167,24 @@ def unclaim(batch: UUID, first: int) -> None:
     waiting().filter(pk=first, batch=batch).update(**UNCLAIMED)
 
 
-def remove(one: Claimed) -> None:
-    """The rows are in the log."""
-    rows = _rows_of(one)
+def remove(appended: Sequence[Claimed]) -> None:
+    """The rows are in their logs."""
+    rows = _rows_of(appended)
     rows._raw_delete(rows.db)  # `delete` would open a transaction around the statement
 
 
 def put_aside(one: Claimed, error: str) -> None:
     """The rows can't be appended."""
-    _rows_of(one).update(status=ASIDE, error=error, set_aside_at=Now(), **UNCLAIMED)
+    _rows_of([one]).update(status=ASIDE, error=error, set_aside_at=Now(), **UNCLAIMED)
 
 
-def _rows_of(one: Claimed) -> QuerySet[OutboxRecord]:
+def _rows_of(appends: Sequence[Claimed]) -> QuerySet[OutboxRecord]:
     # Not younger ones: the table may have been emptied since, and its ids given out again.
-    return waiting().filter(_within(one.ids), key_hash=hash_key(one.key), created__lte=one.written)
+    return waiting().filter(
+        _within(sorted(pk for one in appends for pk in one.ids)),
+        key_hash__in=[hash_key(one.key) for one in appends],
+        created__lte=max(one.written for one in appends),
+    )
 
 
 def _within(ids: Sequence[int]) -> Q:

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
@@ -20,17 +21,19 @@ from via_state.bookkeeping.database.threads import ask as threads_ask
 from via_state.conf import settings
 from via_state.core.batching import Batch, batches
 from via_state.core.events import join_packs
-from via_state.core.records import Position
+from via_state.core.records import GENESIS, Append, Position
 from via_state.core.text import error_line
 from via_state.exceptions import (
     AppendOutcomeUnknown,
     AppendTooLarge,
+    BackplaneRefused,
     Closed,
     InvalidKey,
     OutcomeUnknown,
+    ViaStateError,
 )
 from via_state.logs import about
-from via_state.pod.session_logs import outlived
+from via_state.pod.session_logs import outlived as is_outlived
 from via_state.pod.writing.outbox.proof import was_appended
 from via_state.runtime.worker_threads import WorkerThreads
 
@@ -40,8 +43,8 @@ T = TypeVar("T")
 
 #: Rows that are looked at together; records and bytes of one append, where the backplane takes more.
 PAGE, RECORDS, BYTES = 2000, 1000, 4 * 1024 * 1024
-#: Keys of a lane that are relayed at once; failing keys after which the others wait as well.
-KEYS, FAILING = 4, 20
+#: Keys of a lane whose appends travel together; that are resumed at once; that fail until the others wait as well.
+TOGETHER, KEYS, FAILING = 100, 4, 20
 #: What no later attempt changes.
 FOR_GOOD = (AppendTooLarge, InvalidKey)
 
@@ -106,104 +109,180 @@ class _Work:
         self._relay, self._lane, self._lease = relay, relay.lane, lease
         self._backplane = relay.backplane
         self._keys = asyncio.Semaphore(KEYS)
-        self._until = 0.0  # when an append must have ended, by this process's clock
         self._lost = False
         self._alone: set[str] = set()  # keys whose rows are not joined
         #: What keeps keys from being relayed now.
         self.failures: dict[str, Exception] = {}
 
+    @property
+    def _ends(self) -> bool:
+        return self._lost or len(self.failures) >= FAILING
+
     async def all(self) -> None:
         """Relay everything in the lane, as far as the lease and the keys permit."""
         more = True
-        while more and not self._lost and len(self.failures) < FAILING:
+        while more and not self._ends:
             page = await self._relay.ask(rows.page, self._lane, [hash_key(key) for key in self.failures], PAGE)
             most = min(self._backplane.max_append_records, RECORDS), min(self._backplane.max_append_bytes, BYTES)
-            found = batches(page, *most, frozenset(self._alone))
-            ended = await asyncio.gather(*(self._key(key, of_key) for key, of_key in found.items()))
+            new, begun = dict[str, list[Batch]](), dict[str, list[Batch]]()
+            for key, of_key in batches(page, *most, frozenset(self._alone)).items():
+                (begun if any(one.batch for one in of_key) else new)[key] = of_key
+            ended = await asyncio.gather(self._trains(new), *(self._key(*one) for one in begun.items()))
             more = len(page) == PAGE or not all(ended)
 
+    async def _trains(self, new: dict[str, list[Batch]]) -> bool:
+        """Relay appends that nobody began, those of many keys together and those of one key in order. False when rows must be looked at
+        once more.
+        """
+        all_ended = True
+        while new and not self._ends:
+            ended = set[str]()
+            for train in _together({key: of_key[0] for key, of_key in new.items()}):
+                if not self._ends:
+                    ended |= await self._begin(train)
+            all_ended = all_ended and all(key in ended or key in self.failures for key in new)
+            new = {key: of_key[1:] for key, of_key in new.items() if key in ended and of_key[1:]}
+        return all_ended
+
     async def _key(self, key: str, found: list[Batch]) -> bool:
-        """Relay appends of one key, in order. False when the rows must be looked at once more."""
+        """Relay appends of one key, in order, of which some were begun. False when the rows must be looked at once more."""
         async with self._keys:
             for one in found:
                 if self._lost:
                     return True
-                try:
-                    moved = await (self._begin(key, one) if one.batch is None else self._resume(one))
-                except Closed:
-                    raise
-                except Exception as error:
-                    self.failures[key] = error
+                ended = await (self._begin({key: one}) if one.batch is None else self._resume(key, one))
+                if key in self.failures:
                     return True
-                if not moved:
+                if key not in ended:
                     return False
             return True
 
-    async def _begin(self, key: str, new: Batch) -> bool:
-        """Append rows that nobody began to append."""
-        after = (await self._backplane.head(key)).position
-        started = time.monotonic()
-        held, one = await self._relay.ask(self._claim, new, uuid.uuid4(), after)
-        if not held:
-            return self._lose()
-        self._renewed(started)
-        return one is not None and await self._append(one)
+    async def _begin(self, new: Mapping[str, Batch]) -> set[str]:
+        """Append rows that nobody began to append. The keys of which that is done."""
+        try:
+            heads = await self._heads(list(new))
+            claims = [rows.Claim(uuid.uuid4(), one.ids, heads[key]) for key, one in new.items() if key in heads]
+            if self._lost or not claims:
+                return set()
+            started = time.monotonic()
+            held, found = await self._relay.ask(self._claim, claims)
+            return await self._append(found, started) if held else self._lose()
+        except Closed:
+            raise
+        except Exception as error:
+            return self._fail(new, error)
 
-    def _claim(self, new: Batch, batch: UUID, after: Position) -> tuple[bool, Claimed | None]:
-        """On a thread: claim the rows, read them, renew the lease. Whether that is held, and the append."""
-        one = rows.claimed(batch, new.ids) if rows.claim(new.ids, batch, after) else None
-        return lanes.renew(self._lane, self._lease), one
+    def _claim(self, claims: Sequence[rows.Claim]) -> tuple[bool, list[Claimed]]:
+        """On a thread: claim rows, read them, renew the lease. Whether that is held, and the appends."""
+        rows.claim(claims)
+        found = rows.claimed([(one.batch, one.ids) for one in claims])
+        return lanes.renew(self._lane, self._lease), found
 
-    async def _resume(self, begun: Batch) -> bool:
+    async def _heads(self, keys: Sequence[str]) -> dict[str, Position]:
+        """Where the heads of logs are; without those that fail."""
+        if len(keys) > 1:
+            try:
+                there = await self._backplane.heads(keys)
+                return {key: there[key].position if key in there else GENESIS for key in keys}
+            except BackplaneRefused:
+                pass  # for the sake of one of them, perhaps
+        return {key: head.position for key, head in (await self._of_each(keys, self._backplane.head)).items()}
+
+    async def _of_each(self, keys: Iterable[str], look: Callable[[str], Awaitable[T]]) -> dict[str, T]:
+        """What is found of each key; without those that fail."""
+        found = dict[str, T]()
+        for key in keys:
+            try:
+                found[key] = await look(key)
+            except Closed:
+                raise
+            except Exception as error:
+                self._fail([key], error)
+        return found
+
+    async def _resume(self, key: str, begun: Batch) -> set[str]:
         """Finish what another pod began, or this one before an error."""
         assert isinstance(begun.batch, UUID)
-        one = await self._relay.ask(rows.claimed, begun.batch, begun.ids)
-        if one is None:
-            # A claim that came too late: somebody relayed some of these rows since.
-            await self._relay.ask(rows.unclaim, begun.batch, begun.ids[0])
-            return False
-        there = await was_appended(self._backplane, one.key, one.batch.hex, one.after)
-        if there:
-            await self._relay.ask(rows.remove, one)
-            return True
-        if there is None:
-            error = AppendOutcomeUnknown(
-                "It may be in the log already: an earlier attempt had no answer, and the records that followed it there were "
-                "discarded since. Look before you replay it."
-            )
-            await self._put_aside(one, error)
-            return True
-        started = time.monotonic()
-        if not await self._relay.ask(lanes.renew, self._lane, self._lease):
-            return self._lose()
-        self._renewed(started)
-        return await self._append(one)
+        try:
+            found = await self._relay.ask(rows.claimed, [(begun.batch, begun.ids)])
+            if not found:
+                # A claim that came too late: somebody relayed some of these rows since.
+                await self._relay.ask(rows.unclaim, begun.batch, begun.ids[0])
+                return set()
+            (one,) = found
+            there = await was_appended(self._backplane, key, one.batch.hex, one.after)
+            if there:
+                await self._relay.ask(rows.remove, found)
+                return {key}
+            if there is None:
+                error = AppendOutcomeUnknown(
+                    "It may be in the log already: an earlier attempt had no answer, and the records that followed it there were "
+                    "discarded since. Look before you replay it."
+                )
+                await self._put_aside(one, error)
+                return {key}
+            started = time.monotonic()
+            held = await self._relay.ask(lanes.renew, self._lane, self._lease)
+            return await self._append(found, started) if held else self._lose()
+        except Closed:
+            raise
+        except Exception as error:
+            return self._fail([key], error)
 
-    async def _append(self, one: Claimed) -> bool:
-        """Append right after the lease was renewed, and remove the rows. Raises what may succeed later."""
-        if await outlived(self._backplane, one.key):
-            await self._relay.ask(rows.remove, one)
-            return True
-        data = one.data[0] if len(one.data) == 1 else join_packs(one.data)
-        left = self._until - time.monotonic()
+    async def _append(self, found: Sequence[Claimed], renewed: float) -> set[str]:
+        """Append right after the lease was renewed, which began at ``renewed``, and remove the rows. The keys of which that is done; one of
+        which nothing is known stays claimed, and is resumed by itself.
+        """
+        until = renewed + settings.OUTBOX_LEASE / 2
+        outlived = await self._of_each([one.key for one in found], partial(is_outlived, self._backplane))
+        gone = [one for one in found if outlived.get(one.key)]
+        live = [one for one in found if outlived.get(one.key) is False]
+        answers = await self._ask(live, until - time.monotonic()) if live else {}
+        stored = [one for one in live if isinstance(answers.get(one.key), Position)]
+        if gone or stored:
+            await self._relay.ask(rows.remove, [*gone, *stored])
+        ended = {one.key for one in (*gone, *stored)}
+        for one in live:
+            answer = answers.get(one.key)
+            if isinstance(answer, Position):
+                self._relay.appended(one.key, answer, one.records)
+            elif isinstance(answer, FOR_GOOD) and len(one.ids) == 1:
+                await self._put_aside(one, answer)
+                ended.add(one.key)
+            elif isinstance(answer, FOR_GOOD):
+                self._alone.add(one.key)
+                await self._relay.ask(rows.unclaim, one.batch, one.ids[0])
+            elif answer is not None:
+                self._fail([one.key], answer)
+        return ended
+
+    async def _ask(self, claims: Sequence[Claimed], left: float) -> Mapping[str, Position | Exception]:
+        """The answers to appends by key, within ``left`` seconds; without those that are to be sent alone."""
         if left <= 0:  # this process was frozen meanwhile
-            return False
+            return {}
+        appends = [
+            Append(
+                one.key, one.batch.hex, one.records, one.data[0] if len(one.data) == 1 else join_packs(one.data)
+            )
+            for one in claims
+        ]
         try:
             async with asyncio.timeout(left):
-                with tracing.publishing([(data, one.records)]):
-                    position = await self._backplane.append(one.key, one.batch.hex, one.records, data)
+                with tracing.publishing((one.data, one.count) for one in appends):
+                    if len(appends) > 1:
+                        return await self._backplane.append_many(appends)
+                    (one,) = appends
+                    return {one.key: await self._backplane.append(one.key, one.append_id, one.count, one.data)}
+        except Closed:
+            raise
         except TimeoutError as error:
-            raise OutcomeUnknown(f"The backplane did not answer an append to {one.key!r} in time.") from error
-        except FOR_GOOD as error:
-            if len(one.ids) == 1:
-                await self._put_aside(one, error)
-                return True
-            self._alone.add(one.key)
-            await self._relay.ask(rows.unclaim, one.batch, one.ids[0])
-            return False
-        await self._relay.ask(rows.remove, one)
-        self._relay.appended(one.key, position, one.records)
-        return True
+            unknown = OutcomeUnknown("The backplane did not answer an append in time.")
+            unknown.__cause__ = error
+            return dict.fromkeys((one.key for one in appends), unknown)
+        except Exception as error:
+            if len(appends) > 1 and (isinstance(error, BackplaneRefused) or not isinstance(error, ViaStateError)):
+                return {}  # for the sake of one of them, perhaps
+            return dict.fromkeys((one.key for one in appends), error)
 
     async def _put_aside(self, one: Claimed, error: Exception) -> None:
         text = error_line(error)
@@ -215,12 +294,26 @@ class _Work:
             extra=about(key=one.key, reason="set aside"),
         )
 
-    def _renewed(self, started: float) -> None:
-        self._until = started + settings.OUTBOX_LEASE / 2
+    def _fail(self, keys: Iterable[str], error: Exception) -> set[str]:
+        """These can't be relayed now."""
+        self.failures |= dict.fromkeys(keys, error)
+        return set()
 
-    def _lose(self) -> bool:
+    def _lose(self) -> set[str]:
         self._lost = True
-        return True
+        return set()
+
+
+def _together(new: Mapping[str, Batch]) -> Iterator[dict[str, Batch]]:
+    """The appends of different keys, as many together as one call takes."""
+    train, size = dict[str, Batch](), 0
+    for key, one in new.items():
+        if train and (len(train) == TOGETHER or size + one.size > BYTES):
+            yield train
+            train, size = {}, 0
+        train[key], size = one, size + one.size
+    if train:
+        yield train
 
 
 async def ask(threads: WorkerThreads, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
