@@ -67,6 +67,34 @@ def test_a_reader_that_has_nothing_of_a_history_learns_that_it_was_replaced() ->
 
 
 @given(
+    packs=st.lists(st.integers(1, 3), min_size=1, max_size=5),
+    moved=st.booleans(),
+    at=st.integers(0, 20),
+    after=st.integers(0, 20),
+)
+def test_a_batch_from_one_record_of_it_is_the_batch_that_is_read_there(
+    packs: list[int], moved: bool, at: int, after: int
+) -> None:
+    log = SimulatedLog()
+    for count in packs:
+        log.append([Kind.CURRENT] * count)
+    records = log.state.records
+    cursor, position = (
+        log.state.position(records[after % len(records)]),
+        log.state.position(records[at % len(records)]),
+    )
+    if moved:
+        log.move()
+    batch = log.state.read(cursor, 1000, True)
+    beyond = batch.beyond(position)
+    if beyond is not None:
+        assert not moved
+        assert beyond == log.state.read(position, 1000, True)
+    elif position.offset > cursor.offset and position.offset in [pack.last for pack in batch.packs]:
+        assert moved
+
+
+@given(
     packs=st.lists(st.integers(1, 4), max_size=4),
     floor=st.integers(0, 20),
     at=st.integers(0, 20),

@@ -12,7 +12,7 @@ from tests.conftest import POSTGRES_ALIAS
 from tests.pod import backups
 from tests.pod.board import Add, Board
 from tests.pod.world import World, world_of
-from via_state.core.records import Changes
+from via_state.core.records import Changes, Position
 from via_state.pod.pod import Pod
 from via_state.pod.reading.reconciler import Following
 
@@ -40,6 +40,9 @@ class Witness:
 
     def rang(self, key: str) -> None:
         """It watches no key."""
+
+    def has(self, key: str, position: Position) -> bool:
+        return False
 
     def mark(self) -> object:
         return None

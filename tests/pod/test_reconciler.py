@@ -14,7 +14,7 @@ from tests.faults import FaultyBackplane
 from tests.handlers.world import shop_of, until
 from tests.runtime.service_kit import ServiceKit
 from via_state.backplanes.memory import MemoryBackplane
-from via_state.core.records import Changes
+from via_state.core.records import Changes, Position
 from via_state.declarations.catalog import handled_logs
 from via_state.handlers.projection_keeper import ProjectionKeeper
 from via_state.handlers.worker import Worker
@@ -36,6 +36,9 @@ class Follower:
 
     def rang(self, key: str) -> None:
         self.rings.append(key)
+
+    def has(self, key: str, position: Position) -> bool:
+        return False
 
     def mark(self) -> object:
         return None

@@ -13,10 +13,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from via_state.backplanes.keys import MAX_KEY, check_key
 from via_state.backplanes.subscriptions import Hear, Hearing, Ring, Watch
 from via_state.backplanes.timing import time_verbs
 from via_state.core.findings import Finding
-from via_state.core.records import GENESIS, Append, Batch, Cell, Changes, LogBounds, Pack, Position, Revision
+from via_state.core.records import (
+    GENESIS,
+    Append,
+    AppendedAfter,
+    Batch,
+    Cell,
+    Changes,
+    LogBounds,
+    Pack,
+    Position,
+    Revision,
+)
 from via_state.exceptions import (
     AppendTooLarge,
     CASConflict,
@@ -35,6 +47,7 @@ __all__ = [
     "GENESIS",
     "MAX_KEY",
     "Append",
+    "AppendedAfter",
     "Backplane",
     "Batch",
     "Cell",
@@ -58,24 +71,7 @@ CURSOR_LIFE = 1800.0
 #: Heads that are asked for at the same time where each is a question of its own.
 HEADS_AT_ONCE = 50
 
-#: Characters in the longest key.
-MAX_KEY = 512
-
-
 _TOPIC = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
-def check_key(key: str) -> None:
-    """Raise `InvalidKey` for what no backplane stores under."""
-    try:
-        # A lone surrogate has no UTF-8: servers could not store it.
-        if key.encode() and len(key) <= MAX_KEY and "\0" not in key:
-            return
-    except UnicodeEncodeError:
-        pass
-    raise InvalidKey(
-        f"{key!r:.80} is not a key: give 1 to {MAX_KEY} characters other than NUL and lone surrogates."
-    )
 
 
 def conflict(key: str, expected: Revision | None, cell: Cell | None) -> CASConflict:
@@ -244,6 +240,8 @@ class Backplane(ABC):
 
         Returns the position of the *last* one; the others lie densely before it. Repeating an ``append_id``
         within `retry_window` appends nothing and returns the first attempt's position.
+        An adapter that sees, at the moment of the append, which record was the last one before it may return an `AppendedAfter`, here
+        and from `append_many`: a pod that has folded that record folds its own append without reading it back.
         Raises `AppendTooLarge` before sending.
         """
 

@@ -23,6 +23,19 @@ class Position(NamedTuple):
 GENESIS = Position("", 0, "")
 
 
+class AppendedAfter(Position):
+    """The position of an append's last record, and the one that its first record came ``after``: of the record that was the log's
+    last one when the append was made, by the same evidence; `GENESIS` where there was none.
+    """
+
+    after: Position
+
+    def __new__(cls, epoch: str, offset: int, record_id: str, after: Position) -> AppendedAfter:
+        self = super().__new__(cls, epoch, offset, record_id)
+        self.after = after
+        return self
+
+
 class Pack(msgspec.Struct, frozen=True, gc=False):
     """The records of one append, stored together (Kafka calls this a record batch).
 
@@ -82,6 +95,17 @@ class Batch(NamedTuple):
             return False
         found = self.floor.record_id if position.offset == self.floor.offset else self.cursor_id
         return found == position.record_id
+
+    def beyond(self, position: Position) -> Batch | None:
+        """What follows a record that the batch brings, as if it had been read after that one; None where it does not bring it as the last
+        one of a pack.
+        """
+        for index, pack in enumerate(self.packs):
+            if pack.last == position.offset:
+                cursor_id = pack.record_id(pack.last)
+                if (self.head.epoch, cursor_id) == (position.epoch, position.record_id):
+                    return self._replace(packs=self.packs[index + 1 :], cursor_id=cursor_id)
+        return None
 
 
 class Append(msgspec.Struct, frozen=True, gc=False):

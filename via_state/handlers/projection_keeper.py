@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from via_state.core.records import Changes
+from via_state.core.records import Changes, Position
 from via_state.exceptions import KeyHalted
 from via_state.handlers.known_keys import HandledLog
 from via_state.pod.pod import Pod
@@ -35,6 +35,10 @@ class ProjectionKeeper(Service):
 
     def rang(self, key: str) -> None:
         """It watches no key: what it loads does."""
+
+    def has(self, key: str, position: Position) -> bool:
+        """It has nothing."""
+        return False
 
     def mark(self) -> object:
         """Nothing."""

@@ -235,6 +235,10 @@ class Worker(Service):
             if self.owns(handler, key):
                 self._runner(handler, key).ring()
 
+    def has(self, key: str, position: Position) -> bool:
+        """What is folded here is not delivered yet."""
+        return False
+
     def _runner(self, handler: HandlerId, key: str) -> Runner:
         runner = self._runners.get((handler, key))
         if runner is None:

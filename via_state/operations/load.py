@@ -126,7 +126,7 @@ async def _erase(backplane: Backplane) -> None:
 
 async def _drive(thread: LoopThread, backplane: Backplane, load: Load) -> LoadReport:
     report = LoadReport(writers=load.writers)
-    appender = Appender(thread, _Timed(backplane, report.store), lambda key, last: None)  # type: ignore[arg-type]
+    appender = Appender(thread, _Timed(backplane, report.store), lambda key, last, pack: None)  # type: ignore[arg-type]
     text = "x" * max(load.size - 40, 1)
     data = msgspec.json.encode([["Load", 1, {"text": text}, {"t": time.time_ns() // 1_000_000}]])
     await _first(backplane, data, load.cells)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import Any, LiteralString
+from uuid import UUID
 
 import psycopg
 from psycopg import errors
@@ -13,7 +14,7 @@ from via_state.backplanes.postgres.connection import Connection
 from via_state.backplanes.postgres.connections import Connections
 from via_state.backplanes.postgres.log import LOG
 from via_state.backplanes.postgres.xid import XID
-from via_state.core.records import Append, Position
+from via_state.core.records import GENESIS, Append, AppendedAfter, Position
 from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown, ViaStateError
 from via_state.runtime.kept_errors import again
 
@@ -25,17 +26,21 @@ MOST_BYTES = 8 * 1024 * 1024
 #: An epoch as a position has it.
 HEX = "encode(uuid_send(epoch), 'hex')"
 
+# The lock comes first, so that the record that was the last one before is known.
 APPEND = f"""
-WITH head AS (
-    UPDATE via_state_log
+WITH before AS MATERIALIZED (
+    SELECT id, last_append, last_index FROM via_state_log WHERE id = {LOG} FOR NO KEY UPDATE
+), head AS (
+    UPDATE via_state_log log
     SET last = last + %(count)s, last_append = %(id)s::uuid, last_index = %(count)s - 1, xid = {XID}
-    WHERE id = {LOG}
-    RETURNING id, epoch, last
+    FROM before
+    WHERE log.id = before.id
+    RETURNING log.id, epoch, last, before.last_append, before.last_index
 ), pack AS (
     INSERT INTO via_state_pack (log_id, first, last, append_id, data)
     SELECT id, last - %(count)s + 1, last, %(id)s::uuid, %(data)s FROM head
 )
-SELECT {HEX}, last - %(count)s + 1, last FROM head
+SELECT {HEX}, last, last_append, last_index FROM head
 """
 
 APPENDED_BEFORE = f"""
@@ -58,18 +63,19 @@ WITH wanted AS MATERIALIZED (
         FROM via_state_log WHERE prefix = %(prefix)s AND key = given.key
     ) found
 ), locked AS MATERIALIZED (
-    SELECT id FROM via_state_log WHERE id = ANY(ARRAY(SELECT id FROM wanted)) FOR NO KEY UPDATE SKIP LOCKED
+    SELECT id, last_append, last_index FROM via_state_log
+    WHERE id = ANY(ARRAY(SELECT id FROM wanted)) FOR NO KEY UPDATE SKIP LOCKED
 ), head AS (
     UPDATE via_state_log log
     SET last = last + wanted.count, last_append = wanted.append_id, last_index = wanted.count - 1, xid = {XID}
     FROM locked JOIN wanted USING (id)
     WHERE log.id = locked.id
-    RETURNING log.id, log.epoch, log.last, wanted.append_id, wanted.count, wanted.data
+    RETURNING log.id, log.epoch, log.last, wanted.append_id, wanted.count, wanted.data, locked.last_append, locked.last_index
 ), pack AS (
     INSERT INTO via_state_pack (log_id, first, last, append_id, data)
     SELECT id, last - count + 1, last, append_id, data FROM head
 )
-SELECT wanted.key, wanted.there = 0, {HEX}, head.last FROM wanted LEFT JOIN head USING (id)
+SELECT wanted.key, wanted.there = 0, {HEX}, head.last, last_append, last_index FROM wanted LEFT JOIN head USING (id)
 """
 
 # The first append of each. In the order of their keys: whoever makes the same ones at the same time is waited for, and must not
@@ -84,7 +90,7 @@ WITH wanted AS MATERIALIZED (SELECT * FROM {WANTED}), head AS (
     INSERT INTO via_state_pack (log_id, first, last, append_id, data)
     SELECT head.id, 1, head.last, wanted.append_id, wanted.data FROM head JOIN wanted USING (key)
 )
-SELECT key, {HEX}, last FROM head
+SELECT key, {HEX}, last, NULL::uuid, NULL::integer FROM head
 """
 
 APPENDED_MANY_BEFORE = f"""
@@ -105,18 +111,17 @@ class Appends:
         async with self._connections.use(write=True) as connection:
             while True:
                 try:
-                    rows = await _rows(connection, APPEND, values)
+                    for row in await _rows(connection, APPEND, values):
+                        return _appended(append_id, count, *row)
                 except errors.UniqueViolation as error:
                     if error.diag.constraint_name != ONCE:
                         raise
-                    rows = await _rows(connection, APPENDED_BEFORE, values)
-                if rows:
-                    epoch, first, last = rows[0]
-                    return Position(epoch, last, f"{append_id}-{last - first}")
+                    for epoch, first, last in await _rows(connection, APPENDED_BEFORE, values):
+                        return Position(epoch, last, f"{append_id}-{last - first}")
                 # No such log; or it had this append, and was dropped a moment ago.
                 one = Append(key, append_id, count, data)
-                for _, epoch, last in await _rows(connection, CREATE_MANY, self._values([one])):
-                    return Position(epoch, last, f"{append_id}-{count - 1}")
+                for _, *rest in await _rows(connection, CREATE_MANY, self._values([one])):
+                    return _appended(append_id, count, *rest)
 
     async def append_many(self, appends: Sequence[Append]) -> dict[str, Position | ViaStateError]:
         """As `Backplane.append_many`, for appends that are checked."""
@@ -145,8 +150,8 @@ class Appends:
     ) -> None:
         try:
             rows = await self._appended(connection, wanted.values(), found)
-            absent = [wanted[key] for key, is_absent, _, _ in rows if is_absent]
-            _tell(wanted, found, ((key, epoch, last) for key, _, epoch, last in rows if epoch is not None))
+            absent = [wanted[key] for key, is_absent, *_ in rows if is_absent]
+            _tell(wanted, found, ((key, *row) for key, _, *row in rows if row[0] is not None))
             if absent:
                 _tell(wanted, found, await _rows(connection, CREATE_MANY, self._values(absent)))
         except psycopg.Error as error:
@@ -189,9 +194,17 @@ def text_array(texts: Collection[str]) -> str:
 
 
 def _tell(wanted: dict[str, Append], found: dict[str, Position | ViaStateError], rows: Any) -> None:
-    for key, epoch, last in rows:
+    for key, *row in rows:
         one = wanted[key]
-        found[key] = Position(epoch, last, f"{one.append_id}-{one.count - 1}")
+        found[key] = _appended(one.append_id, one.count, *row)
+
+
+def _appended(
+    append_id: str, count: int, epoch: str, last: int, last_append: UUID | None, last_index: int | None
+) -> Position:
+    """``last_append``, ``last_index``: of the log's last record before."""
+    after = GENESIS if last_append is None else Position(epoch, last - count, f"{last_append.hex}-{last_index}")
+    return AppendedAfter(epoch, last, f"{append_id}-{count - 1}", after)
 
 
 async def _rows(connection: Connection, statement: LiteralString, values: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -22,6 +22,7 @@ from via_state.backplanes.postgres.examination import Examination
 from via_state.backplanes.postgres.failures import translated
 from via_state.backplanes.postgres.log import Logs
 from via_state.backplanes.postgres.messages import MAX_MESSAGE
+from via_state.backplanes.postgres.own_rings import OwnRings
 from via_state.backplanes.postgres.risks import risks
 from via_state.core.findings import Finding
 from via_state.core.records import Append, Batch, Cell, Changes, LogBounds, Position, Revision
@@ -84,15 +85,16 @@ class PostgresBackplane(Backplane):
         self._logs = Logs(self._connections, prefix, self.retry_window + 2 * (connect_timeout + timeout))
         self._appends = Appends(self._connections, prefix)
         self._cells = Cells(self._connections, prefix)
-        names = codes(prefix)
+        names, own = codes(prefix), OwnRings()
         self._notifier = Notifier(
             functools.partial(open_connection, alias, connect_timeout),
             names[0],
             timeout,
             functools.partial(translated, alias=alias, write=True),
+            own,
         )
         listening = functools.partial(open_connection, self.options["LISTEN_DATABASE"] or alias, connect_timeout)
-        self._listener = Listener(listening, names, timeout)
+        self._listener = Listener(listening, names, timeout, own)
         self._examination = Examination(
             alias, self._connections, listening, functools.partial(open_connection, alias, connect_timeout)
         )
@@ -167,7 +169,7 @@ class PostgresBackplane(Backplane):
     async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
         self.check_append(key, count, data)
         position = await self._appends.append(key, append_id, count, data)
-        self._ring(key)
+        self._ring(key, position)
         return position
 
     async def append_many(self, appends: Sequence[Append]) -> dict[str, Position | ViaStateError]:
@@ -175,7 +177,7 @@ class PostgresBackplane(Backplane):
         found = await self._appends.append_many(sound) if sound else {}
         for key, answer in found.items():
             if isinstance(answer, Position):
-                self._ring(key)
+                self._ring(key, answer)
         return refused | found
 
     async def read(self, key: str, after: Position, limit: int = 1000) -> Batch:
@@ -237,9 +239,9 @@ class PostgresBackplane(Backplane):
         if self._closed:
             raise Closed("This PostgreSQL backplane was closed.")
 
-    def _ring(self, key: str) -> None:
+    def _ring(self, key: str, through: Position | None = None) -> None:
         if not self._closed:
-            self._notifier.ring(key)
+            self._notifier.ring(key, through)
 
     async def examine(self) -> list[Finding]:
         return await self._examination.findings()

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 import psycopg
 
@@ -20,6 +20,8 @@ from via_state.backplanes.listening import Listening
 from via_state.backplanes.postgres.code import Code, names_in
 from via_state.backplanes.postgres.connection import IDLE, Connection, deadline, ended, give_back, hang_up
 from via_state.backplanes.postgres.messages import Assembler, parts
+from via_state.backplanes.postgres.own_rings import OwnRings, latest
+from via_state.core.records import Position
 from via_state.core.text import error_line
 from via_state.exceptions import BackplaneUnavailable, Closed, OutcomeUnknown, ViaStateError
 from via_state.runtime.kept_errors import again
@@ -50,7 +52,8 @@ class Notifier:
     """Rings for keys that this process changed, and sends messages. Rings that can't be delivered are dropped: sweeps make up for
     them. Whoever sent a message is told.
 
-    ``timeout``: seconds for one statement. ``translated``: what an error of psycopg means to whoever sent a message.
+    ``timeout``: seconds for one statement. ``translated``: what an error of psycopg means to whoever sent a message. ``own``: is told
+    what is rung.
     """
 
     def __init__(
@@ -59,10 +62,12 @@ class Notifier:
         code: Code,
         timeout: float,
         translated: Callable[[psycopg.Error], ViaStateError],
+        own: OwnRings,
     ) -> None:
         self._open, self._code, self._timeout, self._translated = open_connection, code, timeout, translated
+        self._own = own
         self._connection: Connection | None = None
-        self._keys: set[str] = set()
+        self._keys: dict[str, Position | None] = {}  # each with the record that it rings for, where that is known
         self._rings = 0  # since the last NOTIFY
         self._messages: list[tuple[list[str], asyncio.Future[None]]] = []
         self._rest: asyncio.TimerHandle | None = None
@@ -72,9 +77,9 @@ class Notifier:
         self._flight = SingleFlight("The sending of doorbells", self._send)
         self._closing = False
 
-    def ring(self, key: str) -> None:
-        """Soon, and together with what is rung meanwhile."""
-        self._keys.add(key)
+    def ring(self, key: str, through: Position | None = None) -> None:
+        """Soon, and together with what is rung meanwhile. ``through``: the record that it rings for, where that is all."""
+        self._keys[key] = latest(self._keys.get(key, through), through)
         self._rings += 1
         self._flight.ring()
 
@@ -131,17 +136,18 @@ class Notifier:
             give_back(connection)
 
     async def _notify(self) -> None:
-        keys, self._keys = self._keys, set()
+        keys, self._keys = self._keys, {}
         messages, self._messages = self._messages, []
         self._hurry.clear()
         payloads = [payload for of_one, _ in messages for payload in of_one]
         channels = [self._code.messages] * len(payloads)
+        through = {self._code.of(key): position for key, position in keys.items()}
         if keys:
-            names = "".join(self._code.of(key) for key in keys)
+            names = "".join(through)
             channels.append(self._code.channel)
             payloads.append(names if len(names) <= MAX_PAYLOAD else self._code.everything)
         try:
-            await self._execute(channels, payloads)
+            await self._execute(channels, payloads, through)
         except (BackplaneUnavailable, psycopg.Error) as error:
             if self._closing:  # `close` hung up: nothing failed that anybody need hear of
                 _tell(messages, Closed("This PostgreSQL backplane was closed."))
@@ -159,11 +165,16 @@ class Notifier:
         else:
             _tell(messages, None)
 
-    async def _execute(self, channels: list[str], payloads: list[str]) -> None:
+    async def _execute(
+        self, channels: list[str], payloads: list[str], through: Mapping[str, Position | None]
+    ) -> None:
         if self._connection is not None and ended(self._connection):
             await self._drop_connection()
         if self._connection is None:
             self._connection = await self._open()
+            self._own.begin(self._connection.info.backend_pid)
+        if through and payloads[-1] != self._code.everything:
+            self._own.send(payloads[-1], through)
         with deadline(self._connection, self._timeout):
             if len(payloads) == 1:
                 await self._connection.execute(_NOTIFY, (channels[0], payloads[0]))
@@ -206,11 +217,11 @@ class Listener:
     reach every process that listens, since a connection that waits can't be told to listen for one more.
 
     ``codes``: those in which others may ring. ``timeout``: seconds for an answer when the connection is asked whether it
-    lives.
+    lives. ``own``: what this process rings itself.
     """
 
-    def __init__(self, open_connection: Open, codes: Sequence[Code], timeout: float) -> None:
-        self._open, self._codes, self._timeout = open_connection, codes, timeout
+    def __init__(self, open_connection: Open, codes: Sequence[Code], timeout: float, own: OwnRings) -> None:
+        self._open, self._codes, self._timeout, self._own = open_connection, codes, timeout, own
         self._everything = {code.everything for code in codes}
         self._watches: set[_PostgresWatch] = set()
         self._hearings = Hearings(self._audience_changed)
@@ -265,19 +276,19 @@ class Listener:
         while True:
             async for notification in connection.notifies(timeout=SILENCE):
                 if (assembler := assemblers.get(notification.channel)) is None:
-                    self._hear(notification.payload)
+                    self._hear(notification.payload, self._own.through(notification.pid, notification.payload))
                 elif (message := assembler.take(notification.payload)) is not None:
                     self._heard(*message)
             with deadline(connection, self._timeout):
                 await connection.execute("SELECT 1")
 
-    def _hear(self, payload: str) -> None:
+    def _hear(self, payload: str, through: Mapping[str, Position]) -> None:
         for name in names_in(payload):
             if name in self._everything:
                 self._rang_for_all()
             else:
                 for watch in tuple(self._watches):
-                    watch.rang(name)
+                    watch.rang(name, through.get(name))
 
     def _heard(self, name: str, data: bytes) -> None:
         if (topic := self._topics.get(name)) is not None:
@@ -325,12 +336,17 @@ class _PostgresWatch(Watch):
         for code in self._codes:
             self._keys.pop(code.of(key), None)
 
-    def rang(self, name: str | None) -> None:
-        """``name``: a key's in one of the codes; None: anything may have changed."""
+    def rang(self, name: str | None, through: Position | None = None) -> None:
+        """``name``: a key's in one of the codes; None: anything may have changed. ``through``: the record that it rings for, where that is
+        known.
+        """
         if name is None:
             tell(self._ring, None)
-        elif (key := self._keys.get(name)) is not None:
+        elif (key := self._keys.get(name)) is not None and not self._knows(key, through):
             tell(self._ring, key)
+
+    def _knows(self, key: str, through: Position | None) -> bool:
+        return through is not None and self.has is not None and self.has(key, through)
 
     async def close(self) -> None:
         self._watches.discard(self)

@@ -13,7 +13,7 @@ from via_state.bookkeeping.halted_keys import HaltReport
 from via_state.conf import settings
 from via_state.core.portions import Portions
 from via_state.core.projection import Action, Outcome, Projection
-from via_state.core.records import GENESIS, Batch, Position
+from via_state.core.records import GENESIS, AppendedAfter, Batch, Pack, Position
 from via_state.core.snapshots import NoRestorePoint, RestorePoint
 from via_state.core.specs import LogSpec
 from via_state.core.text import around
@@ -30,7 +30,7 @@ from via_state.exceptions import (
 )
 from via_state.logs import about
 from via_state.pod.halted_keys import trouble_of
-from via_state.pod.reading.batches import Batches, Pace, Read, Replays
+from via_state.pod.reading.batches import FIRST_READ, Batches, Pace, Read, Replays
 from via_state.pod.reading.fold_report import FoldReport
 from via_state.pod.reading.replica import Looked, Replica
 from via_state.pod.reading.restoring import Restoring
@@ -134,6 +134,11 @@ class Projector(Replica[Place], Generic[V]):
         """How far the log is folded, which readers may not see yet."""
         return self._projection.position
 
+    def has(self, position: Position) -> bool:
+        """Whether a position is folded, which readers may not see yet."""
+        own = self.position
+        return own.epoch == position.epoch and own.offset >= position.offset
+
     @property
     def at(self) -> object:
         return self.position if self.position.offset else None
@@ -186,8 +191,14 @@ class Projector(Replica[Place], Generic[V]):
         with closing(Batches(self.key, self._backplane, self.waiters, self._replays)) as batches:
             pace = Pace()
             while True:
-                read = await batches.read(self._projection.position)
+                after = self._projection.position
+                read = await batches.read(after)
                 self.error = None
+                if self._projection.position != after:  # what this pod appended was faster
+                    batch = read.batch.beyond(self._projection.position)
+                    if batch is None:
+                        continue
+                    read = read._replace(batch=batch)
                 action = await self._fold(read, pace)
                 if action is Action.HALTED:
                     return HALTED_RETRY
@@ -231,6 +242,18 @@ class Projector(Replica[Place], Generic[V]):
                 or projection.position.epoch != batch.head.epoch
             ):
                 return outcome.action  # it continues elsewhere, or after this batch
+
+    def fold_own(self, pack: Pack, last: AppendedAfter) -> None:
+        """Fold what this pod has appended, where it is what follows: it need not be read back. The answer to the append is evidence as
+        that of a read is: of one moment, and with the record that was the last one before.
+        """
+        projection = self._projection
+        if projection.position == last.after and projection.unread is None and pack.count <= FIRST_READ:
+            batch = Batch([pack], last, GENESIS, last.after.record_id, True)
+            outcome = projection.feed(batch, last.after)
+            self._publish(outcome, 0, batch)
+            if outcome.action is not Action.AT_HEAD:
+                self.ring()
 
     async def _restore(self, batch: Batch, outcome: Outcome) -> Outcome:
         """Continue from a snapshot, if there is one that helps. Where the beginning is gone, nothing else helps."""

@@ -14,7 +14,7 @@ from typing import Protocol
 from via_state import telemetry
 from via_state.backplanes.base import Backplane, Watch
 from via_state.conf import settings
-from via_state.core.records import Changes, LogBounds, Revision
+from via_state.core.records import Changes, LogBounds, Position, Revision
 from via_state.runtime.outage import Outage
 from via_state.runtime.rng import rng
 from via_state.runtime.service import Service
@@ -24,7 +24,7 @@ logger = logging.getLogger("via_state.pod")
 
 
 class Follower(Protocol):
-    """What wants to know which keys moved. All three are called on the loop."""
+    """What wants to know which keys moved. All four are called on the loop."""
 
     @property
     def name(self) -> str:
@@ -32,6 +32,9 @@ class Follower(Protocol):
 
     def rang(self, key: str) -> None:
         """A doorbell of a key that it watches. Must not block nor raise."""
+
+    def has(self, key: str, position: Position) -> bool:
+        """Whether a doorbell for what comes up to this position of a log would tell it nothing."""
 
     def mark(self) -> object:
         """A sweep begins. What is returned comes back with its answer."""
@@ -167,6 +170,7 @@ class Reconciler(Service):
 
     async def _start(self) -> None:
         self._watch = self.backplane.watch(self._rang)
+        self._watch.has = self._has
         for key in self._wanted:
             self._watch.add(key)
         self._flight.ring()
@@ -185,6 +189,13 @@ class Reconciler(Service):
         self._rung += 1
         for following in self._wanted.get(key, ()):
             following.follower.rang(key)
+
+    def _has(self, key: str, position: Position) -> bool:
+        for following in self._wanted.get(key, ()):
+            if not following.follower.has(key, position):
+                return False
+        self._rung += 1
+        return True
 
     async def _sweep(self) -> float:
         followings = list(self._followings)

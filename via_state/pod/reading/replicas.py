@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 from via_state import telemetry
 from via_state.conf import settings
-from via_state.core.records import GENESIS, Changes, LogBounds, Position
+from via_state.core.records import GENESIS, AppendedAfter, Changes, LogBounds, Pack, Position
 from via_state.core.specs import CellSpec, LogSpec
 from via_state.exceptions import Closed
 from via_state.pod.reading.batches import Replays
@@ -111,11 +111,15 @@ class Replicas:
         cell.used = time.monotonic()
         return cell
 
-    def appended(self, key: str, last: Position) -> asyncio.Future[None] | None:
-        """This pod appended up to ``last``. A future that ends when it is folded here, or will not be soon."""
+    def appended(self, key: str, last: Position, pack: Pack | None = None) -> asyncio.Future[None] | None:
+        """This pod appended up to ``last``. A future that ends when it is folded here, or will not be soon. ``pack``: what it appended,
+        which is folded at once where the backplane's answer proves that nothing is between.
+        """
         projector = self._logs.get(key)
         if projector is None:
             return None
+        if pack is not None and isinstance(last, AppendedAfter):
+            projector.fold_own(pack, last)
         future = projector.reach(last.epoch, last.offset)
         if future is not None:
             future.add_done_callback(_read_outcome)
@@ -157,6 +161,11 @@ class Replicas:
             projector.ring()
         elif (cell := self._cells.get(key)) is not None:
             cell.ring()
+
+    def has(self, key: str, position: Position) -> bool:
+        """Whether a doorbell for this position comes late."""
+        projector = self._logs.get(key)
+        return projector is not None and projector.has(position)
 
     def _looked(self, one: Replica[Any], moved: bool) -> None:
         """A key was looked at. What a sweep has to do is put down here, so that it costs what moved, not what is there."""

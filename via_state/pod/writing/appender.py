@@ -26,6 +26,7 @@ from via_state.exceptions import (
     ViaStateError,
 )
 from via_state.logs import about
+from via_state.pod.reading.batches import TURN
 from via_state.pod.writing.answers import fail, tell
 from via_state.pod.writing.folding import Appended, Folding
 from via_state.pod.writing.groups import Entry, Group, Lane, Waiter
@@ -184,7 +185,13 @@ class Appender:
             found = await self._ask(lanes)
             answers: list[tuple[Waiter, Position]] = []
             failing: list[Lane] = []
+            until = time.monotonic() + TURN
             for lane in lanes:
+                if time.monotonic() >= until:  # what they append may have been folded: others have a turn
+                    tell(answers)
+                    answers.clear()
+                    await asyncio.sleep(0)
+                    until = time.monotonic() + TURN
                 answer = found.get(lane.key)
                 if isinstance(answer, Position):
                     answers += self._acknowledged(lane, answer)
@@ -305,7 +312,7 @@ class Appender:
         entries, now = group.entries, time.monotonic()
         answers = [(entries[0], last)] if len(entries) == 1 else _answers(group, last)
         telemetry.Appended(lane.key, group.append.count, [now - entry.started for entry in entries]).emit()
-        fold = self._folding.of(lane.key, last)
+        fold = self._folding.of(lane.key, last, group.pack(last))
         if fold is None:
             return [(entry.waiter, position) for entry, position in answers]
         self._folding.after(fold, [(entry.waiter, position) for entry, position in answers if entry.folded])

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from via_state.core.records import Position
+from via_state.core.records import Pack, Position
 from via_state.exceptions import LoopEnded
 from via_state.logs import about
 from via_state.pod.writing.answers import tell
@@ -17,8 +17,9 @@ from via_state.runtime.loop import LoopThread
 
 logger = logging.getLogger("via_state.pod")
 
-#: Called on the loop after an append: key, last position; answers an awaitable when this pod will fold it.
-Appended = Callable[[str, Position], "asyncio.Future[None] | None"]
+#: Called on the loop after an append: key, last position, and the pack that it is, where it may be folded at once. Answers an awaitable
+#: when this pod will fold it.
+Appended = Callable[[str, Position, "Pack | None"], "asyncio.Future[None] | None"]
 Answers = Sequence[tuple[Waiter, Position]]
 
 
@@ -55,10 +56,12 @@ class Folding:
         for (key, _epoch), answers in logs.items():
             self.after(self.of(key, max(last for _, last in answers)), answers)
 
-    def of(self, key: str, last: Position) -> asyncio.Future[None] | None:
-        """What ends when this pod has folded up to ``last``, or will not soon; None where that is so already."""
+    def of(self, key: str, last: Position, pack: Pack | None = None) -> asyncio.Future[None] | None:
+        """What ends when this pod has folded up to ``last``, or will not soon; None where that is so already. ``pack``: what was
+        appended, where there is time to fold it now.
+        """
         try:
-            fold = self._appended(key, last)
+            fold = self._appended(key, last, pack)
         except Exception:  # it is in the log, and that is what the callers are told
             logger.exception("What was appended to %r is not waited for here.", key, extra=about(key=key))
             return None

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import TypeAlias
 
 from via_state.core.events import join_packs
-from via_state.core.records import Append, Position
+from via_state.core.records import Append, Pack, Position
 from via_state.runtime.backoff import Backoff
 
 Waiter: TypeAlias = asyncio.Future[Position] | Future[Position]
@@ -66,6 +66,11 @@ class Group:
         self.give_up = min(self.started + retry_window, latest)
         #: Whether an attempt was sent of which no answer came.
         self.sent = False
+
+    def pack(self, last: Position) -> Pack:
+        """What is in the log, up to ``last``."""
+        append = self.append
+        return Pack(append.append_id, last.offset - append.count + 1, append.count, append.data)
 
     @property
     def waiters(self) -> list[Waiter]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from via_state.core.records import GENESIS, LogBounds, Position
+from via_state.backplanes.base import Backplane
+from via_state.core.records import GENESIS, Append, AppendedAfter, LogBounds, Position
 from via_state.exceptions import AppendTooLarge, Closed, InvalidKey
 from via_state.testing.conformance.harness import (
     MANY_KEYS,
@@ -135,6 +137,44 @@ class LogConformance(Harness):
             assert found == {key: await second.read(key, after[key]) for key in found}
             assert found.keys() <= after.keys()
             assert await second.read_many({}) == {}
+
+    async def test_an_append_that_says_what_it_follows_says_the_truth(self) -> None:
+        """An adapter may say nothing of that."""
+        async with self.two() as (first, second):
+            before = GENESIS
+            for number in range(12):
+                plane = (first, second)[number % 2]
+                if number == 4 and plane.compacts:
+                    await plane.compact("log", before.offset)
+                if number == 8:
+                    await plane.drop("log")
+                    before = GENESIS
+                one = Append("log", new_id(), number % 3 + 1, b"x")
+                found = None
+                if number % 4 > 1:
+                    found = (await plane.append_many([one])).get("log")
+                if found is None:
+                    found = await plane.append(one.key, one.append_id, one.count, one.data)
+                assert isinstance(found, Position)
+                if isinstance(found, AppendedAfter):
+                    assert found.after == before
+                again = await plane.append(one.key, one.append_id, one.count, one.data)
+                assert not isinstance(again, AppendedAfter) or again.after == before
+                before = found
+
+    async def test_appends_that_race_say_each_what_it_follows(self) -> None:
+        async with self.two() as (first, second):
+            await append(first, "busy", b"first")
+
+            async def append_some(plane: Backplane) -> list[Position]:
+                return [(await append(plane, "busy", b"x"))[0] for _ in range(15)]
+
+            found = await asyncio.gather(*(append_some(plane) for plane in (first, second, first, second)))
+            packs = (await first.read("busy", GENESIS)).packs
+            before = {later.id: one.record_id(one.last) for one, later in itertools.pairwise(packs)}
+            for position in itertools.chain(*found):
+                if isinstance(position, AppendedAfter):
+                    assert position.after.record_id == before[position.record_id.rpartition("-")[0]]
 
     async def test_odd_keys_are_distinct(self) -> None:
         async with self.one() as plane:
