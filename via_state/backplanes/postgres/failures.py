@@ -13,8 +13,6 @@ from via_state.runtime.servers import database, did_not_answer
 _NOT_MIGRATED = (errors.UndefinedTable, errors.UndefinedColumn, errors.DatatypeMismatch)
 #: Two rows where a constraint allows one; an ON CONFLICT for whose columns there is no constraint.
 _TWICE = (errors.CardinalityViolation, errors.InvalidColumnReference)
-#: Prepared statements that another client's session does not have, or has already.
-_POOLED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 #: What psycopg raises for values and statements that it does not take.
 _UNSENT = (psycopg.DataError, psycopg.ProgrammingError, psycopg.NotSupportedError)
 
@@ -35,7 +33,7 @@ def unsent(error: psycopg.Error) -> bool:
 
 def pooled(error: psycopg.Error) -> bool:
     """Whether it shows that a transaction-pooling proxy is in between, so that statements can't stay prepared."""
-    return isinstance(error, _POOLED)
+    return sqlstates.pooled(error.sqlstate or "")
 
 
 def elsewhere(error: psycopg.Error) -> bool:

@@ -14,8 +14,8 @@ from via_state.bookkeeping.database import claiming, position_sql, tables, worke
 from via_state.bookkeeping.database.commits import committing
 from via_state.bookkeeping.database.dead_letters import keep_letter
 from via_state.bookkeeping.database.position_rows import hash_position, held_by, positions_at
+from via_state.bookkeeping.database.prepared import execute_prepared
 from via_state.bookkeeping.database.retention import lock_log
-from via_state.bookkeeping.database.statements import execute
 from via_state.bookkeeping.positions import (
     AWAY,
     NOBODY,
@@ -251,7 +251,7 @@ class RowPositions(PositionStore):
         }
         try:
             with reaching(WHAT):
-                both = execute(alias, position_sql.hand_on(alias), values) == 2
+                both = execute_prepared(alias, position_sql.hand_on(alias), values) == 2
         except BackplaneUnavailable as error:
             if not contended(error):
                 raise
@@ -271,9 +271,9 @@ class RowPositions(PositionStore):
         """
         alias, whose = settings.DATABASE, (claim.id, claim.worker, claim.fence)
         with reaching(WHAT):
-            if in_flight_offset and execute(alias, sql(alias, True), (*values, in_flight_offset, *whose)):
+            if in_flight_offset and execute_prepared(alias, sql(alias, True), (*values, in_flight_offset, *whose)):
                 return True
-            _expect(claim, execute(alias, sql(alias, False), (*values, 0, *whose)))
+            _expect(claim, execute_prepared(alias, sql(alias, False), (*values, 0, *whose)))
         return not in_flight_offset
 
     def fail(self, claim: Claim, attempts: int, error: str, wait: float, lines: str = "") -> None:
