@@ -288,6 +288,36 @@ def test_every_page_fits_the_window(urls: tuple[str, str], browser: Browser, wid
 
 
 @pytest.mark.browser
+def test_on_paper_there_are_no_controls_and_what_may_be_old_says_so(
+    urls: tuple[str, str], visitor: BrowserContext
+) -> None:
+    page = visitor.new_page()
+    after = "(place) => getComputedStyle(place, '::after').content"
+    before = "getComputedStyle(document.querySelector('main'), '::before').content"
+    for path in PAGES:
+        page.goto(f"{urls[0]}{path}")
+        expect_connection(page, "online")
+        page.emulate_media(media="print")
+        for control in page.locator("button, input, select, textarea, nav a, [data-via-toasts]").all():
+            expect(control).to_be_hidden()
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        assert page.evaluate(before) == "none", "what is followed is as new as paper can be"
+        page.emulate_media(media="screen")
+    page.goto(f"{urls[0]}/orders/")
+    expect_connection(page, "online")
+    place = page.locator("h2 output[data-via]")
+    page.emulate_media(media="print")
+    assert place.evaluate(after) == "none"
+    place.evaluate("(place) => { place.dataset.viaStale = '' }")
+    assert place.evaluate(after) == '" (may be old)"'
+    assert place.evaluate("(place) => getComputedStyle(place).opacity") == "1", "paper is read in any light"
+    visitor.set_offline(True)
+    expect_connection(page, "offline")
+    assert "may be old" in page.evaluate(before)
+    assert page.pdf()[:5] == b"%PDF-"
+
+
+@pytest.mark.browser
 def test_no_page_breaks_its_own_security_policy(urls: tuple[str, str], visitor: BrowserContext) -> None:
     complaints: list[str] = []
     page = visitor.new_page()
@@ -303,6 +333,11 @@ def test_no_page_breaks_its_own_security_policy(urls: tuple[str, str], visitor: 
         page.get_by_role("button", name="Send").click()
         expect(page.locator("#say .errorlist")).to_have_count(0 if text.strip() else 1)
     expect(page.get_by_role("log").get_by_role("listitem")).to_have_text(["guest <b onclick=alert()>hello</b>"])
+
+    page.goto(f"{urls[0]}/orders/")
+    page.locator("#correct").get_by_label("Order").press_sequentially("nope")  # which is asked while it is typed
+    expect(page.locator("#correct .errorlist")).to_have_text("The book has no such order.")
+    expect(page.locator("#correct").get_by_label("Order")).to_have_value("nope")
 
     assert [text for text in complaints if "404" not in text and "400" not in text] == []  # the admin has no icon
 
