@@ -17,6 +17,7 @@ from testproject.servers.waiting import wait_until
 from tests.pod.board import Add, Board
 from via_state import telemetry
 from via_state.pod.pod import Pod
+from via_state.telemetry import writing
 from via_state.testing import pods
 
 ROOT = Path(via_state.__file__).parent
@@ -68,8 +69,26 @@ def test_a_subscriber_that_raises_is_logged_and_called_no_more(pod: Pod, caplog:
     with caplog.at_level(logging.ERROR, "via_state"):
         for number in (1, 2):
             Board.numbers.using(pod).append(Add(number))
+            telemetry.flush()
     assert len(calls) == 1
     assert "A subscriber of Appended raised" in caplog.text
+
+
+def test_appends_are_added_up_and_none_is_forgotten(pod: Pod) -> None:
+    told: list[telemetry.Appended] = []
+    telemetry.flush()
+    telemetry.Appended.subscribe(told.append)
+    try:
+        for _ in range(2 * writing.MOST):
+            Board.numbers.using(pod).append_many([Add(1), Add(2)], wait=False)
+            assert len(writing._appends) < writing.MOST
+        telemetry.flush()
+    finally:
+        telemetry.Appended.unsubscribe(told.append)
+    assert {one.key for one in told} == {Board.numbers.key}
+    assert [events for one in told for events in one.events] == [2] * (2 * writing.MOST)
+    assert [len(one.events) for one in told] == [len(one.seconds) for one in told]
+    assert len(told) < writing.MOST
 
 
 def test_folds_are_added_up_and_told_by_the_loop(pod: Pod) -> None:

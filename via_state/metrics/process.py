@@ -73,8 +73,8 @@ for _reason in ("unavailable", "unknown", "too_large", "refused"):
 
 @telemetry.Appended.subscribe
 def _(event: telemetry.Appended) -> None:
-    events_appended.inc(event.events)
-    append_group_records.observe_all((event.events,))
+    events_appended.inc(sum(event.events))
+    append_group_records.observe_all(event.events)
     append_seconds.observe_all(event.seconds)
 
 

@@ -34,7 +34,7 @@ def _add(what: tuple[int, str, str], done: int, failed: int) -> None:
 
 @telemetry.Appended.subscribe
 def _(event: telemetry.Appended) -> None:
-    _count("", "", event.events, 0)
+    _count("", "", sum(event.events), 0)
 
 
 @telemetry.Relayed.subscribe
@@ -55,6 +55,7 @@ def _(event: telemetry.DeliveryFailed) -> None:
 
 def take() -> dict[What, Done]:
     """What was counted since the last time."""
+    telemetry.flush()
     with _lock:
         found = {What(*what): Done(*slot) for what, slot in _counted.items()}
         _counted.clear()

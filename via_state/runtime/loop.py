@@ -55,10 +55,9 @@ class LoopThread:
     """An event loop in a daemon thread. `current_loop` gives the process's one."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
         self.loop = asyncio.new_event_loop()
         self.loop.set_default_executor(DaemonExecutor())
-        self._stopped = False
+        self._stopped = self._forked = False
         self._entry = threading.Lock()  # nothing enters after the end
         self._callers: set[Future[Any]] = set()
         self._at_end: list[Callable[[LoopEnded], object]] = []
@@ -71,6 +70,10 @@ class LoopThread:
         self.thread = threading.Thread(target=self._run, name="via-state", daemon=True)
         self._stopping: list[Callable[[], Awaitable[None]]] = []
         self.thread.start()
+
+    def forked(self) -> None:
+        """This process is a child now, in which the thread does not exist."""
+        self._forked = True
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -125,10 +128,10 @@ class LoopThread:
     @property
     def alive(self) -> bool:
         """False in a forked child, where the thread does not exist, and after the end."""
-        return not self._stopped and self.pid == os.getpid()
+        return not self._stopped and not self._forked
 
     def _ended(self) -> LoopEnded:
-        if self.fault is None or self.pid != os.getpid():
+        if self.fault is None or self._forked:
             return LoopEnded("This pod belongs to another process, or was stopped. Get the current one again.")
         return LoopEnded(
             f"The background thread of via_state in this process has ended ({self.fault}; the log has the traceback). "
@@ -263,6 +266,8 @@ def _after_fork() -> None:
     """The child has neither the thread nor a usable lock: another thread may have held it at the fork."""
     global _lock, _current
     _lock = threading.Lock()
+    if _current is not None:
+        _current.forked()
     _current = None
 
 

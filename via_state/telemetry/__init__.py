@@ -12,7 +12,7 @@ A subscriber is called at once, in the thread of whoever emits, often that of th
 via_state. One that raises is logged and called no more; what emitted the event is not affected.
 
 ``key`` is the key itself, with the room, the user or the session in it; ``template`` is the declared key, of which there are few. What
-happens with every fold is added up (`folds`) and emitted once a second.
+happens with every fold, call or append is added up (`folds`, `called`, `appended`) and emitted once a second.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ from via_state.telemetry.writing import (
     SessionEndFailed,
     UpdateContended,
     UpdateEnded,
+    appended,
 )
 
 __all__ = [
@@ -169,6 +170,7 @@ __all__ = [
     "UpdateContended",
     "UpdateEnded",
     "all_events",
+    "appended",
     "at_flush",
     "called",
     "flush",

@@ -2,18 +2,50 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 from via_state.telemetry.event import Count, Event, Events, Seconds
+from via_state.telemetry.flushing import at_flush
 
 
 class Appended(Event, frozen=True, gc=False):
-    """The backplane acknowledged an append of this process. ``seconds``: of each call that travelled in it, from the call to here."""
+    """The backplane acknowledged appends of this process to a key, since the last of these events. ``seconds``: of each call that travelled in
+    them, from the call to the answer.
+    """
 
     key: str
-    events: Events
+    events: Annotated[Sequence[int], "events of each call of the backplane"]
     seconds: Annotated[Sequence[float], "seconds of each call"]
+
+
+#: So many appends, and what is known of them is told before the second is over.
+MOST = 1000
+_appends: deque[tuple[str, int, Sequence[float]]] = deque()
+
+
+def appended(key: str, events: int, seconds: Sequence[float]) -> None:
+    """The backplane acknowledged an append. From any thread, also in a signal's handler."""
+    _appends.append((key, events, seconds))
+    if len(_appends) >= MOST:
+        _tell()
+
+
+def _tell() -> None:
+    found: defaultdict[str, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
+    with suppress(IndexError):
+        while True:
+            key, events, seconds = _appends.popleft()
+            groups, taken = found[key]
+            groups.append(events)
+            taken.extend(seconds)
+    for key, (groups, taken) in found.items():
+        Appended(key, groups, taken).emit()
+
+
+at_flush(_tell)
 
 
 class Relayed(Event, frozen=True, gc=False):

@@ -311,7 +311,7 @@ class Appender:
         assert group is not None, "its lane was under way"
         entries, now = group.entries, time.monotonic()
         answers = [(entries[0], last)] if len(entries) == 1 else _answers(group, last)
-        telemetry.Appended(lane.key, group.append.count, [now - entry.started for entry in entries]).emit()
+        telemetry.appended(lane.key, group.append.count, [now - entry.started for entry in entries])
         fold = self._folding.of(lane.key, last, group.pack(last))
         if fold is None:
             return [(entry.waiter, position) for entry, position in answers]

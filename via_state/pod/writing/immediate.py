@@ -61,7 +61,7 @@ class ImmediateAppends:
         except ViaStateError as error:
             telemetry.AppendFailed(reason(error), 1).emit()
             raise
-        telemetry.Appended(key, count, (time.monotonic() - started,)).emit()
+        telemetry.appended(key, count, (time.monotonic() - started,))
         return last
 
     async def close(self) -> None:
