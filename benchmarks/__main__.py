@@ -1,4 +1,4 @@
-"""``python -m benchmarks [ID]``: run all benchmarks, or those whose id begins with ID; print the table, and write its lines."""
+"""``python -m benchmarks [ID ...]``: run all benchmarks, or those whose id begins with an ID; print the table, and write its lines."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.harness import Result, table
+from benchmarks import report
+from benchmarks.harness import Benchmark, Result, table
 from testproject.servers.nats import Nats
 from testproject.servers.postgres import Postgres
 
 RESULTS = Path(__file__).parent / "results.json"
 
 
-def main(only: str) -> None:
+def main(only: Sequence[str]) -> None:
     import django
 
     with tempfile.TemporaryDirectory(prefix="via-state-bench-", ignore_cleanup_errors=True) as name:
@@ -42,8 +44,8 @@ def main(only: str) -> None:
             server.stop()
 
 
-def run(only: str) -> None:
-    """Run the benchmarks and write their results."""
+def known() -> list[Benchmark]:
+    """All benchmarks, in the order of the results."""
     from benchmarks import (
         broadcast,
         crowds,
@@ -59,7 +61,6 @@ def run(only: str) -> None:
         paint,
         postgres,
         pressure,
-        report,
         snapshots,
     )
 
@@ -80,11 +81,18 @@ def run(only: str) -> None:
         growth,
         operators,
     )
-    known = [benchmark for page in pages for benchmark in page.benchmarks()]
-    chosen = [benchmark for benchmark in known if benchmark.id.startswith(only)]
+    return [benchmark for page in pages for benchmark in page.benchmarks()]
+
+
+def run(only: Sequence[str]) -> None:
+    """Run the benchmarks and write their results."""
+    everything = known()
+    chosen = [benchmark for benchmark in everything if benchmark.id.startswith(tuple(only))]
     if not chosen:
-        sys.exit(f"There is no benchmark {only!r}. Known: {', '.join(benchmark.id for benchmark in known)}.")
-    order = [benchmark.id for benchmark in known]
+        sys.exit(
+            f"There is no benchmark {' '.join(only)!r}. Known: {', '.join(benchmark.id for benchmark in everything)}."
+        )
+    order = [benchmark.id for benchmark in everything]
     results, failed, began = [], [], time.monotonic()
     for benchmark in chosen:
         print(f"{benchmark.id}...", file=sys.stderr, flush=True)
@@ -118,4 +126,4 @@ def keep(result: Result, order: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "")
+    main(sys.argv[1:] or [""])

@@ -1,4 +1,4 @@
-"""The other process of a benchmark: ``python -m benchmarks.child folded|listen|hear|layer|raw-notify|raw-subscribe|update|raw-update|visit|hold``."""
+"""The other process of a benchmark: ``python -m benchmarks.child folded|listen|hear|layer|raw-notify|raw-subscribe|update|raw-update|visit|hold|sweep|tab-memory``."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ def update() -> None:
     say(json.dumps({"began": began, "ended": ended, "done": done, "conflicts": conflicts}))
 
 
-def hold(keys: int) -> None:
-    """Print how many bytes this process needs for each key that it holds, of so many that another pod's backplane keeps."""
+def held(keys: int) -> float:
+    """How many bytes this process needs for each key that it holds, of so many that another pod's backplane keeps."""
     from benchmarks.live import resident
     from benchmarks.state import Bench, Tick
     from via_state.conf import settings
@@ -152,7 +152,7 @@ def hold(keys: int) -> None:
         before = resident()
         reader.thread.call(follow(reader))
         assert len(reader.replicas.logs()) == keys
-        say((resident() - before) / keys)
+        return (resident() - before) / keys
 
 
 def raw_update(dsn: str) -> None:
@@ -203,9 +203,16 @@ if __name__ == "__main__":
     job = sys.argv[1]
     if job == "visit":
         visit(int(sys.argv[2]))
-    elif job == "hold":
+    elif job == "tab-memory":
         django.setup()
-        hold(int(sys.argv[2]))
+        from benchmarks.live import memory_here
+
+        say(memory_here(sys.argv[2]))
+    elif job in ("hold", "sweep"):
+        django.setup()
+        from benchmarks.memory import sweep_here
+
+        say((held if job == "hold" else sweep_here)(int(sys.argv[2])))
     elif job == "hear":
         hear()
     elif job == "raw-notify":

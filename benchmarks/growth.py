@@ -62,6 +62,7 @@ def benchmarks() -> list[Benchmark]:
         ours: Callable[[int], float],
         note: str,
         raw: Callable[[int], float] | None = None,
+        rounds: int = 3,
     ) -> list[Benchmark]:
         return [
             Benchmark(
@@ -70,8 +71,8 @@ def benchmarks() -> list[Benchmark]:
                 functools.partial(ours, size),
                 functools.partial(raw, size) if raw else None,
                 note,
-                lower_is_better=unit.startswith("ms"),
-                rounds=3,
+                lower_is_better=unit.startswith(("ms", "KiB")),
+                rounds=rounds,
             )
             for size in sizes
         ]
@@ -96,7 +97,7 @@ def benchmarks() -> list[Benchmark]:
             "ms",
             LENGTHS,
             snapshots.cold_start,
-            "start of a pod on a log of so many events over PostgreSQL, with a snapshot; raw: without one",
+            "start of a pod on a log of so many events over PostgreSQL; raw: without a snapshot",
             start_without_snapshot,
         ),
         *over(
@@ -105,6 +106,7 @@ def benchmarks() -> list[Benchmark]:
             RESIDENTS,
             memory.sweep,
             "a sweep with so many keys in memory, of which one has moved",
+            rounds=1,
         ),
         *over(
             "memory",
@@ -112,5 +114,6 @@ def benchmarks() -> list[Benchmark]:
             HELD,
             held,
             "memory of a process for each of so many keys that it holds, a counter each",
+            rounds=1,
         ),
     ]

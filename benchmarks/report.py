@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from benchmarks.chart import Curve, draw
 
@@ -36,6 +36,41 @@ CAPACITY = (
     ("records through the outbox, one key", "{outbox}", ""),
     ("10,000 logs with three handlers, in which nothing happens", "{consumer-idle} for each worker", ""),
 )  # fmt: skip
+#: What a reader plans with. A name in braces is a result's.
+SIZING = """\
+* **Appends.** One process takes about {append-postgres} to one key on PostgreSQL, and {append-postgres-10000} when they go to 10,000 keys; {append-nats} and
+  {append-nats-10000} on NATS. That is many callers at once, who share commits. One caller who waits for each append gets one for each commit of the database;
+  `append_many` carries a thousand in one.
+* **What others see, and when.** Another process shows an event after {latency-postgres-p50} on PostgreSQL and {latency-nats-p50} on NATS, half of the time; a browser has painted it
+  after {paint-postgres}.
+* **Tabs.** A process that serves 5,000 tabs tells all of them of a change within {fan-out-5000}. A tab with three live values costs {tab-memory} of memory, and 2,000 tabs to
+  which nothing happens {idle-tabs}. Plan with 2,000 to 5,000 tabs for each process.
+* **Keys.** A key whose value is a number costs a process {growth-memory-10000}: 100,000 of them fit into some hundreds of megabytes. Larger values cost their own size on top. The
+  sweep over 100,000 keys takes {sweep-100000} of the event loop's time.
+* **Handlers.** One worker delivers {consumer-1} of one log and {consumer-16} of sixteen, each with a commit of its own; {consumer-atomic} where the handler's writes and its position are one
+  transaction. It is the figure that most projects reach first: give a family more keys, and start more workers.
+* **Rule of thumb.** Plan with half of these figures, add a process for each further processor, and measure with your own events:
+  [`state_load`](scale.md#how-to-find-your-own-limit) does it in five seconds."""
+#: What grows in each curve.
+GROWS = {
+    "keys": "keys",
+    "pods": "pods",
+    "length": "events in the log",
+    "replicas": "keys in memory",
+    "memory": "keys in memory",
+}
+#: The parts of the table: their titles, and how the ids in them begin.
+PARTS = (
+    ("Appends", "append- new-logs outbox update-"),
+    ("Folds and starts", "fold converge- replay- cold-start snapshots- compact- bloat- metadata metrics-"),
+    ("Until others see it", "latency- subscribe- paint- fan-out- herd hot-key slow-tabs"),
+    (
+        "Tabs, broadcasts and who is here",
+        "connect tab-memory idle-tabs followers row-of- broadcast- presence- layer-",
+    ),
+    ("Handlers", "consumer- new-keys"),
+    ("Many keys, and operators' pages", "sweep- overview status- doctor"),
+)
 ROUNDS = re.compile(r"; \d+ rounds?, ")
 
 
@@ -48,6 +83,7 @@ class Line(TypedDict):
     raw: float | None
     ratio: float | None
     note: str
+    seconds: NotRequired[float]  # older lines have none
 
 
 class Side(TypedDict):
@@ -108,9 +144,20 @@ def figure(value: float | None) -> str:
     return f"{round(value, digits):,.{max(0, digits)}f}"
 
 
-def table(lines: Iterable[Line]) -> str:
-    """The results as a table of a page."""
-    rows = ["| id | what | value | raw | ratio |", "|---|---|---|---|---|"]
+def part_of(id: str) -> str:
+    """The title of the part of the table that has this line."""
+    return next(title for title, begins in PARTS if id.startswith(tuple(begins.split())))
+
+
+def table(lines: Sequence[Line]) -> str:
+    """The results as tables of a page, one for each part."""
+    return "\n\n".join(
+        f"### {title}\n\n{_part([line for line in lines if part_of(line['id']) == title])}" for title, _ in PARTS
+    )
+
+
+def _part(lines: Iterable[Line]) -> str:
+    rows = ["| id | what | value | raw, in the same unit | ratio |", "|---|---|---|---|---|"]
     for line in lines:
         note = ROUNDS.split(line["note"])[0].replace("|", "\\|")
         ratio = "" if line["ratio"] is None else f"{line['ratio']:.2f}"
@@ -145,14 +192,24 @@ def peers(found: Peers) -> str:
     return "\n".join(rows)
 
 
-def capacity(lines: Iterable[Line]) -> str:
+def capacity(lines: Sequence[Line]) -> str:
     """What one machine does, as a table of a page."""
-    known = {line["id"]: f"{figure(line['value'])} {line['unit']}" for line in lines}
     rows = ["| what | how much | what limits it |", "|---|---|---|"]
     for what, much, limit in CAPACITY:
-        measured = re.sub(r"{([\w-]+)}", lambda found: known[found[1]], much)
-        rows.append(f"| {what} | {measured} | {limit} |")
+        rows.append(f"| {what} | {_filled(much, lines)} | {limit} |")
     return "\n".join(rows)
+
+
+def _filled(text: str, lines: Iterable[Line]) -> str:
+    known = {line["id"]: f"{figure(line['value'])} {line['unit']}" for line in lines}
+    return re.sub(r"{([\w-]+)}", lambda found: known[found[1]], text)
+
+
+def duration(lines: Sequence[Line]) -> str:
+    """How long all lines took together."""
+    known = [line["seconds"] for line in lines if "seconds" in line]
+    whose = "All lines" if len(known) == len(lines) else f"{len(known)} of {len(lines)} lines"
+    return f"{whose} together took {sum(known) / 60:.0f} minutes."
 
 
 def curves(lines: Sequence[Line]) -> dict[str, str]:
@@ -169,7 +226,8 @@ def curves(lines: Sequence[Line]) -> dict[str, str]:
         if raw:
             others = [(float(line["id"].rpartition("-")[2]), line["raw"] or 0.0) for line in group]
             shown.append(Curve(raw, others))
-        drawn[f"growth-{name}.svg"] = draw(f"{note[0].upper()}{note[1:]}", group[0]["unit"], shown)
+        title = f"{note[0].upper()}{note[1:]}"
+        drawn[f"growth-{name}.svg"] = draw(title, group[0]["unit"], GROWS[name], shown)
     return drawn
 
 
@@ -181,6 +239,8 @@ def page(text: str, lines: Sequence[Line]) -> str:
         "table": table(plain),
         "peers": peers(load_peers()),
         "curves": "\n\n".join(pictures),
+        "sizing": _filled(SIZING, lines),
+        "duration": duration(lines),
         "capacity": capacity(lines),
     }
     for name, content in contents.items():

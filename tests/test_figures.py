@@ -15,6 +15,14 @@ from benchmarks import report
 
 ROOT = Path(__file__).resolve().parent.parent
 LINES = report.load()
+#: How many points each curve has.
+CURVES = {
+    "growth-keys.svg": 5,
+    "growth-pods.svg": 5,
+    "growth-length.svg": 3,
+    "growth-replicas.svg": 4,
+    "growth-memory.svg": 3,
+}
 PEER_LINES = ["append", "append-many", "replay", "tasks", "tasks-many", "layer-p50", "layer"]
 
 
@@ -30,10 +38,31 @@ def test_the_curves_are_drawn_from_the_results() -> None:
     assert {path.name: path.read_text() for path in report.CHARTS.glob("*.svg")} == drawn, (
         "python -m benchmarks.report"
     )
-    assert {"growth-keys.svg", "growth-pods.svg", "growth-length.svg", "growth-replicas.svg"} >= set(drawn)
+    assert {name: svg.count('<circle class="d0"') for name, svg in drawn.items()} == CURVES
     for svg in drawn.values():
         ElementTree.fromstring(svg)
         assert "prefers-color-scheme: dark" in svg
+
+
+def test_a_result_has_a_unit_and_a_part_of_the_page() -> None:
+    for line in LINES:
+        assert line["unit"].strip(), line["id"]
+        assert line["id"].startswith("growth-") or report.part_of(line["id"])
+
+
+def test_the_page_says_how_long_all_lines_took() -> None:
+    one: report.Line = {
+        "id": "x",
+        "value": 1.0,
+        "unit": "ms",
+        "raw": None,
+        "ratio": None,
+        "note": "",
+        "seconds": 90.0,
+    }
+    older: report.Line = {"id": "y", "value": 1.0, "unit": "ms", "raw": None, "ratio": None, "note": ""}
+    assert report.duration([one, one]) == "All lines together took 3 minutes."
+    assert report.duration([one, one, older]) == "2 of 3 lines together took 3 minutes."
 
 
 def test_a_result_that_a_page_names_is_one_of_a_benchmark() -> None:
@@ -71,13 +100,15 @@ def test_a_comparison_shows_who_is_fastest_be_it_another_package() -> None:
     ]
 
 
-def test_nothing_that_benchmarks_declare_is_late() -> None:
+def test_each_benchmark_has_a_line_and_declares_nothing_late() -> None:
     script = """
 import importlib, pathlib, django
 django.setup()
 for path in pathlib.Path("benchmarks").glob("*.py"):
     if path.stem not in ("__main__", "settings"):
         importlib.import_module(f"benchmarks.{path.stem}")
+from benchmarks.__main__ import known
+print(*(one.id for one in known()))
 """
     environment = {
         **os.environ,
@@ -90,6 +121,7 @@ for path in pathlib.Path("benchmarks").glob("*.py"):
         [sys.executable, "-W", "ignore", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == [line["id"] for line in LINES], "make bench"
 
 
 def test_a_figure_has_three_digits() -> None:
