@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from via_state.backplanes.nats.connection import GONE, Connection, Reply, unanswered
+from via_state.backplanes.nats.headers import headers_of
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, OutcomeUnknown
 
 #: Codes of errors of JetStream.
@@ -119,7 +120,7 @@ async def get(connection: Connection, stream: str, **which: Any) -> Message | No
         raise
     try:
         found = answer["message"]
-        headers = _headers(base64.b64decode(found.get("hdrs", "")))
+        headers = headers_of(base64.b64decode(found.get("hdrs", "")))
         data = base64.b64decode(found.get("data", ""))
         return Message(found["subject"], found["seq"], parse_time(found["time"]), headers, data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -185,9 +186,3 @@ def _answer(data: bytes, write: bool) -> dict[str, Any]:
 def _misunderstood(data: bytes, write: bool) -> BackplaneUnavailable | OutcomeUnknown:
     """Somebody answered, and what became of a write is not known."""
     return unanswered(f"Expected a JetStream response, got {data[:100]!r}", write)
-
-
-def _headers(block: bytes) -> dict[str, str]:
-    # As nats-py does: somebody else's may be any bytes.
-    lines = block.decode(errors="replace").split("\r\n")[1:]
-    return {name: value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon}

@@ -21,6 +21,7 @@ from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError, Error, MaxPayloadError, OutboundBufferLimitError, UnexpectedEOF
 
 from via_state.backplanes.nats.dialing import Way
+from via_state.backplanes.nats.headers import read_headers
 from via_state.core.text import error_line
 from via_state.exceptions import BackplaneRefused, BackplaneUnavailable, OutcomeUnknown
 from via_state.runtime.servers import did_not_answer
@@ -93,6 +94,7 @@ class Connection:
         try:
             async with asyncio.timeout(seconds):
                 self.client = await way.dial(ours, seconds)
+                read_headers(self.client)
                 self._inbox = self.client.new_inbox()
                 await self.client.subscribe(
                     f"{self._inbox}.*",
