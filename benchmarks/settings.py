@@ -29,4 +29,6 @@ if os.environ.get("VIA_BENCH_BACKPLANE") == "nats":
         "BACKEND": "via_state.backplanes.nats.NatsBackplane",
         "OPTIONS": {"SERVERS": os.environ["VIA_BENCH_NATS"], "PREFIX": "bench"},
     }
+if os.environ.get("VIA_BENCH_UVLOOP"):
+    VIA_STATE["UVLOOP"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -179,6 +179,8 @@ def web(name: str, environment: dict[str, str]) -> Iterator[tuple[Process, int]]
         "warning",
         "--lifespan",
         "off",
+        "--loop",
+        "asyncio",
     ]
     command += ["--host", HOST, "--port", str(port), "--ws-per-message-deflate", "false", "--backlog", "4096"]
     with tempfile.TemporaryDirectory(prefix="via-state-bench-") as folder:

@@ -23,7 +23,16 @@ class WebPod:
         self.address = f"{HOST}:{self.port}"
         self.url = f"http://{self.address}"
         command = [sys.executable, "-m", "uvicorn", "testproject.asgi:application", "--log-level", "warning"]
-        command += ["--host", HOST, "--port", str(self.port), "--timeout-graceful-shutdown", "2"]
+        command += [
+            "--loop",
+            "asyncio",
+            "--host",
+            HOST,
+            "--port",
+            str(self.port),
+            "--timeout-graceful-shutdown",
+            "2",
+        ]
         self.process = Process(
             name,
             command,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -58,6 +59,7 @@ DEFAULTS: Mapping[str, Any] = {
     "OTEL_PARENT": False,
     "LOG_VALUES": None,
     "DOCS_URL": "",
+    "UVLOOP": False,
 }
 
 _SECONDS = tuple(name for name, default in DEFAULTS.items() if isinstance(default, float))
@@ -80,6 +82,11 @@ _COUNTS = {
 }
 #: Switches that are None for what ``DEBUG`` says.
 _AS_DEBUG = ("FOLD_VERIFY", "LOG_VALUES")
+#: Why ``UVLOOP`` can't be, with what to do.
+NO_UVLOOP = (
+    "VIA_STATE['UVLOOP'] is True, and uvloop is not installed.",
+    "Run pip install 'via-state[uvloop]', or leave it out.",
+)
 #: Characters in the longest prefix that all backplanes take.
 MAX_PREFIX = 32
 
@@ -119,7 +126,8 @@ class Settings:
     the same primary key. ``ERASE_ON_DELETE``: the state of a user goes when the user is deleted. ``OTEL_PARENT``: spans of
     deliveries are children of the append's span, and do not only link to it. ``LOG_VALUES``: what the project's code says in its errors,
     and values that messages are about, are in log lines and messages; what ``DEBUG`` says if it is left out. ``DOCS_URL``: where the
-    site of the documentation is; hints of checks, and what the doctor finds, name addresses in it.
+    site of the documentation is; hints of checks, and what the doctor finds, name addresses in it. ``UVLOOP``: the background thread runs
+    the event loop of the package uvloop.
     """
 
     #: The end of ``PREFIX`` in a test that must not meet the state of others.
@@ -179,9 +187,11 @@ class Settings:
         ]
         found += [
             (f"VIA_STATE[{name!r}] is {getattr(self, name)!r}.", "Give True or False.")
-            for name in ("TOKEN_USERS", "ERASE_ON_DELETE", "LIVE_SCRIPTS", "OTEL_PARENT")
+            for name in ("TOKEN_USERS", "ERASE_ON_DELETE", "LIVE_SCRIPTS", "OTEL_PARENT", "UVLOOP")
             if getattr(self, name) not in (True, False)
         ]
+        if self.UVLOOP is True and importlib.util.find_spec("uvloop") is None:
+            found.append(NO_UVLOOP)
         for name in ("BACKEND", "DATABASE", "PREFIX"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value:

@@ -35,6 +35,8 @@ def command_of(server: str, port: int) -> list[str]:
     more = {
         "uvicorn": [
             *address,
+            "--loop",
+            "asyncio",
             "--log-level",
             "warning",
             "--timeout-graceful-shutdown",

@@ -199,6 +199,7 @@ def test_sound_declarations_pass() -> None:
         ({"OPTIONS": []}, "OPTIONS", "dictionary"),
         ({"PREFIX": ""}, "PREFIX", "string"),
         ({"DOCS_URL": "docs"}, "DOCS_URL", "make docs"),
+        ({"UVLOOP": "yes"}, "UVLOOP", "True or False"),
     ],
 )
 def test_a_bad_setting_is_reported(setting: Any, message: str, hint: str) -> None:

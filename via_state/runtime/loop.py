@@ -20,7 +20,10 @@ from concurrent.futures import Future, InvalidStateError
 from contextvars import Context
 from typing import Any, TypeVar
 
+from django.core.exceptions import ImproperlyConfigured
+
 from via_state import telemetry
+from via_state.conf import NO_UVLOOP, settings
 from via_state.core import project_code
 from via_state.core.project_code import contained
 from via_state.exceptions import LoopEnded, StateInPureFunction, SyncVerbInEventLoop
@@ -51,11 +54,22 @@ def refuse_in_event_loop(verb: str, twin: str) -> None:
         raise SyncVerbInEventLoop(f"{verb}() would block the running event loop. Write: await {twin}(...)")
 
 
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where ``UVLOOP`` says so; otherwise asyncio's, or what the process's policy makes."""
+    if not settings.UVLOOP:
+        return asyncio.new_event_loop()
+    try:
+        import uvloop
+    except ImportError as error:
+        raise ImproperlyConfigured(" ".join(NO_UVLOOP)) from error
+    return uvloop.new_event_loop()
+
+
 class LoopThread:
     """An event loop in a daemon thread. `current_loop` gives the process's one."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop = _new_loop()
         self.loop.set_default_executor(DaemonExecutor())
         self._stopped = self._forked = False
         self._entry = threading.Lock()  # nothing enters after the end
