@@ -14,7 +14,8 @@ from tests.handlers.world import Cancelled, Placed, Shop, until
 from via_state import Delivery, Retry
 from via_state.bookkeeping.database.positions import RowPositions
 from via_state.bookkeeping.positions import SUSPECT, Claim, HandlerId
-from via_state.models import DeadLetter, EventHandler, HandlerPosition
+from via_state.handlers import schedule
+from via_state.models import DeadLetter, EventHandler, HandlerPosition, HandlerWorker
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS], transaction=True)
 STOCK = HandlerId("shelf.{shelf}", "stock")
@@ -25,10 +26,11 @@ def die(shop: Shop, name: str, handler: HandlerId, *keys: str) -> None:
     store = RowPositions()
     row = EventHandler.objects.using(POSTGRES_ALIAS).get(prefix=shop.world.prefix, name=handler.name)
     store._ids[handler] = row.pk
-    store.renew(name, "gone", 0.3)
+    store.renew(name, "gone", 60)
     for key, claim in store.claim(handler, list(keys), name).items():
         assert isinstance(claim, Claim), key
         store.announce(claim, shop.head(key).position.offset)
+    HandlerWorker.objects.using(POSTGRES_ALIAS).filter(pk=name).update(lease_until=Now())
     until(lambda: name not in store.renew("me", "gone", 0.5))
 
 
@@ -77,6 +79,37 @@ def test_of_several_records_that_a_worker_died_with_each_runs_alone_and_none_is_
     until(lambda: "shelf.7" in most and "shelf.8" in most)
     assert set(attempts) == {1}
     assert not DeadLetter.objects.using(POSTGRES_ALIAS).filter(prefix=shop.world.prefix).exists()
+
+
+def test_one_that_hangs_alone_keeps_the_others_waiting_for_a_while_and_not_for_ever(
+    durable_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither those that the worker died with, which can't be alone then, nor those that it had nothing to do with."""
+    shop, had, release = durable_shop, set[str](), threading.Event()
+    monkeypatch.setattr(schedule, "PATIENCE", 0.3)
+    hangs = threading.Event()
+
+    @shop.shelf().on_event("stock")
+    def stock(event: Placed | Cancelled, delivery: Delivery) -> None:
+        if delivery.key == "shelf.0":
+            hangs.set()
+            release.wait(60)
+        had.add(delivery.key)
+
+    shop.stop(shop.work())  # registers
+    for shelf in range(3):
+        shop.place(1, shelf=shelf)
+    die(shop, "first", STOCK, "shelf.0", "shelf.1", "shelf.2")
+    worker = shop.work()
+    try:
+        until(hangs.is_set)
+        shop.place(1, shelf=7)
+        until(lambda: had == {"shelf.1", "shelf.2", "shelf.7"})
+    finally:
+        release.set()
+    shop.settle(worker)
+    assert "shelf.0" in had
+    assert {row.last_error for row in rows(shop)} == {""}
 
 
 def test_deaths_of_one_record_are_followed_by_pauses_that_double(durable_shop: Shop) -> None:

@@ -79,6 +79,7 @@ class Runner:
         self._told = False  # that it fails, by the position's row
         self._held_by_others: Backoff | None = None  # since somebody else has its position, or asked for it
         self._seen: Position | None = None  # where that one stood, delivering nothing
+        self._crowded = False  # it was to be alone, and something else ran for long
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -278,10 +279,14 @@ class Runner:
         if records[0].treatment is Treatment.DELIVER:
             telemetry.DeliveryBegan(*self.labels, time.monotonic() - self._rang).emit()
         deliverer = Deliverer(worker.store, self._spec, self._log, claim, records, worker.may_continue)
+        # At the second try in company: something runs for so long that it may hang.
+        alone = claim.last_error == SUSPECT and not self._crowded
         try:
-            turn = await worker.schedule.deliver(self.handler, deliverer, alone=claim.last_error == SUSPECT)
+            turn = await worker.schedule.deliver(self.handler, deliverer, alone=alone)
         except NotAlone:
+            self._crowded = True
             return schedule.PATIENCE
+        self._crowded = False
         self._rang = time.monotonic()
         taken = len(records)
         passed = reading.passed(claim.position)

@@ -26,7 +26,8 @@ AHEAD = 128
 #: Seconds on a thread, then other handlers have theirs.
 TURN = 0.25
 
-#: Seconds for which all others wait for one that is to be alone; then it tries again after as many seconds.
+#: Seconds for which all others wait for one that is to be alone, until it can begin and again while it runs. Then they have their places: what
+#: could not begin tries again after as many seconds, and what runs has company.
 PATIENCE = 10.0
 
 
@@ -109,7 +110,7 @@ class Schedule:
             job.begin()
 
     async def deliver(self, handler: HandlerId, work: Turning, *, alone: bool = False) -> Turn:
-        """Wait for a thread, and for what comes of the turn on it; all other threads rest meanwhile where ``alone``.
+        """Wait for a thread, and for what comes of the turn on it; all other threads rest where ``alone``, for `PATIENCE`.
 
         Raises `Closed`, `NotAlone`, and what the turn raises.
         """
@@ -160,11 +161,21 @@ class Schedule:
 
     async def _run(self, lane: _Lane, one: Waiting, places: int) -> None:
         following = partial(self._following, lane) if places == 1 else lambda: None
+
+        def share() -> None:  # it hangs, perhaps
+            nonlocal places
+            self._taken -= places - 1
+            places = 1
+            self._grant()
+
+        patience = asyncio.get_running_loop().call_later(PATIENCE, share) if places > 1 else None
         try:
             await self._threads.run(lambda: Series(self._store, following, self._threads.between, TURN).run(one))
         except Closed as error:
             one.fail(error)
         finally:
+            if patience is not None:
+                patience.cancel()
             lane.places -= 1
             self._taken -= places
             self._grant()
