@@ -37,7 +37,7 @@ from via_state.pod.sampling import DeclaredLog, Unread, sample
 from via_state.redacted import redacted
 
 if TYPE_CHECKING:
-    from django.db.models import QuerySet
+    from django.db.models import Model, QuerySet
 
     from via_state.core.manifest import Manifest
     from via_state.core.snapshots import SnapshotSpec
@@ -232,6 +232,8 @@ def check_records(databases: Collection[str] | None = None, **_: Any) -> list[Ch
     logs = {one.built().name: DeclaredLog(one.built(), one.wire().reads) for one in concrete_logs()}
     if backend is None or not backend.durable or not logs:
         return []
+    if not _has_table(tables.outbox.model):
+        return []  # migrate makes the tables after this; a pod would say that they are missing
     pod = current_pod()
     if not pod.books.shared:
         return []
@@ -250,8 +252,7 @@ def check_renamed(databases: Collection[str] | None = None, **_: Any) -> list[Ch
     """W008: a registered event handler that nothing declares, on a log that declares one which is not registered: perhaps renamed."""
     if settings.problems() or settings.DATABASE not in (databases or ()):
         return []
-    tables_there = connections[settings.DATABASE].introspection.table_names()
-    if tables.handlers.model._meta.db_table not in tables_there:
+    if not _has_table(tables.handlers.model):
         return []
     found: list[CheckMessage] = []
     for one in perhaps_renamed():
@@ -305,6 +306,10 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
             id="via_state.W002",
         )
     ]
+
+
+def _has_table(model: type[Model]) -> bool:
+    return model._meta.db_table in connections[settings.DATABASE].introspection.table_names()
 
 
 def _changes_schemas(engine: str) -> bool:

@@ -9,6 +9,7 @@ from django.apps import apps
 from django.core.checks import CheckMessage, Error, Tags
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.loader import MigrationLoader
 from django.db.models import Model, UniqueConstraint
 
 from via_state.conf import settings
@@ -35,11 +36,18 @@ def check_constraints(databases: Collection[str] | None = None, **_: Any) -> lis
         if label not in apps.app_configs or alias not in (databases or ()):
             continue
         connection = connections[alias]
+        if not _all_applied(connection, label):
+            continue  # a migration makes it yet: migrate itself asks here before it begins
         tables = set(connection.introspection.table_names())
         for model in apps.get_app_config(label).get_models():
             if model._meta.managed and model._meta.db_table in tables:
                 found.extend(_missing(connection, model))
     return found
+
+
+def _all_applied(connection: BaseDatabaseWrapper, label: str) -> bool:
+    loader = MigrationLoader(connection)
+    return all(node in loader.applied_migrations for node in loader.graph.leaf_nodes(label))
 
 
 def _missing(connection: BaseDatabaseWrapper, model: type[Model]) -> Iterator[CheckMessage]:
