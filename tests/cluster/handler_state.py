@@ -41,3 +41,8 @@ def plain(event: Step, delivery: Delivery) -> None:
 @Chaos.steps.on_event("exact", retry=Retry(max=0.2), atomic=True)
 def exact(event: Step, delivery: Delivery) -> None:
     effect("exact", event, delivery)
+
+
+@Chaos.steps.on_event("batched", retry=Retry(max=0.2), atomic=True, batch=10)
+def batched(event: Step, delivery: Delivery) -> None:
+    effect("batched", event, delivery)

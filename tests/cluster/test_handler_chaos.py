@@ -38,6 +38,7 @@ pytestmark = [
 ]
 
 KEYS, EVENTS, WORKERS = 20, 4_000 * VOLUME, 3
+HANDLERS = 3  # of each key
 LEASE = 1.5
 CHAOS = 12.0 * VOLUME  # seconds at most
 
@@ -147,7 +148,8 @@ def commits() -> dict[int, list[tuple[int, int]]]:
 
 
 def positions(plane: Plane) -> list[HandlerPosition]:
-    return list(HandlerPosition.objects.using(POSTGRES_ALIAS).filter(handler__prefix=plane.prefix))
+    rows = HandlerPosition.objects.using(POSTGRES_ALIAS).filter(handler__prefix=plane.prefix)
+    return list(rows.select_related("handler"))
 
 
 def append(plane: Plane, events: int = EVENTS) -> dict[str, list[int]]:
@@ -199,26 +201,32 @@ def test_chaos_keeps_each_keys_order_and_every_effect_and_atomic_ones_exactly_on
         raise AssertionError("\n".join([str(left), *(worker.explain() for worker in workers)])) from error
     finally:
         said = [worker.end() for worker in workers if not worker.ended]
-    exact, plain = written("exact"), written("plain")
-    assert len(exact) == len(plain) == KEYS, said
+    exact, plain, batched = written("exact"), written("plain"), written("batched")
+    assert len(exact) == len(plain) == len(batched) == KEYS, said
     for key, every in offsets.items():
         assert exact[key] == every, "exactly once, in order"
+        assert batched[key] == every, "exactly once, in order, many in a transaction"
         assert sorted(set(plain[key])) == every, "at least once"
         # A worker that was paused in the middle of a handler ends it late: a repetition may stand anywhere.
         first = list(dict.fromkeys(plain[key]))
         assert first == every, "first deliveries in order"
     audited = commits()
-    keys = {one.pk: one.key for one in positions(plane)}
-    assert len(audited) == 2 * KEYS
+    rows = {one.pk: (one.handler.name, one.key) for one in positions(plane)}
+    assert len(audited) == HANDLERS * KEYS
     assert len({fence for steps in audited.values() for fence, _ in steps}) > 1, "some were taken over"
     for position, steps in audited.items():
         assert steps == sorted(steps), "an older fence never commits after a newer one"
-        assert [offset for _, offset in steps] == offsets[keys[position]], "no two fences commit the same record"
+        (name, key), stored = rows[position], [offset for _, offset in steps]
+        if name == "batched":
+            assert stored == sorted(set(stored) & set(offsets[key])), "nor the same batch"
+            assert len(stored) < len(offsets[key]), "many in a transaction"
+            continue
+        assert stored == offsets[key], "no two fences commit the same record"
 
 
 def _left(plane: Plane, offsets: dict[str, list[int]]) -> int:
     """How many positions are not at their log's end."""
-    return 2 * KEYS - sum(one.offset == offsets[one.key][-1] for one in positions(plane))
+    return HANDLERS * KEYS - sum(one.offset == offsets[one.key][-1] for one in positions(plane))
 
 
 def test_a_killed_process_is_taken_over_and_sigterm_drains(plane: Plane, effects: None) -> None:

@@ -181,6 +181,14 @@ class Deliverer:
             raise
         except Exception as error:
             look_elsewhere(error)
+            logger.debug(
+                "A transaction of %s on %r up to offset %s is undone, and its records are handled one by one: %s",
+                spec.name,
+                self._claim.key,
+                records[-1].position.offset,
+                error,
+                extra=about(key=self._claim.key, handler=spec.name, reason="batch"),
+            )
             self._claim.alone_until = records[-1].position.offset
             return group[0]
         for seconds in times:
