@@ -25,7 +25,7 @@ GENESIS = Position("", 0, "")
 
 class AppendedAfter(Position):
     """The position of an append's last record, and the one that its first record came ``after``: of the record that was the log's
-    last one when the append was made, by the same evidence; `GENESIS` where there was none.
+    last one when the append was made, by the same evidence; ``GENESIS`` where there was none.
     """
 
     after: Position
