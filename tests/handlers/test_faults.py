@@ -270,6 +270,22 @@ def test_an_atomic_handler_that_passes_over_a_database_error_has_failed(durable_
     until(lambda: position(shop).offset == 1)
 
 
+def test_an_atomic_handler_that_closes_its_connection_has_failed(durable_shop: Shop) -> None:
+    """It was taken for a database that is away, and tried again for ever, uncounted."""
+    shop = durable_shop
+
+    @shop.orders().on_event("ship", atomic=True, retry=Retry(base=0.01, max_attempts=2))
+    def ship(event: Placed | Cancelled, delivery: Delivery) -> None:
+        if event.number == 1:
+            connections.close_all()
+
+    shop.work()
+    shop.place(1, 2)
+    until(lambda: position(shop).offset == 2)
+    (letter,) = DeadLetter.objects.using(POSTGRES_ALIAS).filter(prefix=shop.world.prefix)
+    assert "closed the connection" in letter.error
+
+
 def test_an_error_that_no_database_can_store_is_kept_readably(durable_shop: Shop) -> None:
     shop = durable_shop
 

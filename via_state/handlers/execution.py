@@ -14,6 +14,7 @@ from django.db import DatabaseError, InterfaceError, InternalError, connections
 from django.db.transaction import TransactionManagementError
 
 from via_state.bookkeeping.database.commits import committing
+from via_state.conf import settings
 from via_state.core.project_code import contained, is_failure
 from via_state.core.retry import full_jitter
 from via_state.exceptions import BackplaneUnavailable, Fenced, Poison, RetryAfter
@@ -23,6 +24,11 @@ from via_state.runtime.rng import rng
 _SWALLOWED = (
     "The handler caught a database error inside its atomic transaction, which can no longer commit. Wrap the statement that "
     "may fail in its own transaction.atomic()."
+)
+
+_CLOSED = (
+    "The handler closed the connection of its atomic transaction, and nothing of it is committed. Leave connections open: the worker closes "
+    "those that are too old."
 )
 
 #: How often a transaction runs that the database undoes because of others, and the longest pauses between, in seconds.
@@ -66,6 +72,8 @@ def _in_one_transaction(run: Callable[[], None], keep: Callable[[], None], what:
     try:
         with committing(what, detail):
             run()
+            if connections[settings.DATABASE].closed_in_transaction:
+                raise RuntimeError(_CLOSED)
             keeping = True
             keep()
     except BackplaneUnavailable as error:
