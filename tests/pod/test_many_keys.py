@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 
 import pytest
 from django.test import override_settings
@@ -18,6 +19,7 @@ from via_state.exceptions import (
     AppendTooLarge,
     BackplaneRefused,
     BackplaneUnavailable,
+    LoopEnded,
     ViaStateError,
 )
 from via_state.pod.pod import Pod
@@ -199,3 +201,48 @@ async def test_a_pod_that_closes_answers_all_who_wait(choosy: tuple[Choosy, Pod]
     (found,) = await asyncio.wait_for(asyncio.gather(*waiting), 10)
     await closing
     assert all(isinstance(one, Offset | ViaStateError) for one in found)
+
+
+class Following(MemoryBackplane):
+    """Notes at each append whether the caller of the first one was told."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.first: Future[Position] = Future()
+        self.told: list[bool] = []
+        self.go = asyncio.Event()
+
+    async def append(self, key: str, append_id: str, count: int, data: bytes) -> Position:
+        self.told.append(self.first.done())
+        await self.go.wait()
+        return await super().append(key, append_id, count, data)
+
+
+def test_what_waits_is_sent_before_the_callers_of_what_went_before_are_told() -> None:
+    plane = Following()
+    with pods(1, plane) as (pod,):
+        appender = Appender(pod.thread, plane, lambda key, last, pack: None)
+        second: Future[Position] = Future()
+
+        async def submit() -> None:
+            appender.submit("log", b"[1]", 1, plane.first)
+            while not plane.told:
+                await asyncio.sleep(0)
+            appender.submit("log", b"[2]", 1, second)
+            await asyncio.sleep(0)
+            plane.go.set()
+
+        pod.thread.call(submit())
+        assert (plane.first.result(10).offset, second.result(10).offset) == (1, 2)
+        assert plane.told == [False, False]
+
+
+def test_callers_who_are_not_told_yet_are_told_when_the_loop_ends(pod: Pod, backplane: FaultyBackplane) -> None:
+    appender, waiter, last = (
+        Appender(pod.thread, backplane, lambda key, last, pack: None),
+        Future[Position](),
+        Position("e", 1, "r"),
+    )
+    appender._answers.append((waiter, last))
+    appender._abandon(LoopEnded("The loop has ended."))
+    assert waiter.result(0) == last

@@ -70,6 +70,7 @@ class Appender:
         self._lanes: dict[str, Lane] = {}  # of keys with something to append
         self._ready: deque[Lane] = deque()  # those of them of which nothing is under way
         self._trains = 0
+        self._answers: list[tuple[Waiter, Position]] = []  # not told yet
         self._tasks: set[asyncio.Task[None]] = set()
         self._forget = thread.at_end(self._abandon)
         self._level = telemetry.Levels(lambda: (self._waiting(),), telemetry.AppendsWaiting)
@@ -183,24 +184,20 @@ class Appender:
         groups = [lane.group for lane in lanes]
         try:
             found = await self._ask(lanes)
-            answers: list[tuple[Waiter, Position]] = []
             failing: list[Lane] = []
             until = time.monotonic() + TURN
             for lane in lanes:
                 if time.monotonic() >= until:  # what they append may have been folded: others have a turn
-                    tell(answers)
-                    answers.clear()
                     await asyncio.sleep(0)
                     until = time.monotonic() + TURN
                 answer = found.get(lane.key)
                 if isinstance(answer, Position):
-                    answers += self._acknowledged(lane, answer)
+                    self._tell_soon(self._acknowledged(lane, answer))
                     self._next(lane)
                 elif answer is None:
                     self._left_out(lane, among=bool(found))
                 elif self._failed(lane, answer):
                     failing.append(lane)
-            tell(answers)
         except BaseException:
             self._give_up(lane for lane, group in zip(lanes, groups, strict=True) if lane.group is group)
             raise
@@ -318,6 +315,18 @@ class Appender:
         self._folding.after(fold, [(entry.waiter, position) for entry, position in answers if entry.folded])
         return [(entry.waiter, position) for entry, position in answers if not entry.folded]
 
+    def _tell_soon(self, answers: list[tuple[Waiter, Position]]) -> None:
+        """Tell these in the loop's next turn, when what travels next has been sent: callers on another thread keep the interpreter for
+        milliseconds as soon as they are told, and meanwhile the backplane would have nothing to do.
+        """
+        if answers and not self._answers:
+            self._thread.loop.call_soon(self._tell)
+        self._answers += answers
+
+    def _tell(self) -> None:
+        answers, self._answers = self._answers, []
+        tell(answers)
+
     # The end ----------------------------------------------------------------------------------------------
 
     def _give_up(self, lanes: Iterable[Lane]) -> None:
@@ -338,6 +347,7 @@ class Appender:
 
     def _abandon(self, error: LoopEnded) -> None:
         """The loop has ended: nothing answers those who wait."""
+        self._tell()
         self._give_up(self._lanes.values())
         fail([entry.waiter for entry in self._inbox], error)
         self._level.end()
