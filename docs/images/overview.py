@@ -105,13 +105,21 @@ class Camera:
         )
 
     def take(
-        self, name: str, says: str, *, size: ViewportSize = SCREEN, dark: bool = False, of: WebPod | None = None
+        self,
+        name: str,
+        says: str,
+        *,
+        size: ViewportSize = SCREEN,
+        dark: bool = False,
+        of: WebPod | None = None,
+        term: str = "",
     ) -> None:
         """A picture of the page as soon as it says this."""
         page = self._page(size, dark=dark)
         page.context.add_cookies(self._cookies)  # type: ignore[arg-type]
         deadline = time.monotonic() + 200
         url = self._url if of is None else f"{of.url}/admin/via_state/overview/"
+        url += f"?q={term}" if term else ""
         while page.goto(url) and says not in page.inner_text("body"):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{name}: the page does not say {says!r}: {page.inner_text('#content')}")
@@ -148,6 +156,7 @@ def main() -> None:
         camera.take("stuck", "times at one record")
         camera.take("stuck-dark", "times at one record", dark=True)
         camera.take("stuck-phone", "times at one record", size=PHONE)
+        camera.take("found", "What is exactly so", term="orders")
         worker.process.signal(signal.SIGSTOP)  # what follows stays written
         books.execute(HELD)
         camera.take("held", "can't continue")

@@ -98,7 +98,13 @@ def test_a_search_leads_to_what_begins_so_and_what_is_exactly_so_comes_first(off
         [(kind, url)] = leads(term)
         assert kind == "event handler"
         assert of.fullmatch(url)
-    assert [kind for kind, _ in leads("orders")] == ["handler position", "halted key", "halted key", "dead letter"]
+    assert [kind for kind, _ in leads("orders")] == [
+        "event handler",
+        "handler position",
+        "halted key",
+        "halted key",
+        "dead letter",
+    ]
     assert "orders · code" in office.get(f"{URL}?q=orders").split("orders.x")[0]
     for term in (letter.record_id, letter.record_id[:8], trace, f"00-{trace}-b7ad6b7169203331-01"):
         assert ("dead letter", place) in leads(term), term
@@ -131,7 +137,7 @@ def test_a_search_leads_to_what_begins_so_and_what_is_exactly_so_comes_first(off
     assert leads("room.")[-1] == ("dead letter", "/admin/via_state/deadletter/?q=room.")
     office.sign_in("view_overview", "view_eventhandler")
     page = office.get(f"{URL}?q=orders")
-    assert "0 leads" in page
+    assert "1 lead from" in page
     assert (
         "Not looked at, as you may not view them: handler positions, halted keys, dead letters, snapshots, processes."
         in page

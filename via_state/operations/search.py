@@ -14,6 +14,7 @@ from django.db.models import Q, QuerySet
 from via_state.bookkeeping.database import halted_keys, tables
 from via_state.declarations.catalog import handled_logs
 from via_state.exceptions import InvalidKey
+from via_state.operations.condition import LIMIT
 
 #: Rows of a kind that are shown; dead letters, the newest ones, that are looked through for a trace; characters of a term.
 EACH, LETTERS, LONGEST = 5, 2_000, 512
@@ -59,11 +60,16 @@ def _rows(model: str, rows: QuerySet, column: str, term: str, *more: str) -> Ite
 
 
 def _handlers(term: str) -> Iterator[Lead]:
-    yield from _rows("eventhandler", tables.handlers.rows(), "name", term, "template")
+    begin = Q(name__startswith=term) | Q(template__startswith=term)
+    few = tables.handlers.rows().filter(begin).order_by().values_list("template", "name", "pk")[:LIMIT]
+    found = sorted(few, key=lambda row: (term not in row[:2], row))
+    yield from (Lead("eventhandler", f"{template} · {name}", pk) for template, name, pk in found[:EACH])
+    if len(found) > EACH:
+        yield Lead("eventhandler", f"all that begin with {term!r}", None)
 
 
 def _positions(term: str) -> Iterator[Lead]:
-    handlers = list(tables.handlers.rows().values_list("pk", flat=True)[:LETTERS])
+    handlers = list(tables.handlers.rows().values_list("pk", flat=True)[:LIMIT])
     yield from _rows(
         "handlerposition", tables.positions.rows().filter(handler__in=handlers), "key", term, "handler__name"
     )
