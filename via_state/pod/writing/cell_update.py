@@ -21,8 +21,8 @@ from via_state.runtime.loop import LoopThread
 T = TypeVar("T")
 
 MISSING: Final = object()
-#: Seconds: the longest first pause of an update that was beaten twice, and the longest one of all. Several rounds of others: while eight
-#: processes update one cell without a stop, three of four rounds are won then, and one of three without pauses.
+#: Seconds: the longest first pause of an update that was beaten twice, and the longest one of all. Several rounds of others: shorter pauses only
+#: make it lose again.
 PAUSES = (0.05, 0.1)
 #: What `CellUpdate.offer` gives when the round was won.
 WON: Final = object()
