@@ -74,15 +74,19 @@ def peer(plane: Watched, prefix: str) -> Iterator[Pod]:
 
 
 async def heard_all(pod: Pod, peer: Pod, plane: Watched) -> None:
-    """The doorbells that ``pod`` has rung came back to it."""
+    """The doorbells that ``pod`` has rung came back to it, and it looks at nothing."""
     await eventually(lambda: plane._notifier._flight.idle, "the ringing")
     seen = len(await Board.numbers.using(pod).aread())
     await Board.numbers.using(peer).aappend(Add(seen))
     for _ in range(2000):
         if len(await Board.numbers.using(pod).aread()) > seen:
-            return
+            break
         await asyncio.sleep(0.005)
-    raise AssertionError("the doorbell of another pod was not heard")
+    else:
+        raise AssertionError("the doorbell of another pod was not heard")
+    flights = [pod.reconciler._flight, *(one.flight for one in pod.reconciler._followings)]
+    await eventually(lambda: all(flight.task is None for flight in flights), "the end of the sweeps")
+    await pod.adrain()
 
 
 async def test_what_a_pod_appends_is_not_read_back(pod: Pod, peer: Pod, plane: Watched) -> None:
