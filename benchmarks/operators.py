@@ -26,6 +26,9 @@ from via_state.pod.default import use_pod
 from via_state.pod.pod import Pod
 
 POSITIONS, LETTERS, LOGS = 900_000, 100_000, 10_000
+#: In SQL: keys that no other benchmark has.
+FIRST = 10_000_000
+KEY = f"'bench.run.' || {FIRST} + i"
 #: One of so many positions is stuck, and one is halted.
 TROUBLE = 10_000
 
@@ -61,7 +64,7 @@ def _filled() -> None:
         POSITIONS,
         handler=str(handler.pk),
         position_hash="md5('run' || i)",
-        key="'bench.run.' || i",
+        key=KEY,
         stuck_since=f"CASE WHEN i % {TROUBLE} = 0 THEN now() - interval '1 hour' END",
         attempts=f"CASE WHEN i % {TROUBLE} = 0 THEN 9 ELSE 0 END",
         halted=f"CASE WHEN i % {TROUBLE} = 1 THEN 'epoch' ELSE '' END",
@@ -72,7 +75,7 @@ def _filled() -> None:
         prefix=prefix,
         template=f"'{template}'",
         handler="'ship'",
-        key="'bench.run.' || i",
+        key=KEY,
         record_id="'r' || i",
         status="CASE WHEN i % 10 = 0 THEN 'new' ELSE 'discarded' END",
         reason="'failed'",
@@ -81,7 +84,7 @@ def _filled() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO via_state_log (prefix, key, epoch, last, last_index, floor, floor_record, xid) "
-            f"SELECT {prefix}, 'bench.run.' || i, gen_random_uuid(), 5, 0, 0, '', 1 FROM generate_series(1, {LOGS}) i"
+            f"SELECT {prefix}, {KEY}, gen_random_uuid(), 5, 0, 0, '', 1 FROM generate_series(1, {LOGS}) i"
         )
         cursor.execute("ANALYZE via_state_log")
 
@@ -92,7 +95,7 @@ def _filled_nats() -> None:
 
     async def fill(pod: Pod) -> None:
         for first in range(0, LOGS, 500):
-            logs = [Bench.run.at(run=run).using(pod) for run in range(first, first + 500)]
+            logs = [Bench.run.at(run=run).using(pod) for run in range(FIRST + first, FIRST + first + 500)]
             await asyncio.gather(*(log.aappend(Tick(), wait=False) for log in logs))
 
     pod = new_nats_pod()
