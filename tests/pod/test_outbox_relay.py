@@ -8,7 +8,6 @@ import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import Any
 
 import pytest
@@ -21,12 +20,23 @@ from testproject.servers.waiting import wait_until
 from tests.conftest import POSTGRES_ALIAS
 from tests.faults import Fault
 from tests.pod.board import Add, Board
+from tests.pod.relay import (
+    KEY,
+    LEASE,
+    left_by_a_killed_process,
+    limit,
+    numbers_in,
+    records,
+    relaying,
+    rooms,
+    waiting,
+)
 from tests.pod.world import World, world_of
 from via_state.bookkeeping.database import outbox as rows
 from via_state.bookkeeping.database import outbox_lanes as lanes
 from via_state.bookkeeping.database.outbox import Claim
 from via_state.bookkeeping.database.outbox_lanes import LANES, lane_of
-from via_state.core.records import GENESIS, Position
+from via_state.core.records import GENESIS
 from via_state.exceptions import BackplaneUnavailable, ViaStateError
 from via_state.models import OutboxLane, OutboxRecord
 from via_state.pod.pod import Pod
@@ -37,28 +47,17 @@ pytestmark = [
     pytest.mark.django_db(databases=[POSTGRES_ALIAS], transaction=True),
 ]
 
-KEY = Board.numbers.key
-LEASE = 2.0
-
 
 @pytest.fixture(params=["postgres", "nats"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    with world_of(request.param, OUTBOX_INTERVAL=0.1, OUTBOX_LEASE=LEASE, RECONCILE_INTERVAL=0.1) as world:
+    with relaying(request.param) as world:
         yield world
 
 
 @pytest.fixture
 def on_nats() -> Iterator[World]:
-    with world_of("nats", OUTBOX_INTERVAL=0.1, OUTBOX_LEASE=LEASE, RECONCILE_INTERVAL=0.1) as world:
+    with relaying("nats") as world:
         yield world
-
-
-def records(world: World) -> list[OutboxRecord]:
-    return list(OutboxRecord.objects.using(POSTGRES_ALIAS).filter(prefix=world.prefix).order_by("id"))
-
-
-def waiting(world: World) -> int:
-    return sum(one.status == OutboxRecord.Status.WAITING for one in records(world))
 
 
 def write(pod: Pod, *numbers: int) -> None:
@@ -68,66 +67,12 @@ def write(pod: Pod, *numbers: int) -> None:
             Board.numbers.using(pod).append_on_commit(Add(number))
 
 
-def left_by_a_killed_process(world: World, *numbers: int, key: str = KEY) -> None:
-    """What a process leaves that dies right after the commit."""
-    with transaction.atomic(using=POSTGRES_ALIAS):
-        for number in numbers:
-            rows.add(key, 1, Board.numbers.definition.spec().events.encode([Add(number)]))
-
-
-def numbers_in(world: World, key: str = KEY) -> list[int]:
-    """The numbers in a log, as it is stored."""
-    found: list[int] = []
-    at = GENESIS
-    while (batch := world.run(world.inner.read(key, at))).packs:
-        for pack in batch.packs:
-            found += [
-                event.number
-                for event in Board.numbers.definition.spec().events.decode(pack.data, pack.count).events
-            ]
-            at = Position(batch.head.epoch, pack.last, pack.record_id(pack.last))
-    return found
-
-
 def test_records_of_one_key_travel_together_and_in_order(world: World) -> None:
     left_by_a_killed_process(world, *range(1200))
     pod = world.start()
     pod.drain()
     assert numbers_in(world) == list(range(1200))
     assert world.plane.calls["append"] < 10
-    assert records(world) == []
-
-
-def rooms(count: int) -> list[str]:
-    """Keys of one lane."""
-    keys = (Board.room.at(room=number).key for number in range(100_000))
-    return list(islice((key for key in keys if lane_of(key) == lane_of(KEY)), count))
-
-
-def test_records_of_many_keys_travel_together_and_those_of_each_in_order(world: World) -> None:
-    keys = rooms(20)
-    for number in range(3):
-        for key in keys:
-            left_by_a_killed_process(world, number, key=key)
-    world.start().drain()
-    for key in keys:
-        assert numbers_in(world, key) == [0, 1, 2]
-    assert world.plane.calls["append_many"] == 1
-    assert "append" not in world.plane.calls
-    assert records(world) == []
-
-
-@pytest.mark.parametrize("fault", [Fault.LOST_ANSWER, Fault.LOST_REQUEST, Fault.BEFORE])
-def test_of_many_keys_whose_fate_is_unknown_each_record_is_appended_once(world: World, fault: Fault) -> None:
-    keys = rooms(20)
-    for number in range(2):
-        for key in keys:
-            left_by_a_killed_process(world, number, key=key)
-    world.plane.fail("append_many", fault)
-    world.start()
-    wait_until(lambda: waiting(world) == 0, "the relay")
-    for key in keys:
-        assert numbers_in(world, key) == [0, 1]
     assert records(world) == []
 
 
@@ -183,32 +128,6 @@ def test_what_was_appended_and_not_removed_is_found_by_another_pod(
     assert world.plane.calls["append"] == 2
 
 
-def test_what_was_appended_of_many_keys_and_not_removed_is_found_by_another_pod(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    keys, remove = rooms(5), rows.remove
-    for key in keys:
-        left_by_a_killed_process(world, 1, 2, key=key)
-    died = threading.Event()
-
-    def die(*_: Any) -> None:
-        died.set()
-        raise BackplaneUnavailable("killed before the rows were removed")
-
-    monkeypatch.setattr(rows, "remove", die)
-    first = world.start()
-    assert died.wait(60)
-    world.kill(first)
-    monkeypatch.setattr(rows, "remove", remove)
-    ids = {one.batch for one in records(world) if one.members}
-    assert len(ids) == len(keys), "each append has an id of its own"
-    for key in keys:
-        left_by_a_killed_process(world, 3, key=key)
-    world.start().drain()
-    for key in keys:
-        assert numbers_in(world, key) == [1, 2, 3]
-
-
 def test_what_was_claimed_and_not_appended_keeps_its_id_and_its_place(world: World) -> None:
     first = world.start()
     world.plane.fail("append", Fault.LOST_REQUEST)
@@ -258,24 +177,6 @@ class Freezer:
     def _wait(self) -> None:
         self.reached.set()
         assert self.released.wait(60)
-
-
-def test_one_key_among_many_that_can_never_be_appended_to_holds_up_no_other(world: World) -> None:
-    keys = rooms(5)
-    for key in keys:
-        left_by_a_killed_process(world, 1, key=key)
-    rows.add(keys[2], 1, b'[["Add",1,{"number":2,"padding":"' + b"x" * 5000 + b'"}]]')
-    for key in keys:
-        left_by_a_killed_process(world, 3, key=key)
-    if world.kind == "nats":
-        world.run(limit(world))
-    else:
-        world.inner.max_append_bytes = 4000
-    world.start().drain()
-    for key in keys:
-        assert numbers_in(world, key) == [1, 3]
-    (aside,) = records(world)
-    assert (aside.key, aside.status) == (keys[2], OutboxRecord.Status.ASIDE)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the renewal", "after the renewal"])
@@ -416,15 +317,6 @@ def test_what_is_too_large_is_set_aside_and_the_others_continue(
     assert aside.batch is None
     assert KEY in caplog.text
     assert pod.thread.call(pod.outbox.backlog()).aside == 1
-
-
-async def limit(world: World) -> None:
-    """The stream itself takes no larger message."""
-    await world.inner.head("any")
-    connection = await world.inner._connections.get()
-    stream = connection.client.jetstream()
-    config = (await stream.stream_info(f"{world.prefix}_log")).config
-    await stream.update_stream(config.evolve(max_msg_size=4000))
 
 
 def test_an_outage_is_told_once_and_so_is_its_end(world: World, caplog: pytest.LogCaptureFixture) -> None:
