@@ -153,9 +153,9 @@ def main() -> None:
         camera.take("well-dark", "All well", dark=True)
         visitor.post(f"{pod.url}/orders/", carrier="on strike")
         order(visitor, pod)
-        camera.take("stuck", "times at one record")
-        camera.take("stuck-dark", "times at one record", dark=True)
-        camera.take("stuck-phone", "times at one record", size=PHONE)
+        camera.take("stuck", " at one record")
+        camera.take("stuck-dark", " at one record", dark=True)
+        camera.take("stuck-phone", " at one record", size=PHONE)
         camera.take("found", "What is exactly so", term="orders")
         worker.process.signal(signal.SIGSTOP)  # what follows stays written
         books.execute(HELD)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from via_state.backplanes.keys import MAX_KEY, check_key
 from via_state.backplanes.subscriptions import Hear, Hearing, Ring, Watch
 from via_state.backplanes.timing import time_verbs
-from via_state.core.findings import Finding
+from via_state.core.findings import Finding, several
 from via_state.core.records import (
     GENESIS,
     Append,
@@ -131,8 +131,8 @@ class Backplane(ABC):
             raise ValueError(f"An append has at least one record, not {count}.")
         if count > self.max_append_records or len(data) > self.max_append_bytes:
             raise AppendTooLarge(
-                f"{count} records of {len(data)} bytes are more than one append takes "
-                f"({self.max_append_records} records, {self.max_append_bytes} bytes). Append less at once."
+                f"{several(count, 'record', 'records')} with {len(data):,} bytes: more than one append takes "
+                f"({self.max_append_records:,} records, {self.max_append_bytes:,} bytes). Append less at once."
             )
 
     def checked_appends(

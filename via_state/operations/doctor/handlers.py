@@ -48,7 +48,11 @@ def _halted(some: list[Trouble]) -> Finding:
 
 def _stuck(some: list[Trouble]) -> Finding:
     one, most = some[0], max(each.attempts for each in some)
-    how = f"failed {'' if len(some) == 1 else 'up to '}{most} times at one record" if most else "can't continue"
+    how = (
+        f"failed {'' if len(some) == 1 else 'up to '}{several(most, 'time', 'times')} at one record"
+        if most
+        else "can't continue"
+    )
     text = f"{_keys(some)} {how}, for {lasted(max(each.age for each in some))}: {one.error}"
     hint = "Mend the cause: it is tried again by itself. Or move the record into the dead letters in the admin."
     if one.error == BLOCKED:
