@@ -234,12 +234,12 @@ def test_f1_arguments_have_their_types_and_are_signed_as_scalars() -> None:
     [
         ({}, "'number' is missing"),
         ({"number": 1, "more": 2}, "no argument 'more'"),
-        ({"number": True}, "no int"),
-        ({"number": "x"}, "no int"),
-        ({"number": 2**63}, "no int"),
+        ({"number": True}, "can't be read as int"),
+        ({"number": "x"}, "can't be read as int"),
+        ({"number": 2**63}, "can't be read as int"),
         ({"number": None}, "NoneType"),
-        ({"number": 1, "word": 7}, "no str"),
-        ({"number": 1, "word": "\ud800"}, "no str"),
+        ({"number": 1, "word": 7}, "can't be read as str"),
+        ({"number": 1, "word": "\ud800"}, "can't be read as str"),
         ({"number": 1, "word": "x" * 1100}, "1024 bytes"),
     ],
 )

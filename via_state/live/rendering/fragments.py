@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from asgiref.sync import iscoroutinefunction
 
+from via_state.core.text import named
 from via_state.declarations.problems import Problem, problem_of
 from via_state.declarations.registry import registry
 from via_state.exceptions import DeclarationError, FragmentUnknown
@@ -69,7 +70,7 @@ class Fragment:
                 arguments[name] = argument.kind.write(argument.kind.read(value))
             except (ValueError, TypeError):
                 raise DeclarationError(
-                    f"{self}: the argument {name} is a {type(value).__name__} that can't be read as {argument.type.__name__}."
+                    f"{self}: the argument {name} is {named(value)}, which can't be read as {argument.type.__name__}."
                 ) from None
         if missing := [name for name, one in self.parameters.items() if one.required and name not in arguments]:
             raise DeclarationError(f"{self}: the argument {missing[0]!r} is missing.")
