@@ -15,8 +15,8 @@ from via_state.pod.default import use_pod
 
 @pytest.fixture
 def office(postgres: object, transactional_db: None) -> Iterator[Office]:
-    """The shop is the process's own, and a superuser is signed in."""
-    with shop_of("postgres") as shop, use_pod(shop.pod):
+    """The shop is the process's own, and a superuser is signed in. Rows of the outbox, and of erasures, stay while one looks at them."""
+    with shop_of("postgres", OUTBOX_INTERVAL=3600) as shop, use_pod(shop.pod):
         client = Client()
         client.force_login(User.objects.create_superuser("ann"))
         yield Office(shop, client)
