@@ -121,8 +121,9 @@ def test_the_lock_has_every_package_that_the_project_names_with_its_hashes(
         assert "--hash=sha256:" in rest, name
         pinned[canonicalize_name(name)].append(version)
     meant = [*PROJECT["project"]["dependencies"]]
+    (everything,) = (Requirement(one).extras for one in PROJECT["project"]["optional-dependencies"]["all"])
     for name, extra in PROJECT["project"]["optional-dependencies"].items():
-        meant += [] if name == "all" else extra
+        meant += extra if name in everything else []
     for group in groups:
         meant += PROJECT["dependency-groups"][group]
     for one in map(Requirement, meant):

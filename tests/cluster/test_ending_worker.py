@@ -35,6 +35,6 @@ def test_a_worker_whose_loop_ends_exits_with_2_and_says_what_to_do() -> None:
         text=True,
         timeout=60,
     )
-    assert "runs 2 event handlers" in done.stdout
+    assert "runs 3 event handlers" in done.stdout
     assert done.returncode == 2, done.stderr
     assert "Restart the process" in done.stderr.splitlines()[-1]

@@ -51,8 +51,8 @@ def test_every_page_runs_under_a_strict_policy(client: Client, page: str) -> Non
         assert policy["style-src"] == policy["connect-src"] == "'self'"
         assert (policy["require-trusted-types-for"], policy["trusted-types"]) == ("'script'", "via")
         assert " style=" not in answer.text
-        assert answer.text.count("<script") == 1
-        assert answer.text.count(f'nonce="{nonce}"') == 1
+        scripts = 2 if page == "/orders/" else 1  # that of forms which say what is wrong
+        assert answer.text.count("<script") == answer.text.count(f'nonce="{nonce}"') == scripts
         assert "<style" not in answer.text
 
 
