@@ -80,7 +80,7 @@ test: lint $(BUNDLER)
 	@# All four run, whatever one finds. The second is in development mode, but for the allocator's checks, which are about others' code: what
 	@# sockets, files and loops belong to is there, and what asyncio notes of each task would cost the rest up to 40 %. Drills keep all
 	@# processors busy by themselves; the last one is a newcomer on the wheel.
-	@status=0; workers="-n $(JOBS) --dist loadgroup --no-loadscope-reorder"; \
+	@status=0; workers="-n $(JOBS) --dist loadfile --no-loadscope-reorder"; \
 	if [ "$(JOBS)" = 1 ]; then workers=; fi; \
 	run() { \
 		echo "pytest $$*"; \

@@ -28,13 +28,15 @@ from testproject.servers.waiting import wait_until
 from tests import emptying
 from via_state.core import text
 
-#: Files that take a minute or more.
+#: Files that take a minute or more, the longest first.
 LONG = (
+    "tests/cluster/test_demo",
+    "tests/test_tutorial",
+    "tests/test_documentation_site",
     "tests/cluster/",
     "tests/pod/test_history",
     "tests/backplanes/test_nats",
     "tests/backplanes/test_postgres",
-    "tests/test_tutorial",
 )
 ROOT = Path(__file__).resolve().parent.parent
 POSTGRES_ALIAS = "postgres"
@@ -45,10 +47,10 @@ hypothesis_settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With pytest-xdist: a file's tests run on one worker, and what takes longest begins first, so that all workers end together."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+    """What takes longest begins first, so that all workers of pytest-xdist end together."""
+    items.sort(
+        key=lambda item: next((at for at, one in enumerate(LONG) if item.nodeid.startswith(one)), len(LONG))
+    )
 
 
 @pytest.fixture(autouse=True)
