@@ -99,7 +99,9 @@ def raw_subscribe(what: str) -> None:
 
     async def follow() -> None:
         client = await nats.connect(os.environ["VIA_BENCH_NATS"])
-        messages = await client.subscribe("raw.message")
+        messages = await client.subscribe(
+            "raw.message", pending_msgs_limit=0, pending_bytes_limit=0
+        )  # as much as comes
         await client.flush()
         say("ready")
         async for message in messages.messages:
