@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import wait
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -21,6 +23,7 @@ from via_state.live.serving.hubs import hubs_of
 from via_state.live.serving.tab import WAITING_LINES, Tab
 from via_state.pod.pod import Pod
 from via_state.testing.live import LiveTab, live_tab
+from via_state.testing.live.connection import Connection, Consumed
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("site")]
 
@@ -112,13 +115,13 @@ def test_a_tab_that_can_not_be_looked_at_is_closed_and_the_rounds_continue(
 
 def test_c4_a_process_has_only_so_many_tabs(client: Client, pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that has said nothing yet counts, too; when one leaves there is room again."""
-    before = TabConsumer.open_sockets
+    wait_until(lambda: TabConsumer.open_sockets == 0, "the connections of other tests to end")
     monkeypatch.setattr(consumer, "HELLO", 60.0)  # a loaded machine needs a while for the others
-    monkeypatch.setitem(DEFAULTS, "LIVE_TABS", before + 2)
+    monkeypatch.setitem(DEFAULTS, "LIVE_TABS", 2)
     with live_tab(client, "/counter/") as one:
         silent = LiveTab(client, "/counter/", pod)
         silent._connection = silent.dial()
-        wait_until(lambda: TabConsumer.open_sockets == before + 2, "its connection")
+        wait_until(lambda: TabConsumer.open_sockets == 2, "its connection")
         other = LiveTab(Client(), "/counter/", pod)
         other.open()
         other.until(lambda: other.closed == SLOW)
@@ -127,7 +130,23 @@ def test_c4_a_process_has_only_so_many_tabs(client: Client, pod: Pod, monkeypatc
         other.drop()
         Stage.total.append(Add())
         one.sees("#total", "1")
-    assert TabConsumer.open_sockets == before
+    assert TabConsumer.open_sockets == 0
+
+
+def test_a_tab_knows_that_it_was_refused_before_it_had_its_connection(
+    client: Client, pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SlowTab(LiveTab):
+        def dial(self) -> Connection:
+            connection = super().dial()
+            assert isinstance(connection, Consumed)
+            wait([connection._future], 0.2)
+            return connection
+
+    monkeypatch.setitem(DEFAULTS, "LIVE_TABS", 0)
+    tab = SlowTab(client, "/counter/", pod)
+    tab.open()
+    tab.until(lambda: tab.closed == SLOW)
 
 
 def test_a_page_has_only_so_many_live_places(client: Client, pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,7 +181,8 @@ class LiveTab(PaintedPage):
         """Open the connection, and wait until the server has answered for all nodes."""
         self.closed = None
         nodes = [one for one in self.nodes if not one.gone]
-        self._connection = self.dial()
+        with self._changed:  # what the server says at once is about this one
+            self._connection = self.dial()
         self.say(hello=self.ticket, nodes=[one.asked() for one in nodes])
 
     def dial(self) -> Connection:
