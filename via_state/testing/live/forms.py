@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from via_state.live.rendering.written import ASKED
 from via_state.testing.live.dom import Element, parse
 
 #: Inputs that a browser sends only where they were pressed, checked or filled.
@@ -19,7 +20,7 @@ class PageForm:
         self.element, self._path = element, path
         self.stays = "data-via-form" in element.attributes
         self.action = element.attributes.get("action") or path
-        self.headers = {"X-Via": "form"} if self.stays else {}
+        self.headers = {ASKED: "form"} if self.stays else {}
 
     def data(self, fields: dict[str, Any]) -> dict[str, Any]:
         """What is sent: what the form holds, and these."""

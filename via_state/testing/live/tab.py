@@ -21,7 +21,7 @@ from via_state.pod.pod import Pod
 from via_state.testing.live import connection
 from via_state.testing.live.connection import Connection, Consumed, on_loop
 from via_state.testing.live.databases import let_threads_read
-from via_state.testing.live.dom import parse
+from via_state.testing.live.dom import Element, parse
 from via_state.testing.live.forms import PageForm
 from via_state.testing.live.page import PaintedPage, Sent
 
@@ -159,7 +159,7 @@ class LiveTab(PaintedPage):
         assert found, (
             f"{METHOD} answered {response.status_code}, without the form {form!r}: does its view take {METHOD}, and use live.form?"
         )
-        self.fill_in(element, found[0])
+        self._put(element, found[0])
         return response
 
     def form(self, selector: str) -> PageForm:
@@ -171,9 +171,13 @@ class LiveTab(PaintedPage):
     def show_answer(self, sent: PageForm, response: Any, *, done: bool) -> None:
         """Show what was answered to a form, where that stays on the page."""
         if (answer := sent.answer(response, done=done)) is not None:
-            with self._changed:
-                self.fill_in(sent.element, answer)
-                self._changed.notify_all()
+            self._put(sent.element, answer)
+
+    def _put(self, form: Element, content: Element) -> None:
+        """Frames change the page on another thread meanwhile."""
+        with self._changed:
+            self.fill_in(form, content)
+            self._changed.notify_all()
 
     # The connection ---------------------------------------------------------------------------------------
 
