@@ -23,7 +23,7 @@ from django.urls import reverse
 from tests.admin.office import Office
 from tests.conftest import POSTGRES_ALIAS
 from tests.faults import Fault
-from tests.handlers.world import shop_of, until
+from tests.handlers.world import until
 from via_state.bookkeeping.database import halted_keys, outbox, peers, tables
 from via_state.bookkeeping.database import rates as stored_rates
 from via_state.bookkeeping.database.rates import RowRates
@@ -37,19 +37,10 @@ from via_state.operations import overview as looking
 from via_state.operations.doctor import handlers as judging
 from via_state.operations.overview import overview
 from via_state.pod import rates
-from via_state.pod.default import use_pod
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
 URL = "/admin/via_state/overview/"
 STATEMENTS = 10
-
-
-@pytest.fixture
-def office(postgres: object, transactional_db: None) -> Any:
-    with shop_of("postgres") as shop, use_pod(shop.pod):
-        client = Client()
-        client.force_login(User.objects.create_superuser("ann"))
-        yield Office(shop, client)
 
 
 def text(*arguments: str) -> tuple[int, str]:

@@ -5,33 +5,20 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from django.contrib.auth.models import User
 from django.db.models.functions import Now
-from django.test import Client
 
 from tests.admin.office import Office
 from tests.conftest import POSTGRES_ALIAS
-from tests.handlers.world import shop_of
 from tests.management.test_overview import URL, text
 from via_state.bookkeeping.database import halted_keys, peers, tables, workers
 from via_state.bookkeeping.halted_keys import HaltReport
 from via_state.bookkeeping.peers import Code, Peer
 from via_state.operations import search as looks
-from via_state.pod.default import use_pod
 
 pytestmark = pytest.mark.django_db(databases=[POSTGRES_ALIAS, "default"], transaction=True)
-
-
-@pytest.fixture
-def office(postgres: object, transactional_db: None) -> Any:
-    with shop_of("postgres") as shop, use_pod(shop.pod):
-        client = Client()
-        client.force_login(User.objects.create_superuser("ann"))
-        yield Office(shop, client)
 
 
 def test_people_releases_and_lost_processes_are_in_one_line_of_time(office: Office) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 from urllib.error import HTTPError
@@ -18,24 +18,11 @@ from via_state.backplanes.memory import MemoryBackplane
 from via_state.exceptions import AppendOutcomeUnknown, LoopEnded
 from via_state.health import why_dead
 from via_state.management.health import HealthServer
-from via_state.pod import default
 from via_state.pod.default import current_pod, use_pod
 from via_state.pod.pod import Pod
-from via_state.runtime import loop as loop_module
 from via_state.runtime.loop import LoopThread
 
 WAIT = 20.0  # seconds after which something hangs
-
-
-@pytest.fixture
-def thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopThread]:
-    """A loop thread that a test may break."""
-    made = LoopThread()
-    monkeypatch.setattr(loop_module, "_current", made)
-    monkeypatch.setattr(default, "_current", None)  # a pod that is made meanwhile goes with it
-    yield made
-    made.stop()
-    made.thread.join(WAIT)
 
 
 def in_thread(function: Callable[[], Any]) -> Future[Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,26 +13,13 @@ from django.core.exceptions import ImproperlyConfigured
 
 from tests.pod.board import Add, Board
 from via_state.conf import settings as ours
-from via_state.pod import default
 from via_state.pod.default import current_pod
-from via_state.runtime import loop as loop_module
 from via_state.runtime.loop import LoopThread
 
 
 @pytest.fixture(autouse=True)
 def _chosen(settings: Any) -> None:
     settings.VIA_STATE = {**settings.VIA_STATE, "UVLOOP": True}
-
-
-@pytest.fixture
-def thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopThread]:
-    """That of this process, for one test."""
-    made = LoopThread()
-    monkeypatch.setattr(loop_module, "_current", made)
-    monkeypatch.setattr(default, "_current", None)  # a pod that is made meanwhile goes with it
-    yield made
-    made.stop()
-    made.thread.join(20.0)
 
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
