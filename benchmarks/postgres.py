@@ -169,25 +169,35 @@ def insert_heads() -> float:
 @functools.cache
 def filled_run(new_pod: Callable[[], Pod]) -> int:
     """The number of a log of `REPLAY` ticks."""
-    pod, run = new_pod(), next(runs)
+    run = next(runs)
+    fill(new_pod, run, REPLAY)
+    return run
+
+
+def fill(new_pod: Callable[[], Pod], run: int, count: int) -> None:
+    """Append so many ticks to the log of a run."""
+    pod = new_pod()
     ticks = Bench.bare.at(run=run).using(pod)
     try:
-        for _ in range(REPLAY // PACK):
+        for _ in range(count // PACK):
             ticks.append_many([Tick()] * PACK, wait=False)
-        return run
     finally:
         pod.close()
 
 
 def replay(new_pod: Callable[[], Pod]) -> float:
     """Events per second that a new pod folds from the beginning."""
-    run = filled_run(new_pod)
+    return fold_all(new_pod, filled_run(new_pod), REPLAY)
+
+
+def fold_all(new_pod: Callable[[], Pod], run: int, count: int) -> float:
+    """Events per second that a new pod folds, of a log with so many."""
     pod = new_pod()
     try:
         Bench.bare.at(run=-1).using(pod).read()  # connected
         started = time.perf_counter()
-        assert Bench.bare.at(run=run).using(pod).read() == REPLAY
-        return REPLAY / (time.perf_counter() - started)
+        assert Bench.bare.at(run=run).using(pod).read() == count
+        return count / (time.perf_counter() - started)
     finally:
         pod.close()
 

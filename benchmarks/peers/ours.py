@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import time
 
 from benchmarks.peers.callers import per_second
-from benchmarks.peers.sizes import PACK, REPLAY
-from benchmarks.postgres import new_pod
+from benchmarks.peers.sizes import REPLAY
+from benchmarks.postgres import fill, fold_all, new_pod
 from benchmarks.state import Bench, Tick
 
 runs = itertools.count(2_000_000)
@@ -28,16 +27,6 @@ def append(callers: int) -> float:
 
 def replay() -> float:
     """Events a second of a log that a new pod folds from its beginning."""
-    pod, run = new_pod(), next(runs)
-    ticks = Bench.bare.at(run=run).using(pod)
-    for _ in range(REPLAY // PACK):
-        ticks.append_many([Tick()] * PACK, wait=False)
-    pod.close()
-    pod = new_pod()
-    try:
-        Bench.bare.at(run=-1).using(pod).read()  # connected
-        started = time.perf_counter()
-        assert Bench.bare.at(run=run).using(pod).read() == REPLAY
-        return REPLAY / (time.perf_counter() - started)
-    finally:
-        pod.close()
+    run = next(runs)
+    fill(new_pod, run, REPLAY)
+    return fold_all(new_pod, run, REPLAY)
